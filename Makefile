@@ -1,0 +1,37 @@
+# Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: demo test test-all lint lock clean
+
+# A virtual environment with the library, then one with the test tools: `make demo` needs only the first.
+.venv/.library: pyproject.toml constraints.txt
+	@echo "Setting up .venv (once, about a minute) ..."
+	@if command -v uv >/dev/null; then uv sync --quiet --frozen; else \
+	  test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .; fi
+	@touch $@
+
+.venv/.test: .venv/.library
+	@if command -v uv >/dev/null; then uv sync --quiet --frozen --extra test; else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'; fi
+	@touch $@
+
+demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check what it makes
+	@$(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir runs/demo-$$(date +%Y%m%d-%H%M%S) --check
+
+test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: .venv/.test lint  ## the long product as well
+	$(BIN)/python -m pytest
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock:  ## after a change of the dependencies (needs uv)
+	uv lock
+	uv export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-annotate --no-header -o constraints.txt
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,0 +1,219 @@
+"""Configs: the settings of a run with their defaults, files that set them, and overrides from the command line.
+
+A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `VARIANTS`, whose first entry is the
+default. It is code: run only files that you trust.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from gan_jax.data.streams import Stream
+from gan_jax.errors import UserError, one_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """Everything a config may set.
+
+  Attributes:
+    game: {'name': dotted name of a class, its settings, its networks as nested dicts}.
+    optimizers: {player: {'name': 'optax.adam', settings}}; looked up in gan_jax.minimax, then as a dotted name.
+    data: the settings of one stream (`data.streams.Stream`), or {stream: settings}.
+    ema: {player: decay of the running averages used for sampling}; none by default.
+    batch_size: examples per move and stream, and latents per move.
+    steps: steps of training; a step plays every turn once (times its repeat).
+    seed: of parameters, order, latents and noise.
+    accumulate: microbatches that each move is split into.
+    devices: how many devices to use; 0 for all.
+    stages: overrides, one dict per stage, each with its own `steps`; and `reset`, {'params' | 'optimizer' | 'ema':
+      players that start anew on entering}. Empty: one stage.
+    log_every: steps between lines of metrics.
+    sample_every: steps between sample grids; 0 for only the last.
+    checkpoint_every: steps between checkpoints; 0 for only the last.
+    keep: checkpoints kept.
+    samples: examples on a grid.
+  """
+
+  game: Mapping[str, Any]
+  optimizers: Mapping[str, Any]
+  data: Mapping[str, Any]
+  ema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  batch_size: int = 64
+  steps: int = 10_000
+  seed: int = 0
+  accumulate: int = 1
+  devices: int = 0
+  stages: Sequence[Mapping[str, Any]] = ()
+  log_every: int = 50
+  sample_every: int = 1000
+  checkpoint_every: int = 1000
+  keep: int = 3
+  samples: int = 64
+
+
+#: Settings that do not change what is computed; a resumed run may have others.
+CADENCE = ('steps', 'log_every', 'sample_every', 'checkpoint_every', 'keep', 'samples', 'devices')
+
+
+def base(**settings: Any) -> ml_collections.ConfigDict:
+  """A config with every setting at its default but those given.
+
+  >>> base(game={}, optimizers={}, data=stream(name='digits'), steps=5).steps
+  5
+  """
+  fields = dataclasses.fields(Settings)
+  unknown = set(settings) - {field.name for field in fields}
+  if unknown:
+    raise UserError(f'unknown setting {sorted(unknown)[0]!r}: a config has {", ".join(f.name for f in fields)}')
+  values = {}
+  for field in fields:
+    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if field.name in settings:
+      values[field.name] = settings[field.name]
+    elif default is not dataclasses.MISSING:
+      values[field.name] = default
+    else:
+      raise UserError(f'the config lacks the setting {field.name!r}')
+  return ml_collections.ConfigDict(values)
+
+
+def stream(**settings: Any) -> dict[str, Any]:
+  """The settings of a stream, every one at its default but those given, so that all can be overridden.
+
+  >>> stream(name='mnist', channels=1)['size']
+  32
+  """
+  names = {field.name: field.default for field in dataclasses.fields(Stream)}
+  unknown = set(settings) - set(names)
+  if unknown:
+    raise UserError(f'unknown setting config.data.{sorted(unknown)[0]}: a stream has {", ".join(names)}')
+  return {**names, **settings}
+
+
+def find(path: str) -> pathlib.Path:
+  """A config file: from the working folder, else from those shipped with the package."""
+  here = pathlib.Path(path)
+  if here.is_file():
+    return here
+  shipped_file = shipped_folder() / here.name
+  if here.suffix == '.py' and here.parent.name in ('configs', '') and shipped_file.is_file():
+    return shipped_file
+  names = ', '.join(f'configs/{file.name}' for file in _shipped_files())
+  raise UserError(f'config file {path!r} is not there: name one of yours, or one of {names}')
+
+
+def shipped_folder() -> pathlib.Path:
+  package = pathlib.Path(__file__).parent
+  # In the wheel the configs lie inside the package, in a checkout beside it.
+  return package / 'configs' if (package / 'configs').is_dir() else package.parent / 'configs'
+
+
+def _shipped_files() -> list[pathlib.Path]:
+  return sorted(file for file in shipped_folder().glob('*.py') if not file.name.startswith('_'))
+
+
+def _module(file: pathlib.Path):
+  spec = importlib.util.spec_from_file_location(f'gan_jax_config_{file.stem}', file)
+  assert spec is not None and spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except (SyntaxError, ImportError) as error:
+    raise UserError(f'config file {str(file)!r} does not load: {error}') from error
+  if not hasattr(module, 'get_config') or not getattr(module, 'VARIANTS', None):
+    raise UserError(f'config file {str(file)!r} lacks get_config(variant) or VARIANTS: see configs/quickstart.py')
+  return module
+
+
+def load(path: str) -> ml_collections.ConfigDict:
+  """The config that 'FILE.py' or 'FILE.py:VARIANT' names.
+
+  Raises:
+    UserError: no such file or variant.
+
+  >>> load('configs/quickstart.py').data.name
+  'digits'
+  """
+  file, _, variant = path.partition(':')
+  module = _module(find(file))
+  if variant and variant not in module.VARIANTS:
+    raise one_of(f'variant of {file}', variant, module.VARIANTS)
+  config = module.get_config(variant or module.VARIANTS[0])
+  return base(**{key: config[key] for key in config})
+
+
+def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
+  """All shipped configs, ('configs/FILE.py:VARIANT', config)."""
+  for file in _shipped_files():
+    module = _module(file)
+    for variant in module.VARIANTS:
+      name = f'configs/{file.name}' + ('' if variant == module.VARIANTS[0] else f':{variant}')
+      yield name, load(f'{file}:{variant}')
+
+
+def descriptions() -> Iterator[tuple[str, tuple[str, ...], str]]:
+  """(file, variants, first line of its docstring) of every shipped config."""
+  for file in _shipped_files():
+    module = _module(file)
+    yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or '').strip().splitlines()[0]
+
+
+def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
+  """Applies `--config.a.b=value` arguments.
+
+  Raises:
+    UserError: an unknown setting or a value of the wrong type.
+  """
+  for argument in arguments:
+    try:
+      values = flags.FlagValues()
+      config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
+      values(['', argument])
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+      reason = ' '.join(str(error).strip('\'"').split())
+      raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
+  return config
+
+
+def _siblings(config: Any, argument: str) -> str:
+  path = argument.lstrip('-').split('=')[0].split('.')[1:]
+  for part in path[:-1]:
+    if not (isinstance(config, Mapping | ml_collections.ConfigDict) and part in config):
+      break
+    config = config[part]
+  return ', '.join(f'{key}={config[key]!r}' if not hasattr(config[key], 'keys') else key for key in config)
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+  return json.dumps(json.loads(config.to_json_best_effort()), indent=2, sort_keys=True) + '\n'
+
+
+def from_json(text: str) -> ml_collections.ConfigDict:
+  """The config that `to_json` wrote."""
+  return base(**json.loads(text, object_pairs_hook=lambda pairs: {k: _tuples(v) for k, v in pairs}))
+
+
+def _tuples(value: Any) -> Any:
+  return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def differences(old: Any, new: Any, where: str = 'config') -> list[str]:
+  """What two configs (as read from JSON) disagree on, 'config.a.b: old -> new'.
+
+  >>> differences({'a': 1, 'b': {'c': 2}}, {'a': 1, 'b': {'c': 3}})
+  ['config.b.c: 2 -> 3']
+  """
+  if isinstance(old, Mapping) and isinstance(new, Mapping):
+    lines = []
+    for key in sorted({*old, *new}):
+      lines += differences(old.get(key), new.get(key), f'{where}.{key}')
+    return lines
+  return [] if old == new else [f'{where}: {old!r} -> {new!r}']

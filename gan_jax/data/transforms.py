@@ -1,0 +1,70 @@
+"""From stored images to what networks see: resize and crop on the host, range and flip on the device."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+
+def resize(image: np.ndarray, size: int, channels: int) -> np.ndarray:
+  """Center-crops to a square, resizes with an area filter, and converts grey and colour.
+
+  Args:
+    image: (H, W, C) uint8, C one of 1, 3, 4.
+    size: height and width of the result.
+    channels: 1 or 3.
+
+  Returns:
+    (size, size, channels) uint8.
+
+  >>> resize(np.zeros((28, 20, 1), np.uint8), 32, 3).shape
+  (32, 32, 3)
+  """
+  if image.shape == (size, size, channels):
+    return image
+  picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+  picture = picture.convert('L' if channels == 1 else 'RGB')
+  width, height = picture.size
+  side = min(width, height)
+  left, top = (width - side) // 2, (height - side) // 2
+  box = (left, top, left + side, top + side)
+  if (width, height) != (size, size):
+    # An area filter going down, so that nothing aliases; bilinear going up.
+    method = Image.Resampling.BOX if side >= size else Image.Resampling.BILINEAR
+    picture = picture.resize((size, size), method, box=box)
+  return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, key: jax.Array) -> dict[str, Any]:
+  """uint8 images to float32 in [low, high], flipped left to right half of the time if asked; the rest unchanged.
+
+  Args:
+    fields: with 'image' (B, H, W, C) uint8, or anything float.
+    limits: (low, high), where 0 and 255 go.
+    flip: whether to flip.
+    key: a PRNG key for the flips.
+
+  >>> x = to_float({'image': jnp.array([[[[0]]], [[[255]]]], jnp.uint8)}, (-1.0, 1.0), False, jax.random.key(0))
+  >>> x['image'].ravel().tolist()
+  [-1.0, 1.0]
+  """
+  image = fields['image']
+  if flip:
+    flipped = jax.random.bernoulli(key, 0.5, (image.shape[0], 1, 1, 1))
+    image = jnp.where(flipped, image[:, :, ::-1], image)
+  if image.dtype == jnp.uint8:
+    low, high = limits
+    image = image.astype(jnp.float32) * ((high - low) / 255.0) + low
+  return {**fields, 'image': image}
+
+
+def to_uint8(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+  """The inverse, on the host: float images in [low, high] to uint8, clipped.
+
+  >>> to_uint8(np.array([-1.0, 0.0, 2.0]), (-1.0, 1.0)).tolist()
+  [0, 128, 255]
+  """
+  low, high = limits
+  return np.clip(np.round((np.asarray(images, np.float32) - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8)

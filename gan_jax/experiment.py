@@ -1,0 +1,249 @@
+"""From a config to the objects of a run: its stages, each with a game, optimizers, streams, a state and a step."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from jax.sharding import Mesh
+
+from gan_jax import game as game_lib
+from gan_jax import parallel
+from gan_jax.build import build, check_call
+from gan_jax.config import Settings
+from gan_jax.data import latents as latents_lib
+from gan_jax.data.streams import Stream, make_prepare, streams_of
+from gan_jax.errors import UserError, one_of
+
+RESETTABLE = {'params': ('params', 'variables'), 'optimizer': ('opt_state',), 'ema': ('ema',)}
+
+
+class Stage(NamedTuple):
+  """One stretch of training with one game.
+
+  Attributes:
+    number: 0 for the first.
+    game: the module.
+    optimizers: {player: optax transformation}.
+    ema: {player: decay, or function of the clock}.
+    streams: {name: settings}.
+    batch_size: latents per move.
+    accumulate: microbatches per move.
+    first_step: the step it begins at.
+    steps: its length.
+    reset: {'params' | 'optimizer' | 'ema': players that start anew on entering}.
+    images: (real examples drawn before it, per step), of the widest stream.
+  """
+
+  number: int
+  game: nn.Module
+  optimizers: Mapping[str, optax.GradientTransformation]
+  ema: Mapping[str, Any]
+  streams: Mapping[str, Stream]
+  batch_size: int
+  accumulate: int
+  first_step: int
+  steps: int
+  reset: Mapping[str, tuple[str, ...]]
+  images: tuple[int, int]
+
+  @property
+  def last_step(self) -> int:
+    return self.first_step + self.steps
+
+  @property
+  def moves(self) -> dict[str, int]:
+    """{stream: moves of one step that read it}."""
+    return {name: game_lib.moves_per_step(self.game, name) for name in self.streams}
+
+
+def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
+  """Builds every stage that a config describes.
+
+  Raises:
+    UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
+  """
+  check_call(Settings, config.to_dict(), 'config')
+  for name, least in (('batch_size', 1), ('accumulate', 1), ('devices', 0), ('log_every', 1), ('keep', 1),
+                      ('samples', 1), ('steps', 1), ('sample_every', 0), ('checkpoint_every', 0)):
+    if config[name] < least:
+      raise UserError(f'config.{name}={config[name]} must be at least {least}')
+  stages: list[Stage] = []
+  for number, changes in enumerate(config.stages or ({},)):
+    stages.append(_stage(number, _merged(config, changes), dict(changes), stages[-1] if stages else None))
+  players = {name for stage in stages for name in game_lib.players_of(stage.game)}
+  for where in ('optimizers', 'ema'):
+    for name in config[where]:
+      if name not in players:
+        raise one_of(f'player in config.{where}', name, players)
+  return tuple(stages)
+
+
+def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  merged = ml_collections.ConfigDict(config.to_dict())
+  for key, value in changes.items():
+    if key == 'reset':
+      continue
+    if key not in merged or key == 'stages':
+      raise one_of('setting of a stage in config.stages', key, [*merged, 'reset'])
+    if isinstance(merged[key], ml_collections.ConfigDict):
+      with merged[key].unlocked():
+        merged[key].update(value)
+    else:
+      merged[key] = value
+  return merged
+
+
+def _stage(number: int, config: ml_collections.ConfigDict, changes: dict[str, Any], before: Stage | None) -> Stage:
+  settings = config.to_dict()
+  game = build(settings['game'], home='gan_jax.games', where='config.game')
+  if not (isinstance(game, nn.Module) and hasattr(game, 'turns') and hasattr(game, 'sample')):
+    raise UserError(f'config.game.name={settings["game"].get("name")!r} is not a game: it needs turns and sample')
+  if not hasattr(game, 'latents'):
+    raise UserError(f'game {type(game).__name__} has no latents: give it a field `latents` (None if it draws none)')
+  players = game_lib.players_of(game)
+  built = {
+    name: build(value, home='gan_jax.minimax', where=f'config.optimizers.{name}')
+    for name, value in settings['optimizers'].items()
+    if name in players and name not in game_lib.frozen_players(game)
+  }
+  for name, optimizer in built.items():
+    if not hasattr(optimizer, 'update'):
+      raise UserError(f'config.optimizers.{name} lacks a name: give it one, such as optax.adam')
+  decays = {name: build(v, home='gan_jax.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()}
+  for name, decay in decays.items():
+    if not callable(decay) and not (isinstance(decay, float | int) and 0 <= decay < 1):
+      raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
+  streams = streams_of(settings['data'], settings['batch_size'])
+  reset = {key: tuple(value) for key, value in changes.get('reset', {}).items()}
+  for key in reset:
+    if key not in RESETTABLE:
+      raise one_of('part in a stage\'s reset', key, RESETTABLE)
+  game_lib.check(game, built, streams)
+  moves = {name: game_lib.moves_per_step(game, name) for name in streams}
+  per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
+  return Stage(
+    number=number,
+    game=game,
+    optimizers=built,
+    ema={name: decay for name, decay in decays.items() if name in players},
+    streams=streams,
+    batch_size=settings['batch_size'],
+    accumulate=settings['accumulate'],
+    first_step=before.last_step if before else 0,
+    steps=settings['steps'],
+    reset=reset,
+    images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
+  )
+
+
+def example_batch(stage: Stage) -> dict[str, Any]:
+  """A batch of one microbatch of zeros, for shapes."""
+  size = lambda batch: max(batch // stage.accumulate, 1)
+  zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
+  batch: dict[str, Any] = {
+    name: zeros(stream.fields(size(stream.batch_size or stage.batch_size))) for name, stream in stage.streams.items()
+  }
+  latents = stage.game.latents  # type: ignore[attr-defined]
+  if latents is not None:
+    draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
+    batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
+  return batch
+
+
+def new_state(stage: Stage, key: jax.Array) -> game_lib.GameState:
+  """The state of a stage's game with nothing trained; jit or `jax.eval_shape` it."""
+  key = jax.random.fold_in(key, stage.number)
+  return game_lib.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
+
+
+def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> game_lib.GameState:
+  """The state in which a stage begins: every weight whose path survives is kept, but for what the stage resets.
+
+  Players that this stage's game lacks wait unchanged for a later one.
+
+  Raises:
+    UserError: a weight of the same path has another shape.
+  """
+  fresh = new_state(stage, key)
+  if before is None:
+    return fresh
+  players = dict(before.players)
+  for name, new in fresh.players.items():
+    if name not in before.players:
+      players[name] = new
+      continue
+    anew = {part for what, parts in RESETTABLE.items() if name in stage.reset.get(what, ()) for part in parts}
+    parts = {}
+    for part in ('params', 'variables', 'opt_state', 'ema'):
+      ours, theirs = getattr(new, part), getattr(before.players[name], part)
+      strict = part in ('params', 'ema')
+      parts[part] = ours if part in anew else _surviving(theirs, ours, f'{name}.{part}', strict)
+    players[name] = game_lib.TrainState(**parts)
+  table = _surviving(before.table, fresh.table, 'table', False)
+  return game_lib.GameState(step=before.step, players=players, table=table, scratch={})
+
+
+def _surviving(old: Any, new: Any, where: str, strict: bool) -> Any:
+  kept = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(old)}
+
+  def leaf(path, value):
+    name = jax.tree_util.keystr(path)
+    if name not in kept:
+      return value
+    if kept[name].shape == value.shape:
+      return kept[name]
+    if strict:
+      raise UserError(
+        f'weight {where}{name} changes its shape between stages, {kept[name].shape} -> {value.shape}: give the new '
+        'layer a name of its own, or list the player in the stage\'s reset'
+      )
+    return value
+
+  return jax.tree_util.tree_map_with_path(leaf, new)
+
+
+def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> game_lib.GameState:
+  """Shapes and dtypes of the state inside stage `number`."""
+  state = None
+  for stage in stages[: number + 1]:
+    enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
+    state = jax.eval_shape(enter_stage, state, key)
+  return state
+
+
+def make_step(stage: Stage, mesh: Mesh):
+  """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics)."""
+  for name, stream in stage.streams.items():
+    where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
+    parallel.check_batch(mesh, where, stream.batch_size or 0, stage.accumulate)
+  parallel.check_batch(mesh, 'config.batch_size', stage.batch_size, stage.accumulate)
+  return game_lib.make_step(
+    stage.game,
+    stage.optimizers,
+    streams=tuple(stage.streams),
+    latents_batch=stage.batch_size,
+    prepare=make_prepare(stage.streams),
+    constrain=parallel.constrain(mesh),
+    ema=stage.ema,
+    accumulate=stage.accumulate,
+    first_step=stage.first_step,
+    steps=stage.steps,
+    images=stage.images,
+  )
+
+
+def abstract_feed(stage: Stage, mesh: Mesh) -> dict[str, Any]:
+  """Shapes of what a streaming `Feed` gives one step, for compiling without data."""
+  moves = {}
+  for name, stream in stage.streams.items():
+    count = stage.moves[name]
+    if count:
+      moves[name] = {
+        key: jax.ShapeDtypeStruct((count, *s.shape), s.dtype, sharding=parallel.sharded(mesh, 1))
+        for key, s in stream.stored(stream.batch_size or stage.batch_size).items()
+      }
+  return {'moves': moves, 'store': {}}

@@ -1,0 +1,481 @@
+"""The one abstraction: a game is a Linen module, its turns say who moves when, `play` makes one move.
+
+A game's children are the networks. A child belongs to the player whose name it bears, alone or before an
+underscore (`generator`, `generator_ab`). Its methods are the losses. What `play`, `init` and `make_step`
+read of a game:
+
+  turns     a tuple of `Turn`
+  latents   what `data.latents.draw` takes: one distribution, or a dict of them
+  sample    method: batch -> generated examples, networks in eval mode
+  frozen    optional tuple of players that never move
+
+A loss method takes the batch, `{stream: {field: (B, ...)}, 'latents': ...}`, and returns a scalar or
+`(scalar, metrics)`. Variables of the game itself live in three collections: `table` (kept; combined by mean over
+microbatches), `memory` (kept; threaded through microbatches, such as an image pool) and `scratch` (readable by
+the later turns of the same step, then dropped). `read_clock` tells the time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from flax.core import DenyList
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from gan_jax.data import latents as latents_lib
+from gan_jax.errors import UserError, one_of
+
+RANDOM_STREAMS = ('dropout', 'noise')
+GAME_COLLECTIONS = ('table', 'memory')
+
+
+class Turn(NamedTuple):
+  """Who moves, on which loss, how often, on which data.
+
+  Attributes:
+    movers: the players whose parameters move.
+    loss: the name of the game's method that they minimise.
+    repeat: moves in a row (n_critic), each on fresh data.
+    streams: the data streams the loss reads; None for all. The others are not drawn for it.
+    when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up its data.
+  """
+
+  movers: tuple[str, ...]
+  loss: str
+  repeat: int = 1
+  streams: tuple[str, ...] | None = None
+  when: Callable[[Clock, Mapping[str, Any]], jax.Array] | None = None
+
+
+class Clock(struct.PyTreeNode):
+  """The time, for everything that changes with it: fade-in, ramps, noise schedules.
+
+  Attributes:
+    step: steps finished since the start, int32 scalar.
+    stage_step: steps finished in this stage.
+    stage_length: steps of this stage.
+    images: real examples drawn since the start (of the widest stream), float32 scalar.
+  """
+
+  step: jax.Array
+  stage_step: jax.Array
+  stage_length: jax.Array
+  images: jax.Array
+
+
+class TrainState(struct.PyTreeNode):
+  """Everything one player owns.
+
+  Attributes:
+    params: {child: parameters}.
+    variables: {collection: {child: variables}}, such as batch statistics.
+    opt_state: of the player's optax chain; None for a frozen player.
+    ema: None, or {'params': ..., 'variables': ...}, the running averages of both.
+  """
+
+  params: Any
+  variables: Any
+  opt_state: Any
+  ema: Any
+
+
+class GameState(struct.PyTreeNode):
+  """The whole game between two moves.
+
+  Attributes:
+    step: steps finished, int32 scalar.
+    players: {player: TrainState}.
+    table: {'table': ..., 'memory': ...}, what nobody owns and is kept.
+    scratch: what earlier turns of this step wrote; empty between steps.
+  """
+
+  step: jax.Array
+  players: dict[str, TrainState]
+  table: Any
+  scratch: Any
+
+
+def read_clock(module: nn.Module) -> Clock:
+  """The `Clock`, read inside a method of a game (zeros while the game is being initialised)."""
+  if module.is_initializing():
+    return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros(()))
+  clock = module.get_variable('clock', 'now')
+  if clock is None:
+    raise ValueError('read_clock works in the methods of the game itself: pass what a network needs as an argument')
+  return clock
+
+
+def players_of(game: nn.Module) -> tuple[str, ...]:
+  """The players of a game: all that its turns move and all it declares frozen, in that order."""
+  names = [name for turn in game.turns for name in turn.movers] + list(frozen_players(game))  # type: ignore[attr-defined]
+  return tuple(dict.fromkeys(names))
+
+
+def frozen_players(game: nn.Module) -> tuple[str, ...]:
+  return tuple(getattr(game, 'frozen', ()))
+
+
+def owner(child: str, players: Iterable[str]) -> str:
+  """The player that a child of the game belongs to; the longest matching name wins.
+
+  Raises:
+    UserError: no player bears the child's name.
+
+  >>> owner('generator_ab', ('generator', 'generator_ab', 'discriminator'))
+  'generator_ab'
+  """
+  matches = [player for player in players if child == player or child.startswith(player + '_')]
+  if not matches:
+    raise UserError(
+      f'network {child!r} has no owner among the players {sorted(players)}: rename it to one of them, or to '
+      'PLAYER_something, or declare the player frozen'
+    )
+  return max(matches, key=len)
+
+
+def turn_streams(turn: Turn, streams: Iterable[str]) -> tuple[str, ...]:
+  """The data streams that a turn reads, among all `streams`."""
+  return tuple(streams) if turn.streams is None else turn.streams
+
+
+def moves_per_step(game: nn.Module, stream: str) -> int:
+  """How many moves of one step read a data stream."""
+  return sum(turn.repeat for turn in game.turns if stream in turn_streams(turn, (stream,)))  # type: ignore[attr-defined]
+
+
+def _of_player(tree: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
+  return {child: value for child, value in tree.items() if owner(child, players) == player}
+
+
+def _variables_of_player(variables: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
+  kept = {name: _of_player(tree, player, players) for name, tree in variables.items()}
+  return {name: tree for name, tree in kept.items() if tree}
+
+
+def _split_collections(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+  """(what players own, the table, the scratch) among the variables that a loss left behind."""
+  owned = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, 'scratch', 'clock', 'params')}
+  return owned, {k: variables.get(k, {}) for k in GAME_COLLECTIONS}, variables.get('scratch', {})
+
+
+def _assemble(players: Mapping[str, TrainState], moving: Mapping[str, Any] | None = None) -> dict[str, Any]:
+  """The variables of the game from its players' states; `moving` replaces some players' parameters."""
+  variables: dict[str, Any] = {'params': {}}
+  for name, player in players.items():
+    variables['params'].update((moving or {}).get(name, player.params))
+    for collection, tree in player.variables.items():
+      variables.setdefault(collection, {}).update(tree)
+  return variables
+
+
+def game_variables(state: GameState, *, ema: bool = False) -> dict[str, Any]:
+  """The variables to apply the game with, as in `game.apply(variables, batch, method='sample')`.
+
+  Args:
+    state: of the game.
+    ema: take the running averages of the players that have them.
+  """
+  players = state.players
+  if ema:
+    players = {
+      name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()
+    }
+  return {**_assemble(players), **state.table}
+
+
+def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
+  """Touches every network, so that `init` makes every parameter."""
+  for turn in game.turns:  # type: ignore[attr-defined]
+    getattr(game, turn.loss)(_narrow(turn, batch))
+  game.sample(batch)  # type: ignore[attr-defined]
+
+
+def _narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
+  wanted = turn_streams(turn, [name for name in batch if name != 'latents'])
+  return {name: batch[name] for name in (*wanted, 'latents') if name in batch}
+
+
+def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]) -> None:
+  """Raises a UserError if turns, players, optimizers, losses and streams do not fit together."""
+  players, frozen = set(players_of(game)), set(frozen_players(game))
+  movers = {name for turn in game.turns for name in turn.movers}  # type: ignore[attr-defined]
+  if movers & frozen:
+    raise UserError(f'players {sorted(movers & frozen)} are declared frozen but move in a turn: drop one of the two')
+  if set(optimizers) != players - frozen:
+    raise UserError(
+      f'config.optimizers names {sorted(optimizers)} but the players of {type(game).__name__} that move are '
+      f'{sorted(players - frozen)}: give each of them one optimizer'
+    )
+  for turn in game.turns:  # type: ignore[attr-defined]
+    if not callable(getattr(type(game), turn.loss, None)):
+      methods = [n for n, f in inspect.getmembers(type(game), callable) if n in vars(type(game)) and n[0] != '_']
+      raise one_of(f'loss of {type(game).__name__}', turn.loss, [n for n in methods if n not in ('setup', 'sample')])
+    for stream in turn.streams or ():
+      if stream not in streams:
+        raise one_of(f'stream of {type(game).__name__}', stream, streams)
+
+
+def init(
+  game: nn.Module,
+  optimizers: Mapping[str, optax.GradientTransformation],
+  batch: Mapping[str, Any],
+  key: jax.Array,
+  *,
+  ema: Iterable[str] = (),
+) -> GameState:
+  """The state of a game before its first move.
+
+  Args:
+    game: the module.
+    optimizers: an optax transformation for each player that moves.
+    batch: an example batch of every stream and the latents; only shapes and dtypes matter.
+    key: a PRNG key.
+    ema: the players of which running averages are kept.
+
+  Raises:
+    UserError: a network without owner, a player without optimizer, an unknown name, a field the data lacks.
+  """
+  check(game, optimizers, [name for name in batch if name != 'latents'])
+  players = players_of(game)
+  for name in ema:
+    if name not in players:
+      raise one_of('player in config.ema', name, players)
+  keys = dict(zip(('params', *RANDOM_STREAMS), jax.random.split(key, 1 + len(RANDOM_STREAMS)), strict=True))
+  try:
+    variables = game.init(keys, batch, method=_everything)
+  except KeyError as error:
+    fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
+    raise UserError(
+      f'{type(game).__name__} reads {error} from its batch, which has {fields}: set config.data so that the data '
+      'give it (labels need config.data.classes)'
+    ) from error
+  params = variables.get('params', {})
+  for child, tree in params.items():
+    if not isinstance(tree, Mapping):
+      raise UserError(f'parameter {child!r} is made on the game itself: put it in a small module of a player')
+  owned, table, _ = _split_collections(variables)
+  for child in {child for tree in (params, *owned.values()) for child in tree}:
+    owner(child, players)
+  states = {}
+  for player in players:
+    mine, rest = _of_player(params, player, players), _variables_of_player(owned, player, players)
+    optimizer = optimizers.get(player)
+    states[player] = TrainState(
+      params=mine,
+      variables=rest,
+      opt_state=None if optimizer is None else optimizer.init(mine),
+      # A real copy: the same buffer twice in a donated state would be donated twice.
+      ema=jax.tree.map(jnp.copy, {'params': mine, 'variables': rest}) if player in ema else None,
+    )
+  return GameState(step=jnp.zeros((), jnp.int32), players=states, table=table, scratch={})
+
+
+def _averaged(ema: Any, new: Any, decay: Any) -> Any:
+  def leaf(old, new):
+    return new if not jnp.issubdtype(new.dtype, jnp.inexact) else (old + (1 - decay) * (new - old)).astype(new.dtype)
+
+  return jax.tree.map(leaf, ema, new)
+
+
+def play(
+  game: nn.Module,
+  optimizers: Mapping[str, optax.GradientTransformation],
+  turn: Turn,
+  state: GameState,
+  batch: Mapping[str, Any],
+  key: jax.Array,
+  *,
+  clock: Clock | None = None,
+  ema: Mapping[str, Any] | None = None,
+  accumulate: int = 1,
+) -> tuple[GameState, dict[str, jax.Array]]:
+  """One move: the turn's movers take one step down its loss; everybody else comes back untouched.
+
+  Only the movers' parameters are differentiated, so losses need no `stop_gradient` between players. All networks
+  run in training mode with mutable collections; what the others' networks write is dropped.
+
+  Args:
+    game: the module.
+    optimizers: an optax transformation for each player that moves.
+    turn: the turn to play (once, whatever its `repeat`).
+    state: of the game.
+    batch: {stream: {field: (B, ...)}, 'latents': ...}.
+    key: a PRNG key of this move; microbatches fold in their number.
+    clock: the time; by default taken from `state.step`.
+    ema: per player, the decay of its running averages: a number, or a function of the clock.
+    accumulate: the number of microbatches to split the batch into. Gradients are averaged before the one update;
+      batch statistics pass from one microbatch to the next; losses that couple examples see one microbatch.
+
+  Returns:
+    The new state, and {name: scalar} with the loss under the name of its method.
+  """
+  if clock is None:
+    clock = Clock(state.step, state.step, state.step + 1, jnp.zeros(()))
+  players = tuple(state.players)
+  moving = {name: state.players[name].params for name in turn.movers}
+  mutable = DenyList(('params', 'clock'))
+
+  def loss_of(moving, owned, table, scratch, batch, key):
+    keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
+    variables = _assemble(state.players, moving)
+    for collection, tree in owned.items():
+      variables[collection] = {**variables.get(collection, {}), **tree}
+    variables |= {**table, 'scratch': scratch, 'clock': {'now': clock}}
+    out, written = game.apply(variables, batch, method=turn.loss, rngs=keys, mutable=mutable)
+    loss, metrics = out if isinstance(out, tuple) else (out, {})
+    if jnp.shape(loss) != ():
+      raise UserError(f'loss {turn.loss!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
+    everyone, new_table, new_scratch = _split_collections(written)
+    mine = {}
+    for name in turn.movers:
+      for collection, tree in _variables_of_player(everyone, name, players).items():
+        mine.setdefault(collection, {}).update(tree)
+    # A collection that the loss did not touch keeps its value.
+    table = {name: new_table[name] or old for name, old in table.items()}
+    return loss, (mine, table, new_scratch or scratch, {**metrics, turn.loss: loss})
+
+  gradient = jax.value_and_grad(loss_of, has_aux=True)
+  mine: dict[str, Any] = {}
+  for name in turn.movers:
+    for collection, tree in state.players[name].variables.items():
+      mine.setdefault(collection, {}).update(tree)
+
+  def microbatch(owned, memory, index, scratch, batch):
+    tables = {'table': state.table['table'], 'memory': memory}
+    micro_key = jax.random.fold_in(key, index)
+    (_, (owned, tables, scratch, metrics)), grads = gradient(moving, owned, tables, scratch, batch, micro_key)
+    return owned, tables['memory'], scratch, {'grads': grads, 'metrics': metrics, 'table': tables['table']}
+
+  memory = state.table['memory']
+  if accumulate == 1:
+    mine, memory, scratch, means = microbatch(mine, memory, 0, state.scratch, dict(batch))
+  else:
+
+    def split(x):
+      # Rows are dealt out in turn, (B / n, n) swapped, so that a scan never runs over a sharded axis.
+      return jnp.swapaxes(x.reshape(x.shape[0] // accumulate, accumulate, *x.shape[1:]), 0, 1)
+
+    def body(carry, inputs):
+      owned, memory, sums = carry
+      owned, memory, scratch, new = microbatch(owned, memory, *inputs)
+      return (owned, memory, jax.tree.map(jnp.add, sums, new)), scratch
+
+    # What an earlier turn wrote to scratch has the microbatches in front already.
+    inputs = (jnp.arange(accumulate), state.scratch, jax.tree.map(split, dict(batch)))
+    shapes = jax.eval_shape(microbatch, mine, memory, *jax.tree.map(lambda x: x[0], inputs))[-1]
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    # XLA:CPU computes convolutions inside loops on a path 60 times slower.
+    unroll = accumulate if jax.default_backend() == 'cpu' else 1
+    (mine, memory, sums), scratch = jax.lax.scan(body, (mine, memory, zeros), inputs, unroll=unroll)
+    means = jax.tree.map(lambda x: (x / accumulate).astype(x.dtype), sums)
+
+  updated = dict(state.players)
+  for name in turn.movers:
+    player = state.players[name]
+    updates, opt_state = optimizers[name].update(means['grads'][name], player.opt_state, player.params)
+    params = optax.apply_updates(player.params, updates)
+    variables = _variables_of_player(mine, name, players)
+    average = player.ema
+    if average is not None:
+      decay = (ema or {})[name]
+      decay = decay(clock) if callable(decay) else decay
+      average = _averaged(average, {'params': params, 'variables': variables}, decay)
+    updated[name] = TrainState(params, variables, opt_state, average)
+  tables = {'table': means['table'], 'memory': memory}
+  return state.replace(players=updated, table=tables, scratch=scratch), means['metrics']
+
+
+def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
+  """`move(state)` where the condition holds; else the same state and zeros for what the move would have added."""
+  shapes, metric_shapes = jax.eval_shape(move, state)
+
+  def skip(state):
+    scratch = {k: jnp.zeros(s.shape, s.dtype) for k, s in flatten_dict(shapes.scratch).items()}
+    scratch = unflatten_dict(scratch | flatten_dict(state.scratch))
+    return state.replace(scratch=scratch), jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), metric_shapes)
+
+  return jax.lax.cond(condition, move, skip, state)
+
+
+def make_step(
+  game: nn.Module,
+  optimizers: Mapping[str, optax.GradientTransformation],
+  *,
+  streams: tuple[str, ...],
+  latents_batch: int,
+  prepare: Callable[[Any, str, int, jax.Array], Mapping[str, jax.Array]] | None = None,
+  constrain: Callable[[Any], Any] = lambda tree: tree,
+  ema: Mapping[str, Any] | None = None,
+  accumulate: int = 1,
+  first_step: int = 0,
+  steps: int = 1,
+  images: tuple[int, int] = (0, 0),
+) -> Callable[[GameState, Any, jax.Array], tuple[GameState, dict[str, jax.Array]]]:
+  """One step of the schedule: every turn in order, each move on fresh data, latents and keys.
+
+  Args:
+    game: the module.
+    optimizers: an optax transformation for each player that moves.
+    streams: the names of the data streams.
+    latents_batch: latents per move.
+    prepare: (feed, stream, move, key) -> fields of one move, from what the step is fed; `move` counts the moves of
+      this step that read the stream. By default feed[stream] has the moves in front: {field: (moves, B, ...)}.
+    constrain: places the latents on the devices; without it every device would run the whole generator.
+    ema: per player, the decay of its running averages: a number, or a function of the clock.
+    accumulate: microbatches per move.
+    first_step: the step at which this stage begins.
+    steps: the length of this stage.
+    images: (real examples drawn before this stage, drawn per step), for the clock.
+
+  Returns:
+    step(state, feed, key) -> (state, metrics). Pure: jit it. A metric is (sum over the moves played, number of
+    moves played), so that a turn which was not played says nothing: see `means`.
+  """
+  if prepare is None:
+    prepare = lambda feed, stream, move, key: jax.tree.map(lambda x: x[move], feed[stream])
+
+  def step(state: GameState, feed: Any, key: jax.Array) -> tuple[GameState, dict[str, jax.Array]]:
+    key = jax.random.fold_in(key, state.step)
+    stage_step = state.step - first_step
+    seen = images[0] + stage_step.astype(jnp.float32) * images[1]
+    clock = Clock(state.step, stage_step, jnp.asarray(steps, jnp.int32), seen)
+    drawn = dict.fromkeys(streams, 0)
+    totals: dict[str, jax.Array] = {}
+    for number, turn in enumerate(game.turns):  # type: ignore[attr-defined]
+      for move_number in range(turn.repeat):
+        move_key = jax.random.fold_in(jax.random.fold_in(key, number), move_number)
+        latents_key, data_key, play_key = jax.random.split(move_key, 3)
+        batch: dict[str, Any] = {}
+        for i, stream in enumerate(turn_streams(turn, streams)):
+          batch[stream] = prepare(feed, stream, drawn[stream], jax.random.fold_in(data_key, i))
+          drawn[stream] += 1
+        if game.latents is not None:  # type: ignore[attr-defined]
+          batch['latents'] = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))  # type: ignore[attr-defined]
+
+        def move(state, turn=turn, batch=batch, key=play_key):
+          state, metrics = play(
+            game, optimizers, turn, state, batch, key, clock=clock, ema=ema, accumulate=accumulate
+          )
+          return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
+
+        if turn.when is None:
+          state, metrics = move(state)
+        else:
+          state, metrics = _play_if(turn.when(clock, state.table), move, state)
+        for name, metric in metrics.items():
+          totals[name] = totals[name] + metric if name in totals else metric
+    return state.replace(step=state.step + 1, scratch={}), totals
+
+  return step
+
+
+def means(metrics: Mapping[str, Any]) -> dict[str, float]:
+  """The metrics of one step as numbers, on the host; those of turns that were not played are left out."""
+  return {name: float(total / count) for name, (total, count) in metrics.items() if count}

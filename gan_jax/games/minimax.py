@@ -1,0 +1,51 @@
+"""GAN 2014 as written: one value, which the discriminator ascends and the generator descends.
+
+  min_G max_D V(D, G) = E_x[log D(x)] + E_z[log(1 - D(G(z)))]
+
+Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1. The discriminator's optimizer must climb:
+`minimax.ascend` in its config.
+"""
+
+import flax.linen as nn
+
+from gan_jax import losses
+from gan_jax.data.latents import Latents, Uniform
+from gan_jax.game import Turn
+from gan_jax.games.standard import check_same_shape
+
+
+class Minimax(nn.Module):
+  """Two players, one shared value (the saturating form).
+
+  Attributes:
+    generator: latents, train -> examples.
+    discriminator: examples, train -> logits.
+    latents: what the generator starts from.
+    discriminator_steps: k, moves of the discriminator for one of the generator.
+  """
+
+  generator: nn.Module
+  discriminator: nn.Module
+  latents: Latents = Uniform((100,))
+  discriminator_steps: int = 1
+
+  @property
+  def turns(self) -> tuple[Turn, ...]:
+    return (
+      Turn(('discriminator',), 'value', repeat=self.discriminator_steps),
+      Turn(('generator',), 'generator_value', streams=()),
+    )
+
+  def value(self, batch):
+    image = batch['images']['image']
+    fake = self.generator(batch['latents'], train=True)
+    check_same_shape(fake, image)
+    return losses.value(self.discriminator(image, train=True), self.discriminator(fake, train=True))
+
+  def generator_value(self, batch):
+    # The same value less E[log D(x)], which no parameter of the generator moves: its batch need not be drawn.
+    fake = self.generator(batch['latents'], train=True)
+    return losses.generator_value(self.discriminator(fake, train=True))
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)

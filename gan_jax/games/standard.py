@@ -1,0 +1,73 @@
+"""The standard two-player game: one generator, one discriminator, a pair of losses on logits.
+
+GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it.
+"""
+
+import flax.linen as nn
+import jax
+
+from gan_jax import losses
+from gan_jax.build import resolve
+from gan_jax.data.latents import Latents, Normal
+from gan_jax.errors import UserError
+from gan_jax.game import Turn
+
+
+def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
+  """Raises a UserError if generated examples and data differ in shape."""
+  if fake.shape[1:] != image.shape[1:]:
+    raise UserError(
+      f'the generator makes examples of shape {fake.shape[1:]} but the data have {image.shape[1:]}: change '
+      "config.data.size and config.data.channels, or the generator's channels and shape, until they agree"
+    )
+
+
+class Standard(nn.Module):
+  """k discriminator moves, then one generator move, each on its own loss.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
+
+  Attributes:
+    generator: latents, train -> examples.
+    discriminator: examples, train -> logits.
+    latents: what the generator starts from.
+    loss: a pair in `gan_jax.losses`, by name, or dotted for one of your own.
+    discriminator_steps: k.
+  """
+
+  generator: nn.Module
+  discriminator: nn.Module
+  latents: Latents = Normal((100,))
+  loss: str = 'nonsaturating'
+  discriminator_steps: int = 1
+
+  @property
+  def turns(self) -> tuple[Turn, ...]:
+    return (
+      Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
+      Turn(('generator',), 'generator_loss', streams=()),
+    )
+
+  @property
+  def pair(self) -> losses.AdversarialLoss:
+    pair = resolve(self.loss, 'gan_jax.losses')
+    if not isinstance(pair, losses.AdversarialLoss):
+      pairs = [name for name in losses.__all__ if isinstance(getattr(losses, name), losses.AdversarialLoss)]
+      raise UserError(f'config.game.loss={self.loss!r} is not an AdversarialLoss: choose one of {", ".join(pairs)}')
+    return pair
+
+  def discriminator_loss(self, batch):
+    image = batch['images']['image']
+    fake = self.generator(batch['latents'], train=True)
+    check_same_shape(fake, image)
+    # Separate passes: batch norm must not mix the statistics of real and fake.
+    real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
+    loss = self.pair.discriminator(real_logits, fake_logits)
+    return loss, {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+
+  def generator_loss(self, batch):
+    fake = self.generator(batch['latents'], train=True)
+    return self.pair.generator(self.discriminator(fake, train=True))
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)

@@ -1,0 +1,70 @@
+"""Trains a GAN.
+
+    python -m gan_jax.main --config configs/dcgan.py:mnist --workdir runs/x [--config.SETTING=VALUE ...]
+
+The same command resumes a run that was stopped. Settings are written dotted, such as
+--config.optimizers.generator.learning_rate=1e-4. Configs are looked up in the working folder, then in the package.
+"""
+
+import datetime
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax import command
+from gan_jax.errors import UserError
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string('workdir', None, 'Where the run is written, and resumed from.', flag_values=values)
+  flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
+  flags.DEFINE_bool(
+    'dry_run', False, 'Print networks, parameters, flops and memory of a step without training.', flag_values=values
+  )
+  # Read by _run before absl sees it; here for --help.
+  flags.DEFINE_string('config', None, 'FILE.py or FILE.py:VARIANT, what to train.', flag_values=values)
+
+
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+  from gan_jax import config as config_lib
+
+  if values.list:
+    command.no_rest(rest)
+    for file, variants, line in config_lib.descriptions():
+      print(f'{file:<24} {line}\n{"":<24} variants: {", ".join(variants)}')
+    return
+  for argument in rest:
+    if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
+      raise UserError(f'unknown argument {argument!r}: settings are written --config.NAME=VALUE; see --help')
+  command.require(values, 'config')
+  config = config_lib.override(config_lib.load(values.config), rest)
+  if values.dry_run:
+    _dry_run(config)
+    return
+  from gan_jax import train
+
+  now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+  train.run(config, values.workdir or f'runs/{values.config.split("/")[-1].replace(".py", "").replace(":", "-")}-{now}')
+
+
+def _dry_run(config) -> None:
+  from gan_jax import experiment, parallel, summary
+
+  stages = experiment.stages_of(config)
+  mesh = parallel.make_mesh(config.devices or None)
+  for stage in stages:
+    print(summary.describe(stages, stage.number, mesh, {}))
+    print(summary.cost(stage, stages, mesh))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command.
+
+  Args:
+    argv: its arguments without the program's name; those of the process by default.
+  """
+  command.main(_define, _run, __doc__, argv)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,69 @@
+"""DCGAN: no pooling, no hidden dense layers, batch norm everywhere but the ends.
+
+Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 3 and figure 1.
+"""
+
+import flax.linen as nn
+import jax
+
+from gan_jax.nets.conv import ConvTranspose
+from gan_jax.nets.layers import BatchNorm, activation, head
+
+NORMAL = nn.initializers.normal(0.02)
+GAIN_STDDEV = 0.02
+
+
+class Generator(nn.Module):
+  """Latents (B, n) to images (B, size, size, image_channels), size = base * 2 ** len(channels).
+
+  Attributes:
+    channels: widths from the first, base x base, to the last before the image; each is upsampled by 2.
+    image_channels: 1 for grey, 3 for colour.
+    kernel: window of the transposed convolutions.
+    base: height and width that the latents are projected to.
+    output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
+  """
+
+  channels: tuple[int, ...] = (1024, 512, 256, 128)
+  image_channels: int = 3
+  kernel: int = 5
+  base: int = 4
+  output: str = 'tanh'
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    first, *rest = self.channels
+    x = nn.Dense(self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')(z)
+    x = x.reshape(-1, self.base, self.base, first)  # (B, 4, 4, 1024)
+    x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
+    window, strides = (self.kernel, self.kernel), (2, 2)
+    for width in rest:  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
+      x = ConvTranspose(width, window, strides, use_bias=False, kernel_init=NORMAL)(x)
+      x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
+    x = ConvTranspose(self.image_channels, window, strides, kernel_init=NORMAL)(x)  # (B, 64, 64, 3)
+    return activation(x, self.output)
+
+
+class Discriminator(nn.Module):
+  """Images (B, H, W, C) to logits (B,), or (B, 2) with the two-way softmax head.
+
+  Attributes:
+    channels: widths of the strided convolutions, each of which halves height and width.
+    kernel: window of the convolutions.
+    outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
+    slope: of the leaky ReLU below zero.
+  """
+
+  channels: tuple[int, ...] = (128, 256, 512, 1024)
+  kernel: int = 5
+  outputs: int = 1
+  slope: float = 0.2
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    for i, width in enumerate(self.channels):  # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
+      x = nn.Conv(width, (self.kernel, self.kernel), (2, 2), use_bias=i == 0, kernel_init=NORMAL)(x)
+      if i:
+        x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
+      x = nn.leaky_relu(x, self.slope)
+    return head(nn.Dense(self.outputs, kernel_init=NORMAL)(x.reshape(x.shape[0], -1)))

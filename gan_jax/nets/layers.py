@@ -1,0 +1,83 @@
+"""Layers and initializers that several families of networks share."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def uniform_init(limit: float) -> nn.initializers.Initializer:
+  """Uniform on (-limit, limit): pylearn2's `irange`.
+
+  >>> w = uniform_init(0.05)(jax.random.key(0), (100, 10))
+  >>> bool((abs(w) <= 0.05).all()), bool(w.min() < 0)
+  (True, True)
+  """
+  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+def gain_init(stddev: float) -> nn.initializers.Initializer:
+  """N(1, stddev), for the gain of a normalisation layer."""
+  return lambda key, shape, dtype=jnp.float32: 1.0 + stddev * jax.random.normal(key, shape, dtype)
+
+
+def activation(x: jax.Array, name: str) -> jax.Array:
+  """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
+  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
+  if name not in functions:
+    raise ValueError(f'activation {name!r}: choose one of {", ".join(functions)}')
+  return functions[name](x)
+
+
+def head(logits: jax.Array) -> jax.Array:
+  """(B, 1) -> (B,), the shape that losses take; wider heads stay (B, n)."""
+  return logits[:, 0] if logits.shape[-1] == 1 else logits
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation over all axes but the last, with the exact two-pass variance.
+
+  Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1. Under jit over a mesh the
+  statistics are those of the global batch.
+
+  Attributes:
+    momentum: decay of the running statistics.
+    epsilon: added to the variance.
+    gain_stddev: the gain starts at N(1, gain_stddev).
+  """
+
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+  gain_stddev: float = 0.0
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    return nn.BatchNorm(
+      use_running_average=not train,
+      momentum=self.momentum,
+      epsilon=self.epsilon,
+      # flax's default, E[x^2] - E[x]^2, loses all precision when the mean is much larger than the deviation.
+      use_fast_variance=False,
+      scale_init=gain_init(self.gain_stddev),
+      name='norm',
+    )(x)
+
+
+class Maxout(nn.Module):
+  """The largest of several affine maps per unit.
+
+  Source: Goodfellow et al. 2013, https://arxiv.org/abs/1302.4389, eq. 1.
+
+  Attributes:
+    units: outputs.
+    pieces: affine maps per output.
+    kernel_init: initializer of the kernel (in, units * pieces).
+  """
+
+  units: int
+  pieces: int
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = nn.Dense(self.units * self.pieces, kernel_init=self.kernel_init)(x)
+    return x.reshape(*x.shape[:-1], self.units, self.pieces).max(-1)  # (B, units)

@@ -1,0 +1,86 @@
+"""Fully connected networks: GAN 2014's generator and maxout discriminator, and plain ones for 2-D toys."""
+
+import math
+
+import flax.linen as nn
+import jax
+
+from gan_jax.nets.layers import Maxout, activation, head, uniform_init
+
+
+class Generator(nn.Module):
+  """Latents (B, n) to examples (B, *shape) through ReLU layers.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 5.
+
+  Attributes:
+    hidden: widths of the ReLU layers.
+    shape: shape of one example.
+    output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1], 'identity' for points.
+    irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
+  """
+
+  hidden: tuple[int, ...] = (1200, 1200)
+  shape: tuple[int, ...] = (28, 28, 1)
+  output: str = 'sigmoid'
+  irange: float | None = None
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
+    x = z
+    for width in self.hidden:
+      x = nn.relu(nn.Dense(width, kernel_init=init)(x))  # (B, width)
+    x = nn.Dense(math.prod(self.shape), kernel_init=init)(x)
+    return activation(x, self.output).reshape(-1, *self.shape)
+
+
+class MaxoutDiscriminator(nn.Module):
+  """Examples (B, ...) to logits (B,) through maxout layers with dropout on every layer's input.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 5.
+
+  Attributes:
+    units: maxout units per hidden layer.
+    pieces: affine maps per unit.
+    dropout: rates on the input of each hidden layer and of the last, so one more than `units`.
+    irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
+  """
+
+  units: tuple[int, ...] = (240, 240)
+  pieces: int = 5
+  dropout: tuple[float, ...] = (0.2, 0.5, 0.5)
+  irange: float | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    if len(self.dropout) != len(self.units) + 1:
+      raise ValueError(f'dropout has {len(self.dropout)} rates for {len(self.units)} layers: it needs one more')
+    init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
+    x = x.reshape(x.shape[0], -1)
+    for units, rate in zip(self.units, self.dropout, strict=False):
+      x = nn.Dropout(rate, deterministic=not train)(x)
+      x = Maxout(units, self.pieces, kernel_init=init)(x)  # (B, units)
+    x = nn.Dropout(self.dropout[-1], deterministic=not train)(x)
+    return head(nn.Dense(1, kernel_init=init)(x))
+
+
+class Discriminator(nn.Module):
+  """Examples (B, ...) to logits (B,) through leaky ReLU layers.
+
+  Attributes:
+    hidden: widths.
+    outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
+    slope: of the leaky ReLU below zero.
+  """
+
+  hidden: tuple[int, ...] = (128, 128)
+  outputs: int = 1
+  slope: float = 0.2
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = x.reshape(x.shape[0], -1)
+    for width in self.hidden:
+      x = nn.leaky_relu(nn.Dense(width)(x), self.slope)  # (B, width)
+    return head(nn.Dense(self.outputs)(x))

@@ -1,0 +1,70 @@
+"""Pictures of samples: a grid of images, a scatter of points."""
+
+import math
+
+import numpy as np
+from etils import epath
+from PIL import Image, ImageDraw
+
+from gan_jax.data.transforms import to_uint8
+
+
+def grid(images: np.ndarray, limits: tuple[float, float], *, least_side: int = 512) -> Image.Image:
+  """Images side by side, enlarged by a whole number so that small ones can be seen.
+
+  Args:
+    images: (N, H, W, C) float in [low, high], C 1 or 3.
+    limits: (low, high).
+    least_side: enlarge until the picture is about this wide, pixels.
+
+  >>> grid(np.zeros((4, 8, 8, 1)), (-1.0, 1.0), least_side=1).size
+  (19, 19)
+  """
+  pixels = to_uint8(images, limits)
+  count, height, width, channels = pixels.shape
+  columns = math.ceil(math.sqrt(count))
+  rows = math.ceil(count / columns)
+  sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
+  for i, image in enumerate(pixels):
+    top, left = 1 + (i // columns) * (height + 1), 1 + (i % columns) * (width + 1)
+    sheet[top : top + height, left : left + width] = image
+  factor = max(1, round(least_side / sheet.shape[1]))
+  sheet = sheet.repeat(factor, 0).repeat(factor, 1)
+  return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+
+
+def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 512) -> Image.Image:
+  """Points of the plane, real ones in grey below generated ones in blue; the view follows the real ones.
+
+  Args:
+    points: (N, 2).
+    real: (M, 2) or None.
+    side: of the picture, pixels.
+
+  >>> scatter(np.zeros((4, 2))).size
+  (512, 512)
+  """
+  extent = 1.3 * max(float(np.abs(points if real is None else real).max()), 1e-6)
+  picture = Image.new('RGB', (side, side), 'white')
+  draw = ImageDraw.Draw(picture)
+  layers = [(points, (31, 119, 180))] if real is None else [(real, (190, 190, 190)), (points, (31, 119, 180))]
+  for layer, colour in layers:
+    for x, y in (np.clip(np.asarray(layer, float) / extent, -1, 1) * [0.5, -0.5] + 0.5) * (side - 1):
+      draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
+  return picture
+
+
+def picture_of(
+  samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None
+) -> Image.Image | None:
+  """A grid for images, a scatter for points of the plane, None for what has no picture."""
+  if samples.ndim == 4 and samples.shape[-1] in (1, 3):
+    return grid(samples, limits)
+  if samples.ndim == 2 and samples.shape[-1] == 2:
+    return scatter(samples, real)
+  return None
+
+
+def write(picture: Image.Image, path: epath.PathLike) -> None:
+  with epath.Path(path).open('wb') as file:
+    picture.save(file, 'PNG')

@@ -1,0 +1,186 @@
+"""Samples from a run.
+
+    python -m gan_jax.sample --workdir runs/x --count 64 --seed 0 --out grid.png
+
+Sample i depends on (seed, i) alone, not on the batch it is made in.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import flags
+from etils import epath
+
+from gan_jax import checkpoint, command, experiment, pictures
+from gan_jax import game as game_lib
+from gan_jax.data import latents as latents_lib
+from gan_jax.errors import UserError
+
+#: Samples made at a time; always the same, so that a sample has the same numbers in every call.
+CHUNK = 64
+
+
+class Sampler:
+  """Makes samples of a game, networks in eval mode.
+
+  Attributes:
+    game: the module.
+  """
+
+  def __init__(self, game: Any):
+    self.game = game
+    self._latents = jax.jit(lambda key, start: latents_lib.draw(game.latents, key, CHUNK, start=start))
+    self._apply = jax.jit(lambda variables, batch: game.apply(variables, batch, method='sample'))
+
+  def __call__(
+    self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
+  ) -> Any:
+    """Samples 0 ... count - 1 of a seed.
+
+    Args:
+      variables: of the game, from `game.game_variables`.
+      count: how many.
+      seed: of the latents.
+      label: the class to ask for, if the latents have a 'label'.
+      inputs: {stream: fields (count, ...)} for games that translate examples; None for games of latents alone.
+
+    Returns:
+      (count, ...) float32 numpy, or a dict of such if the game makes several things.
+    """
+    latents = self.game.latents
+    if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
+      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
+    if label is not None and not 0 <= label < latents['label'].classes:
+      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
+    chunks = []
+    for start in range(0, count, CHUNK):
+      batch: dict[str, Any] = {}
+      if latents is not None:
+        batch['latents'] = self._latents(jax.random.key(seed), start)
+      if label is not None:
+        batch['latents'] = {**batch['latents'], 'label': jnp.full((CHUNK,), label, jnp.int32)}
+      for name, fields in (inputs or {}).items():
+        batch[name] = {k: _padded(np.asarray(v)[start : start + CHUNK]) for k, v in fields.items()}
+      chunks.append(jax.device_get(self._apply(variables, batch)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+  return rows[np.arange(CHUNK) % len(rows)]
+
+
+def named(samples: Any) -> dict[str, np.ndarray]:
+  """Samples by name; those of a game that makes one thing are called ''."""
+  return dict(samples) if isinstance(samples, Mapping) else {'': samples}
+
+
+class Run:
+  """A trained run, read from its workdir: `gan_jax.load('runs/x')`.
+
+  Attributes:
+    config: the run's config.
+    stage: the stage its checkpoint stands in, with the game and the streams.
+    step: steps trained.
+    state: the GameState.
+  """
+
+  def __init__(self, workdir: epath.PathLike, step: int | None = None):
+    workdir = epath.Path(workdir)
+    self.workdir = workdir
+    self.config: ml_collections.ConfigDict = checkpoint.read_config(workdir)
+    checkpoints = checkpoint.Checkpoints(workdir)
+    place = checkpoints.place(step)
+    if place is None:
+      raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
+    stages = experiment.stages_of(self.config)
+    self.stage = stages[place.stage]
+    self.step = place.step
+    abstract = experiment.abstract_state(stages, place.stage, jax.random.key(0))
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device)
+    self.state: game_lib.GameState = checkpoints.restore(place, jax.tree.map(with_device, abstract))
+    checkpoints.close()
+
+  def variables(self, ema: bool = True) -> dict[str, Any]:
+    """The game's variables, with running averages where they are kept."""
+    return game_lib.game_variables(self.state, ema=ema)
+
+  def sample(
+    self, count: int, *, seed: int = 0, label: int | None = None, inputs: Any = None, ema: bool = True
+  ) -> Any:
+    """Samples 0 ... count - 1 of a seed, (count, ...) float32 numpy in the range of the run's data.
+
+    Args:
+      count: how many.
+      seed: sample i depends on (seed, i), not on count.
+      label: the class to ask a conditional game for; None for classes at random.
+      inputs: {stream: fields} for games that translate examples.
+      ema: use running averages where the run keeps them.
+    """
+    return self._sampler(self.variables(ema), count, seed, label, inputs)
+
+  @functools.cached_property
+  def _sampler(self) -> Sampler:
+    return Sampler(self.stage.game)
+
+  @property
+  def range(self) -> tuple[float, float]:
+    """(low, high) of the first stream's pixels."""
+    return next(iter(self.stage.streams.values())).range
+
+
+def load(workdir: epath.PathLike, step: int | None = None) -> Run:
+  """Reads a run back.
+
+  Args:
+    workdir: given to training as --workdir.
+    step: of the checkpoint; the latest by default.
+
+  Raises:
+    UserError: there is no run, or no such checkpoint.
+  """
+  return Run(workdir, step)
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string('workdir', None, 'The run to sample from.', flag_values=values)
+  flags.DEFINE_integer('count', 64, 'How many samples.', lower_bound=1, flag_values=values)
+  flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
+  flags.DEFINE_integer('label', None, 'Class to ask a conditional game for.', flag_values=values)
+  flags.DEFINE_integer('step', None, 'Checkpoint; the latest by default.', flag_values=values)
+  flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
+  flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays.', flag_values=values)
+
+
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+  command.no_rest(rest)
+  command.require(values, 'workdir')
+  if not values.out.endswith(('.png', '.npz')):
+    raise UserError(f'--out={values.out} must end in .png or .npz')
+  run = load(values.workdir, values.step)
+  if run.stage.game.latents is None:
+    raise UserError('this game translates examples: sample it in Python with run.sample(count, inputs=...)')
+  samples = named(run.sample(values.count, seed=values.seed, label=values.label, ema=values.ema))
+  out = epath.Path(values.out)
+  if out.suffix == '.npz':
+    with command.writable(out), out.open('wb') as file:
+      np.savez_compressed(file, **{name or 'samples': array for name, array in samples.items()})
+    print(f'{values.count} samples of step {run.step}: {out}')
+    return
+  for name, array in samples.items():
+    picture = pictures.picture_of(array, run.range)
+    if picture is None:
+      raise UserError(f'samples of shape {array.shape[1:]} have no picture: use --out=samples.npz')
+    path = out if not name else out.with_name(f'{out.stem}_{name}.png')
+    with command.writable(path):
+      pictures.write(picture, path)
+    print(f'{values.count} samples of step {run.step}: {path}')
+
+
+if __name__ == '__main__':
+  command.main(_define, _run, __doc__)

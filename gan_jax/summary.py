@@ -1,0 +1,88 @@
+"""What a run is, in a few lines, before it starts: devices, networks, data, examples per move and step, cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from gan_jax import experiment, parallel
+from gan_jax import game as game_lib
+
+
+def count(tree: Any) -> int:
+  """The number of entries in a tree of arrays."""
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def networks(stage: experiment.Stage, state: Any) -> list[str]:
+  """One line per network of the game: player, class, number of parameters."""
+  lines = []
+  for player in game_lib.players_of(stage.game):
+    for child, tree in sorted(state.players[player].params.items()):
+      kind = type(getattr(stage.game, child, None))
+      title = '' if kind is type(None) else f'{kind.__module__.rsplit(".", 1)[-1]}.{kind.__qualname__}'
+      frozen = ', frozen' if player in game_lib.frozen_players(stage.game) else ''
+      lines.append(f'  {child:<15} {title:<28} {count(tree):>12,} parameters{frozen}')
+  return lines
+
+
+def schedule(stage: experiment.Stage) -> list[str]:
+  """One line per turn: who moves, on what, with how many examples."""
+  lines = []
+  for turn in stage.game.turns:
+    read = game_lib.turn_streams(turn, stage.streams)
+    sizes = [f'{stage.streams[name].batch_size} {name}' for name in read]
+    if stage.game.latents is not None:
+      sizes.append(f'{stage.batch_size} latents')
+    times = f'{turn.repeat} moves' if turn.repeat > 1 else '1 move'
+    condition = ', when its condition holds' if turn.when else ''
+    lines.append(f'  {" + ".join(turn.movers):<15} {turn.loss:<28} {times} of {" + ".join(sizes)}{condition}')
+  return lines
+
+
+def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, sizes: Mapping[str, int]) -> str:
+  """The summary of one stage.
+
+  Args:
+    stages: of the run.
+    number: of the stage.
+    mesh: the devices.
+    sizes: {stream: examples in the set}, where known.
+  """
+  stage = stages[number]
+  state = experiment.abstract_state(stages, number, jax.random.key(0))
+  device = mesh.devices.flat[0]
+  lines = [f'devices   {mesh.size} x {device.device_kind} ({device.platform})']
+  if len(stages) > 1:
+    lines.append(f'stage     {number + 1} of {len(stages)}, steps {stage.first_step} to {stage.last_step}')
+  lines += [f'game      {type(stage.game).__name__}, float32', *networks(stage, state)]
+  for name, stream in stage.streams.items():
+    shape = 'x'.join(map(str, stream.fields(1)['image'].shape[1:]))
+    examples = f'{sizes[name]:,} examples' if name in sizes else 'not opened'
+    labels = f', {stream.classes} classes' if stream.classes else ''
+    lines.append(f'data      {name}: {stream.name} {stream.split}, {examples} of {shape}{labels}')
+  drawn = [f'{moves * (stage.streams[name].batch_size or 0)} {name}' for name, moves in stage.moves.items()]
+  lines += [f'step      {", ".join(drawn)}', *schedule(stage)]
+  return '\n'.join(lines)
+
+
+def cost(stage: experiment.Stage, stages: tuple[experiment.Stage, ...], mesh: Mesh) -> str:
+  """Flops and memory of one step per device, from the compiled program; compiles, needs no data."""
+  key = jax.random.key(0)
+  place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
+  state = jax.tree.map(place, experiment.abstract_state(stages, stage.number, key))
+  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+  compiled = step.lower(state, experiment.abstract_feed(stage, mesh), key).compile()
+  analysis = compiled.cost_analysis() or {}
+  memory = compiled.memory_analysis()
+  lines = [f'flops     {analysis.get("flops", float("nan")):.4g} per step and device (loops counted once)']
+  if memory is not None:
+    parts = {
+      'state and batch': memory.argument_size_in_bytes,
+      'temporaries': memory.temp_size_in_bytes,
+      'outputs beside the donated state': max(memory.output_size_in_bytes - memory.alias_size_in_bytes, 0),
+    }
+    listed = ', '.join(f'{name} {size / 2**20:,.0f}' for name, size in parts.items())
+    lines.append(f'memory    {sum(parts.values()) / 2**20:,.0f} MiB per device ({listed})')
+  return '\n'.join(lines)
