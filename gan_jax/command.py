@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from absl import flags
+from absl import flags, logging
 
 from gan_jax.errors import UserError
 
@@ -37,6 +37,7 @@ def main(
       rest = values(['gan_jax', *arguments], known_only=True)[1:]
     except flags.Error as error:
       raise UserError(' '.join(str(error).split())) from error
+    logging.set_verbosity(logging.ERROR)  # tfds and orbax warn about what a user cannot mend
     _compilation_cache()
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()

@@ -141,10 +141,10 @@ class TfdsSource:
       raise UserError(
         f"data set {name!r} has no 'label' feature (it has {', '.join(features)}): set config.data.classes=0"
       )
-    wanted = {'image': True, 'label': True} if labels else {'image': True}
-    self._data: Sequence[Any] = builder.as_data_source(
-      split, decoders=tfds.decode.PartialDecoding(wanted)  # attributes and captions are not decoded
-    )
+    wanted = {'image', 'label'} if labels else {'image'}
+    # Attributes and captions are not decoded.
+    skipped = {name: tfds.decode.SkipDecoding() for name in features if name not in wanted}
+    self._data: Sequence[Any] = builder.as_data_source(split, decoders=skipped)
 
   def __len__(self) -> int:
     return len(self._data)
