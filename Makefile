@@ -27,6 +27,7 @@ test-all: .venv/.test lint  ## the long product as well
 
 lint: .venv/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 lock:  ## after a change of the dependencies (needs uv)

@@ -124,9 +124,7 @@ def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   for key, value in keywords.items():
     if key in hints and not _fits(value, hints[key]):
       expected = getattr(hints[key], '__name__', None) if isinstance(hints[key], type) else None
-      raise UserError(
-        f'{where}.{key}={value!r} is of type {type(value).__name__}, must be {expected or hints[key]}'
-      )
+      raise UserError(f'{where}.{key}={value!r} is of type {type(value).__name__}, must be {expected or hints[key]}')
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -98,8 +98,11 @@ def read_config(workdir: epath.PathLike) -> Any:
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
   old, new = json.loads((workdir / 'config.json').read_text()), json.loads(config_lib.to_json(config))
-  changed = [line for line in config_lib.differences(old, new)
-             if line.split(':')[0].removeprefix('config.') not in config_lib.CADENCE]
+  changed = [
+    line
+    for line in config_lib.differences(old, new)
+    if line.split(':')[0].removeprefix('config.') not in config_lib.CADENCE
+  ]
   if changed:
     raise UserError(
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, or '

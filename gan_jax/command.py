@@ -76,7 +76,10 @@ def _compilation_cache() -> None:
   import jax
   import jaxlib
 
-  if jax.config.jax_compilation_cache_dir is not None or os.environ.get('JAX_ENABLE_COMPILATION_CACHE') == '0':
+  if (
+    getattr(jax.config, 'jax_compilation_cache_dir', None) is not None
+    or os.environ.get('JAX_ENABLE_COMPILATION_CACHE') == '0'
+  ):
     return
   # A program compiled for another processor can crash the process, so the folder names the processor too.
   cpu = ''

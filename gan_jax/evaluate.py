@@ -6,7 +6,6 @@ For runs on the built-in digits: the classes that a classifier sees in the sampl
 training examples. Writes WORKDIR/evaluation.json.
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -39,13 +38,11 @@ def evaluate(run: Run, samples: int = 1000, seed: int = 1) -> dict[str, Any]:
     raise UserError(f'evaluation knows the built-in digits only, this run has {stream.name!r}: look at its samples')
   # Both compared as stored, 8 bits a pixel.
   made = transforms.to_uint8(run.sample(samples, seed=seed), stream.range)
-  labelled = dataclasses.replace(stream, classes=10)
-  train = sources.into_memory(labelled.open(), 1 << 30).arrays
-  test = sources.into_memory(dataclasses.replace(labelled, split='test').open(), 1 << 30).arrays
-  scale = lambda images: np.asarray(images, np.float64) / 255
-  report = classes.class_report(
-    scale(train['image']), train['label'], scale(test['image']), test['label'], scale(made)
+  train, test = (
+    sources.digits(split, stream.size, stream.channels, labels=True).arrays for split in (stream.split, 'test')
   )
+  scale = lambda images: np.asarray(images, np.float64) / 255
+  report = classes.class_report(scale(train['image']), train['label'], scale(test['image']), test['label'], scale(made))
   copies = classes.copy_report(scale(train['image']), scale(test['image']), scale(made))
   return {
     'step': run.step,
@@ -64,14 +61,16 @@ def evaluate(run: Run, samples: int = 1000, seed: int = 1) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
   """The result as lines for the console."""
   shares = '  '.join(f'{digit}: {100 * share:.1f} %' for digit, share in enumerate(result['class_shares']))
-  return '\n'.join([
-    f'classifier        {100 * result["classifier_accuracy"]:.1f} % right on held-out real digits',
-    f'classes           {shares}',
-    f'                  the rarest has {100 * min(result["class_shares"]):.1f} % of {result["samples"]} samples',
-    f'confidence        {result["median_confidence"]:.3f} (median)',
-    f'copying           nearest training digit at {result["nearest_training_example"]:.3f} (samples) and '
-    f'{result["nearest_training_example_of_held_out"]:.3f} (held-out real digits)',
-  ])
+  return '\n'.join(
+    [
+      f'classifier        {100 * result["classifier_accuracy"]:.1f} % right on held-out real digits',
+      f'classes           {shares}',
+      f'                  the rarest has {100 * min(result["class_shares"]):.1f} % of {result["samples"]} samples',
+      f'confidence        {result["median_confidence"]:.3f} (median)',
+      f'copying           nearest training digit at {result["nearest_training_example"]:.3f} (samples) and '
+      f'{result["nearest_training_example_of_held_out"]:.3f} (held-out real digits)',
+    ]
+  )
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -67,8 +67,17 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
     UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
   """
   check_call(Settings, config.to_dict(), 'config')
-  for name, least in (('batch_size', 1), ('accumulate', 1), ('devices', 0), ('log_every', 1), ('keep', 1),
-                      ('samples', 1), ('steps', 1), ('sample_every', 0), ('checkpoint_every', 0)):
+  for name, least in (
+    ('batch_size', 1),
+    ('accumulate', 1),
+    ('devices', 0),
+    ('log_every', 1),
+    ('keep', 1),
+    ('samples', 1),
+    ('steps', 1),
+    ('sample_every', 0),
+    ('checkpoint_every', 0),
+  ):
     if config[name] < least:
       raise UserError(f'config.{name}={config[name]} must be at least {least}')
   stages: list[Stage] = []
@@ -121,7 +130,7 @@ def _stage(number: int, config: ml_collections.ConfigDict, changes: dict[str, An
   reset = {key: tuple(value) for key, value in changes.get('reset', {}).items()}
   for key in reset:
     if key not in RESETTABLE:
-      raise one_of('part in a stage\'s reset', key, RESETTABLE)
+      raise one_of("part in a stage's reset", key, RESETTABLE)
   game_lib.check(game, built, streams)
   moves = {name: game_lib.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
@@ -147,7 +156,7 @@ def example_batch(stage: Stage) -> dict[str, Any]:
   batch: dict[str, Any] = {
     name: zeros(stream.fields(size(stream.batch_size or stage.batch_size))) for name, stream in stage.streams.items()
   }
-  latents = stage.game.latents  # type: ignore[attr-defined]
+  latents = stage.game.latents
   if latents is not None:
     draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
     batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
@@ -199,7 +208,7 @@ def _surviving(old: Any, new: Any, where: str, strict: bool) -> Any:
     if strict:
       raise UserError(
         f'weight {where}{name} changes its shape between stages, {kept[name].shape} -> {value.shape}: give the new '
-        'layer a name of its own, or list the player in the stage\'s reset'
+        "layer a name of its own, or list the player in the stage's reset"
       )
     return value
 
@@ -208,7 +217,7 @@ def _surviving(old: Any, new: Any, where: str, strict: bool) -> Any:
 
 def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> game_lib.GameState:
   """Shapes and dtypes of the state inside stage `number`."""
-  state = None
+  state: Any = None
   for stage in stages[: number + 1]:
     enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
     state = jax.eval_shape(enter_stage, state, key)

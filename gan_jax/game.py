@@ -106,7 +106,7 @@ def read_clock(module: nn.Module) -> Clock:
   """The `Clock`, read inside a method of a game (zeros while the game is being initialised)."""
   if module.is_initializing():
     return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros(()))
-  clock = module.get_variable('clock', 'now')
+  clock: Clock | None = module.get_variable('clock', 'now')
   if clock is None:
     raise ValueError('read_clock works in the methods of the game itself: pass what a network needs as an argument')
   return clock
@@ -114,7 +114,7 @@ def read_clock(module: nn.Module) -> Clock:
 
 def players_of(game: nn.Module) -> tuple[str, ...]:
   """The players of a game: all that its turns move and all it declares frozen, in that order."""
-  names = [name for turn in game.turns for name in turn.movers] + list(frozen_players(game))  # type: ignore[attr-defined]
+  names = [name for turn in game.turns for name in turn.movers] + list(frozen_players(game))
   return tuple(dict.fromkeys(names))
 
 
@@ -147,7 +147,7 @@ def turn_streams(turn: Turn, streams: Iterable[str]) -> tuple[str, ...]:
 
 def moves_per_step(game: nn.Module, stream: str) -> int:
   """How many moves of one step read a data stream."""
-  return sum(turn.repeat for turn in game.turns if stream in turn_streams(turn, (stream,)))  # type: ignore[attr-defined]
+  return sum(turn.repeat for turn in game.turns if stream in turn_streams(turn, (stream,)))
 
 
 def _of_player(tree: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
@@ -184,17 +184,15 @@ def game_variables(state: GameState, *, ema: bool = False) -> dict[str, Any]:
   """
   players = state.players
   if ema:
-    players = {
-      name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()
-    }
+    players = {name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()}
   return {**_assemble(players), **state.table}
 
 
 def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
   """Touches every network, so that `init` makes every parameter."""
-  for turn in game.turns:  # type: ignore[attr-defined]
+  for turn in game.turns:
     getattr(game, turn.loss)(_narrow(turn, batch))
-  game.sample(batch)  # type: ignore[attr-defined]
+  game.sample(batch)
 
 
 def _narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +203,7 @@ def _narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
 def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]) -> None:
   """Raises a UserError if turns, players, optimizers, losses and streams do not fit together."""
   players, frozen = set(players_of(game)), set(frozen_players(game))
-  movers = {name for turn in game.turns for name in turn.movers}  # type: ignore[attr-defined]
+  movers = {name for turn in game.turns for name in turn.movers}
   if movers & frozen:
     raise UserError(f'players {sorted(movers & frozen)} are declared frozen but move in a turn: drop one of the two')
   if set(optimizers) != players - frozen:
@@ -213,7 +211,7 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
       f'config.optimizers names {sorted(optimizers)} but the players of {type(game).__name__} that move are '
       f'{sorted(players - frozen)}: give each of them one optimizer'
     )
-  for turn in game.turns:  # type: ignore[attr-defined]
+  for turn in game.turns:
     if not callable(getattr(type(game), turn.loss, None)):
       methods = [n for n, f in inspect.getmembers(type(game), callable) if n in vars(type(game)) and n[0] != '_']
       raise one_of(f'loss of {type(game).__name__}', turn.loss, [n for n in methods if n not in ('setup', 'sample')])
@@ -333,7 +331,7 @@ def play(
     if jnp.shape(loss) != ():
       raise UserError(f'loss {turn.loss!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
     everyone, new_table, new_scratch = _split_collections(written)
-    mine = {}
+    mine: dict[str, Any] = {}
     for name in turn.movers:
       for collection, tree in _variables_of_player(everyone, name, players).items():
         mine.setdefault(collection, {}).update(tree)
@@ -448,7 +446,7 @@ def make_step(
     clock = Clock(state.step, stage_step, jnp.asarray(steps, jnp.int32), seen)
     drawn = dict.fromkeys(streams, 0)
     totals: dict[str, jax.Array] = {}
-    for number, turn in enumerate(game.turns):  # type: ignore[attr-defined]
+    for number, turn in enumerate(game.turns):
       for move_number in range(turn.repeat):
         move_key = jax.random.fold_in(jax.random.fold_in(key, number), move_number)
         latents_key, data_key, play_key = jax.random.split(move_key, 3)
@@ -456,13 +454,11 @@ def make_step(
         for i, stream in enumerate(turn_streams(turn, streams)):
           batch[stream] = prepare(feed, stream, drawn[stream], jax.random.fold_in(data_key, i))
           drawn[stream] += 1
-        if game.latents is not None:  # type: ignore[attr-defined]
-          batch['latents'] = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))  # type: ignore[attr-defined]
+        if game.latents is not None:
+          batch['latents'] = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))
 
         def move(state, turn=turn, batch=batch, key=play_key):
-          state, metrics = play(
-            game, optimizers, turn, state, batch, key, clock=clock, ema=ema, accumulate=accumulate
-          )
+          state, metrics = play(game, optimizers, turn, state, batch, key, clock=clock, ema=ema, accumulate=accumulate)
           return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
 
         if turn.when is None:

@@ -1,4 +1,4 @@
-"""Devices: a mesh over the data axis, and the step compiled for it (global view, so batch norm sees the whole batch)."""
+"""Devices: a mesh over the data axis, and the step compiled for it (global view: batch norm sees the whole batch)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -61,4 +61,5 @@ def _put(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
 
 def compile_step(step: Callable[..., Any], mesh: Mesh) -> Any:
   """The step under `jax.jit`: state donated, outputs placed as the inputs are, so that nothing compiles twice."""
-  return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+  # keep_unused, or a state entry that the step only overwrites would not be donated.
+  return jax.jit(step, donate_argnums=0, keep_unused=True, out_shardings=replicated(mesh))

@@ -54,9 +54,7 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 5
   return picture
 
 
-def picture_of(
-  samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None
-) -> Image.Image | None:
+def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None) -> Image.Image | None:
   """A grid for images, a scatter for points of the plane, None for what has no picture."""
   if samples.ndim == 4 and samples.shape[-1] in (1, 3):
     return grid(samples, limits)

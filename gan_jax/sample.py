@@ -110,9 +110,7 @@ class Run:
     """The game's variables, with running averages where they are kept."""
     return game_lib.game_variables(self.state, ema=ema)
 
-  def sample(
-    self, count: int, *, seed: int = 0, label: int | None = None, inputs: Any = None, ema: bool = True
-  ) -> Any:
+  def sample(self, count: int, *, seed: int = 0, label: int | None = None, inputs: Any = None, ema: bool = True) -> Any:
     """Samples 0 ... count - 1 of a seed, (count, ...) float32 numpy in the range of the run's data.
 
     Args:
@@ -169,7 +167,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   out = epath.Path(values.out)
   if out.suffix == '.npz':
     with command.writable(out), out.open('wb') as file:
-      np.savez_compressed(file, **{name or 'samples': array for name, array in samples.items()})
+      arrays: dict[str, Any] = {name or 'samples': array for name, array in samples.items()}
+      np.savez_compressed(file, **arrays)
     print(f'{values.count} samples of step {run.step}: {out}')
     return
   for name, array in samples.items():

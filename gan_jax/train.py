@@ -91,7 +91,11 @@ def _train_stage(stages, stage, mesh, state, position, key, config, workdir, che
   if first >= stage.last_step:
     return state, position
   feed = Feed(
-    stage.streams, stage.moves, config.seed, parallel.place(mesh), parallel.replicate(mesh),
+    stage.streams,
+    stage.moves,
+    config.seed,
+    parallel.place(mesh),
+    parallel.replicate(mesh),
     {**dict.fromkeys(stage.streams, 0), **position},
   )
   for line in summary.describe(stages, stage.number, mesh, feed.sizes).splitlines():
@@ -173,10 +177,12 @@ def _first_examples(stream, count: int) -> dict[str, np.ndarray]:
 
 
 def _closing(workdir: epath.Path) -> str:
-  return '\n'.join([
-    f'run       {workdir}',
-    f'samples   {workdir}/samples/',
-    f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
-    f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
-    f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
-  ])
+  return '\n'.join(
+    [
+      f'run       {workdir}',
+      f'samples   {workdir}/samples/',
+      f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
+      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
+      f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
+    ]
+  )

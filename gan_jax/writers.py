@@ -64,7 +64,8 @@ class Writer:
       print(
         f'step {step:>6}/{self._steps}  {rates["steps_per_second"]:.3g} steps/s  '
         f'{rates["images_per_second"]:.4g} images/s  '
-        + '  '.join(f'{k} {v}' for k, v in shown.items()) + f'  {duration(left)} left',
+        + '  '.join(f'{k} {v}' for k, v in shown.items())
+        + f'  {duration(left)} left',
         flush=True,
       )
 

@@ -172,14 +172,14 @@ def prepared_folder(name: str) -> epath.Path:
   versions = [path.parent for path in root.glob('*/dataset_info.json')] if root.exists() else []
   if not versions:
     raise UserError(
-      f"data set {name!r} is not prepared in {data_dir()}: set TFDS_DATA_DIR to the folder that has it, prepare it "
-      f"with `tfds build {name} --file_format=array_record`, or start with what needs no download: "
+      f'data set {name!r} is not prepared in {data_dir()}: set TFDS_DATA_DIR to the folder that has it, prepare it '
+      f'with `tfds build {name} --file_format=array_record`, or start with what needs no download: '
       f'{", ".join(without_download())}'
     )
   newest = max(versions, key=lambda path: [int(part) for part in path.name.split('.') if part.isdigit()])
   if json.loads((newest / 'dataset_info.json').read_text()).get('fileFormat') != 'array_record':
     raise UserError(
-      f"data set {name!r} in {newest} is not in the array_record format: prepare it with "
+      f'data set {name!r} in {newest} is not in the array_record format: prepare it with '
       f'`tfds build {name} --file_format=array_record`'
     )
   return newest

@@ -1,4 +1,4 @@
-"""Streams: what feeds the steps. Each has a source, an order, a batch size; a step draws it once per move that reads it.
+"""Streams: what feeds the steps. Each has a source, an order, a batch size; it is drawn once per move that reads it.
 
 A set that fits is kept on the device as stored (uint8) and gathered inside the step; a larger one is read and decoded
 by grain's threads on the host. Both give the same examples in the same order.
@@ -135,8 +135,10 @@ class Feed:
     for name, stream in streams.items():
       source = stream.open()
       self.sizes[name] = len(source)
-      arrays = None if stream.resident is False else sources.into_memory(
-        source, RESIDENT_BYTES if stream.resident is None else 1 << 62
+      arrays = (
+        None
+        if stream.resident is False
+        else sources.into_memory(source, RESIDENT_BYTES if stream.resident is None else 1 << 62)
       )
       if arrays is not None:
         store[name] = arrays.arrays

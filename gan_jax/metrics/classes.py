@@ -58,9 +58,7 @@ def class_report(
   from sklearn.pipeline import make_pipeline
   from sklearn.preprocessing import StandardScaler
 
-  classifier = make_pipeline(
-    StandardScaler(), MLPClassifier((256,), alpha=0.1, max_iter=200, random_state=0)
-  )
+  classifier = make_pipeline(StandardScaler(), MLPClassifier((256,), alpha=0.1, max_iter=200, random_state=0))
   classifier.fit(_rows(train), train_labels)
   accuracy = float((classifier.predict(_rows(test)) == test_labels).mean())
   probabilities = classifier.predict_proba(_rows(samples))

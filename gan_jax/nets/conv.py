@@ -77,5 +77,6 @@ class ConvTranspose(nn.Module):
     kernel = self.param('kernel', self.kernel_init, (*self.kernel_size, self.features, x.shape[-1]), jnp.float32)
     y = conv_transpose(x, kernel.astype(x.dtype), tuple(self.strides))
     if self.use_bias:
-      y = y + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(y.dtype)
+      bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+      y = y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
     return y

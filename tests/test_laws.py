@@ -1,0 +1,203 @@
+"""The laws that every game must pass, a row for each shipped config and probe game."""
+
+import functools
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from rows import IDS, ROWS, load_shrunk, shrunk
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import experiment, main, parallel
+from gan_jax import game as game_lib
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.data.streams import Feed
+
+KEY = jax.random.key(0)
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def leaves(tree):
+  return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def assert_equal(a, b, where=''):
+  a, b = leaves(a), leaves(b)
+  assert a.keys() == b.keys()
+  for name in a:
+    np.testing.assert_array_equal(a[name], b[name], err_msg=where + name)
+
+
+def changed(a, b):
+  a, b = leaves(a), leaves(b)
+  return a.keys() != b.keys() or any(not np.array_equal(a[name], b[name]) for name in a)
+
+
+@functools.lru_cache(maxsize=1)
+def started(row):
+  """(stages, {stage number: (mesh, state on entering, feed)}) of a shrunk config on two devices."""
+  config = load_shrunk(row)
+  stages = experiment.stages_of(config)
+  mesh = parallel.make_mesh(2)
+  state, begun = None, {}
+  for stage in stages:
+    enter = jax.jit(lambda s, k, stage=stage: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+    state = enter(state, KEY)
+    begun[stage.number] = (state, Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh)))
+  return stages, mesh, begun
+
+
+def parts(row):
+  stages, mesh, begun = started(row)
+  for stage in stages:
+    state, feed = begun[stage.number]
+    yield stage, mesh, jax.tree.map(jnp.copy, state), feed
+
+
+@pytest.mark.parametrize('row', ROWS, ids=IDS)
+def test_law_1_full_size_shapes_and_lowering(row):
+  stages = experiment.stages_of(config_lib.load(row))
+  mesh = parallel.make_mesh(1)
+  for stage in stages:
+    state = experiment.abstract_state(stages, stage.number, KEY)
+    step = experiment.make_step(stage, mesh)
+    feed = experiment.abstract_feed(stage, mesh)
+    after, metrics = jax.eval_shape(step, state, feed, KEY)
+    assert jax.tree.map(lambda s: (s.shape, s.dtype), after) == jax.tree.map(lambda s: (s.shape, s.dtype), state)
+    assert {turn.loss for turn in stage.game.turns} <= set(metrics)
+    for platform in PLATFORMS:
+      assert jax.jit(step).trace(state, feed, KEY).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize('row', ROWS, ids=IDS)
+def test_law_2_every_network_has_an_owner_and_every_player_an_optimizer(row):
+  stages = experiment.stages_of(load_shrunk(row))
+  for stage in stages:
+    players, frozen = game_lib.players_of(stage.game), game_lib.frozen_players(stage.game)
+    assert set(stage.optimizers) == set(players) - set(frozen)
+    fresh = jax.eval_shape(lambda key, stage=stage: experiment.new_state(stage, key), KEY)
+    for name in players:
+      assert all(game_lib.owner(child, players) == name for child in fresh.players[name].params)
+
+
+@pytest.mark.parametrize('row', ROWS, ids=IDS)
+def test_laws_3_and_5_all_move_all_is_finite_nothing_compiles_twice(row):
+  for stage, mesh, state, feed in parts(row):
+    before = jax.tree.map(np.array, state)  # a view would keep the buffers from being donated
+    placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state)
+    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+    donated = jax.tree.leaves(state)
+    total = {}
+    for _ in range(2):
+      state, metrics = step(state, next(feed), KEY)
+      for name, value in metrics.items():
+        total[name] = total.get(name, 0) + np.asarray(value)
+    assert step._cache_size() == 1, 'the second call compiled again'
+    assert all(leaf.is_deleted() for leaf in donated), 'buffers are not donated'
+    assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state) == placed
+    assert all(np.isfinite(value).all() for value in (*leaves(state).values(), *total.values()))
+    assert all(total[turn.loss][1] > 0 for turn in stage.game.turns), 'a turn was never played'
+    for name in game_lib.players_of(stage.game):
+      moved = changed(before.players[name].params, state.players[name].params)
+      if name in game_lib.frozen_players(stage.game):
+        assert_equal(before.players[name], state.players[name], f'frozen {name}')
+      else:
+        assert moved, f'{name} did not move'
+
+
+@pytest.mark.parametrize('row', ROWS, ids=IDS)
+def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
+  for stage, _, state, feed in parts(row):
+    prepare = experiment.make_prepare(stage.streams)
+    given = next(feed)
+    for turn in stage.game.turns:
+      batch = {name: prepare(given, name, 0, KEY) for name in game_lib.turn_streams(turn, stage.streams)}
+      if stage.game.latents is not None:
+        batch['latents'] = game_lib.latents_lib.draw(stage.game.latents, KEY, stage.batch_size)
+
+      @jax.jit
+      def move(state, batch, turn=turn, stage=stage):
+        return game_lib.play(
+          stage.game, stage.optimizers, turn, state, batch, KEY, ema=stage.ema, accumulate=stage.accumulate
+        )
+
+      after, metrics = move(state, batch)
+      assert np.isfinite(metrics[turn.loss])
+      for name, player in state.players.items():
+        if name in turn.movers:
+          assert changed(player.params, after.players[name].params), f'{name} did not move'
+        else:
+          assert_equal(player, after.players[name], f'{turn.loss} touched {name}')
+      assert after.step == state.step
+      state = after  # later turns may read what this one left in scratch
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+  """Law 9's runs, law 8's copies of them stopped half-way, and one new process that finishes all the copies."""
+  folder = tmp_path_factory.mktemp('runs')
+  for number, row in enumerate(ROWS):
+    whole, half = folder / f'{number}-whole', folder / f'{number}-half'
+    main.main(['--config', row, '--workdir', str(whole), *shrunk(row), '--config.devices=1'])
+    half.mkdir()
+    shutil.copy(whole / 'config.json', half)
+    (half / 'checkpoints').mkdir()
+    shutil.copytree(whole / 'checkpoints' / '2', half / 'checkpoints' / '2')
+  script = (
+    'import conftest, sys, json\n'
+    'from gan_jax import checkpoint, train\n'
+    'for folder in sys.argv[1:]:\n'
+    '  train.run(checkpoint.read_config(folder), folder, silent=True)\n'
+  )
+  halves = [str(folder / f'{number}-half') for number in range(len(ROWS))]
+  here = pathlib.Path(__file__).parent
+  subprocess.run([sys.executable, '-c', script, *halves], cwd=here, check=True, timeout=900)
+  return folder
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('number', range(len(ROWS)), ids=IDS)
+def test_law_8_a_resumed_run_ends_bit_equal(runs, number):
+  ends = []
+  for kind in ('whole', 'half'):
+    checkpoints = Checkpoints(runs / f'{number}-{kind}')
+    place = checkpoints.place()
+    ends.append((place, gan_jax.load(runs / f'{number}-{kind}').state))
+    checkpoints.close()
+  assert ends[0][0] == ends[1][0]
+  assert ends[0][0].step == ends[0][1].step
+  assert_equal(ends[0][1], ends[1][1])
+  rows = [(runs / f'{number}-{kind}' / 'metrics.jsonl').read_text().splitlines() for kind in ('whole', 'half')]
+  last = [{k: v for k, v in json.loads(lines[-1]).items() if 'per_second' not in k} for lines in rows]
+  assert last[0] == last[1]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('number', range(len(ROWS)), ids=IDS)
+def test_law_9_it_runs_writes_and_reads_back(runs, number):
+  workdir = runs / f'{number}-whole'
+  metrics = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+  stages = experiment.stages_of(load_shrunk(ROWS[number]))
+  assert metrics[-1]['step'] == stages[-1].last_step
+  assert any(file.stat().st_size for file in (workdir / 'tensorboard').iterdir())
+  pictures = sorted((workdir / 'samples').glob('*.png'))
+  assert pictures and all(len(set(Image.open(file).convert('L').tobytes())) > 1 for file in pictures)
+  run = gan_jax.load(workdir)
+  inputs = None
+  if run.stage.game.latents is None:
+    inputs = {
+      name: {k: np.zeros(v.shape, v.dtype) for k, v in stream.fields(9).items()}
+      for name, stream in run.stage.streams.items()
+    }
+  nine, three = run.sample(9, seed=5, inputs=inputs), run.sample(3, seed=5, inputs=inputs)
+  jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:3], b), nine, three)
+  if inputs is None:
+    assert changed(nine, run.sample(9, seed=6))

@@ -1,0 +1,225 @@
+"""Optax links, and games whose behaviour theory predicts."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_jax import game as game_lib
+from gan_jax import losses, minimax
+from gan_jax.data.latents import Normal
+from gan_jax.games.standard import Standard
+from gan_jax.nets import mlp
+
+KEY = jax.random.key(0)
+
+
+class Point(nn.Module):
+  """A player with one number."""
+
+  start: float
+
+  @nn.compact
+  def __call__(self):
+    return self.param('value', lambda key: jnp.asarray(self.start))
+
+
+class Bilinear(nn.Module):
+  """min over x, max over y of x y."""
+
+  x: nn.Module
+  y: nn.Module
+  simultaneous: bool = True
+  latents: None = None
+
+  @property
+  def turns(self):
+    if self.simultaneous:
+      return (game_lib.Turn(('x', 'y'), 'value'),)
+    return (game_lib.Turn(('x',), 'value'), game_lib.Turn(('y',), 'value'))
+
+  def value(self, batch):
+    return self.x() * self.y()
+
+  def sample(self, batch):
+    return self.x()
+
+
+class Dirac(nn.Module):
+  """Data at 0, a generator at x, a discriminator of slope y: Mescheder et al. 2018, definition 2.1."""
+
+  x: nn.Module
+  y: nn.Module
+  gamma: float = 0.0
+  latents: None = None
+  turns = (game_lib.Turn(('x',), 'generator_loss'), game_lib.Turn(('y',), 'discriminator_loss'))
+
+  def discriminator_loss(self, batch):
+    slope = self.y()
+    r1 = 0.5 * self.gamma * slope**2
+    return losses.minimax.discriminator(jnp.zeros(1), (slope * self.x())[None]) + r1
+
+  def generator_loss(self, batch):
+    return losses.minimax.generator((self.y() * self.x())[None])
+
+  def sample(self, batch):
+    return self.x()
+
+
+def trajectory(game, optimizers, steps):
+  """(steps + 1, 2): the two numbers along play."""
+  state = game_lib.init(game, optimizers, {}, KEY)
+  step = jax.jit(game_lib.make_step(game, optimizers, streams=(), latents_batch=1))
+  points = [[float(state.players[name].params[name]['value']) for name in ('x', 'y')]]
+  for _ in range(steps):
+    state, _ = step(state, {}, KEY)
+    points.append([float(state.players[name].params[name]['value']) for name in ('x', 'y')])
+  return np.array(points)
+
+
+def norms(points):
+  return np.linalg.norm(points, axis=-1)
+
+
+def test_bilinear_simultaneous_descent_grows_at_its_rate():
+  rate = 0.1
+  optimizers = {'x': optax.sgd(rate), 'y': minimax.ascend(optax.sgd(rate))}
+  radius = norms(trajectory(Bilinear(Point(1.0), Point(1.0)), optimizers, 50))
+  np.testing.assert_allclose(radius[1:] / radius[:-1], np.sqrt(1 + rate**2), rtol=1e-5)
+
+
+def test_bilinear_alternating_descent_stays_on_its_ellipse():
+  rate = 0.1
+  optimizers = {'x': optax.sgd(rate), 'y': minimax.ascend(optax.sgd(rate))}
+  points = trajectory(Bilinear(Point(1.0), Point(1.0), simultaneous=False), optimizers, 200)
+  x, y = points.T
+  # x' = x - r y, y' = y + r x' keeps x^2 + y^2 - r x y.
+  invariant = x**2 + y**2 - rate * x * y
+  np.testing.assert_allclose(invariant, invariant[0], rtol=1e-4)
+
+
+def test_bilinear_optimistic_descent_converges_at_its_rate():
+  rate = 0.3
+  optimistic = optax.optimistic_gradient_descent(rate)
+  optimizers = {'x': optimistic, 'y': minimax.ascend(optax.optimistic_gradient_descent(rate))}
+  radius = norms(trajectory(Bilinear(Point(1.0), Point(1.0)), optimizers, 120))
+  # z' = z - 2 r J z + r J z_before with J's eigenvalues +-i: the larger root of l^2 - (1 - 2 r i) l - r i.
+  roots = np.roots([1, -(1 - 2j * rate), -1j * rate])
+  expected = np.abs(roots).max()
+  assert expected < 1
+  np.testing.assert_allclose((radius[120] / radius[60]) ** (1 / 60), expected, rtol=1e-3)
+
+
+def test_dirac_circles_without_a_penalty_and_converges_with_r1():
+  optimizers = {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}
+  free = norms(trajectory(Dirac(Point(1.0), Point(1.0)), optimizers, 300))
+  held = norms(trajectory(Dirac(Point(1.0), Point(1.0), gamma=1.0), optimizers, 300))
+  assert free[-100:].min() > 0.5
+  assert held[-1] < 1e-3
+
+
+def test_ascend_negates_and_clip_weights_clips():
+  params = {'w': jnp.array([0.5, -0.5])}
+  chain = optax.chain(minimax.ascend(optax.sgd(1.0)), minimax.clip_weights(0.6))
+  updates, _ = chain.update({'w': jnp.array([1.0, 0.02])}, chain.init(params), params)
+  np.testing.assert_allclose(optax.apply_updates(params, updates)['w'], [0.6, -0.48], rtol=1e-6)
+  with pytest.raises(ValueError, match='must be positive'):
+    minimax.clip_weights(0.0)
+
+
+def test_momentum_by_hand():
+  rates, decays = [0.1, 0.05, 0.025], [0.5, 0.6, 0.7]
+  tx = minimax.momentum(optax.exponential_decay(0.1, 1, 0.5), optax.linear_schedule(0.5, 0.7, 2))
+  params = jnp.zeros(())
+  state, velocity = tx.init(params), 0.0
+  for rate, decay, gradient in zip(rates, decays, [1.0, 2.0, -1.0], strict=True):
+    update, state = tx.update(jnp.asarray(gradient), state, params)
+    velocity = decay * velocity - rate * gradient
+    np.testing.assert_allclose(update, velocity, rtol=1e-5)
+
+
+def game_and_data(dtype):
+  game = Standard(
+    mlp.Generator(hidden=(8,), shape=(2,), output='identity'), mlp.Discriminator(hidden=(8,)), latents=Normal((3,))
+  )
+  data = np.random.RandomState(0).randn(6, 16, 2).astype(dtype)
+  return game, data
+
+
+@pytest.mark.parametrize('discriminator_steps', [1, 2])
+def test_alternate_in_a_foreign_loop_equals_play_bit_for_bit(discriminator_steps):
+  """Given the same gradients: those that play computed, seen by a spy in the optimizers' place.
+
+  Operation by operation: compiled, two programs may round a multiply-add once or twice.
+  """
+  game, data = game_and_data(np.float32)
+  optimizers = {'generator': optax.adam(1e-2, b1=0.5), 'discriminator': optax.rmsprop(1e-2)}
+  batch = lambda i: {
+    'images': {'image': jnp.asarray(data[i])},
+    'latents': jax.random.normal(jax.random.key(i), (16, 3)),
+  }
+  state = game_lib.init(game, optimizers, batch(0), KEY)
+  foreign = {name: state.players[name].params for name in optimizers}
+  tx = minimax.alternate(**optimizers, discriminator_steps=discriminator_steps)
+  foreign_state = tx.init(foreign)
+  turns = {turn.movers[0]: turn for turn in game.turns}
+
+  cycle = ['discriminator'] * discriminator_steps + ['generator']
+  recorded = {}
+  spy = {name: recording(tx_, recorded, name) for name, tx_ in optimizers.items()}
+  with jax.disable_jit():
+    for i, name in enumerate(cycle * 3):
+      state, _ = game_lib.play(game, spy, turns[name], state, batch(i % 6), jax.random.key(i))
+      others = {k: jax.tree.map(jnp.ones_like, v) for k, v in foreign.items() if k != name}
+      updates, foreign_state = tx.update({name: recorded[name], **others}, foreign_state, foreign)
+      foreign = optax.apply_updates(foreign, updates)
+      for player in optimizers:
+        jax.tree.map(np.testing.assert_array_equal, foreign[player], state.players[player].params)
+
+
+def recording(tx, recorded, name):
+  def update(grads, state, params=None):
+    recorded[name] = grads
+    return tx.update(grads, state, params)
+
+  return optax.GradientTransformation(tx.init, update)
+
+
+def test_alternate_end_to_end_in_float64():
+  """Somebody else's loop, which computes its own gradients from the pure losses, against play."""
+  with jax.enable_x64(True):
+    game, data = game_and_data(np.float64)
+    widen = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree)
+    optimizers = {'generator': optax.adam(1e-2, b1=0.5), 'discriminator': optax.adam(1e-2, b1=0.5)}
+    latents = lambda i: jax.random.normal(jax.random.key(i), (16, 3), jnp.float64)
+    batch = lambda i: {'images': {'image': jnp.asarray(data[i % 6])}, 'latents': latents(i)}
+    state = widen(game_lib.init(game, optimizers, batch(0), KEY))
+    foreign = {name: state.players[name].params[name] for name in optimizers}
+    tx = minimax.alternate(**optimizers, discriminator_steps=2)
+    foreign_state = tx.init(foreign)
+    generate = lambda params, z: game.generator.apply({'params': params}, z, train=True)
+    judge = lambda params, x: game.discriminator.apply({'params': params}, x, train=True)
+    turns = {turn.movers[0]: turn for turn in game.turns}
+
+    def discriminator_loss(discriminator, generator, x, z):
+      return losses.nonsaturating.discriminator(judge(discriminator, x), judge(discriminator, generate(generator, z)))
+
+    def generator_loss(generator, discriminator, z):
+      return losses.nonsaturating.generator(judge(discriminator, generate(generator, z)))
+
+    for i in range(12):
+      name = ('discriminator', 'discriminator', 'generator')[i % 3]
+      x, z = jnp.asarray(data[i % 6]), latents(i)
+      grads = {
+        'discriminator': jax.grad(discriminator_loss)(foreign['discriminator'], foreign['generator'], x, z),
+        'generator': jax.grad(generator_loss)(foreign['generator'], foreign['discriminator'], z),
+      }
+      updates, foreign_state = tx.update(grads, foreign_state, foreign)
+      foreign = optax.apply_updates(foreign, updates)
+      state, _ = game_lib.play(game, optimizers, turns[name], state, batch(i), jax.random.key(i))
+    for player in optimizers:
+      ours = state.players[player].params[player]
+      jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), foreign[player], ours)
+      assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(ours))
