@@ -52,6 +52,7 @@ def shrunk(row):
     '--config.sample_every=0',
     '--config.checkpoint_every=2',
     '--config.samples=9',
+    '--config.keep=9',
   ]
 
 
