@@ -173,6 +173,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
     UserError: an unknown setting or a value of the wrong type.
   """
   for argument in arguments:
+    _check_known(config, argument)
     try:
       values = flags.FlagValues()
       config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
@@ -183,12 +184,27 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
   return config
 
 
+def _path(argument: str) -> list[str]:
+  return argument.lstrip('-').split('=')[0].split('.')[1:]
+
+
+def _check_known(config: Any, argument: str) -> None:
+  here = config
+  for part in _path(argument):
+    if '[' in part:  # an element of a sequence, which config_flags looks up
+      return
+    if not isinstance(here, ml_collections.ConfigDict) or part not in here:
+      raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
+    here = here[part]
+
+
 def _siblings(config: Any, argument: str) -> str:
-  path = argument.lstrip('-').split('=')[0].split('.')[1:]
-  for part in path[:-1]:
-    if not (isinstance(config, Mapping | ml_collections.ConfigDict) and part in config):
+  for part in _path(argument)[:-1]:
+    if not (isinstance(config, ml_collections.ConfigDict) and part in config):
       break
     config = config[part]
+  if not isinstance(config, ml_collections.ConfigDict):
+    return 'none'
   return ', '.join(f'{key}={config[key]!r}' if not hasattr(config[key], 'keys') else key for key in config)
 
 

@@ -1,7 +1,7 @@
 """The one exception for what a user can mend: a line that names the setting, the value and the cure."""
 
 
-class UserError(Exception):
+class UserError(ValueError):
   """Something the user can put right; the commands print it as one line and exit with code 2."""
 
 

@@ -1,6 +1,6 @@
 """From a config to the objects of a run: its stages, each with a game, optimizers, streams, a state and a step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,6 +19,10 @@ from gan_jax.data.streams import Stream, make_prepare, streams_of
 from gan_jax.errors import UserError, one_of
 
 RESETTABLE = {'params': ('params', 'variables'), 'optimizer': ('opt_state',), 'ema': ('ema',)}
+LEAST = {
+  **dict.fromkeys(('batch_size', 'accumulate', 'log_every', 'keep', 'samples', 'steps'), 1),
+  **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every'), 0),
+}
 
 
 class Stage(NamedTuple):
@@ -67,28 +71,25 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
     UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
   """
   check_call(Settings, config.to_dict(), 'config')
-  for name, least in (
-    ('batch_size', 1),
-    ('accumulate', 1),
-    ('devices', 0),
-    ('log_every', 1),
-    ('keep', 1),
-    ('samples', 1),
-    ('steps', 1),
-    ('sample_every', 0),
-    ('checkpoint_every', 0),
-  ):
-    if config[name] < least:
-      raise UserError(f'config.{name}={config[name]} must be at least {least}')
-  stages: list[Stage] = []
-  for number, changes in enumerate(config.stages or ({},)):
-    stages.append(_stage(number, _merged(config, changes), dict(changes), stages[-1] if stages else None))
-  players = {name for stage in stages for name in game_lib.players_of(stage.game)}
+  every: Sequence[Mapping[str, Any]] = config.stages or ({},)
+  configs = [_merged(config, changes) for changes in every]
+  games = [_game(settings.game.to_dict()) for settings in configs]
+  players = {name for game in games for name in game_lib.players_of(game)}
   for where in ('optimizers', 'ema'):
     for name in config[where]:
       if name not in players:
         raise one_of(f'player in config.{where}', name, players)
+  stages: list[Stage] = []
+  for settings, game, changes in zip(configs, games, every, strict=True):
+    _check_numbers(settings)
+    stages.append(_stage(settings, game, changes.get('reset', {}), stages[-1] if stages else None))
   return tuple(stages)
+
+
+def _check_numbers(config: ml_collections.ConfigDict) -> None:
+  for name, least in LEAST.items():
+    if config[name] < least:
+      raise UserError(f'config.{name}={config[name]} must be at least {least}')
 
 
 def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
@@ -98,21 +99,30 @@ def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml
       continue
     if key not in merged or key == 'stages':
       raise one_of('setting of a stage in config.stages', key, [*merged, 'reset'])
-    if isinstance(merged[key], ml_collections.ConfigDict):
-      with merged[key].unlocked():
-        merged[key].update(value)
-    else:
-      merged[key] = value
+    try:
+      if isinstance(merged[key], ml_collections.ConfigDict):
+        with merged[key].unlocked():
+          merged[key].update(value)
+      else:
+        merged[key] = value
+    except TypeError as error:
+      raise UserError(f'config.stages: {key}={value!r} does not fit: {" ".join(str(error).split())}') from error
   return merged
 
 
-def _stage(number: int, config: ml_collections.ConfigDict, changes: dict[str, Any], before: Stage | None) -> Stage:
-  settings = config.to_dict()
-  game = build(settings['game'], home='gan_jax.games', where='config.game')
+def _game(settings: Mapping[str, Any]) -> Any:
+  game = build(settings, home='gan_jax.games', where='config.game')
   if not (isinstance(game, nn.Module) and hasattr(game, 'turns') and hasattr(game, 'sample')):
-    raise UserError(f'config.game.name={settings["game"].get("name")!r} is not a game: it needs turns and sample')
+    raise UserError(f'config.game.name={settings.get("name")!r} is not a game: it needs turns and sample')
   if not hasattr(game, 'latents'):
     raise UserError(f'game {type(game).__name__} has no latents: give it a field `latents` (None if it draws none)')
+  return game
+
+
+def _stage(
+  config: ml_collections.ConfigDict, game: Any, reset: Mapping[str, Sequence[str]], before: Stage | None
+) -> Stage:
+  settings = config.to_dict()
   players = game_lib.players_of(game)
   built = {
     name: build(value, home='gan_jax.minimax', where=f'config.optimizers.{name}')
@@ -120,22 +130,24 @@ def _stage(number: int, config: ml_collections.ConfigDict, changes: dict[str, An
     if name in players and name not in game_lib.frozen_players(game)
   }
   for name, optimizer in built.items():
-    if not hasattr(optimizer, 'update'):
-      raise UserError(f'config.optimizers.{name} lacks a name: give it one, such as optax.adam')
+    if not isinstance(optimizer, optax.GradientTransformation):
+      raise UserError(f'config.optimizers.{name} is no optax transformation: give it a name, such as optax.adam')
   decays = {name: build(v, home='gan_jax.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()}
   for name, decay in decays.items():
     if not callable(decay) and not (isinstance(decay, float | int) and 0 <= decay < 1):
       raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
   streams = streams_of(settings['data'], settings['batch_size'])
-  reset = {key: tuple(value) for key, value in changes.get('reset', {}).items()}
-  for key in reset:
+  for key, names in reset.items():
     if key not in RESETTABLE:
       raise one_of("part in a stage's reset", key, RESETTABLE)
+    for name in names:
+      if name not in players:
+        raise one_of(f"player in a stage's reset.{key}", name, players)
   game_lib.check(game, built, streams)
   moves = {name: game_lib.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(
-    number=number,
+    number=before.number + 1 if before else 0,
     game=game,
     optimizers=built,
     ema={name: decay for name, decay in decays.items() if name in players},
@@ -144,7 +156,7 @@ def _stage(number: int, config: ml_collections.ConfigDict, changes: dict[str, An
     accumulate=settings['accumulate'],
     first_step=before.last_step if before else 0,
     steps=settings['steps'],
-    reset=reset,
+    reset={key: tuple(names) for key, names in reset.items()},
     images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
   )
 

@@ -22,6 +22,25 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
     )
 
 
+def check_head(loss: str, logits: jax.Array) -> None:
+  """Raises a UserError if a loss of `gan_jax.losses` and the discriminator's head do not fit."""
+  two_way = logits.ndim > 1 and logits.shape[-1] == 2
+  if loss == 'two_way_softmax' and not two_way:
+    raise UserError(
+      f'config.game.loss={loss!r} takes logits (B, 2) but the discriminator gives (B{_tail(logits)}): set '
+      'config.game.discriminator.outputs=2, or another loss'
+    )
+  if loss != 'two_way_softmax' and loss in losses.__all__ and logits.shape[1:] == (2,):
+    raise UserError(
+      f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B, 2): set '
+      "config.game.discriminator.outputs=1, or loss='two_way_softmax'"
+    )
+
+
+def _tail(array: jax.Array) -> str:
+  return ''.join(f', {n}' for n in array.shape[1:])
+
+
 class Standard(nn.Module):
   """k discriminator moves, then one generator move, each on its own loss.
 
@@ -62,6 +81,7 @@ class Standard(nn.Module):
     check_same_shape(fake, image)
     # Separate passes: batch norm must not mix the statistics of real and fake.
     real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
+    check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     return loss, {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
 

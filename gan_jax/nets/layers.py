@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.errors import one_of
+
 
 def uniform_init(limit: float) -> nn.initializers.Initializer:
   """Uniform on (-limit, limit): pylearn2's `irange`.
@@ -24,7 +26,7 @@ def activation(x: jax.Array, name: str) -> jax.Array:
   """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
   functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
   if name not in functions:
-    raise ValueError(f'activation {name!r}: choose one of {", ".join(functions)}')
+    raise one_of('output activation', name, functions)
   return functions[name](x)
 
 

@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax
 
+from gan_jax.errors import UserError
 from gan_jax.nets.layers import Maxout, activation, head, uniform_init
 
 
@@ -55,7 +56,9 @@ class MaxoutDiscriminator(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     if len(self.dropout) != len(self.units) + 1:
-      raise ValueError(f'dropout has {len(self.dropout)} rates for {len(self.units)} layers: it needs one more')
+      raise UserError(
+        f'dropout={self.dropout} has {len(self.dropout)} rates for {len(self.units)} layers: give one more'
+      )
     init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
     x = x.reshape(x.shape[0], -1)
     for units, rate in zip(self.units, self.dropout, strict=False):

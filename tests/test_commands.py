@@ -1,0 +1,222 @@
+"""The commands as a person meets them: help, lists, dry runs, and one clear line for whatever is wrong."""
+
+import os
+import pathlib
+import socket
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gan_jax
+from gan_jax import evaluate, main, sample
+from gan_jax.errors import UserError
+
+HERE = pathlib.Path(__file__).parent
+QUICK = ['--config', 'configs/quickstart.py']
+TINY = [
+  *QUICK,
+  '--config.steps=2',
+  '--config.batch_size=8',
+  '--config.game.generator.channels=(8,8)',
+  '--config.game.discriminator.channels=(8,8)',
+  '--config.devices=1',
+]
+
+
+def fails(arguments, capsys, command=main.main):
+  with pytest.raises(SystemExit) as stop:
+    command(arguments)
+  out = capsys.readouterr()
+  assert stop.value.code == 2
+  lines = out.err.strip().splitlines()
+  assert len(lines) == 1 and lines[0].startswith('error: '), out.err
+  return lines[0]
+
+
+CONDITIONAL = """
+import flax.linen as nn
+from gan_jax import config as config_lib
+from gan_jax.game import Turn
+from gan_jax.data.latents import Normal
+
+VARIANTS = ('default',)
+
+class Conditional(nn.Module):
+  generator: nn.Module
+  latents: Normal = Normal((4,))
+  turns = (Turn(('generator',), 'loss'),)
+
+  def loss(self, batch):
+    return self.generator(batch['latents'], train=True).mean() * batch['images']['label'].mean()
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+"""
+
+BAD = [
+  # arguments, words that the line must have
+  ([], ['--config', 'missing']),
+  (['--config', 'configs/nothing.py'], ['configs/nothing.py', 'configs/quickstart.py']),
+  (['--config', 'configs/dcgan.py:imagenet'], ['imagenet', 'mnist', 'celeb_a']),
+  ([*QUICK, '--nonsense'], ['--nonsense']),
+  ([*QUICK, '--workdir'], ['workdir']),
+  ([*QUICK, 'stray'], ['stray', '--config.NAME=VALUE']),
+  ([*QUICK, '--config.batchsize=3'], ['batchsize', 'batch_size']),
+  ([*QUICK, '--config.game.generator.depth=3'], ['depth', 'channels']),
+  ([*QUICK, '--config.data.crop=3'], ['crop', 'size']),
+  ([*QUICK, '--config.batch_size=many'], ['batch_size', 'many']),
+  ([*QUICK, '--config.steps=1.5'], ['steps', '1.5']),
+  ([*QUICK, '--config.batch_size=0'], ['config.batch_size=0', 'at least 1']),
+  ([*QUICK, '--config.steps=-1'], ['config.steps=-1', 'at least 1']),
+  ([*QUICK, '--config.optimizers.generator.learning_rate=fast'], ['learning_rate', 'fast']),
+  ([*QUICK, '--config.optimizers.generator.name=optax.adamm'], ['optax.adamm']),
+  ([*QUICK, '--config.optimizers.generator.name=optax.sgd'], ['b1', 'learning_rate', 'momentum']),
+  ([*QUICK, '--config.ema.generator=1.5'], ['config.ema.generator=1.5', '0.999']),
+  ([*QUICK, '--config.game.loss=hing'], ['hing']),
+  ([*QUICK, '--config.game.loss=value'], ['value', 'nonsaturating', 'hinge']),
+  ([*QUICK, '--config.game.name=standard.Standart'], ['standard.Standart', 'gan_jax.games']),
+  ([*QUICK, '--config.game.name=no_such_module.Game'], ['no_such_module.Game']),
+  ([*QUICK, '--config.game.generator.name=dcgan.Generater'], ['dcgan.Generater']),
+  ([*QUICK, '--config.game.generator.channels=(8,"8")'], ['config.game.generator.channels', 'tuple']),
+  ([*QUICK, '--config.game.latents.name=Cauchy'], ['Cauchy']),
+  ([*QUICK, '--config.data.name=digitz'], ['digitz', 'not prepared', 'tfds build', 'configs/quickstart.py']),
+  (
+    ['--config', 'configs/dcgan.py'],
+    ['lsun/bedroom', 'not prepared', 'configs/dcgan.py:digits', 'configs/gan.py:ring'],
+  ),
+  ([*QUICK, '--config.data.split=trian'], ['trian', 'train']),
+  ([*QUICK, '--config.data.size=12'], ['(8, 8, 1)', '(12, 12, 1)', 'config.data.size']),
+  ([*QUICK, '--config.data.channels=3'], ['(8, 8, 1)', '(8, 8, 3)', 'config.data.channels']),
+  ([*QUICK, '--config.data.channels=2'], ['config.data.channels=2', '1 (grey) or 3 (colour)']),
+  ([*QUICK, '--config.data.range=(1.0,-1.0)'], ['config.data.range', 'rise']),
+  ([*QUICK, '--config.batch_size=7', '--config.devices=2'], ['7', '2 devices', 'multiple']),
+  ([*QUICK, '--config.devices=64'], ['config.devices=64']),
+  ([*QUICK, '--config.accumulate=3'], ['64', '3 microbatches', 'multiple']),
+  ([*QUICK, '--config.game.generator.output=relu'], ['relu', 'tanh']),
+  ([*QUICK, '--config.game.discriminator.outputs=2'], ['two_way_softmax']),
+  ([*QUICK, '--config.game.loss=two_way_softmax'], ['outputs=2']),
+]
+
+
+@pytest.mark.parametrize(('arguments', 'words'), BAD, ids=[' '.join(a)[-60:] or 'nothing' for a, _ in BAD])
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):
+  def no_network(*_, **__):
+    raise AssertionError('asked the network')
+
+  monkeypatch.setattr(socket, 'create_connection', no_network)
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  if arguments and '--workdir' not in arguments:
+    arguments = [*arguments, '--workdir', str(tmp_path / 'run')]
+  line = fails(arguments, capsys)
+  for word in words:
+    assert word in line, line
+
+
+def test_players_that_do_not_fit(capsys, tmp_path):
+  text = pathlib.Path(gan_jax.__path__[0], '..', 'configs', 'quickstart.py').read_text()
+  cases = {
+    text.replace('optimizers=dict(generator=dict(adam), disc', 'optimizers=dict(generater=dict(adam), disc'): [
+      'generater',
+      'generator',
+    ],
+    text.replace('ema=dict(generator=', 'ema=dict(critic='): ['critic', 'discriminator'],
+    text.replace('batch_size=64', 'bacth_size=64'): ['bacth_size', 'batch_size'],
+    text.replace('size=8,', 'sizes=8,'): ['sizes', 'size'],
+    text.replace('steps=', 'stages=(dict(epochs=3),), steps='): ['epochs', 'steps'],
+    text.replace('VARIANTS', 'VERSIONS'): ['VARIANTS'],
+    text.replace('"""DCGAN', 'import nothing_of_that_name\n"""DCGAN'): ['nothing_of_that_name'],
+    text.replace("name='optax.adam', ", ''): ['name'],
+  }
+  for number, (changed, words) in enumerate(cases.items()):
+    assert changed != text
+    file = tmp_path / f'bad_{number}.py'
+    file.write_text(changed)
+    line = fails(['--config', str(file), '--workdir', str(tmp_path / 'run')], capsys)
+    assert all(word in line for word in words), line
+
+
+def test_labels_missing_for_a_conditional_game(capsys, tmp_path, monkeypatch):
+  (tmp_path / 'conditional_game.py').write_text(
+    CONDITIONAL
+    + """
+def get_config(variant):
+  return config_lib.base(
+    game=dict(name='conditional_game.Conditional', generator=dict(name='mlp.Generator', hidden=(4,), shape=(8, 8, 1))),
+    optimizers=dict(generator=dict(name='optax.sgd', learning_rate=0.1)),
+    data=config_lib.stream(name='digits', size=8, channels=1), batch_size=4, steps=1,
+  )
+"""
+  )
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(tmp_path)
+  line = fails(['--config', 'conditional_game.py', '--workdir', 'run', '--config.devices=1'], capsys)
+  assert 'label' in line and 'config.data.classes' in line
+  main.main(['--config', 'conditional_game.py', '--workdir', 'run', '--config.data.classes=10', '--config.devices=1'])
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='permissions of POSIX')
+def test_unwritable_workdir(capsys, tmp_path):
+  (tmp_path / 'file').write_text('')
+  line = fails([*TINY, '--workdir', str(tmp_path / 'file' / 'run')], capsys)
+  assert str(tmp_path / 'file') in line and 'cannot write' in line
+
+
+def test_a_run_of_other_settings_is_not_overwritten(capsys, tmp_path):
+  main.main([*TINY, '--workdir', str(tmp_path / 'run')])
+  line = fails([*TINY, '--config.seed=1', '--workdir', str(tmp_path / 'run')], capsys)
+  assert 'config.seed: 0 -> 1' in line
+  main.main([*TINY, '--config.steps=3', '--workdir', str(tmp_path / 'run')])  # longer is the same run
+  assert 'resuming at step 2' in capsys.readouterr().out
+  assert gan_jax.load(tmp_path / 'run').step == 3
+
+
+def test_a_run_that_blows_up_names_the_step(capsys, tmp_path):
+  huge = '--config.optimizers.generator.learning_rate=1e38'
+  line = fails([*TINY, '--config.steps=50', huge, '--workdir', str(tmp_path / 'run')], capsys)
+  assert 'loss is' in line and 'step' in line and 'learning_rate' in line
+
+
+def test_help_list_and_dry_run(capsys, tmp_path):
+  with pytest.raises(SystemExit) as stop:
+    main.main(['--help'])
+  assert stop.value.code == 0
+  out = capsys.readouterr().out
+  assert '--workdir' in out and 'gan_jax.main --config' in out
+  main.main(['--list'])
+  out = capsys.readouterr().out
+  assert 'configs/dcgan.py' in out and 'celeb_a' in out
+  main.main(['--config', 'configs/dcgan.py:lsun', '--dry_run', '--config.batch_size=2', '--config.devices=1'])
+  out = capsys.readouterr().out
+  assert 'flops' in out and 'memory' in out and '18,855,043 parameters' in out
+
+
+def test_sample_and_evaluate_commands(capsys, tmp_path):
+  main.main([*TINY, '--workdir', str(tmp_path / 'run')])
+  capsys.readouterr()
+  run = ['--workdir', str(tmp_path / 'run')]
+  sample.command.main(sample._define, sample._run, sample.__doc__, [*run, '--out', str(tmp_path / 'a.png')])
+  assert Image.open(tmp_path / 'a.png').size[0] > 100
+  sample.command.main(
+    sample._define, sample._run, sample.__doc__, [*run, '--count=70', '--seed=3', '--out', str(tmp_path / 'a.npz')]
+  )
+  arrays = np.load(tmp_path / 'a.npz', allow_pickle=False)['samples']
+  assert arrays.shape == (70, 8, 8, 1)
+  np.testing.assert_array_equal(arrays[:5], gan_jax.load(tmp_path / 'run').sample(5, seed=3))
+  evaluate.command.main(evaluate._define, evaluate._run, evaluate.__doc__, [*run, '--samples=50'])
+  assert 'classes' in capsys.readouterr().out
+  assert (tmp_path / 'run' / 'evaluation.json').exists()
+  for arguments, words in (
+    ([*run, '--label=3'], ['not conditional']),
+    ([*run, '--out=a.gif'], ['.png or .npz']),
+    ([*run, '--step=77'], ['77']),
+    (['--workdir', str(tmp_path)], ['config.json']),
+    ([], ['--workdir']),
+  ):
+    line = fails(arguments, capsys, lambda a: sample.command.main(sample._define, sample._run, sample.__doc__, a))
+    assert all(word in line for word in words), line
+
+
+def test_load_of_a_run_without_checkpoint(tmp_path):
+  with pytest.raises(UserError, match='not a run'):
+    gan_jax.load(tmp_path)
