@@ -24,7 +24,7 @@ def get_config(variant):
     ema=dict(generator=0.998),
     data=config_lib.stream(name='digits', size=8, channels=1),
     batch_size=64,
-    steps=3000,
+    steps=2500,
     log_every=200,
     sample_every=1000,
     checkpoint_every=1000,

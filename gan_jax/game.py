@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from flax.core import DenyList
+from flax.errors import ScopeParamShapeError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gan_jax.data import latents as latents_lib
@@ -253,6 +254,12 @@ def init(
     raise UserError(
       f'{type(game).__name__} reads {error} from its batch, which has {fields}: set config.data so that the data '
       'give it (labels need config.data.classes)'
+    ) from error
+  except ScopeParamShapeError as error:
+    detail = ' '.join(str(error).split(' (http')[0].split())
+    raise UserError(
+      f'{type(game).__name__}: one layer meets inputs of different shapes ({detail}): '
+      'change config.data.size and config.data.channels, or the networks, until real and generated examples agree'
     ) from error
   params = variables.get('params', {})
   for child, tree in params.items():

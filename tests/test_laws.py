@@ -10,6 +10,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 from rows import IDS, ROWS, load_shrunk, shrunk
@@ -201,3 +202,53 @@ def test_law_9_it_runs_writes_and_reads_back(runs, number):
   jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:3], b), nine, three)
   if inputs is None:
     assert changed(nine, run.sample(9, seed=6))
+
+
+COVERING = [
+  row
+  for row, name in zip(ROWS, IDS, strict=True)
+  if name in ('dcgan:digits', 'gan:ring', 'pool:accumulate', 'began:default', 'accuracy:default', 'triple:default')
+]
+
+
+@pytest.mark.parametrize('row', COVERING, ids=lambda row: IDS[ROWS.index(row)])
+def test_law_6_one_device_equals_two_equals_eight(row):
+  config = config_lib.override(load_shrunk(row), ['--config.batch_size=16'])
+  for name in config.data:
+    if hasattr(config.data[name], 'keys') and config.data[name].get('batch_size'):
+      config.data[name].batch_size = 16
+  ends = {}
+  for devices in (1, 2, 8):
+    mesh = parallel.make_mesh(devices)
+    state, ends[devices] = None, []
+    for stage in experiment.stages_of(config):
+      # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
+      stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
+      enter = jax.jit(lambda s, k, stage=stage: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+      state = enter(state, KEY)
+      feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
+      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+      state, metrics = step(state, next(feed), KEY)
+      ends[devices].append(jax.device_get((state, metrics)))
+  for devices in (2, 8):
+    one, many = leaves(ends[1]), leaves(ends[devices])
+    assert one.keys() == many.keys()
+    for name in one:
+      np.testing.assert_allclose(one[name], many[name], rtol=1e-5, atol=1e-6, err_msg=f'{devices} devices: {name}')
+
+
+def _flops(row, batch, devices):
+  config = config_lib.override(load_shrunk(row), [f'--config.batch_size={batch}'])
+  stages = experiment.stages_of(config)
+  mesh = parallel.make_mesh(devices)
+  place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
+  state = jax.tree.map(place, experiment.abstract_state(stages, 0, KEY))
+  step = parallel.compile_step(experiment.make_step(stages[0], mesh), mesh)
+  compiled = step.lower(state, experiment.abstract_feed(stages[0], mesh), KEY).compile()
+  return compiled.cost_analysis()['flops']
+
+
+@pytest.mark.parametrize('row', [r for r in COVERING if 'digits' in r or 'ring' in r], ids=['dcgan', 'gan'])
+def test_law_7_work_scales(row):
+  added = {devices: _flops(row, 128, devices) - _flops(row, 64, devices) for devices in (1, 8)}
+  assert 0 < added[8] <= added[1] / 7

@@ -1,0 +1,324 @@
+"""The contract of a move, on games small enough to compute by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import experiment
+from gan_jax import game as game_lib
+from gan_jax.data.latents import Latents, Normal
+from gan_jax.errors import UserError
+from gan_jax.game import Turn
+from gan_jax.games.standard import Standard
+from gan_jax.nets import mlp
+
+KEY = jax.random.key(0)
+SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+
+
+class Affine(nn.Module):
+  """w x + b, through batch norm if asked."""
+
+  norm: bool = False
+
+  @nn.compact
+  def __call__(self, x, *, train=True):
+    if self.norm:
+      x = nn.BatchNorm(use_running_average=not train, momentum=0.9, use_fast_variance=False)(x)
+    return nn.Dense(1, kernel_init=nn.initializers.ones)(x)
+
+
+class Pair(nn.Module):
+  """E[D(x)] - E[D(G(z))] and its negative, linear, so that every gradient is known."""
+
+  generator: nn.Module
+  discriminator: nn.Module
+  latents: Latents = Normal((1,))
+  turns: tuple = (Turn(('discriminator',), 'critic'), Turn(('generator',), 'actor', streams=()))
+
+  def critic(self, batch):
+    fake = self.discriminator(self.generator(batch['latents']))
+    return fake.mean() - self.discriminator(batch['images']['image']).mean(), {'fake': fake.mean()}
+
+  def actor(self, batch):
+    return -self.discriminator(self.generator(batch['latents'])).mean()
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+
+
+def some(count, seed=0):
+  random = np.random.RandomState(seed)
+  image, latents = (jnp.asarray(random.randn(count, 1), jnp.float32) for _ in range(2))
+  return {'images': {'image': image}, 'latents': latents}
+
+
+def kernel(state, player):
+  return float(state.players[player].params[player]['Dense_0']['kernel'][0, 0])
+
+
+def test_a_move_follows_the_gradient_of_the_mover_alone():
+  game, batch = Pair(Affine(), Affine()), some(8)
+  state = game_lib.init(game, SGD, batch, KEY)
+  after, metrics = game_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  x, z = batch['images']['image'].mean(), batch['latents'].mean()
+  assert kernel(after, 'discriminator') == pytest.approx(1 - 0.1 * float(z - x), abs=1e-6)
+  assert kernel(after, 'generator') == 1.0
+  assert float(metrics['critic']) == pytest.approx(float(z - x), abs=1e-6)
+  assert float(metrics['fake']) == pytest.approx(float(z), abs=1e-6)
+  again, _ = game_lib.play(game, SGD, game.turns[1], after, batch, KEY)
+  assert kernel(again, 'generator') == pytest.approx(1 + 0.1 * kernel(after, 'discriminator') * float(z), abs=1e-6)
+  assert int(again.step) == 0, 'a step is many moves'
+
+
+@pytest.mark.parametrize('accumulate', [2, 4])
+def test_accumulation_equals_one_large_batch_where_examples_do_not_couple(accumulate):
+  game = Standard(mlp.Generator((16,), (2,), 'identity'), mlp.Discriminator((16,)), Normal((3,)), 'nonsaturating')
+  random = np.random.RandomState(0)
+  image, latents = (jnp.asarray(random.randn(64, n), jnp.float32) for n in (2, 3))
+  batch = {'images': {'image': image}, 'latents': latents}
+  state = game_lib.init(game, SGD, batch, KEY)
+  for turn in game.turns:
+    whole, whole_metrics = game_lib.play(game, SGD, turn, state, batch, KEY)
+    split, split_metrics = game_lib.play(game, SGD, turn, state, batch, KEY, accumulate=accumulate)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), whole, split)
+    assert whole_metrics.keys() == split_metrics.keys()
+    for name in whole_metrics:
+      np.testing.assert_allclose(whole_metrics[name], split_metrics[name], rtol=1e-5)
+
+
+def test_batch_statistics_move_with_their_player_only():
+  game, batch = Pair(Affine(norm=True), Affine()), some(8)
+  state = game_lib.init(game, SGD, batch, KEY)
+  mean = lambda state: float(state.players['generator'].variables['batch_stats']['generator']['BatchNorm_0']['mean'][0])
+  start = mean(state)
+  critic, _ = game_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  assert mean(critic) == start
+  actor, _ = game_lib.play(game, SGD, game.turns[1], state, batch, KEY)
+  assert mean(actor) == pytest.approx(0.9 * start + 0.1 * float(batch['latents'].mean()), abs=1e-6)
+
+
+def test_running_averages_start_as_a_copy_and_follow_their_decay():
+  game, batch = Pair(Affine(norm=True), Affine()), some(8)
+  state = game_lib.init(game, SGD, batch, KEY, ema=('generator',))
+  player = state.players['generator']
+  jax.tree.map(np.testing.assert_array_equal, player.ema, {'params': player.params, 'variables': player.variables})
+  assert state.players['discriminator'].ema is None
+  after, _ = game_lib.play(game, SGD, game.turns[1], state, batch, KEY, ema={'generator': 0.9})
+  new = after.players['generator']
+  expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['params'], new.params)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new.ema['params'], expected)
+  expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['variables'], new.variables)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8), new.ema['variables'], expected)
+  warm, _ = game_lib.play(
+    game, SGD, game.turns[1], state, batch, KEY, ema={'generator': lambda clock: jnp.where(clock.step < 10, 0.0, 0.9)}
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), warm.players['generator'].ema['params'], new.params
+  )
+  averaged = game_lib.game_variables(after, ema=True)['params']['generator']
+  jax.tree.map(np.testing.assert_array_equal, averaged, new.ema['params']['generator'])
+
+
+def run_steps(game, steps, batch_of, **settings):
+  state = game_lib.init(game, SGD, some(4), KEY)
+  step = jax.jit(game_lib.make_step(game, SGD, streams=('images',), latents_batch=4, **settings))
+  rows = []
+  for n in range(steps):
+    state, metrics = step(state, batch_of(n), KEY)
+    rows.append(jax.device_get(metrics))
+  return state, rows
+
+
+def test_a_turn_that_is_not_played_says_nothing_and_changes_nothing():
+  played = lambda clock, table: clock.step % 3 == 2
+  game = Pair(
+    Affine(), Affine(), turns=(Turn(('discriminator',), 'critic', when=played), Turn(('generator',), 'actor'))
+  )
+  feed = lambda n: {'images': {'image': jnp.ones((2, 4, 1))}}
+  start = game_lib.init(game, SGD, some(4), KEY)
+  state, rows = run_steps(game, 2, feed)
+  assert kernel(state, 'discriminator') == kernel(start, 'discriminator')
+  assert kernel(state, 'generator') != kernel(start, 'generator')
+  assert all('critic' not in game_lib.means(row) and 'actor' in game_lib.means(row) for row in rows)
+  state, rows = run_steps(game, 3, feed)
+  assert kernel(state, 'discriminator') != kernel(start, 'discriminator')
+  assert 'critic' in game_lib.means(rows[2])
+
+
+def test_each_move_has_fresh_data_latents_and_keys():
+  class Seen(Pair):
+    def critic(self, batch):
+      noise = jax.random.normal(self.make_rng('noise'))
+      loss, _ = super().critic(batch)
+      spread = {'image': batch['images']['image'].mean(), 'latents': batch['latents'].mean(), 'noise': noise}
+      return loss, {**spread, **{f'{k}_squared': v**2 for k, v in spread.items()}}
+
+  game = Seen(Affine(), Affine(), turns=(Turn(('discriminator',), 'critic', repeat=3), Turn(('generator',), 'actor')))
+  feed = lambda n: {'images': {'image': jnp.arange(4.0)[:, None, None] * jnp.ones((4, 4, 1))}}
+  _, rows = run_steps(game, 2, feed)
+  for row in rows:
+    means = game_lib.means(row)
+    assert row['critic'][1] == 3 and row['actor'][1] == 1
+    assert means['image'] == pytest.approx(1.0) and means['image_squared'] == pytest.approx(5 / 3)  # 0, 1, 2
+    for name in ('latents', 'noise'):
+      assert means[f'{name}_squared'] > means[name] ** 2 + 1e-4, f'{name} repeats within a step'
+  assert rows[0]['latents'][0] != rows[1]['latents'][0] and rows[0]['noise'][0] != rows[1]['noise'][0]
+  _, same = run_steps(game, 2, feed)
+  jax.tree.map(np.testing.assert_array_equal, rows, same)
+
+
+def test_scratch_passes_between_turns_and_is_dropped():
+  class Handing(Pair):
+    def critic(self, batch):
+      self.put_variable('scratch', 'mean', batch['images']['image'].mean())
+      return super().critic(batch)
+
+    def actor(self, batch):
+      return super().actor(batch), {'handed': self.get_variable('scratch', 'mean')}
+
+  state, rows = run_steps(Handing(Affine(), Affine()), 1, lambda n: {'images': {'image': jnp.full((1, 4, 1), 7.0)}})
+  assert game_lib.means(rows[0])['handed'] == 7.0
+  assert not state.scratch
+
+
+def test_the_clock_counts_steps_stages_and_images():
+  class Timed(Pair):
+    def actor(self, batch):
+      now = game_lib.read_clock(self)
+      return super().actor(batch), {
+        'step': now.step,
+        'stage_step': now.stage_step,
+        'length': now.stage_length,
+        'images': now.images,
+      }
+
+  state = game_lib.init(Timed(Affine(), Affine()), SGD, some(4), KEY).replace(step=jnp.int32(12))
+  step = game_lib.make_step(
+    Timed(Affine(), Affine()),
+    SGD,
+    streams=('images',),
+    latents_batch=4,
+    first_step=10,
+    steps=5,
+    images=(100, 4),
+  )
+  after, metrics = step(state, {'images': {'image': jnp.ones((1, 4, 1))}}, KEY)
+  means = game_lib.means(jax.device_get(metrics))
+  assert (means['step'], means['stage_step'], means['length'], means['images']) == (12, 2, 5, 108)
+  assert int(after.step) == 13
+
+
+class Stray(Pair):
+  def setup(self):
+    self.critic_net = Affine()
+
+  def actor(self, batch):
+    return self.critic_net(batch['latents']).mean()
+
+
+class Bare(Pair):
+  @nn.compact
+  def actor(self, batch):
+    return self.param('scale', nn.initializers.ones, ()) * super().actor(batch)
+
+
+class Vector(Pair):
+  def actor(self, batch):
+    return self.generator(batch['latents'])[:, 0]
+
+
+@pytest.mark.parametrize(
+  ('game', 'optimizers', 'words'),
+  [
+    (Stray(Affine(), Affine()), SGD, ["'critic_net'", 'no owner', 'generator']),
+    (Bare(Affine(), Affine()), SGD, ["'scale'", 'on the game itself']),
+    (Pair(Affine(), Affine()), {'generator': SGD['generator']}, ["['generator']", "['discriminator', 'generator']"]),
+    (Pair(Affine(), Affine()), {**SGD, 'critic': SGD['generator']}, ["'critic'", 'discriminator']),
+    (
+      Pair(Affine(), Affine(), turns=(Turn(('generator',), 'aktor'),)),
+      {'generator': SGD['generator']},
+      ['aktor', 'actor'],
+    ),
+    (
+      Pair(Affine(), Affine(), turns=(Turn(('generator', 'discriminator'), 'actor', streams=('pictures',)),)),
+      SGD,
+      ['pictures', 'images'],
+    ),
+  ],
+)
+def test_what_does_not_fit_is_named(game, optimizers, words):
+  with pytest.raises(UserError) as caught:
+    game_lib.init(game, optimizers, some(4), KEY)
+  for word in words:
+    assert word in str(caught.value), str(caught.value)
+
+
+def test_a_loss_that_is_no_scalar_and_a_frozen_mover():
+  game = Vector(Affine(), Affine())
+  state = game_lib.init(game, SGD, some(4), KEY)
+  with pytest.raises(UserError, match=r"'actor' returned shape \(4,\)"):
+    game_lib.play(game, SGD, game.turns[1], state, some(4), KEY)
+
+  class Frozen(Pair):
+    frozen = ('generator',)
+
+  with pytest.raises(UserError, match='declared frozen but move'):
+    game_lib.init(Frozen(Affine(), Affine()), SGD, some(4), KEY)
+  with pytest.raises(UserError, match=r'config\.ema'):
+    game_lib.init(Pair(Affine(), Affine()), SGD, some(4), KEY, ema=('critic',))
+
+
+def growing_stages(first=None, **second):
+  config = config_lib.load(f'{__file__.rsplit("/", 1)[0]}/probes/growing.py')
+  stages = [dict(stage) for stage in config.stages]
+  stages[0].update(first or {})
+  stages[1].update(second)
+  config.stages = tuple(stages)
+  return experiment.stages_of(config)
+
+
+def entered(stages):
+  first = experiment.enter(stages[0], None, KEY)
+  # As after training: nothing equals its initial value.
+  first = jax.tree.map(lambda x: x + 1 if jnp.issubdtype(x.dtype, jnp.inexact) else x + 3, first)
+  return first, experiment.enter(stages[1], first, KEY)
+
+
+def test_growing_keeps_what_survives_and_resets_what_is_declared():
+  before, after = entered(growing_stages())
+  old, new = before.players['generator'], after.players['generator']
+  np.testing.assert_array_equal(
+    old.params['generator']['block_4']['kernel'], new.params['generator']['block_4']['kernel']
+  )
+  assert 'block_8' in new.params['generator'] and 'block_8' not in old.params['generator']
+  np.testing.assert_array_equal(
+    old.ema['params']['generator']['block_4']['kernel'], new.ema['params']['generator']['block_4']['kernel']
+  )
+  counts = lambda player: [x for x in jax.tree.leaves(player.opt_state) if x.dtype == jnp.int32]
+  assert [int(x) for x in counts(old)] == [3] and [int(x) for x in counts(new)] == [0], 'the optimizer starts anew'
+  assert int(after.step) == int(before.step)
+  _, kept = entered(growing_stages(reset={}))
+  assert [int(x) for x in counts(kept.players['generator'])] == [3]
+  _, anew = entered(growing_stages(reset={'params': ('generator',)}))
+  assert not np.array_equal(
+    anew.players['generator'].params['generator']['block_4']['kernel'], old.params['generator']['block_4']['kernel']
+  )
+
+
+def test_a_stage_that_does_not_fit_is_named():
+  with pytest.raises(UserError, match="unknown part in a stage's reset 'weights'"):
+    growing_stages(reset={'weights': ('generator',)})
+  with pytest.raises(UserError, match=r"unknown player in a stage's reset\.params 'critic'"):
+    growing_stages(reset={'params': ('critic',)})
+  with pytest.raises(UserError, match=r'config\.steps=0'):
+    growing_stages(steps=0)
+  net = lambda hidden: {'discriminator': {'name': 'probes.nets.Net', 'hidden': hidden}}
+  with pytest.raises(UserError, match=r'Dense_0.*changes its shape between stages, \(8,\) -> \(6,\)'):
+    entered(growing_stages({'game': net(8)}, game={'resolution': 4, **net(6)}, data={'size': 4}))
+  with pytest.raises(UserError, match='one layer meets inputs of different shapes'):
+    entered(growing_stages(game={'resolution': 4}, data={'size': 6}))
