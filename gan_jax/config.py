@@ -82,7 +82,16 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
       values[field.name] = default
     else:
       raise UserError(f'the config lacks the setting {field.name!r}')
-  return ml_collections.ConfigDict(values)
+  return ml_collections.ConfigDict(_copied(values))
+
+
+def _copied(value: Any) -> Any:
+  """Dicts of its own for every place: a file may give two players one dict, an override is for one of them."""
+  if isinstance(value, ml_collections.ConfigDict):
+    value = value.to_dict()
+  if isinstance(value, Mapping):
+    return {key: _copied(entry) for key, entry in value.items()}
+  return tuple(_copied(entry) for entry in value) if isinstance(value, list | tuple) else value
 
 
 def stream(**settings: Any) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Configs: defaults, overrides, files, JSON."""
+
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax.errors import UserError
+
+SHARED = dict(name='optax.adam', learning_rate=1e-3)
+
+
+def made():
+  return config_lib.base(
+    game=dict(name='standard.Standard', sizes=(1, 2)),
+    optimizers=dict(generator=SHARED, discriminator=SHARED),
+    data=config_lib.stream(name='digits'),
+  )
+
+
+def test_an_override_changes_one_place_though_the_file_shares_a_dict():
+  config = config_lib.override(made(), ['--config.optimizers.generator.learning_rate=0.5'])
+  assert config.optimizers.generator.learning_rate == 0.5
+  assert config.optimizers.discriminator.learning_rate == 1e-3
+  assert made().optimizers.generator.learning_rate == 1e-3
+
+
+def test_overrides_keep_types():
+  config = config_lib.override(
+    made(),
+    ['--config.game.sizes=(3, 4, 5)', '--config.steps=7', '--config.data.flip=true', '--config.data.name=ring'],
+  )
+  assert config.game.sizes == (3, 4, 5) and config.steps == 7
+  assert config.data.flip is True and config.data.name == 'ring'
+
+
+@pytest.mark.parametrize(('name', 'config'), list(config_lib.shipped()), ids=lambda x: x if isinstance(x, str) else '')
+def test_json_returns_the_same_config(name, config):
+  text = config_lib.to_json(config)
+  again = config_lib.from_json(text)
+  assert again.to_dict() == config.to_dict()
+  assert config_lib.to_json(again) == text
+
+
+def test_differences_name_the_path():
+  a, b = made().to_dict(), made().to_dict()
+  b['optimizers']['generator']['learning_rate'] = 2.0
+  del b['data']['flip']
+  assert config_lib.differences(a, b) == [
+    'config.data.flip: False -> None',
+    'config.optimizers.generator.learning_rate: 0.001 -> 2.0',
+  ]
+
+
+def test_files_of_the_working_folder_come_first(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert config_lib.load('configs/quickstart.py').data.name == 'digits', 'falls back to the shipped one'
+  (tmp_path / 'configs').mkdir()
+  (tmp_path / 'configs' / 'quickstart.py').write_text(
+    'from gan_jax import config\n'
+    'VARIANTS = ("a", "b")\n'
+    'def get_config(variant):\n'
+    '  return config.base(game={"variant": variant}, optimizers={}, data=config.stream(name="ring"))\n'
+  )
+  assert config_lib.load('configs/quickstart.py').data.name == 'ring'
+  assert config_lib.load('configs/quickstart.py:b').game.variant == 'b'
+  with pytest.raises(UserError, match=r"unknown variant of configs/quickstart\.py 'c': choose one of a, b"):
+    config_lib.load('configs/quickstart.py:c')

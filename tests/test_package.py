@@ -1,0 +1,88 @@
+"""What is shipped: the wheel, the lock, lazy imports."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+HEAVY = (
+  'flax',
+  'orbax',
+  'grain',
+  'tensorflow_datasets',
+  'ml_collections',
+  'PIL',
+  'sklearn',
+  'tensorboardX',
+  'absl.app',
+)
+
+
+def python(code, **settings):
+  return subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True, **settings).stdout
+
+
+@pytest.mark.parametrize('module', ['gan_jax', 'gan_jax.losses', 'gan_jax.minimax'])
+def test_imports_are_lazy(module):
+  loaded = python(f'import sys, {module}; print(*sys.modules)').split()
+  assert not [name for name in HEAVY if name in loaded]
+  if module == 'gan_jax':
+    assert 'jax' not in loaded
+
+
+def test_nothing_imports_tensorflow():
+  code = 'import sys, gan_jax.main, gan_jax.train, gan_jax.evaluate; print(*sys.modules)'
+  assert 'tensorflow' not in python(code).split()
+
+
+def test_the_lock_and_the_constraints_agree():
+  locked = {}
+  for package in tomllib.loads((ROOT / 'uv.lock').read_text())['package']:
+    locked.setdefault(package['name'], set()).add(package['version'])
+  lines = [line for line in (ROOT / 'constraints.txt').read_text().splitlines() if '==' in line]
+  for line in lines:
+    name, version = re.match(r'([\w.-]+)(?:\[.*\])?==([^ ;]+)', line).groups()
+    assert version in locked[name.lower().replace('_', '-')], line
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  wanted = [*project['dependencies'], *project['optional-dependencies']['test']]
+  names = {re.match(r'[\w.-]+', requirement).group().lower().replace('_', '-') for requirement in wanted}
+  assert names <= {re.match(r'[\w.-]+', line).group().lower().replace('_', '-') for line in lines}
+
+
+def test_the_wheel_carries_the_configs_and_runs_from_any_folder(tmp_path):
+  subprocess.run(
+    [sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel', '-d', str(tmp_path)],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+  )
+  (wheel,) = tmp_path.glob('*.whl')
+  site = tmp_path / 'site'
+  with zipfile.ZipFile(wheel) as archive:
+    names = archive.namelist()
+    archive.extractall(site)
+  for name in ('gan_jax/configs/quickstart.py', 'gan_jax/py.typed', 'gan_jax/game.py'):
+    assert name in names
+  assert not [name for name in names if name.startswith(('tests', 'configs', 'docs'))]
+  assert any(name.endswith('licenses/LICENSE') for name in names)
+  (tmp_path / 'elsewhere').mkdir()
+  settings = dict(cwd=tmp_path / 'elsewhere', env={**os.environ, 'PYTHONPATH': str(site)})
+  where = python('import gan_jax; print(gan_jax.__file__)', **settings)
+  assert str(site) in where
+  listed = subprocess.run(
+    [sys.executable, '-m', 'gan_jax.main', '--list'], check=True, capture_output=True, text=True, **settings
+  ).stdout
+  assert 'configs/dcgan.py' in listed and 'configs/quickstart.py' in listed
+  subprocess.run(
+    [sys.executable, '-m', 'gan_jax.main', '--config', 'configs/gan.py:ring', '--config.steps=2', '--workdir', 'run'],
+    check=True,
+    capture_output=True,
+    **settings,
+  )
+  assert list((tmp_path / 'elsewhere' / 'run' / 'samples').glob('*.png'))
