@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-all lint lock clean
+.PHONY: demo test test-all lint lock readme clean
 
 # A virtual environment with the library, then one with the test tools: `make demo` needs only the first.
 .venv/.library: pyproject.toml constraints.txt
@@ -17,7 +17,9 @@ BIN := .venv/bin
 	@touch $@
 
 demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check what it makes
-	@$(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir runs/demo-$$(date +%Y%m%d-%H%M%S) --check
+	@workdir=runs/demo-$$(date +%Y%m%d-%H%M%S); \
+	  $(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir $$workdir && \
+	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	$(BIN)/python -m pytest -m 'not slow'
@@ -33,6 +35,9 @@ lint: .venv/.test
 lock:  ## after a change of the dependencies (needs uv)
 	uv lock
 	uv export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-annotate --no-header -o constraints.txt
+
+readme: .venv/.library  ## after a change of the configs: the README's table of systems
+	$(BIN)/python docs/systems_table.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

@@ -169,10 +169,10 @@ def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
 
 
 def descriptions() -> Iterator[tuple[str, tuple[str, ...], str]]:
-  """(file, variants, first line of its docstring) of every shipped config."""
+  """(file, variants, docstring) of every shipped config."""
   for file in _shipped_files():
     module = _module(file)
-    yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or '').strip().splitlines()[0]
+    yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or file.name).strip()
 
 
 def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:

@@ -30,8 +30,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
   if values.list:
     command.no_rest(rest)
-    for file, variants, line in config_lib.descriptions():
-      print(f'{file:<24} {line}\n{"":<24} variants: {", ".join(variants)}')
+    for file, variants, doc in config_lib.descriptions():
+      print(f'{file:<24} {doc.splitlines()[0]}\n{"":<24} variants: {", ".join(variants)}')
     return
   for argument in rest:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:

@@ -8,6 +8,7 @@ import sys
 os.environ.pop('TFDS_DATA_DIR', None)
 os.environ['JAX_PLATFORMS'] = 'cpu'
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'docs' / 'example'))
 
 import jax
 

@@ -1,4 +1,4 @@
-"""The rows of the laws: every shipped config and every probe game, in full and shrunk."""
+"""The rows of the laws: every shipped config, every probe game and the example of the docs, in full and shrunk."""
 
 import ast
 import pathlib
@@ -14,8 +14,8 @@ WIDTHS = ('channels', 'hidden', 'units')
 def _paths():
   for name, _ in config_lib.shipped():
     yield name
-  for probe in PROBES:
-    file = HERE / 'probes' / f'{probe}.py'
+  examples = sorted((HERE.parent / 'docs' / 'example').glob('*_*.py'))
+  for file in [HERE / 'probes' / f'{probe}.py' for probe in PROBES] + examples:
     for node in ast.parse(file.read_text()).body:
       if isinstance(node, ast.Assign) and node.targets[0].id == 'VARIANTS':
         yield from (f'{file}:{variant}' for variant in ast.literal_eval(node.value))

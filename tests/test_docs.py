@@ -1,0 +1,88 @@
+"""The documentation is true: examples run, the README's table and excerpt are up to date, links lead somewhere."""
+
+import doctest
+import importlib
+import os
+import pathlib
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import gan_jax
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = ['gan_jax', *(m.name for m in pkgutil.walk_packages(gan_jax.__path__, 'gan_jax.'))]
+PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_docstring_examples(name, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  failed, _ = doctest.testmod(importlib.import_module(name), extraglobs=None)
+  assert not failed
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_examples_and_links_of_pages(page):
+  failed, _ = doctest.testfile(str(page), module_relative=False)
+  assert not failed
+  for link in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
+    if not link.startswith('http'):
+      assert (page.parent / link).exists(), f'{page.name} links to {link}'
+
+
+def test_the_table_of_systems_is_up_to_date(monkeypatch):
+  monkeypatch.syspath_prepend(ROOT / 'docs')
+  import systems_table
+
+  text = (ROOT / 'README.md').read_text()
+  assert systems_table.filled(text) == text, 'run `make readme`'
+  assert 'configs/dcgan.py' in systems_table.table()
+
+
+def test_commands_in_pages_name_what_is_there():
+  from gan_jax import config
+
+  for page in PAGES:
+    for name in re.findall(r'--config (configs/\S+?\.py(?::\w+)?)', page.read_text()):
+      assert config.load(name), f'{page.name}: {name}'
+
+
+def without_docstrings(lines):
+  text = '\n'.join(line.rstrip() for line in lines)
+  return re.sub(r'\n\s*"""(?:(?!""").)*"""', '', text, flags=re.DOTALL)
+
+
+def test_the_example_in_the_readme_is_the_file_that_runs():
+  readme = (ROOT / 'README.md').read_text()
+  shown = re.search(r'```python\n(class BiGAN.*?)```', readme, re.DOTALL)[1]
+  file = (ROOT / 'docs' / 'example' / 'bigan.py').read_text()
+  body = file[file.index('class BiGAN') : file.index('  def reconstruct')]
+  squeeze = lambda text: [line for line in without_docstrings(text.splitlines()).splitlines() if line.strip()]
+  assert squeeze(shown) == squeeze(body)
+
+
+def test_the_example_trains_as_an_outsider_would(tmp_path):
+  for file in (ROOT / 'docs' / 'example').glob('*.py'):
+    shutil.copy(file, tmp_path)
+  settings = ['--config.steps=3', '--config.batch_size=8', '--config.devices=1', '--workdir', 'run']
+  environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+  subprocess.run(
+    [sys.executable, '-m', 'gan_jax.main', '--config', 'bigan_digits.py', *settings],
+    cwd=tmp_path,
+    env=environment,
+    check=True,
+    capture_output=True,
+  )
+  code = (
+    'import gan_jax, numpy as np; run = gan_jax.load("run"); x = np.zeros((2, 8, 8, 1), np.float32);'
+    'print(run.stage.game.apply(run.variables(), x, method="reconstruct").shape, run.sample(5).shape)'
+  )
+  out = subprocess.run(
+    [sys.executable, '-c', code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+  ).stdout
+  assert out.strip() == '(2, 8, 8, 1) (5, 8, 8, 1)'
