@@ -7,8 +7,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
   lsun             the same networks with the two-way softmax head. Unmeasured.
   celeb_a          64x64 faces. Unmeasured.
   cifar10          32x32, 256 channels. Unmeasured.
-  mnist            32x32, 256 channels.
-  digits           32x32, 256 channels, scikit-learn's digits: needs no download.
+  mnist            32x32, 256 channels. 7 minutes on 2 cores: recognisable digits.
+  digits           32x32, 256 channels, scikit-learn's digits: needs no download. Unmeasured.
 
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights; the paper itself names none.
 differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64 as published.

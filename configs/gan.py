@@ -3,11 +3,11 @@
 Paper: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661; settings of the authors' mnist.yaml.
 Command: python -m gan_jax.main --config configs/gan.py:digits --workdir runs/gan-digits
 
-  mnist                the saturating game: one value, which the discriminator ascends; the default.
-  mnist_nonsaturating  the generator minimises -log D instead.
-  digits               the saturating game on scikit-learn's digits: needs no download.
-  digits_nonsaturating the -log D form there.
-  ring                 8 Gaussians on a circle, small networks, Adam: needs no download.
+  mnist                the saturating game: one value, which the discriminator ascends; the default. Unmeasured.
+  mnist_nonsaturating  the generator minimises -log D instead. Unmeasured.
+  digits               the saturating game on scikit-learn's digits: needs no download. 40 s on 2 cores: all classes.
+  digits_nonsaturating the -log D form there. 40 s on 2 cores: all classes.
+  ring                 8 Gaussians on a circle, small networks, Adam: needs no download. 15 s on 2 cores: all 8 modes.
 
 differs: the generator's output bias starts at 0, not at the pixel marginals.
 """
@@ -60,15 +60,16 @@ def get_config(variant):
 
 
 def _ring():
-  adam = dict(name='optax.adam', learning_rate=1e-3, b1=0.5)
+  # With b1 = 0.5 the generator circles after one mode; without momentum it settles on all of them.
+  adam = dict(name='optax.adam', learning_rate=1e-3, b1=0.0)
   return config_lib.base(
     game=dict(
       name='standard.Standard',
       loss='nonsaturating',
       discriminator_steps=1,
       latents=dict(name='Normal', shape=(16,)),
-      generator=dict(name='mlp.Generator', hidden=(128, 128), shape=(2,), output='identity'),
-      discriminator=dict(name='mlp.Discriminator', hidden=(128, 128)),
+      generator=dict(name='mlp.Generator', hidden=(256, 256), shape=(2,), output='identity'),
+      discriminator=dict(name='mlp.Discriminator', hidden=(256, 256)),
     ),
     optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
     data=config_lib.stream(name='ring'),
