@@ -2,7 +2,7 @@
 
 Paper: Donahue et al. 2016, https://arxiv.org/abs/1605.09782, section 4.1, shrunk from MNIST to 8x8.
 Command, in this folder: python -m gan_jax.main --config bigan_digits.py --workdir runs/bigan
-Result: 40 s on 2 cores; held-out digits come back in their own shape, at a root mean square error of 0.16 (pixels in
+Result: 50 s on 2 cores; held-out digits come back in their own shape, at a root mean square error of 0.16 (pixels in
 [0, 1]; the mean digit gives 0.27), though nothing in the loss asks for it.
 """
 
