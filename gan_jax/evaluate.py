@@ -60,6 +60,8 @@ def evaluate(run: Run, samples: int = 1000, seed: int = 1) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
   """The result as lines for the console."""
+  samples, held_out = result['nearest_training_example'], result['nearest_training_example_of_held_out']
+  verdict = 'no closer than held-out digits are: no copies' if samples >= held_out else 'closer: they look like copies'
   shares = '  '.join(f'{digit}: {100 * share:.1f} %' for digit, share in enumerate(result['class_shares']))
   return '\n'.join(
     [
@@ -67,8 +69,8 @@ def table(result: dict[str, Any]) -> str:
       f'classes           {shares}',
       f'                  the rarest has {100 * min(result["class_shares"]):.1f} % of {result["samples"]} samples',
       f'confidence        {result["median_confidence"]:.3f} (median)',
-      f'copying           nearest training digit at {result["nearest_training_example"]:.3f} (samples) and '
-      f'{result["nearest_training_example_of_held_out"]:.3f} (held-out real digits)',
+      f'copying           samples are {samples:.3f} from the nearest training digit, held-out real digits '
+      f'{held_out:.3f}; {verdict}',
     ]
   )
 
