@@ -20,7 +20,6 @@ HEAVY = (
   'PIL',
   'sklearn',
   'tensorboardX',
-  'absl.app',
 )
 
 
