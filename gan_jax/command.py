@@ -37,12 +37,15 @@ def main(
       rest = values(['gan_jax', *arguments], known_only=True)[1:]
     except flags.Error as error:
       raise UserError(' '.join(str(error).split())) from error
-    logging.set_verbosity(logging.ERROR)  # tfds and orbax warn about what a user cannot mend
+    # tfds and orbax tell at length what a user cannot mend, and what we say in one line.
+    logging.set_verbosity(logging.FATAL)
     _compilation_cache()
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     run(values, rest)
   except UserError as error:
+    if os.environ.get('GAN_JAX_TRACEBACK'):
+      raise
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
 
@@ -63,7 +66,7 @@ def require(values: flags.FlagValues, name: str) -> None:
 
 
 @contextlib.contextmanager
-def writable(path: os.PathLike) -> Iterator[None]:
+def writable(path: os.PathLike | str) -> Iterator[None]:
   """Turns the file system's refusal into one line."""
   try:
     yield

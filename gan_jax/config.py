@@ -4,6 +4,7 @@ A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `
 default. It is code: run only files that you trust.
 """
 
+import ast
 import dataclasses
 import importlib.util
 import json
@@ -38,8 +39,12 @@ class Settings:
     log_every: steps between lines of metrics.
     sample_every: steps between sample grids; 0 for only the last.
     checkpoint_every: steps between checkpoints; 0 for only the last.
-    keep: checkpoints kept.
+    keep: checkpoints kept, the latest.
+    keep_best: a metric; the checkpoint where it was lowest is kept too ('-NAME': highest). Empty: none.
     samples: examples on a grid.
+    init_from: a run whose weights and running averages to start from; empty for none.
+    init_players: the players that take them; empty for all that the two runs share.
+    resume: 'auto' goes on with a run of the same settings; 'force' with one of others, as far as its arrays fit.
   """
 
   game: Mapping[str, Any]
@@ -56,11 +61,11 @@ class Settings:
   sample_every: int = 1000
   checkpoint_every: int = 1000
   keep: int = 3
+  keep_best: str = ''
   samples: int = 64
-
-
-#: Settings that do not change what is computed; a resumed run may have others.
-CADENCE = ('steps', 'log_every', 'sample_every', 'checkpoint_every', 'keep', 'samples', 'devices')
+  init_from: str = ''
+  init_players: Sequence[str] = ()
+  resume: str = 'auto'
 
 
 def base(**settings: Any) -> ml_collections.ConfigDict:
@@ -182,7 +187,14 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
     UserError: an unknown setting or a value of the wrong type.
   """
   for argument in arguments:
-    _check_known(config, argument)
+    name, value = _path(argument), argument.partition('=')[2]
+    if _is_new(config, argument):
+      with config.unlocked():
+        here = config
+        for part in name[:-1]:
+          here = here[part]
+        here[name[-1]] = _literal(value)
+      continue
     try:
       values = flags.FlagValues()
       config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
@@ -193,18 +205,36 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
   return config
 
 
+def _literal(text: str) -> Any:
+  """A value as Python writes it; true and false too; other text is text."""
+  if text.lower() in ('true', 'false', 'none'):
+    return {'true': True, 'false': False, 'none': None}[text.lower()]
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
 def _path(argument: str) -> list[str]:
   return argument.lstrip('-').split('=')[0].split('.')[1:]
 
 
-def _check_known(config: Any, argument: str) -> None:
-  here = config
-  for part in _path(argument):
+def _is_new(config: Any, argument: str) -> bool:
+  """Whether an argument sets what the config leaves out or at None, which config_flags cannot.
+
+  What a constructor takes but the file does not mention may be added; `build` refuses what it does not take.
+  """
+  path, here = _path(argument), config
+  for depth, part in enumerate(path):
     if '[' in part:  # an element of a sequence, which config_flags looks up
-      return
+      return False
     if not isinstance(here, ml_collections.ConfigDict) or part not in here:
+      last = depth == len(path) - 1
+      if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):
+        return True
       raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
     here = here[part]
+  return here is None
 
 
 def _siblings(config: Any, argument: str) -> str:
@@ -223,7 +253,9 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 
 def from_json(text: str) -> ml_collections.ConfigDict:
   """The config that `to_json` wrote."""
-  return base(**json.loads(text, object_pairs_hook=lambda pairs: {k: _tuples(v) for k, v in pairs}))
+  # JSON has neither tuples nor numbers as keys, such as optax.piecewise_constant_schedule takes.
+  key = lambda k: int(k) if k.lstrip('-').isdigit() else k
+  return base(**json.loads(text, object_pairs_hook=lambda pairs: {key(k): _tuples(v) for k, v in pairs}))
 
 
 def _tuples(value: Any) -> Any:

@@ -6,6 +6,7 @@ For runs on the built-in digits: the classes that a classifier sees in the sampl
 training examples. Writes WORKDIR/evaluation.json.
 """
 
+import dataclasses
 import json
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 from absl import flags
 
 from gan_jax import command
-from gan_jax.data import sources, transforms
+from gan_jax.data import transforms
+from gan_jax.data.sources.builtin import digits
 from gan_jax.errors import UserError
 from gan_jax.metrics import classes
 from gan_jax.sample import Run, load
+from gan_jax.writers import write_text
 
 
 def evaluate(run: Run, samples: int = 1000, seed: int = 1) -> dict[str, Any]:
@@ -36,10 +39,19 @@ def evaluate(run: Run, samples: int = 1000, seed: int = 1) -> dict[str, Any]:
   stream = next(iter(run.stage.streams.values()))
   if stream.name != 'digits':
     raise UserError(f'evaluation knows the built-in digits only, this run has {stream.name!r}: look at its samples')
+  if stream.split != 'train':
+    raise UserError(
+      f'evaluation compares with held-out digits, this run has data.split={stream.split!r}: train on train'
+    )
+  shape = stream.fields(1)['image'].shape[1:]
+  drawn = run.sample(samples, seed=seed) if run.stage.game.latents is not None else None
+  if not isinstance(drawn, np.ndarray) or drawn.shape[1:] != shape:
+    raise UserError(f"evaluation knows games that make one picture {shape} from latents: look at this run's samples")
   # Both compared as stored, 8 bits a pixel.
-  made = transforms.to_uint8(run.sample(samples, seed=seed), stream.range)
+  made = transforms.to_uint8(drawn, stream.range)
   train, test = (
-    sources.digits(split, stream.size, stream.channels, labels=True).arrays for split in (stream.split, 'test')
+    digits(dataclasses.replace(stream, split=split, classes=10, random_crop=0)).arrays
+    for split in (stream.split, 'test')
   )
   scale = lambda images: np.asarray(images, np.float64) / 255
   report = classes.class_report(scale(train['image']), train['label'], scale(test['image']), test['label'], scale(made))
@@ -86,7 +98,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   run = load(values.workdir)
   result = evaluate(run, values.samples)
   with command.writable(run.workdir):
-    (run.workdir / 'evaluation.json').write_text(json.dumps(result, indent=2) + '\n')
+    write_text(run.workdir / 'evaluation.json', json.dumps(result, indent=2) + '\n')
   print(table(result))
 
 

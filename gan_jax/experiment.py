@@ -18,7 +18,10 @@ from gan_jax.data import latents as latents_lib
 from gan_jax.data.streams import Stream, make_prepare, streams_of
 from gan_jax.errors import UserError, one_of
 
-RESETTABLE = {'params': ('params', 'variables'), 'optimizer': ('opt_state',), 'ema': ('ema',)}
+#: What a stage may reset; new weights bring a new optimizer state and new running averages with them.
+RESETTABLE = ('params', 'optimizer', 'ema')
+#: What a stage may set; the loop reads the rest from the config itself.
+STAGED = ('game', 'optimizers', 'data', 'ema', 'batch_size', 'accumulate', 'steps')
 LEAST = {
   **dict.fromkeys(('batch_size', 'accumulate', 'log_every', 'keep', 'samples', 'steps'), 1),
   **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every'), 0),
@@ -75,10 +78,11 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   configs = [_merged(config, changes) for changes in every]
   games = [_game(settings.game.to_dict()) for settings in configs]
   players = {name for game in games for name in game_lib.players_of(game)}
-  for where in ('optimizers', 'ema'):
-    for name in config[where]:
-      if name not in players:
-        raise one_of(f'player in config.{where}', name, players)
+  for settings in (config, *configs):
+    for where in ('optimizers', 'ema'):
+      for name in settings[where]:
+        if name not in players:
+          raise one_of(f'player in config.{where}', name, players)
   stages: list[Stage] = []
   for settings, game, changes in zip(configs, games, every, strict=True):
     _check_numbers(settings)
@@ -97,8 +101,8 @@ def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml
   for key, value in changes.items():
     if key == 'reset':
       continue
-    if key not in merged or key == 'stages':
-      raise one_of('setting of a stage in config.stages', key, [*merged, 'reset'])
+    if key not in STAGED:
+      raise one_of('setting of a stage in config.stages', key, [*STAGED, 'reset'])
     try:
       if isinstance(merged[key], ml_collections.ConfigDict):
         with merged[key].unlocked():
@@ -144,6 +148,7 @@ def _stage(
       if name not in players:
         raise one_of(f"player in a stage's reset.{key}", name, players)
   game_lib.check(game, built, streams)
+  _check_classes(game, streams)
   moves = {name: game_lib.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(
@@ -159,6 +164,26 @@ def _stage(
     reset={key: tuple(names) for key, names in reset.items()},
     images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
   )
+
+
+def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
+  label = game.latents.get('label') if isinstance(game.latents, Mapping) else None
+  if not isinstance(label, latents_lib.Label):
+    return
+  for name, stream in streams.items():
+    if stream.classes and stream.classes != label.classes:
+      raise UserError(
+        f'config.game.latents.label.classes={label.classes} but stream {name!r} has classes={stream.classes}: '
+        'make them equal'
+      )
+
+
+def clock_at(stage: Stage, step: int | jax.Array) -> game_lib.Clock:
+  """The clock of a stage's game when `step` steps are finished."""
+  step = jnp.asarray(step, jnp.int32)
+  within = step - stage.first_step
+  seen = stage.images[0] + within.astype(jnp.float32) * stage.images[1]
+  return game_lib.Clock(step, within, jnp.asarray(stage.steps, jnp.int32), seen)
 
 
 def example_batch(stage: Stage) -> dict[str, Any]:
@@ -184,7 +209,8 @@ def new_state(stage: Stage, key: jax.Array) -> game_lib.GameState:
 def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins: every weight whose path survives is kept, but for what the stage resets.
 
-  Players that this stage's game lacks wait unchanged for a later one.
+  A weight survives even if its network now belongs to another player. Optimizers and running averages that begin anew
+  begin from the surviving weights. Players that this stage's game lacks wait unchanged for a later one.
 
   Raises:
     UserError: a weight of the same path has another shape.
@@ -192,24 +218,34 @@ def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> ga
   fresh = new_state(stage, key)
   if before is None:
     return fresh
-  players = dict(before.players)
+  players = {}
   for name, new in fresh.players.items():
-    if name not in before.players:
-      players[name] = new
-      continue
-    anew = {part for what, parts in RESETTABLE.items() if name in stage.reset.get(what, ()) for part in parts}
-    parts = {}
-    for part in ('params', 'variables', 'opt_state', 'ema'):
-      ours, theirs = getattr(new, part), getattr(before.players[name], part)
-      strict = part in ('params', 'ema')
-      parts[part] = ours if part in anew else _surviving(theirs, ours, f'{name}.{part}', strict)
-    players[name] = game_lib.TrainState(**parts)
-  table = _surviving(before.table, fresh.table, 'table', False)
+    anew = {part for part in RESETTABLE if name in stage.reset.get(part, ())}
+    old = before.players.get(name)
+    # A player's own weights come last, so that they win over copies of a network that changed hands.
+    others = [player for other, player in before.players.items() if other != name]
+    sources = [*others, *([old] if old else [])]
+    params, variables = new.params, new.variables
+    if 'params' not in anew:
+      params = _surviving([player.params for player in sources], params, f'{name}.params', strict=True)
+      variables = _surviving([player.variables for player in sources], variables, f'{name}.variables')
+    opt_state = None if new.opt_state is None else stage.optimizers[name].init(params)
+    if old and opt_state is not None and not anew & {'optimizer', 'params'}:
+      opt_state = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
+    ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
+    if ema is not None and not anew & {'ema', 'params'}:
+      ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
+    players[name] = game_lib.TrainState(params, variables, opt_state, ema)
+  children = {child for player in players.values() for child in player.params}
+  waiting = {name: player for name, player in before.players.items() if name not in players}
+  players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
+  table = _surviving([before.table], fresh.table, 'table')
   return game_lib.GameState(step=before.step, players=players, table=table, scratch={})
 
 
-def _surviving(old: Any, new: Any, where: str, strict: bool) -> Any:
-  kept = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(old)}
+def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
+  """`new` with the leaves of `old` trees whose path and shape are the same; later trees win."""
+  kept = {jax.tree_util.keystr(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
   def leaf(path, value):
     name = jax.tree_util.keystr(path)

@@ -18,6 +18,8 @@ the later turns of the same step, then dropped). `read_clock` tells the time.
 from __future__ import annotations
 
 import inspect
+import pathlib
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +37,10 @@ from gan_jax.errors import UserError, one_of
 
 RANDOM_STREAMS = ('dropout', 'noise')
 GAME_COLLECTIONS = ('table', 'memory')
+#: Names in a row of metrics that are no metric's.
+RESERVED = ('step', 'steps_per_second', 'images_per_second')
+#: What Linen's `sow` writes: never part of the state, or it would grow with every move.
+PASSING = ('intermediates', 'scratch', 'clock', 'params')
 
 
 class Turn(NamedTuple):
@@ -162,7 +168,7 @@ def _variables_of_player(variables: Mapping[str, Any], player: str, players: tup
 
 def _split_collections(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
   """(what players own, the table, the scratch) among the variables that a loss left behind."""
-  owned = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, 'scratch', 'clock', 'params')}
+  owned = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, *PASSING)}
   return owned, {k: variables.get(k, {}) for k in GAME_COLLECTIONS}, variables.get('scratch', {})
 
 
@@ -176,24 +182,35 @@ def _assemble(players: Mapping[str, TrainState], moving: Mapping[str, Any] | Non
   return variables
 
 
-def game_variables(state: GameState, *, ema: bool = False) -> dict[str, Any]:
+def game_variables(
+  game: nn.Module, state: GameState, *, ema: bool = False, clock: Clock | None = None
+) -> dict[str, Any]:
   """The variables to apply the game with, as in `game.apply(variables, batch, method='sample')`.
 
   Args:
+    game: the module.
     state: of the game.
     ema: take the running averages of the players that have them.
+    clock: what `read_clock` is to tell.
   """
-  players = state.players
+  players = _playing(game, state)
   if ema:
     players = {name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()}
-  return {**_assemble(players), **state.table}
+  variables = {**_assemble(players), **state.table}
+  return variables if clock is None else {**variables, 'clock': {'now': clock}}
+
+
+def _playing(game: nn.Module, state: GameState) -> dict[str, TrainState]:
+  """The players of this game, without those that wait for a later stage."""
+  return {name: state.players[name] for name in players_of(game)}
 
 
 def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
   """Touches every network, so that `init` makes every parameter."""
   for turn in game.turns:
     getattr(game, turn.loss)(_narrow(turn, batch))
-  game.sample(batch)
+  # As sampling will call it: with latents alone, or with the streams of a game that draws none.
+  game.sample(batch if game.latents is None else {'latents': batch['latents']})
 
 
 def _narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,6 +230,8 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
       f'{sorted(players - frozen)}: give each of them one optimizer'
     )
   for turn in game.turns:
+    if turn.repeat < 1:
+      raise UserError(f'turn {turn.loss!r} of {type(game).__name__} has repeat={turn.repeat}: it must be at least 1')
     if not callable(getattr(type(game), turn.loss, None)):
       methods = [n for n, f in inspect.getmembers(type(game), callable) if n in vars(type(game)) and n[0] != '_']
       raise one_of(f'loss of {type(game).__name__}', turn.loss, [n for n in methods if n not in ('setup', 'sample')])
@@ -249,18 +268,10 @@ def init(
   keys = dict(zip(('params', *RANDOM_STREAMS), jax.random.split(key, 1 + len(RANDOM_STREAMS)), strict=True))
   try:
     variables = game.init(keys, batch, method=_everything)
-  except KeyError as error:
-    fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
-    raise UserError(
-      f'{type(game).__name__} reads {error} from its batch, which has {fields}: set config.data so that the data '
-      'give it (labels need config.data.classes)'
-    ) from error
-  except ScopeParamShapeError as error:
-    detail = ' '.join(str(error).split(' (http')[0].split())
-    raise UserError(
-      f'{type(game).__name__}: one layer meets inputs of different shapes ({detail}): '
-      'change config.data.size and config.data.channels, or the networks, until real and generated examples agree'
-    ) from error
+  except UserError:
+    raise
+  except Exception as error:
+    raise _misfit(game, batch, error) from error
   params = variables.get('params', {})
   for child, tree in params.items():
     if not isinstance(tree, Mapping):
@@ -280,6 +291,26 @@ def init(
       ema=jax.tree.map(jnp.copy, {'params': mine, 'variables': rest}) if player in ema else None,
     )
   return GameState(step=jnp.zeros((), jnp.int32), players=states, table=table, scratch={})
+
+
+def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
+  """What made init fail, as one line."""
+  name, kind = type(game).__name__, type(error).__name__
+  frames = [f for f in traceback.extract_tb(error.__traceback__) if 'site-packages' not in f.filename]
+  place = f'{pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno}'
+  detail = ' '.join(str(error).split(' (http')[0].split())
+  if isinstance(error, KeyError) and frames[-1].filename == inspect.getsourcefile(type(game)):
+    fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
+    return UserError(
+      f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
+      '(labels need config.data.classes)'
+    )
+  if isinstance(error, ScopeParamShapeError):
+    return UserError(
+      f'{name}: one layer meets inputs of different shapes ({detail}): change config.data.size and '
+      'config.data.channels, or the networks, until real and generated examples agree'
+    )
+  return UserError(f'{name} does not fit together ({place}, {kind}: {detail}): change config.game or config.data')
 
 
 def _averaged(ema: Any, new: Any, decay: Any) -> Any:
@@ -323,18 +354,22 @@ def play(
   """
   if clock is None:
     clock = Clock(state.step, state.step, state.step + 1, jnp.zeros(()))
-  players = tuple(state.players)
+  everybody = _playing(game, state)
+  players = tuple(everybody)
   moving = {name: state.players[name].params for name in turn.movers}
   mutable = DenyList(('params', 'clock'))
 
   def loss_of(moving, owned, table, scratch, batch, key):
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
-    variables = _assemble(state.players, moving)
+    variables = _assemble(everybody, moving)
     for collection, tree in owned.items():
       variables[collection] = {**variables.get(collection, {}), **tree}
     variables |= {**table, 'scratch': scratch, 'clock': {'now': clock}}
     out, written = game.apply(variables, batch, method=turn.loss, rngs=keys, mutable=mutable)
     loss, metrics = out if isinstance(out, tuple) else (out, {})
+    for name in RESERVED:
+      if name in metrics:
+        raise UserError(f'metric {name!r} of {turn.loss!r} is a name that rows of metrics have: choose another')
     if jnp.shape(loss) != ():
       raise UserError(f'loss {turn.loss!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
     everyone, new_table, new_scratch = _split_collections(written)
@@ -342,6 +377,11 @@ def play(
     for name in turn.movers:
       for collection, tree in _variables_of_player(everyone, name, players).items():
         mine.setdefault(collection, {}).update(tree)
+    if structure != jax.tree.structure(mine):
+      raise UserError(
+        f'loss {turn.loss!r} writes variables of {", ".join(turn.movers)} that were not there at init: make them in '
+        'every mode of the network'
+      )
     # A collection that the loss did not touch keeps its value.
     table = {name: new_table[name] or old for name, old in table.items()}
     return loss, (mine, table, new_scratch or scratch, {**metrics, turn.loss: loss})
@@ -351,6 +391,8 @@ def play(
   for name in turn.movers:
     for collection, tree in state.players[name].variables.items():
       mine.setdefault(collection, {}).update(tree)
+
+  structure: Any = jax.tree.structure(mine)
 
   def microbatch(owned, memory, index, scratch, batch):
     tables = {'table': state.table['table'], 'memory': memory}
@@ -406,6 +448,9 @@ def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: Game
     scratch = unflatten_dict(scratch | flatten_dict(state.scratch))
     return state.replace(scratch=scratch), jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), metric_shapes)
 
+  if jax.default_backend() == 'cpu':
+    # XLA:CPU computes convolutions inside a branch on a path 20 times slower than to make the move and drop it.
+    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), move(state), skip(state))
   return jax.lax.cond(condition, move, skip, state)
 
 

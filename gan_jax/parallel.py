@@ -46,17 +46,14 @@ def constrain(mesh: Mesh) -> Callable[[Any], Any]:
 
 
 def place(mesh: Mesh) -> Callable[[Any], Any]:
-  """Puts host arrays (moves, B, ...) on the devices, split over B."""
-  return lambda tree: jax.tree.map(lambda x: _put(np.asarray(x), sharded(mesh, 1)), tree)
+  """Puts this process's share of host arrays (moves, B, ...) on the devices, split over B."""
+  sharding = sharded(mesh, 1)
+  return lambda tree: jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
 def replicate(mesh: Mesh) -> Callable[[Any], Any]:
   """Puts arrays on the devices, whole on each."""
   return lambda tree: jax.tree.map(lambda x: jax.device_put(x, replicated(mesh)), tree)
-
-
-def _put(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-  return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh) -> Any:

@@ -6,6 +6,7 @@ Sample i depends on (seed, i) alone, not on the batch it is made in.
 """
 
 import functools
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,15 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from gan_jax import checkpoint, command, experiment, pictures
+from gan_jax import checkpoint, command, experiment, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
 
 #: Samples made at a time; always the same, so that a sample has the same numbers in every call.
 CHUNK = 64
+#: Folded into the key for a generator's own noise, so that it differs from the latents'.
+NOISE = 1 << 30
 
 
 class Sampler:
@@ -35,7 +38,9 @@ class Sampler:
   def __init__(self, game: Any):
     self.game = game
     self._latents = jax.jit(lambda key, start: latents_lib.draw(game.latents, key, CHUNK, start=start))
-    self._apply = jax.jit(lambda variables, batch: game.apply(variables, batch, method='sample'))
+    self._apply = jax.jit(
+      lambda variables, batch, key: game.apply(variables, batch, method='sample', rngs={'noise': key})
+    )
 
   def __call__(
     self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
@@ -58,6 +63,10 @@ class Sampler:
     if label is not None and not 0 <= label < latents['label'].classes:
       raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
     chunks = []
+    variables = jax.device_put(variables, jax.local_devices()[0])
+    for name, fields in (inputs or {}).items():
+      if any(len(value) < count for value in fields.values()):
+        raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
     for start in range(0, count, CHUNK):
       batch: dict[str, Any] = {}
       if latents is not None:
@@ -66,7 +75,8 @@ class Sampler:
         batch['latents'] = {**batch['latents'], 'label': jnp.full((CHUNK,), label, jnp.int32)}
       for name, fields in (inputs or {}).items():
         batch[name] = {k: _padded(np.asarray(v)[start : start + CHUNK]) for k, v in fields.items()}
-      chunks.append(jax.device_get(self._apply(variables, batch)))
+      noise = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), NOISE), start)
+      chunks.append(jax.device_get(self._apply(variables, batch, noise)))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
 
 
@@ -92,23 +102,27 @@ class Run:
   def __init__(self, workdir: epath.PathLike, step: int | None = None):
     workdir = epath.Path(workdir)
     self.workdir = workdir
-    self.config: ml_collections.ConfigDict = checkpoint.read_config(workdir)
-    checkpoints = checkpoint.Checkpoints(workdir)
-    place = checkpoints.place(step)
-    if place is None:
-      raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
+    self.config: ml_collections.ConfigDict = resume.read_config(workdir)
     stages = experiment.stages_of(self.config)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device)
+
+    def abstract_of(place: checkpoint.Place) -> Any:
+      return jax.tree.map(with_device, experiment.abstract_state(stages, place.stage, jax.random.key(0)))
+
+    checkpoints = checkpoint.Checkpoints(workdir)
+    found = checkpoints.newest(abstract_of, lambda line: print(line, file=sys.stderr), step)
+    checkpoints.close()
+    if found is None:
+      raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
+    place, self.state = found
     self.stage = stages[place.stage]
     self.step = place.step
-    abstract = experiment.abstract_state(stages, place.stage, jax.random.key(0))
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device)
-    self.state: game_lib.GameState = checkpoints.restore(place, jax.tree.map(with_device, abstract))
-    checkpoints.close()
 
   def variables(self, ema: bool = True) -> dict[str, Any]:
     """The game's variables, with running averages where they are kept."""
-    return game_lib.game_variables(self.state, ema=ema)
+    clock = experiment.clock_at(self.stage, self.step)
+    return game_lib.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
 
   def sample(self, count: int, *, seed: int = 0, label: int | None = None, inputs: Any = None, ema: bool = True) -> Any:
     """Samples 0 ... count - 1 of a seed, (count, ...) float32 numpy in the range of the run's data.

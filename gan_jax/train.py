@@ -1,5 +1,7 @@
 """The only training loop: stages, data, step, log, sample, checkpoint, resume."""
 
+import contextlib
+import dataclasses
 import math
 import time
 from typing import Any
@@ -8,8 +10,9 @@ import jax
 import ml_collections
 import numpy as np
 from etils import epath
+from flax.errors import FlaxError
 
-from gan_jax import checkpoint, command, experiment, parallel, pictures, summary
+from gan_jax import checkpoint, command, experiment, interrupt, parallel, pictures, resume, summary
 from gan_jax import game as game_lib
 from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError
@@ -38,55 +41,70 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   for stage in stages:  # before anything is written: sizes that do not divide, networks that do not fit
     experiment.make_step(stage, mesh)
     experiment.abstract_state(stages, stage.number, key)
-  place = _open(workdir, config)
+    _check_sampling(stages, stage, key)
+  for stream in stages[0].streams.values():
+    stream.open()
+  resume.check_config(config)
   with command.writable(workdir):
-    checkpoints = checkpoint.Checkpoints(workdir, config.keep)
-  state, number, position = _start(checkpoints, stages, mesh, key, place)
-  writer = Writer(workdir, place.step if place else 0, stages[-1].last_step, silent=silent)
-  if place:
-    writer.say(f'resuming at step {place.step} from {workdir}')
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoints = checkpoint.Checkpoints(workdir, config.keep, config.keep_best, write=True)
+    if checkpoints.steps():
+      resume.check_resumable(workdir, config)
+    (workdir / 'samples').mkdir(exist_ok=True)
+  say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
+  place, state = resume.start(config, checkpoints, stages, mesh, key, say)
+  with command.writable(workdir):
+    resume.write_config(workdir, config)
+    writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
+  number, position = place.stage, place.position
   started = time.perf_counter()
   try:
-    for stage in stages[number:]:
-      if state is None or stage.number != number:
-        begin = jax.jit(
-          lambda state, key, stage=stage: experiment.enter(stage, state, key), out_shardings=parallel.replicated(mesh)
+    with interrupt.Watch() as watch:
+      for stage in stages[number:]:
+        if stage.number != number:
+          state = resume.enter(stage, state, mesh, key)
+        state, position = _train_stage(
+          stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer, watch
         )
-        state = begin(state, key)
-      state, position = _train_stage(stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer)
+        if watch.stopped:
+          break
+    step = int(state.step)
     checkpoints.close()
-    writer.say(f'finished {stages[-1].last_step} steps in {duration(time.perf_counter() - started)}')
+    took = duration(time.perf_counter() - started)
+    if watch.stopped:
+      writer.say(f'{watch.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
+    else:
+      writer.say(f'finished {step} steps in {took}')
   finally:
+    with contextlib.suppress(UserError):  # the one that is being raised says more
+      checkpoints.close()
     writer.close()
   if not silent:
-    print(_closing(workdir))
+    print(_closing(workdir, done=step == stages[-1].last_step))
   return state
 
 
-def _open(workdir: epath.Path, config: ml_collections.ConfigDict) -> checkpoint.Place | None:
-  """Makes the workdir, or finds where the run in it stands."""
-  with command.writable(workdir):
-    workdir.mkdir(parents=True, exist_ok=True)
-    if (workdir / 'config.json').exists():
-      checkpoint.check_resumable(workdir, config)
-    checkpoint.write_config(workdir, config)
-    (workdir / 'samples').mkdir(exist_ok=True)
-    checkpoints = checkpoint.Checkpoints(workdir)
-  place = checkpoints.place()
-  checkpoints.close()
-  return place
+def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stage, key: jax.Array) -> None:
+  """Traces the sampling of a stage, so that what does not work there is known before the first step."""
+  state = experiment.abstract_state(stages, stage.number, key)
+  batch = experiment.example_batch(stage)
+  batch = batch if stage.game.latents is None else {'latents': batch['latents']}
+
+  def sample(state, key):
+    variables = game_lib.game_variables(stage.game, state, ema=True, clock=experiment.clock_at(stage, stage.first_step))
+    return stage.game.apply(variables, batch, method='sample', rngs={'noise': key})
+
+  try:
+    jax.eval_shape(sample, state, key)
+  except FlaxError as error:
+    detail = ' '.join(str(error).split(' (http')[0].split())
+    raise UserError(
+      f'{type(stage.game).__name__}.sample does not run: {detail}; it is given '
+      "the batch, the clock and make_rng('noise'), networks in eval mode"
+    ) from error
 
 
-def _start(checkpoints, stages, mesh, key, place) -> tuple[Any, int, dict[str, int]]:
-  """(state or None, number of its stage, data position)."""
-  if place is None:
-    return None, 0, {}
-  abstract = experiment.abstract_state(stages, place.stage, key)
-  whole = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
-  return checkpoints.restore(place, jax.tree.map(whole, abstract)), place.stage, place.position
-
-
-def _train_stage(stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer):
+def _train_stage(stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer, watch):
   first = int(state.step)
   if first >= stage.last_step:
     return state, position
@@ -97,8 +115,9 @@ def _train_stage(stages, stage, mesh, state, position, key, config, workdir, che
     parallel.place(mesh),
     parallel.replicate(mesh),
     {**dict.fromkeys(stage.streams, 0), **position},
+    (jax.process_index(), jax.process_count()),
   )
-  for line in summary.describe(stages, stage.number, mesh, feed.sizes).splitlines():
+  for line in [*summary.describe(stages, stage.number, mesh, feed.sizes).splitlines(), *feed.notes]:
     writer.say(line)
   writer.say('compiling ...')
   step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
@@ -116,24 +135,27 @@ def _train_stage(stages, stage, mesh, state, position, key, config, workdir, che
       jax.block_until_ready(metrics)
       writer.say(f'first step after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
-    if due(config.log_every, n):
-      values = _collect(pending)
+    saving = due(config.checkpoint_every, n) or bool(watch.stopped)
+    # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
+    if due(config.log_every, n) or saving:
+      values = _collect(pending, checkpoints.steps())
       pending = []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
-      if not math.isnan(speed):
-        writer.metrics(n, values, {'steps_per_second': speed, 'images_per_second': speed * stage.images[1]})
+      rates = {'steps_per_second': speed, 'images_per_second': speed * stage.images[1]}
+      writer.metrics(n, values, {} if math.isnan(speed) else rates)
       since, timed_from = time.perf_counter(), n
+    if saving:
+      checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), values)
     if due(config.sample_every, n):
       _write_samples(stage, sampler, state, config, workdir, writer, n)
-    if due(config.checkpoint_every, n):
-      if pending:
-        _collect(pending)
-      checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}))
+    if watch.stopped:
+      break
+  feed.close()
   return state, {**position, **feed.position}
 
 
-def _collect(pending: list[tuple[int, Any]]) -> dict[str, float]:
+def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, float]:
   """The mean of each metric over the steps that had it.
 
   Raises:
@@ -144,7 +166,8 @@ def _collect(pending: list[tuple[int, Any]]) -> dict[str, float]:
     for name, value in row.items():
       if not math.isfinite(value):
         raise UserError(
-          f'{name} is {value} at step {n}: training stopped, the last checkpoint is from before; lower '
+          f'{name} is {value} at step {n}: training stopped, '
+          f'{f"the checkpoint of step {saved[-1]} is kept" if saved else "there is no checkpoint yet"}; lower '
           'config.optimizers.PLAYER.learning_rate or change the loss'
         )
   names = dict.fromkeys(name for _, row in rows for name in row)
@@ -152,15 +175,17 @@ def _collect(pending: list[tuple[int, Any]]) -> dict[str, float]:
 
 
 def _write_samples(stage, sampler, state, config, workdir, writer, n) -> None:
-  inputs = None
+  inputs, count = None, config.samples
   if stage.game.latents is None:
-    inputs = {name: _first_examples(stream, config.samples) for name, stream in stage.streams.items()}
-  variables = jax.device_get(game_lib.game_variables(state, ema=True))
-  samples = named(sampler(variables, config.samples, config.seed, inputs=inputs))
+    inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
+    count = min(len(value) for fields in inputs.values() for value in fields.values())
+  clock = experiment.clock_at(stage, n)
+  variables = jax.device_get(game_lib.game_variables(stage.game, state, ema=True, clock=clock))
+  samples = named(sampler(variables, count, config.seed, inputs=inputs))
   stream = next(iter(stage.streams.values()))
   for name, array in samples.items():
     real = _first_examples(stream, 1000)['image'] if array.ndim == 2 else None
-    picture = pictures.picture_of(array, stream.range, real)
+    picture = pictures.picture_of(array, stream.range, real if real is not None and real.ndim == 2 else None)
     if picture is not None:
       stem = f'step_{n:07d}' + (f'_{name}' if name else '')
       pictures.write(picture, workdir / 'samples' / f'{stem}.png')
@@ -168,20 +193,23 @@ def _write_samples(stage, sampler, state, config, workdir, writer, n) -> None:
 
 
 def _first_examples(stream, count: int) -> dict[str, np.ndarray]:
-  from gan_jax.data.transforms import to_float
-
   source = stream.open()
   rows = [source[i] for i in range(min(count, len(source)))]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-  return jax.device_get(to_float(fields, stream.range, False, jax.random.key(0)))
+  return jax.device_get(dataclasses.replace(stream, flip=False).prepare(fields, jax.random.key(0)))
 
 
-def _closing(workdir: epath.Path) -> str:
+def _closing(workdir: epath.Path, done: bool) -> str:
+  lines = [
+    f'run       {workdir}',
+    f'samples   {workdir}/samples/',
+    f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
+  ]
+  if not done:
+    return '\n'.join([*lines, f'next      the same command with --workdir {workdir} goes on from here'])
   return '\n'.join(
     [
-      f'run       {workdir}',
-      f'samples   {workdir}/samples/',
-      f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
+      *lines,
       f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
       f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
     ]

@@ -8,6 +8,13 @@ from etils import epath
 from tqdm import tqdm
 
 
+def write_text(path: epath.Path, text: str) -> None:
+  """Writes a small file whole or not at all."""
+  temporary = path.with_name(path.name + '.new')
+  temporary.write_text(text)
+  temporary.replace(path)
+
+
 class Writer:
   """Writes the metrics of a run.
 
@@ -26,8 +33,9 @@ class Writer:
     self._steps = steps
     self._file = workdir / 'metrics.jsonl'
     if self._file.exists():
+      # A killed run may have left half a line, and lines of steps that are to be done again.
       rows = [line for line in self._file.read_text().splitlines() if line.endswith('}')]
-      self._file.write_text(''.join(row + '\n' for row in rows if json.loads(row)['step'] <= step))
+      write_text(self._file, ''.join(row + '\n' for row in rows if json.loads(row)['step'] <= step))
     self._board = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1 if step else None)
     terminal = sys.stderr.isatty() and not silent
     self._bar = tqdm(total=steps, initial=step, unit='step', dynamic_ncols=True) if terminal else None
@@ -47,27 +55,28 @@ class Writer:
     Args:
       step: steps finished.
       values: {name: mean since the last row}.
-      rates: {name: speed}, such as steps_per_second.
+      rates: {name: speed}, steps_per_second and images_per_second; empty where nothing was timed.
     """
     row = {'step': step, **{k: float(f'{v:.6g}') for k, v in {**values, **rates}.items()}}
     with self._file.open('a') as file:
       file.write(json.dumps(row) + '\n')
     for name, value in {**values, **rates}.items():
       self._board.add_scalar(name, value, step)
-    losses = {k: v for k, v in values.items() if k.endswith(('loss', 'value'))} or dict(values)
-    shown = {k.removesuffix('_loss'): f'{v:.3f}' for k, v in losses.items()}
+    chosen = {k: v for k, v in values.items() if k.endswith(('loss', 'value'))} or dict(values)
+    shown = {k.removesuffix('_loss'): f'{v:.3f}' for k, v in chosen.items()}
     if self._bar is not None:
-      self._bar.set_postfix({**shown, 'images/s': f'{rates["images_per_second"]:.0f}'}, refresh=False)
+      if rates:
+        shown['images/s'] = f'{rates["images_per_second"]:.0f}'
+      self._bar.set_postfix(shown, refresh=False)
       self._bar.update(step - self._bar.n)
     elif not self._silent:
-      left = (self._steps - step) / rates['steps_per_second']
-      print(
-        f'step {step:>6}/{self._steps}  {rates["steps_per_second"]:.3g} steps/s  '
-        f'{rates["images_per_second"]:.4g} images/s  '
-        + '  '.join(f'{k} {v}' for k, v in shown.items())
-        + f'  {duration(left)} left',
-        flush=True,
-      )
+      losses = '  '.join(f'{k} {v}' for k, v in shown.items())
+      line = f'step {step:>6}/{self._steps}  {losses}'
+      if rates:
+        left = duration((self._steps - step) / rates['steps_per_second'])
+        speed = f'{rates["steps_per_second"]:.3g} steps/s  {rates["images_per_second"]:.4g} images/s'
+        line = f'step {step:>6}/{self._steps}  {speed}  {losses}  {left} left'
+      print(line, flush=True)
 
   def picture(self, name: str, step: int, image) -> None:
     """Shows a PIL image in TensorBoard."""

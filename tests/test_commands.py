@@ -13,7 +13,7 @@ from gan_jax import evaluate, main, sample
 from gan_jax.errors import UserError
 
 HERE = pathlib.Path(__file__).parent
-QUICK = ['--config', 'configs/quickstart.py']
+QUICK = ['--config', 'configs/quickstart.py', '--config.devices=1', '--config.steps=1']
 TINY = [
   *QUICK,
   '--config.steps=2',
@@ -64,7 +64,7 @@ BAD = [
   ([*QUICK, 'stray'], ['stray', '--config.NAME=VALUE']),
   ([*QUICK, '--config.batchsize=3'], ['batchsize', 'batch_size']),
   ([*QUICK, '--config.game.generator.depth=3'], ['depth', 'channels']),
-  ([*QUICK, '--config.data.crop=3'], ['crop', 'size']),
+  ([*QUICK, '--config.data.zoom=3'], ['zoom', 'size']),
   ([*QUICK, '--config.batch_size=many'], ['batch_size', 'many']),
   ([*QUICK, '--config.steps=1.5'], ['steps', '1.5']),
   ([*QUICK, '--config.batch_size=0'], ['config.batch_size=0', 'at least 1']),
@@ -80,7 +80,10 @@ BAD = [
   ([*QUICK, '--config.game.generator.name=dcgan.Generater'], ['dcgan.Generater']),
   ([*QUICK, '--config.game.generator.channels=(8,"8")'], ['config.game.generator.channels', 'tuple']),
   ([*QUICK, '--config.game.latents.name=Cauchy'], ['Cauchy']),
-  ([*QUICK, '--config.data.name=digitz'], ['digitz', 'not prepared', 'tfds build', 'configs/quickstart.py']),
+  (
+    [*QUICK, '--config.data.name=digitz'],
+    ['digitz', 'not prepared', 'gan_jax.prepare --name digitz', 'configs/quickstart.py'],
+  ),
   (
     ['--config', 'configs/dcgan.py'],
     ['lsun/bedroom', 'not prepared', 'configs/dcgan.py:digits', 'configs/gan.py:ring'],
@@ -96,6 +99,23 @@ BAD = [
   ([*QUICK, '--config.game.generator.output=relu'], ['relu', 'tanh']),
   ([*QUICK, '--config.game.discriminator.outputs=2'], ['two_way_softmax']),
   ([*QUICK, '--config.game.loss=two_way_softmax'], ['outputs=2']),
+  ([*QUICK, '--config.game.discriminator.outputs=3'], ['(B, 3)', 'outputs=1']),
+  ([*QUICK, '--config.game.discriminator_steps=0'], ['repeat=0', 'at least 1']),
+  ([*QUICK, '--config.game.generator.channels=()'], ['does not fit together', 'dcgan.py']),
+  ([*QUICK, '--config.ema.critic=0.9'], ['critic', 'discriminator, generator']),
+  ([*QUICK, '--config.resume=perhaps'], ['config.resume', 'auto, force']),
+  ([*QUICK, '--config.init_from=runs/nothing'], ['runs/nothing', 'config.json']),
+  ([*QUICK, '--config.data.per_class=5'], ['per_class=5', 'config.data.classes']),
+  ([*QUICK, '--config.data.classes=10', '--config.data.per_class=500'], ['per_class=500', 'class 0 has 14']),
+  ([*QUICK, '--config.data.classes=5'], ['classes=5', 'from 0 to 9']),
+  ([*QUICK, '--config.data.random_crop=4'], ['random_crop=4', 'size=8']),
+  ([*QUICK, '--config.data.path=photos'], ["path='photos'", 'folder and npz']),
+  ([*QUICK, '--config.data.name=folder'], ['config.data.path is missing']),
+  ([*QUICK, '--config.data.name=folder', '--config.data.path=no/such'], ['no/such', 'not a folder']),
+  ([*QUICK, '--config.data.name=npz', '--config.data.path=no.npz'], ['no.npz', 'not a file']),
+  ([*QUICK, '--config.data.name=../../etc'], ['../../etc', 'out of']),
+  ([*QUICK, '--config.data.workers=-1'], ['workers=-1', 'at least 0']),
+  (['--config', 'configs/gan.py:ring', '--config.data.flip=true'], ['config.data.flip', 'pictures']),
 ]
 
 
@@ -123,7 +143,9 @@ def test_players_that_do_not_fit(capsys, tmp_path):
     text.replace('ema=dict(generator=', 'ema=dict(critic='): ['critic', 'discriminator'],
     text.replace('batch_size=64', 'bacth_size=64'): ['bacth_size', 'batch_size'],
     text.replace('size=8,', 'sizes=8,'): ['sizes', 'size'],
-    text.replace('steps=', 'stages=(dict(epochs=3),), steps='): ['epochs', 'steps'],
+    text.replace('    steps=', '    stages=(dict(epochs=3),),\n    steps='): ['epochs', 'steps'],
+    text.replace('    steps=', '    stages=(dict(log_every=3),),\n    steps='): ['log_every', 'batch_size'],
+    text.replace('    steps=', '    stages=(dict(ema=dict(generater=0.9)),),\n    steps='): ['generater', 'generator'],
     text.replace('VARIANTS', 'VERSIONS'): ['VARIANTS'],
     text.replace('"""DCGAN', 'import nothing_of_that_name\n"""DCGAN'): ['nothing_of_that_name'],
     text.replace("name='optax.adam', ", ''): ['name'],

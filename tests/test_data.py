@@ -2,6 +2,7 @@
 
 import functools
 import json
+import struct
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from PIL import Image
 
 from gan_jax import parallel
 from gan_jax.data import latents, order, sources, streams, transforms
+from gan_jax.data.sources import builtin
+from gan_jax.data.sources import prepared as prepared_lib
 from gan_jax.errors import UserError
 
 KEY = jax.random.key(0)
@@ -35,32 +38,35 @@ def test_the_order_visits_everything_once_an_epoch_and_is_pure():
 FIXED = [4, 3, 1, 7, 0, 2, 5, 6]
 
 
+def opened(name, split='train', size=8, channels=1, classes=0, **settings):
+  settings = dict(name=name, split=split, size=size, channels=channels, classes=classes, **settings)
+  return streams.Stream(**settings).open()
+
+
 def test_digits_are_split_within_each_class():
-  train, test, every = (sources.digits(split, 8, 1, True).arrays for split in ('train', 'test', 'all'))
+  train, test, every = (opened('digits', split, classes=10).arrays for split in ('train', 'test', 'all'))
   assert (len(train['label']), len(test['label']), len(every['label'])) == (1433, 364, 1797)
   assert np.bincount(test['label']).min() >= 34 and np.bincount(train['label']).min() >= 139
   rows = {image.tobytes() for image in train['image']}
   assert not any(image.tobytes() in rows for image in test['image'])
   assert train['image'].dtype == np.uint8 and train['image'].shape[1:] == (8, 8, 1)
   assert train['image'].min() == 0 and train['image'].max() == 255
-  assert sources.digits('train', 32, 3, False).arrays['image'].shape == (1433, 32, 32, 3)
+  assert opened('digits', size=32, channels=3).arrays['image'].shape == (1433, 32, 32, 3)
 
 
 def test_points_lie_where_they_should():
-  ring = sources.ring('train', 0, 0, True).arrays
-  offsets = ring['image'] - sources.ring_centers()[ring['label']]
-  assert offsets.std() == pytest.approx(sources.RING_STDDEV, rel=0.02)
-  np.testing.assert_allclose(np.linalg.norm(sources.ring_centers(), axis=1), 1.0)
-  grid = sources.grid('test', 0, 0, True).arrays
+  ring = opened('ring', classes=8).arrays
+  offsets = ring['image'] - builtin.ring_centers()[ring['label']]
+  assert offsets.std() == pytest.approx(builtin.RING_STDDEV, rel=0.02)
+  np.testing.assert_allclose(np.linalg.norm(builtin.ring_centers(), axis=1), 1.0)
+  grid = opened('grid', 'test', classes=25).arrays
   assert np.unique(grid['label']).size == 25 and len(grid['label']) == 10_000
-  assert (grid['image'] - sources.grid_centers()[grid['label']]).std() == pytest.approx(sources.GRID_STDDEV, rel=0.03)
-  spirals = sources.spirals('train', 0, 0, True).arrays
+  assert (grid['image'] - builtin.grid_centers()[grid['label']]).std() == pytest.approx(builtin.GRID_STDDEV, rel=0.03)
+  spirals = opened('spirals', classes=2).arrays
   np.testing.assert_allclose(
     spirals['image'][spirals['label'] == 0].mean(0), -spirals['image'][spirals['label'] == 1].mean(0), atol=0.02
   )
-  assert not np.array_equal(
-    sources.ring('train', 0, 0, False).arrays['image'][:100], sources.ring('test', 0, 0, False).arrays['image'][:100]
-  )
+  assert not np.array_equal(opened('ring').arrays['image'][:100], opened('ring', 'test').arrays['image'][:100])
 
 
 def test_resize_crops_to_the_middle_and_keeps_what_fits():
@@ -101,6 +107,7 @@ def take(stream, steps, moves=2, position=None, devices=2):
   for _ in range(steps):
     given = next(feed)
     rows += [jax.device_get(prepare(given, 'images', move, KEY)) for move in range(moves)]
+  feed.close()
   return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, feed.position
 
 
@@ -160,19 +167,19 @@ def prepared(tmp_path, monkeypatch):
   """A prepared folder of array_record files, written without TensorFlow."""
   tiny_builder()(data_dir=str(tmp_path), file_format='array_record').download_and_prepare()
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-  sources.open_source.cache_clear()
+  sources._open.cache_clear()
   yield tmp_path / 'tiny' / '1.2.0'
-  sources.open_source.cache_clear()
+  sources._open.cache_clear()
 
 
 def test_a_prepared_set_is_read_without_tensorflow(prepared):
-  source = sources.open_source('tiny', 'train', 8, 3, True)
+  source = opened('tiny', channels=3, classes=3)
   assert len(source) == 6
   seen = {int(source[i]['image'][0, 0, 0]): int(source[i]['label']) for i in range(6)}
   assert seen == {40 * i: i % 3 for i in range(6)}
   assert source[0]['image'].shape == (8, 8, 3) and source[0]['image'].dtype == np.uint8
-  assert 'label' not in sources.open_source('tiny', 'train', 8, 3, False)[0]
-  assert len(sources.open_source('tiny', 'train[:50%]', 8, 3, False)) == 3
+  assert 'label' not in opened('tiny', channels=3)[0]
+  assert len(opened('tiny', 'train[:50%]', channels=3)) == 3
   grey, _ = take(streams.Stream(name='tiny', size=4, channels=1, batch_size=2), 2)
   assert grey['image'].shape == (8, 4, 4, 1)
   resident, _ = take(streams.Stream(name='tiny', size=8, channels=3, batch_size=4, classes=3), 4)
@@ -180,14 +187,44 @@ def test_a_prepared_set_is_read_without_tensorflow(prepared):
   np.testing.assert_array_equal(resident['image'], read['image'])
   np.testing.assert_array_equal(resident['label'], read['label'])
   with pytest.raises(UserError, match=r"unknown split of tiny.*'test'.*train"):
-    sources.open_source('tiny', 'test', 8, 3, False)
+    opened('tiny', 'test', channels=3)
+
+
+def test_tfrecord_folders_are_read_too(prepared):
+  import grain
+  from array_record.python import array_record_module
+
+  (file,) = prepared.glob('*.array_record*')
+  reader = array_record_module.ArrayRecordReader(str(file))
+  records = reader.read_all()
+  new = prepared / file.name.replace('array_record', 'tfrecord')
+  crc = b'\0' * 4
+  new.write_bytes(b''.join(struct.pack('<Q', len(record)) + crc + record + crc for record in records))
+  # grain agrees on what the file holds.
+  assert list(grain.experimental.TFRecordIterDataset(str(new))) == records
+  pixels = [opened('tiny', channels=3, classes=3)[i] for i in range(6)]
+  info = json.loads((prepared / 'dataset_info.json').read_text())
+  for split in info['splits']:
+    split['filepathTemplate'] = split['filepathTemplate'].replace('array_record', 'tfrecord')
+  (prepared / 'dataset_info.json').write_text(json.dumps({**info, 'fileFormat': 'tfrecord'}))
+  file.unlink()
+  sources._open.cache_clear()
+  again = opened('tiny', channels=3, classes=3)
+  assert len(again) == 6
+  for i, row in enumerate(pixels):
+    np.testing.assert_array_equal(again[i]['image'], row['image'])
+    assert again[i]['label'] == row['label']
+  assert len(opened('tiny', 'train[2:]', channels=3)) == 4
+  new.write_bytes(new.read_bytes()[:-30])
+  with pytest.raises(UserError, match='ends in the middle'):
+    opened('tiny', channels=3, seed=0, crop=4)
 
 
 def test_a_set_of_another_format_is_refused_with_the_cure(prepared):
   info = json.loads((prepared / 'dataset_info.json').read_text())
-  (prepared / 'dataset_info.json').write_text(json.dumps({**info, 'fileFormat': 'tfrecord'}))
-  with pytest.raises(UserError, match='tfds build tiny --file_format=array_record'):
-    sources.open_source('tiny', 'train', 8, 3, True)
+  (prepared / 'dataset_info.json').write_text(json.dumps({**info, 'fileFormat': 'riegeli'}))
+  with pytest.raises(UserError, match=r'riegeli.*python -m gan_jax\.prepare --name tiny'):
+    opened('tiny', channels=3)
 
 
 def test_the_newest_version_is_read(prepared):
@@ -195,10 +232,10 @@ def test_the_newest_version_is_read(prepared):
   newer.mkdir()
   for file in prepared.iterdir():
     (newer / file.name).write_bytes(file.read_bytes())
-  assert sources.prepared_folder('tiny').name == '1.10.0'
+  assert prepared_lib.prepared_folder('tiny').name == '1.10.0'
 
 
-def my_source(split, size, channels, labels):
+def my_source(stream):
   return sources.ArraySource({'image': np.ones((5, 3, 4), np.float32)})
 
 

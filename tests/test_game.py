@@ -120,7 +120,7 @@ def test_running_averages_start_as_a_copy_and_follow_their_decay():
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), warm.players['generator'].ema['params'], new.params
   )
-  averaged = game_lib.game_variables(after, ema=True)['params']['generator']
+  averaged = game_lib.game_variables(game, after, ema=True)['params']['generator']
   jax.tree.map(np.testing.assert_array_equal, averaged, new.ema['params']['generator'])
 
 
@@ -191,7 +191,7 @@ def test_the_clock_counts_steps_stages_and_images():
     def actor(self, batch):
       now = game_lib.read_clock(self)
       return super().actor(batch), {
-        'step': now.step,
+        'steps': now.step,
         'stage_step': now.stage_step,
         'length': now.stage_length,
         'images': now.images,
@@ -209,7 +209,7 @@ def test_the_clock_counts_steps_stages_and_images():
   )
   after, metrics = step(state, {'images': {'image': jnp.ones((1, 4, 1))}}, KEY)
   means = game_lib.means(jax.device_get(metrics))
-  assert (means['step'], means['stage_step'], means['length'], means['images']) == (12, 2, 5, 108)
+  assert (means['steps'], means['stage_step'], means['length'], means['images']) == (12, 2, 5, 108)
   assert int(after.step) == 13
 
 
@@ -299,6 +299,10 @@ def test_growing_keeps_what_survives_and_resets_what_is_declared():
   np.testing.assert_array_equal(
     old.ema['params']['generator']['block_4']['kernel'], new.ema['params']['generator']['block_4']['kernel']
   )
+  # The average of a weight that is new begins at that weight.
+  np.testing.assert_array_equal(
+    new.ema['params']['generator']['block_8']['kernel'], new.params['generator']['block_8']['kernel']
+  )
   counts = lambda player: [x for x in jax.tree.leaves(player.opt_state) if x.dtype == jnp.int32]
   assert [int(x) for x in counts(old)] == [3] and [int(x) for x in counts(new)] == [0], 'the optimizer starts anew'
   assert int(after.step) == int(before.step)
@@ -308,6 +312,68 @@ def test_growing_keeps_what_survives_and_resets_what_is_declared():
   assert not np.array_equal(
     anew.players['generator'].params['generator']['block_4']['kernel'], old.params['generator']['block_4']['kernel']
   )
+  _, averaged = entered(growing_stages(reset={'ema': ('generator',)}))
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    averaged.players['generator'].ema['params'],
+    averaged.players['generator'].params,
+  )
+
+
+class First(nn.Module):
+  """Trains a network under a player of its own."""
+
+  generator_low: nn.Module
+  latents: Latents = Normal((1,))
+  turns = (Turn(('generator_low',), 'loss', streams=()),)
+
+  def loss(self, batch):
+    return self.generator_low(batch['latents']).mean()
+
+  def sample(self, batch):
+    return self.generator_low(batch['latents'])
+
+
+class Second(First):
+  """Goes on with the same network as a part of another player."""
+
+  turns = (Turn(('generator',), 'loss', streams=()),)
+
+
+def test_a_network_that_changes_its_player_keeps_its_weights_and_moves():
+  settings = config_lib.base(
+    game=dict(name='test_game.First', generator_low=dict(name='test_game.Affine')),
+    optimizers={
+      'generator_low': dict(name='optax.sgd', learning_rate=0.1),
+      'generator': dict(name='optax.sgd', learning_rate=0.1),
+    },
+    data=config_lib.stream(name='ring'),
+    batch_size=8,
+    stages=(dict(steps=1), dict(steps=1, game=dict(name='test_game.Second'))),
+  )
+  stages = experiment.stages_of(settings)
+  first = experiment.enter(stages[0], None, KEY)
+  trained = jax.tree.map(lambda x: x + 1, first.players['generator_low'].params)
+  first = first.replace(players={'generator_low': first.players['generator_low'].replace(params=trained)})
+  second = experiment.enter(stages[1], first, KEY)
+  assert set(second.players) == {'generator'}
+  jax.tree.map(np.testing.assert_array_equal, second.players['generator'].params, trained)
+  batch = {'latents': jnp.ones((8, 1))}
+  after, _ = game_lib.play(stages[1].game, stages[1].optimizers, stages[1].game.turns[0], second, batch, KEY)
+  moved = after.players['generator'].params['generator_low']['Dense_0']['bias']
+  assert float(moved[0]) == pytest.approx(float(trained['generator_low']['Dense_0']['bias'][0]) - 0.1)
+
+
+def test_what_linen_sows_is_not_kept():
+  class Sowing(Pair):
+    def critic(self, batch):
+      self.sow('intermediates', 'seen', batch['latents'])
+      return super().critic(batch)
+
+  game, batch = Sowing(Affine(), Affine()), some(4)
+  state = game_lib.init(game, SGD, batch, KEY)
+  after, _ = game_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
 def test_a_stage_that_does_not_fit_is_named():

@@ -4,6 +4,7 @@ A set that fits is kept on the device as stored (uint8) and gathered inside the 
 by grain's threads on the host. Both give the same examples in the same order.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 
 from gan_jax.build import check_call
 from gan_jax.data import order, sources, transforms
@@ -18,6 +20,13 @@ from gan_jax.errors import UserError
 
 RESIDENT_BYTES = 1 << 30
 READ_THREADS = 16
+#: Steps whose examples are sent to the device ahead.
+AHEAD = 2
+LEAST = {
+  **dict.fromkeys(('size', 'batch_size'), 1),
+  **dict.fromkeys(('classes', 'crop', 'random_crop', 'per_class', 'workers'), 0),
+}
+WITH_PATH = ('folder', 'npz')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,41 +34,61 @@ class Stream:
   """The settings of one stream: config.data, or config.data.NAME for each of several.
 
   Attributes:
-    name: a built-in set (digits, ring, grid, spirals), a TFDS name, or the dotted name of a function of yours.
+    name: a built-in set (digits, ring, grid, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the dotted name
+      of a function of yours that takes this and returns a source.
+    path: of the folder of pictures, or of the .npz file, in which '{split}' stands for the split.
     split: of the set.
     size: height and width that pictures are cropped and resized to, pixels.
+    crop: side of the central square that is cut from a picture before it is resized; 0 for the largest.
+    random_crop: resize to this side instead, and cut a square of `size` at random in every draw; 0 for none.
     channels: 1 for grey, 3 for colour.
     classes: the number of classes; 0 reads no labels.
+    per_class: keep only so many examples of each class; 0 for all.
+    per_class_seed: which ones.
     range: where pixel values 0 and 255 go.
     flip: whether pictures are mirrored left to right half of the time.
     batch_size: examples per move; None for config.batch_size.
     seed: added to config.seed for the order.
     resident: keep the set on the device; None to decide by its size (1 GiB).
+    workers: processes that read and decode a set that is not resident; 0 for threads of this process.
   """
 
   name: str
+  path: str = ''
   split: str = 'train'
   size: int = 32
+  crop: int = 0
+  random_crop: int = 0
   channels: int = 3
   classes: int = 0
+  per_class: int = 0
+  per_class_seed: int = 0
   range: tuple[float, float] = (-1.0, 1.0)
   flip: bool = False
   batch_size: int | None = None
   seed: int = 0
   resident: bool | None = None
+  workers: int = 0
 
-  def fields(self, count: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What one move's batch of this stream holds, once prepared."""
-    shape = sources.example_shape(self.name, self.size, self.channels)
-    fields = {'image': jax.ShapeDtypeStruct((count, *shape), jnp.float32)}
-    if self.classes:
-      fields['label'] = jax.ShapeDtypeStruct((count,), jnp.int32)
-    return fields
+  @property
+  def stored_size(self) -> int:
+    """Height and width of pictures as the source stores them."""
+    return self.random_crop or self.size
 
   def stored(self, count: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The same before `prepare`, as the source stores it."""
-    dtype = sources.example_dtype(self.name)
-    return {**self.fields(count), 'image': jax.ShapeDtypeStruct(self.fields(count)['image'].shape, dtype)}
+    """What one move's batch of this stream holds, as the source stores it."""
+    return {k: jax.ShapeDtypeStruct((count, *s.shape), s.dtype) for k, s in sources.example(self).items()}
+
+  def fields(self, count: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The same once prepared, as a loss sees it."""
+    return jax.eval_shape(lambda fields: self.prepare(fields, jax.random.key(0)), self.stored(count))
+
+  def prepare(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+    """Stored examples to what a loss sees: a random window, flips, float32 in the range."""
+    image = fields['image']
+    if self.random_crop and image.ndim == 4:
+      image = transforms.random_window(image, self.size, jax.random.fold_in(key, 1))
+    return transforms.to_float({**fields, 'image': image}, self.range, self.flip, key)
 
   def open(self) -> sources.Source:
     """The source.
@@ -67,10 +96,7 @@ class Stream:
     Raises:
       UserError: it is not there, or lacks what is asked of it.
     """
-    source = sources.open_source(self.name, self.split, self.size, self.channels, self.classes > 0)
-    if len(source) == 0:
-      raise UserError(f'data set {self.name!r} has no examples in split {self.split!r}')
-    return source
+    return sources.open_source(self)
 
 
 def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
@@ -89,28 +115,46 @@ def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
     check_call(Stream, settings, where)
     stream = Stream(**settings)
     streams[name] = dataclasses.replace(stream, batch_size=stream.batch_size or batch_size)
-    for key, least in (('size', 1), ('batch_size', 1), ('classes', 0)):
-      if getattr(streams[name], key) < least:
-        raise UserError(f'{where}.{key}={getattr(streams[name], key)} must be at least {least}')
-    if streams[name].channels not in (1, 3):
-      raise UserError(f'{where}.channels={stream.channels} must be 1 (grey) or 3 (colour)')
-    if not stream.range[0] < stream.range[1]:
-      raise UserError(f'{where}.range={stream.range} must rise, such as (-1.0, 1.0)')
+    _check(streams[name], where)
   return streams
 
 
-class _Ordered:
-  """The endless stream of epochs as a random-access source for grain; positions count from `start`."""
+def _check(stream: Stream, where: str) -> None:
+  for key, least in LEAST.items():
+    if getattr(stream, key) < least:
+      raise UserError(f'{where}.{key}={getattr(stream, key)} must be at least {least}')
+  if stream.channels not in (1, 3):
+    raise UserError(f'{where}.channels={stream.channels} must be 1 (grey) or 3 (colour)')
+  if not stream.range[0] < stream.range[1]:
+    raise UserError(f'{where}.range={stream.range} must rise, such as (-1.0, 1.0)')
+  if stream.random_crop and stream.random_crop < stream.size:
+    raise UserError(f'{where}.random_crop={stream.random_crop} is less than size={stream.size}: make it larger, or 0')
+  if stream.per_class and not stream.classes:
+    raise UserError(f'{where}.per_class={stream.per_class} needs labels: set {where}.classes')
+  if stream.path and stream.name not in WITH_PATH:
+    raise UserError(f'{where}.path={stream.path!r} is read by {" and ".join(WITH_PATH)} only: set {where}.name to one')
 
-  def __init__(self, source: sources.Source, seed: int, stream: str, start: int):
+
+class _Ordered:
+  """The endless stream of epochs as a random-access source for grain, dealt out to the processes.
+
+  Every move of a batch of B gives process p of n the examples p B / n ... (p + 1) B / n - 1 of it.
+  """
+
+  def __init__(self, source: sources.Source, seed: int, stream: str, start: int, batch: int, process: tuple[int, int]):
     self._source, self._seed, self._stream, self._start = source, seed, stream, start
+    self._batch, self._process = batch, process
 
   def __len__(self) -> int:
     return 1 << 48
 
-  def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-    index = order.indices(self._seed, self._stream, len(self._source), self._start + int(position), 1)[0]
-    return self._source[index]
+  def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+    index, count = self._process
+    share = self._batch // count
+    move, row = divmod(int(number), share)
+    position = self._start + move * self._batch + index * share + row
+    chosen = order.indices(self._seed, self._stream, len(self._source), position, 1)[0]
+    return self._source[int(chosen)]
 
 
 class Feed:
@@ -120,21 +164,36 @@ class Feed:
     streams: {name: settings}.
     moves: {name: moves per step that read the stream}.
     seed: of the run.
-    place: puts a tree of arrays (moves, B, ...) on the devices, sharded over B.
+    place: puts this process's share of a tree of arrays (moves, B, ...) on the devices, sharded over B.
     replicate: puts a tree of arrays on the devices, whole on each.
     position: {name: examples drawn before}, as in a checkpoint.
+    process: (number of this process, how many there are).
+
+  Attributes:
+    position: {name: examples drawn}, of the steps given out so far.
+    sizes: {name: examples in the set}.
+    notes: lines for the person at the console.
   """
 
-  def __init__(self, streams, moves, seed, place, replicate, position=None):
+  def __init__(self, streams, moves, seed, place, replicate, position=None, process=(0, 1)):
     self.position = {name: int((position or {}).get(name, 0)) for name in streams}
     self.sizes: dict[str, int] = {}
-    self._streams, self._moves, self._place = streams, moves, place
+    self.notes: list[str] = []
+    self._streams, self._moves, self._place, self._process = streams, moves, place, process
     self._seeds = {name: seed + stream.seed for name, stream in streams.items()}
     self._readers: dict[str, Iterator[dict[str, np.ndarray]]] = {}
+    self._ahead: collections.deque[tuple[dict[str, int], Any]] = collections.deque()
+    self._drawn = dict(self.position)
     store = {}
     for name, stream in streams.items():
+      if (stream.batch_size or 0) % process[1]:
+        raise UserError(
+          f'batch_size={stream.batch_size} of stream {name!r} does not divide over {process[1]} processes: '
+          f'make it a multiple of {process[1]}'
+        )
       source = stream.open()
       self.sizes[name] = len(source)
+      self.notes += [note for note in getattr(source, 'notes', ()) if note not in self.notes]
       arrays = (
         None
         if stream.resident is False
@@ -149,27 +208,53 @@ class Feed:
   def _reader(self, name: str, source: sources.Source) -> Iterator[dict[str, np.ndarray]]:
     import grain
 
-    ordered = _Ordered(source, self._seeds[name], name, self.position[name])
-    examples = grain.MapDataset.source(ordered).batch(self._moves[name] * self._streams[name].batch_size)
-    return iter(examples.to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=4)))
+    stream = self._streams[name]
+    ordered = _Ordered(source, self._seeds[name], name, self.position[name], stream.batch_size, self._process)
+    examples = grain.MapDataset.source(ordered)
+    count = self._moves[name] * stream.batch_size // self._process[1]
+    if not stream.workers:
+      # Threads read single examples ahead, a few batches' worth.
+      ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count, READ_THREADS))
+      return iter(examples.to_iter_dataset(ahead).batch(count))
+    # grain's worker processes look whether absl's flags are parsed. Each makes whole batches, in turn.
+    flags.FLAGS.mark_as_parsed()
+    read = examples.batch(count).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+    return iter(read.mp_prefetch(grain.MultiprocessingOptions(num_workers=stream.workers)))
 
   def __iter__(self):
     return self
 
   def __next__(self) -> dict[str, Any]:
+    # Batches are on their way to the device before the step that needs them.
+    while len(self._ahead) < AHEAD:
+      given = self._draw()
+      self._ahead.append((dict(self._drawn), given))
+    self.position, given = self._ahead.popleft()
+    return {'moves': given, 'store': self._store}
+
+  def _draw(self) -> Any:
     drawn = {}
+    index, count = self._process
     for name, stream in self._streams.items():
       moves, batch = self._moves[name], stream.batch_size
       if not moves:
         continue
+      share = batch // count
       if name in self._readers:
         fields = next(self._readers[name])
+        drawn[name] = {k: v.reshape(moves, share, *v.shape[1:]) for k, v in fields.items()}
       else:
-        chosen = order.indices(self._seeds[name], name, self.sizes[name], self.position[name], moves * batch)
-        fields = {'index': chosen.astype(np.int32)}
-      drawn[name] = {k: v.reshape(moves, batch, *v.shape[1:]) for k, v in fields.items()}
-      self.position[name] += moves * batch
-    return {'moves': self._place(drawn), 'store': self._store}
+        chosen = order.indices(self._seeds[name], name, self.sizes[name], self._drawn[name], moves * batch)
+        chosen = chosen.astype(np.int32).reshape(moves, batch)
+        drawn[name] = {'index': chosen[:, index * share : (index + 1) * share]}
+      self._drawn[name] += moves * batch
+    return self._place(drawn)
+
+  def close(self) -> None:
+    """Ends the readers' processes."""
+    for reader in self._readers.values():
+      if hasattr(reader, 'close'):
+        reader.close()
 
 
 def make_prepare(streams: Mapping[str, Stream]):
@@ -179,6 +264,6 @@ def make_prepare(streams: Mapping[str, Stream]):
     fields = jax.tree.map(lambda x: x[move], feed['moves'][name])
     if 'index' in fields:
       fields = {k: jnp.take(v, fields['index'], axis=0) for k, v in feed['store'][name].items()}
-    return transforms.to_float(fields, streams[name].range, streams[name].flip, key)
+    return streams[name].prepare(fields, key)
 
   return prepare

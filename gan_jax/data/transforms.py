@@ -7,14 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from gan_jax.errors import UserError
 
-def resize(image: np.ndarray, size: int, channels: int) -> np.ndarray:
-  """Center-crops to a square, resizes with an area filter, and converts grey and colour.
+
+def resize(image: np.ndarray, size: int, channels: int, crop: int = 0) -> np.ndarray:
+  """Cuts the central square, resizes with an area filter, and converts grey and colour.
 
   Args:
     image: (H, W, C) uint8, C one of 1, 3, 4.
     size: height and width of the result.
     channels: 1 or 3.
+    crop: side of the square, pixels; 0 for the largest.
 
   Returns:
     (size, size, channels) uint8.
@@ -22,19 +25,38 @@ def resize(image: np.ndarray, size: int, channels: int) -> np.ndarray:
   >>> resize(np.zeros((28, 20, 1), np.uint8), 32, 3).shape
   (32, 32, 3)
   """
-  if image.shape == (size, size, channels):
+  if image.shape == (size, size, channels) and crop in (0, size):
     return image
   picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
   picture = picture.convert('L' if channels == 1 else 'RGB')
   width, height = picture.size
-  side = min(width, height)
+  side = min(width, height, crop or width)
   left, top = (width - side) // 2, (height - side) // 2
   box = (left, top, left + side, top + side)
-  if (width, height) != (size, size):
+  if (width, height) != (size, size) or side != size:
     # An area filter going down, so that nothing aliases; bilinear going up.
     method = Image.Resampling.BOX if side >= size else Image.Resampling.BILINEAR
     picture = picture.resize((size, size), method, box=box)
   return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
+  """A square of `size` at a random place of each picture.
+
+  Args:
+    images: (B, H, W, C), H and W at least `size`.
+    size: height and width of the result.
+    key: a PRNG key.
+
+  Returns:
+    (B, size, size, C).
+
+  >>> random_window(jnp.zeros((2, 9, 9, 3)), 8, jax.random.key(0)).shape
+  (2, 8, 8, 3)
+  """
+  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array(images.shape[1:3]) - size + 1)
+  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (size, size, image.shape[-1]))
+  return jax.vmap(cut)(images, corners)
 
 
 def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, key: jax.Array) -> dict[str, Any]:
@@ -52,6 +74,8 @@ def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, ke
   """
   image = fields['image']
   if flip:
+    if image.ndim != 4:
+      raise UserError(f'config.data.flip mirrors pictures, the examples have shape {image.shape[1:]}: set it to False')
     flipped = jax.random.bernoulli(key, 0.5, (image.shape[0], 1, 1, 1))
     image = jnp.where(flipped, image[:, :, ::-1], image)
   if image.dtype == jnp.uint8:

@@ -24,16 +24,16 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
 
 def check_head(loss: str, logits: jax.Array) -> None:
   """Raises a UserError if a loss of `gan_jax.losses` and the discriminator's head do not fit."""
-  two_way = logits.ndim > 1 and logits.shape[-1] == 2
-  if loss == 'two_way_softmax' and not two_way:
+  if loss == 'two_way_softmax' and (logits.ndim != 2 or logits.shape[-1] != 2):
     raise UserError(
       f'config.game.loss={loss!r} takes logits (B, 2) but the discriminator gives (B{_tail(logits)}): set '
       'config.game.discriminator.outputs=2, or another loss'
     )
-  if loss != 'two_way_softmax' and loss in losses.__all__ and logits.shape[1:] == (2,):
+  # (B,) is one logit per example, (B, H, W) one per patch; (B, n) is the head of something else.
+  if loss != 'two_way_softmax' and loss in losses.__all__ and logits.ndim == 2:
     raise UserError(
-      f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B, 2): set '
-      "config.game.discriminator.outputs=1, or loss='two_way_softmax'"
+      f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B{_tail(logits)}): set '
+      "config.game.discriminator.outputs=1, or loss='two_way_softmax' with two"
     )
 
 

@@ -1,0 +1,93 @@
+"""Sets that need no download: scikit-learn's handwritten digits, and points of the plane."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_jax.data.sources.base import ArraySource
+from gan_jax.data.transforms import resize
+from gan_jax.errors import one_of
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+
+def digits(stream: 'Stream') -> ArraySource:
+  """scikit-learn's 1,797 handwritten digits, 8x8 (UCI optical recognition), resized if asked.
+
+  Splits: 'train' (1,433), 'test' (364), 'all'. Every fifth example of each class is held out.
+  """
+  from sklearn.datasets import load_digits
+
+  data = load_digits()
+  held_out = np.zeros(len(data.target), bool)
+  for label in range(10):
+    held_out[np.flatnonzero(data.target == label)[::5]] = True
+  chosen = {'train': ~held_out, 'test': held_out, 'all': np.ones_like(held_out)}
+  if stream.split not in chosen:
+    raise one_of('split of digits in config.data.split', stream.split, chosen)
+  images = np.round(data.images[chosen[stream.split]] * (255 / 16)).astype(np.uint8)[..., None]
+  arrays = {'image': np.stack([resize(image, stream.stored_size, stream.channels, stream.crop) for image in images])}
+  if stream.classes:
+    arrays['label'] = data.target[chosen[stream.split]].astype(np.int32)
+  return ArraySource(arrays)
+
+
+RING_MODES, RING_RADIUS, RING_STDDEV = 8, 1.0, 0.02
+GRID_SIDE, GRID_SPACING, GRID_STDDEV = 5, 0.5, 0.02
+
+
+def ring_centers() -> np.ndarray:
+  """The 8 modes of the ring, (8, 2)."""
+  angles = 2 * np.pi * np.arange(RING_MODES) / RING_MODES
+  return RING_RADIUS * np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def grid_centers() -> np.ndarray:
+  """The 25 modes of the grid, (25, 2), in [-1, 1]."""
+  line = GRID_SPACING * (np.arange(GRID_SIDE) - (GRID_SIDE - 1) / 2)
+  return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+
+
+def _points(stream: 'Stream', make) -> ArraySource:
+  seeds = {'train': 0, 'test': 1}
+  if stream.split not in seeds:
+    raise one_of('split of points in config.data.split', stream.split, seeds)
+  points, label = make(np.random.RandomState(seeds[stream.split]), {'train': 50_000, 'test': 10_000}[stream.split])
+  arrays = {'image': points.astype(np.float32)}
+  if stream.classes:
+    arrays['label'] = label.astype(np.int32)
+  return ArraySource(arrays)
+
+
+def _mixture(centers: np.ndarray, stddev: float):
+  def make(random, count):
+    label = random.randint(len(centers), size=count)
+    return centers[label] + stddev * random.randn(count, 2), label
+
+  return make
+
+
+def ring(stream: 'Stream') -> ArraySource:
+  """A mixture of 8 Gaussians of deviation 0.02 on the unit circle, points (2,)."""
+  return _points(stream, _mixture(ring_centers(), RING_STDDEV))
+
+
+def grid(stream: 'Stream') -> ArraySource:
+  """A mixture of 25 Gaussians of deviation 0.02 on a 5x5 grid in [-1, 1]^2, points (2,)."""
+  return _points(stream, _mixture(grid_centers(), GRID_STDDEV))
+
+
+def spirals(stream: 'Stream') -> ArraySource:
+  """Two interleaved spirals in the unit disk with noise of deviation 0.02, points (2,); the label is the arm."""
+
+  def make(random, count):
+    arm, turn = random.randint(2, size=count), np.sqrt(random.rand(count))
+    angle = 3 * np.pi * turn + np.pi * arm
+    return np.stack([turn * np.cos(angle), turn * np.sin(angle)], -1) + 0.02 * random.randn(count, 2), arm
+
+  return _points(stream, make)
+
+
+BUILT_IN = {'digits': digits, 'ring': ring, 'grid': grid, 'spirals': spirals}
+POINTS = ('ring', 'grid', 'spirals')

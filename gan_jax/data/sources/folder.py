@@ -1,0 +1,117 @@
+"""A folder of pictures of any size, grey or colour; its subfolders are the classes."""
+
+import concurrent.futures
+import pathlib
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from gan_jax.data.transforms import resize
+from gan_jax.errors import UserError
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+NAMED = 20
+
+
+class FolderSource:
+  """The pictures below a folder, in the order of their paths.
+
+  A folder PATH/SPLIT is taken if there is one, else PATH itself, whatever the split. Every file is decoded once when
+  the source is opened: those that cannot be read, and links that lead out of the folder, are left out and named.
+
+  Attributes:
+    files: the pictures.
+    skipped: {file: reason}.
+    notes: lines for the person at the console.
+  """
+
+  def __init__(self, stream: 'Stream'):
+    if not stream.path:
+      raise UserError('config.data.path is missing: name the folder of pictures')
+    root = epath.Path(stream.path).expanduser()
+    if not root.is_dir():
+      raise UserError(f'config.data.path={stream.path!r} is not a folder')
+    if (root / stream.split).is_dir():
+      root = root / stream.split
+    self._stream = stream
+    self.notes: tuple[str, ...] = ()
+    found = sorted(path for path in root.rglob('*') if path.suffix.lower() in SUFFIXES)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+      reasons = list(pool.map(lambda path: _unreadable(path, root), found))
+    self.files = [path for path, reason in zip(found, reasons, strict=True) if reason is None]
+    self.skipped = {str(path): reason for path, reason in zip(found, reasons, strict=True) if reason is not None}
+    if self.skipped:
+      named = '; '.join(f'{path} ({reason})' for path, reason in list(self.skipped.items())[:NAMED])
+      rest = f' and {len(self.skipped) - NAMED} more' if len(self.skipped) > NAMED else ''
+      self.notes = (f'left out {len(self.skipped)} of {len(found)} files: {named}{rest}',)
+    if not self.files:
+      raise UserError(f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path')
+    self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    stream = self._stream
+    with self.files[index].open('rb') as file, Image.open(file) as picture:
+      pixels = _pixels(picture)
+    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop)}
+    if self._labels is not None:
+      fields['label'] = self._labels[index]
+    return fields
+
+  def labels(self) -> np.ndarray | None:
+    return self._labels
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+  """(H, W, 1 or 3) uint8, as a viewer shows it: turned by its EXIF tag, transparency over black."""
+  from PIL import ImageOps
+
+  picture = ImageOps.exif_transpose(picture)
+  if picture.mode.startswith('I') or picture.mode == 'F':  # 16 bits or more a pixel
+    values = np.asarray(picture, np.float64)
+    top = 65535.0 if values.max() > 255 else 255.0
+    return np.clip(np.round(values * (255.0 / top)), 0, 255).astype(np.uint8)[..., None]
+  if picture.mode in ('L', '1'):
+    return np.asarray(picture.convert('L'), np.uint8)[..., None]
+  if 'A' in picture.getbands() or 'transparency' in picture.info:
+    picture = picture.convert('RGBA')
+    picture = Image.alpha_composite(Image.new('RGBA', picture.size, (0, 0, 0, 255)), picture)
+  return np.asarray(picture.convert('RGB'), np.uint8)
+
+
+def _unreadable(path: epath.Path, root: epath.Path) -> str | None:
+  """Why a file is left out; None if it can be read."""
+  if isinstance(path, pathlib.Path) and not path.resolve().is_relative_to(root.resolve()):
+    return 'a link out of the folder'
+  try:
+    with warnings.catch_warnings():
+      # A picture of more than 179 million pixels is taken for an attack by Pillow: an error, not a warning.
+      warnings.simplefilter('error', Image.DecompressionBombWarning)
+      with path.open('rb') as file, Image.open(file) as picture:
+        picture.load()
+  except Exception as error:  # Pillow raises many kinds
+    return ' '.join(str(error).split()) or type(error).__name__
+  return None
+
+
+def _labels(files: list[epath.Path], root: epath.Path, classes: int) -> np.ndarray:
+  names = [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
+  if '' in names:
+    raise UserError(
+      f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'
+    )
+  known = sorted(set(names))
+  if len(known) != classes:
+    raise UserError(
+      f'config.data.classes={classes} but {root} has {len(known)} subfolders with pictures '
+      f'({", ".join(known[:NAMED])}): set it to {len(known)}'
+    )
+  return np.array([known.index(name) for name in names], np.int32)

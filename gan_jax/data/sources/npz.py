@@ -1,0 +1,80 @@
+"""Arrays of any rank from a .npz or .npy file: pictures, volumes, sequences, points."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from etils import epath
+
+from gan_jax.data.sources.base import ArraySource
+from gan_jax.data.transforms import resize
+from gan_jax.errors import UserError
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+EXAMPLES = ('image', 'images', 'x', 'data', 'arr_0')
+LABELS = ('label', 'labels', 'y')
+
+
+def npz(stream: 'Stream') -> ArraySource:
+  """The arrays of config.data.path, in which '{split}' stands for the split.
+
+  The examples are the array called image, images, x, data or arr_0, or the only one; labels are called label, labels
+  or y. uint8 pictures (N, H, W) or (N, H, W, 1 or 3 or 4) are brought to the stream's size; other arrays stay as they
+  are, with booleans as 0 and 255. Files with pickled objects are refused: reading those could run code.
+
+  Raises:
+    UserError: no file, or not what it should be.
+  """
+  if not stream.path:
+    raise UserError('config.data.path is missing: name the .npz file')
+  path = epath.Path(stream.path.replace('{split}', stream.split)).expanduser()
+  if not path.is_file():
+    raise UserError(f'config.data.path={str(path)!r} is not a file')
+  arrays = read_arrays(path)
+  name = next((name for name in EXAMPLES if name in arrays), None)
+  others = [key for key in arrays if key not in LABELS]
+  if name is None and len(others) == 1:
+    name = others[0]
+  if name is None:
+    raise UserError(f'{path} has {", ".join(arrays) or "no arrays"}: call the examples one of {", ".join(EXAMPLES)}')
+  examples = arrays[name]
+  if examples.ndim < 2 or not len(examples):
+    raise UserError(f'{path}: {name!r} has shape {examples.shape}, must be (N, ...) with at least one example')
+  if examples.dtype == bool:
+    examples = examples.astype(np.uint8) * np.uint8(255)
+  if examples.dtype != np.uint8:
+    if not np.issubdtype(examples.dtype, np.floating):
+      raise UserError(f'{path}: {name!r} has dtype {examples.dtype}, must be uint8, bool or floating')
+    examples = examples.astype(np.float32)
+    if not np.isfinite(examples).all():
+      raise UserError(f'{path}: {name!r} has entries that are not finite: remove them')
+  elif examples.ndim == 3 or (examples.ndim == 4 and examples.shape[-1] in (1, 3, 4)):
+    examples = examples[..., None] if examples.ndim == 3 else examples
+    examples = np.stack([resize(image, stream.stored_size, stream.channels, stream.crop) for image in examples])
+  fields = {'image': examples}
+  if stream.classes:
+    label = next((key for key in LABELS if key in arrays), None)
+    if label is None:
+      raise UserError(f'{path} has no labels ({", ".join(LABELS)}): set config.data.classes=0')
+    if arrays[label].shape != (len(examples),) or not np.issubdtype(arrays[label].dtype, np.integer):
+      raise UserError(
+        f'{path}: {label!r} is {arrays[label].dtype} {arrays[label].shape}, must be ({len(examples)},) int'
+      )
+    fields['label'] = arrays[label].astype(np.int32)
+  return ArraySource(fields)
+
+
+def read_arrays(path: epath.Path) -> dict[str, np.ndarray]:
+  """{name: array} of a .npz or .npy file, never unpickling.
+
+  Raises:
+    UserError: it is damaged, of another kind, or holds pickled objects.
+  """
+  try:
+    with path.open('rb') as file:
+      loaded = np.load(file, allow_pickle=False)
+      return {'x': loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+  except Exception as error:  # zipfile, zlib, EOF, ValueError: whatever a damaged file makes of itself
+    reason = ' '.join(str(error).split())
+    raise UserError(f'{path} does not load as arrays ({reason}): save it with np.savez, without objects') from error

@@ -1,0 +1,93 @@
+"""Prepares a TFDS data set as array_record files, without TensorFlow.
+
+    python -m gan_jax.prepare --name mnist [--data_dir ~/tensorflow_datasets]
+
+It downloads what the set's builder names (a network is needed), and writes it where TFDS_DATA_DIR says. Builders that
+compute with TensorFlow cannot run; docs/data.md lists those that were tried.
+"""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from gan_jax import command
+from gan_jax.data.sources.prepared import data_dir
+from gan_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def pillow_encodes() -> Iterator[None]:
+  """Lets TFDS encode pictures that builders give as arrays (MNIST's, CIFAR's) with Pillow instead of TensorFlow."""
+  from tensorflow_datasets.core.features import image_feature
+
+  def encode(self: Any, image: np.ndarray) -> bytes:
+    if image.dtype not in (np.uint8, np.uint16):
+      raise UserError(f'pictures of dtype {image.dtype} cannot be encoded without TensorFlow')
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, self.encoding_format or 'png')
+    return buffer.getvalue()
+
+  encoder: Any = image_feature._ImageEncoder
+  original, encoder._encode_image = encoder._encode_image, encode
+  try:
+    yield
+  finally:
+    encoder._encode_image = original
+
+
+def prepare(name: str, folder: os.PathLike | str) -> None:
+  """Downloads and writes a set.
+
+  Args:
+    name: of the builder, and of its config after a slash.
+    folder: where prepared sets lie.
+
+  Raises:
+    UserError: no such builder, no network, or a builder that needs TensorFlow.
+  """
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.utils import gcs_utils
+
+  # Without a network, TFDS would ask Google's cloud storage for minutes.
+  gcs_utils._is_gcs_disabled = True
+  try:
+    builder = tfds.builder(name, data_dir=os.fspath(folder), file_format='array_record')
+    with pillow_encodes():
+      builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+  except ImportError as error:
+    raise UserError(
+      f'the builder of {name!r} needs TensorFlow ({error}): prepare it where that is installed'
+    ) from error
+  except tfds.core.registered.DatasetNotFoundError as error:
+    raise UserError(f'TFDS has no data set {name!r}: see https://www.tensorflow.org/datasets/catalog') from error
+  except Exception as error:  # whatever a download makes of itself
+    reason = ' '.join(str(error).split())[:300] or type(error).__name__
+    raise UserError(
+      f'{name!r} was not prepared ({type(error).__name__}: {reason}): look at the network, at the room in {folder}, '
+      'and at the notes on the set in the catalog (some must be downloaded by hand)'
+    ) from error
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string('name', None, 'TFDS name, such as mnist or cycle_gan/horse2zebra.', flag_values=values)
+  flags.DEFINE_string('data_dir', None, 'Where to write; TFDS_DATA_DIR by default.', flag_values=values)
+
+
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+  command.no_rest(rest)
+  command.require(values, 'name')
+  folder = values.data_dir or str(data_dir())
+  with command.writable(folder):
+    os.makedirs(folder, exist_ok=True)
+  prepare(values.name, folder)
+  print(f'{values.name} is prepared in {folder}')
+
+
+if __name__ == '__main__':
+  command.main(_define, _run, __doc__)

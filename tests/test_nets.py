@@ -1,0 +1,107 @@
+"""Networks and layers against independent answers."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import experiment
+from gan_jax.errors import UserError
+from gan_jax.nets import conv, dcgan, layers, mlp
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize('strides', [1, 2])
+@pytest.mark.parametrize('window', [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize('side', [3, 4])
+def test_conv_transpose_is_flaxs_with_transposed_kernel(side, window, strides):
+  ours = conv.ConvTranspose(5, (window, window), (strides, strides))
+  theirs = nn.ConvTranspose(5, (window, window), (strides, strides), transpose_kernel=True)
+  x = jax.random.normal(KEY, (2, side, side, 3))
+  params = ours.init(KEY, x)
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, theirs.init(KEY, x))
+
+  def first(layer):
+    return lambda params, x: jnp.sum(jnp.sin(layer.apply(params, x)))
+
+  def second(layer):
+    # As a gradient penalty does: the squared gradient with respect to the input, differentiated by everything.
+    return lambda params, x: jnp.sum(jax.grad(first(layer), argnums=1)(params, x) ** 2)
+
+  np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), rtol=1e-5, atol=1e-5)
+  for order in (first, second):
+    a, b = (jax.jit(jax.grad(order(layer), argnums=(0, 1)))(params, x) for layer in (ours, theirs))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), a, b)
+
+
+def test_batch_norm_against_numpy_and_far_from_zero():
+  x = 1e4 + np.random.RandomState(0).randn(64, 3).astype(np.float32)
+  layer = layers.BatchNorm()
+  variables = layer.init(KEY, x, train=True)
+  y, written = layer.apply(variables, x, train=True, mutable=['batch_stats'])
+  wide = x.astype(np.float64)
+  np.testing.assert_allclose(y, (wide - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-5), atol=5e-3)
+  stats = written['batch_stats']['norm']
+  np.testing.assert_allclose(stats['mean'], 0.1 * wide.mean(0), rtol=1e-5)
+  np.testing.assert_allclose(stats['var'], 0.9 + 0.1 * wide.var(0), rtol=1e-2)
+  np.testing.assert_allclose(
+    layer.apply({**variables, **written}, x, train=False),
+    (wide - stats['mean']) / np.sqrt(stats['var'] + 1e-5),
+    rtol=1e-3,
+  )
+
+
+def test_maxout_is_the_largest_piece():
+  layer = layers.Maxout(2, 3)
+  x = jax.random.normal(KEY, (5, 4))
+  params = layer.init(KEY, x)
+  dense = params['params']['Dense_0']
+  pieces = np.asarray(x) @ np.asarray(dense['kernel']) + np.asarray(dense['bias'])
+  expected = np.stack([pieces[:, :3].max(-1), pieces[:, 3:].max(-1)], -1)
+  np.testing.assert_allclose(layer.apply(params, x), expected, rtol=1e-5)
+
+
+def count(config, player):
+  (stage,) = experiment.stages_of(config_lib.load(config))
+  state = jax.eval_shape(lambda key: experiment.new_state(stage, key), KEY)
+  return sum(leaf.size for leaf in jax.tree.leaves(state.players[player].params))
+
+
+def test_dcgan_has_the_papers_parameters():
+  # Figure 1: 100 -> 4x4x1024 -> 8x8x512 -> 16x16x256 -> 32x32x128 -> 64x64x3, windows 5x5, no biases before batch norm.
+  widths = [1024, 512, 256, 128]
+  norms = 2 * sum(widths)
+  convolutions = sum(25 * a * b for a, b in zip(widths, [*widths[1:], 3], strict=True)) + 3
+  assert count('configs/dcgan.py', 'generator') == 100 * 16 * 1024 + norms + convolutions
+  # Its mirror: no batch norm in the first layer, which has a bias, then one logit from 4x4x1024.
+  convolutions = sum(25 * a * b for a, b in zip([3, 128, 256, 512], widths[::-1], strict=True)) + 128
+  assert count('configs/dcgan.py', 'discriminator') == convolutions + 2 * (1024 + 512 + 256) + 16 * 1024 + 1
+
+
+def test_gan_2014_has_the_papers_networks():
+  # generator 100-1200-1200-784; discriminator 240 maxout units of 5 pieces, twice, then one logit.
+  assert count('configs/gan.py', 'generator') == 101 * 1200 + 1201 * 1200 + 1201 * 784
+  assert count('configs/gan.py', 'discriminator') == 785 * 1200 + 241 * 1200 + 241
+
+
+def test_dcgan_shapes_and_ranges():
+  generator = dcgan.Generator((16, 8), 1, kernel=4, base=3, output='sigmoid')
+  images, _ = generator.init_with_output(KEY, jnp.ones((2, 5)), train=True)
+  assert images.shape == (2, 12, 12, 1) and 0 <= images.min() and images.max() <= 1
+  for outputs, shape in ((1, (2,)), (2, (2, 2))):
+    logits, _ = dcgan.Discriminator((8, 16), outputs=outputs).init_with_output(KEY, images, train=True)
+    assert logits.shape == shape
+
+
+def test_dropout_only_in_training():
+  net = mlp.MaxoutDiscriminator((8,), 2, (0.5, 0.5))
+  x = jnp.ones((4, 3))
+  variables = net.init({'params': KEY, 'dropout': KEY}, x, train=True)
+  a, b = (net.apply(variables, x, train=True, rngs={'dropout': jax.random.key(i)}) for i in (1, 2))
+  assert not np.array_equal(a, b)
+  np.testing.assert_array_equal(net.apply(variables, x, train=False), net.apply(variables, x, train=False))
+  with pytest.raises(UserError, match='one more'):
+    mlp.MaxoutDiscriminator((8,), 2, (0.5,)).init({'params': KEY, 'dropout': KEY}, x, train=True)
