@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-all lint lock readme clean
+.PHONY: demo test test-all soak lint lock readme clean
 
 # A virtual environment with the library, then one with the test tools: `make demo` needs only the first.
 .venv/.library: pyproject.toml constraints.txt
@@ -26,6 +26,9 @@ test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 
 test-all: .venv/.test lint  ## the long product as well
 	$(BIN)/python -m pytest
+
+soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
+	$(BIN)/python tests/soak.py
 
 lint: .venv/.test
 	$(BIN)/ruff check .

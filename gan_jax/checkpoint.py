@@ -95,7 +95,7 @@ class Checkpoints:
       'format': FORMAT,
       'versions': {'gan_jax': gan_jax.__version__, 'jax': jax.__version__, 'flax': flax.__version__},
       **place._asdict(),
-      'sums': {name: int(value) for name, value in sums.items()},
+      'arrays': {name: [int(sums[name]), list(leaf.shape)] for name, leaf in _tree(state).items()},
     }
     metadata['crc'] = _crc(metadata)
     kept = {self._best: metrics[self._best]} if metrics and self._best in metrics else None
@@ -146,26 +146,21 @@ class Checkpoints:
       UserError: the checkpoint is of another game.
       Damaged: it cannot be read, or holds other numbers than were written.
     """
-    sums = self._metadata(place.step)['sums']
+    written = self._metadata(place.step)['arrays']
     wanted = _tree(abstract)
-    if wanted.keys() != sums.keys():
-      differing = sorted(wanted.keys() ^ sums.keys())
+    differing = [name for name in {**wanted, **written} if not (name in wanted and name in written)]
+    differing += [name for name in wanted if name in written and list(wanted[name].shape) != written[name][1]]
+    if differing:
       raise UserError(
         f'the checkpoint of step {place.step} in {self._folder} is of another game: {len(differing)} arrays differ, '
-        f'such as {differing[0]}; give the config that it was trained with, or another --workdir'
+        f'such as {min(differing)}; give the config that it was trained with, or another --workdir'
       )
     try:
       leaves = self._checkpointer.load(place.step, wanted)
     except Exception as error:
       raise Damaged(_short(error)) from error
-    for name, leaf in leaves.items():
-      if leaf.shape != wanted[name].shape:
-        raise UserError(
-          f'the checkpoint of step {place.step} in {self._folder} is of another game: {name} has shape {leaf.shape} '
-          f'there and {wanted[name].shape} here; give the config that it was trained with, or another --workdir'
-        )
     found, _ = jax.device_get(_sums(leaves))
-    wrong = [name for name in sums if int(found[name]) != sums[name]]
+    wrong = [name for name, (value, _) in written.items() if int(found[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], abstract)

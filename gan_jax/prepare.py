@@ -7,13 +7,17 @@ compute with TensorFlow cannot run; docs/data.md lists those that were tried.
 """
 
 import contextlib
+import importlib.util
 import io
 import os
+import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from absl import flags
+from etils import epath
 from PIL import Image
 
 from gan_jax import command
@@ -41,6 +45,33 @@ def pillow_encodes() -> Iterator[None]:
     encoder._encode_image = original
 
 
+class _OnlyFiles(types.ModuleType):
+  """What stands in for TensorFlow in a builder that uses it only to open files (MNIST's)."""
+
+  def __getattr__(self, name: str) -> Any:
+    if name.startswith('__'):
+      raise AttributeError(name)
+    raise ImportError(f'it uses {self.__name__}.{name}')
+
+
+@contextlib.contextmanager
+def files_open(builder: Any) -> Iterator[None]:
+  """Lets a builder open files by `tf.io.gfile.GFile` where TensorFlow is not installed."""
+  module: Any = sys.modules[type(builder).__module__]
+  original = getattr(module, 'tf', None)
+  if original is None or importlib.util.find_spec('tensorflow') is not None:
+    yield
+    return
+  tensorflow, io_module, gfile = (_OnlyFiles(f'tf{part}') for part in ('', '.io', '.io.gfile'))
+  tensorflow.io, io_module.gfile = io_module, gfile  # type: ignore[attr-defined]
+  gfile.GFile = lambda name, mode='r': epath.Path(name).open(mode)  # type: ignore[attr-defined]
+  module.tf = tensorflow
+  try:
+    yield
+  finally:
+    module.tf = original
+
+
 def prepare(name: str, folder: os.PathLike | str) -> None:
   """Downloads and writes a set.
 
@@ -58,7 +89,7 @@ def prepare(name: str, folder: os.PathLike | str) -> None:
   gcs_utils._is_gcs_disabled = True
   try:
     builder = tfds.builder(name, data_dir=os.fspath(folder), file_format='array_record')
-    with pillow_encodes():
+    with pillow_encodes(), files_open(builder):
       builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
   except ImportError as error:
     raise UserError(

@@ -97,11 +97,10 @@ def test_range_and_flip():
   np.testing.assert_array_equal(back, image)
 
 
-def take(stream, steps, moves=2, position=None, devices=2):
+def take(stream, steps, moves=2, position=None, devices=2, **settings):
   mesh = parallel.make_mesh(devices)
-  feed = streams.Feed(
-    {'images': stream}, {'images': moves}, 0, parallel.place(mesh), parallel.replicate(mesh), position
-  )
+  place, replicate = parallel.place(mesh), parallel.replicate(mesh)
+  feed = streams.Feed({'images': stream}, {'images': moves}, 0, place, replicate, position, **settings)
   prepare = jax.jit(streams.make_prepare({'images': stream}), static_argnums=(1, 2))
   rows = []
   for _ in range(steps):
@@ -123,6 +122,27 @@ def test_resident_and_read_streams_give_the_same_examples(name):
   for kind in (True, False):
     rest, _ = take(streams.Stream(**settings, resident=kind), 3, position={'images': 1000})
     np.testing.assert_array_equal(rest['image'], resident['image'][1000:])
+
+
+def test_the_stream_is_the_same_for_any_number_of_workers_and_processes():
+  settings = dict(name='digits', size=8, channels=1, classes=10, batch_size=100)
+  whole, _ = take(streams.Stream(**settings), 4)
+  for workers in (1, 2):
+    read, position = take(streams.Stream(**settings, resident=False, workers=workers), 4)
+    np.testing.assert_array_equal(read['image'], whole['image'], err_msg=f'{workers} workers')
+    assert position == {'images': 800}
+  for kind in (True, False):
+    stream = streams.Stream(**settings, resident=kind)
+    halves = [take(stream, 4, devices=1, process=(i, 2))[0]['label'].reshape(8, 50) for i in (0, 1)]
+    np.testing.assert_array_equal(np.concatenate(halves, 1).ravel(), whole['label'])
+
+
+def test_sets_larger_than_the_limit_are_read_though_they_are_arrays(monkeypatch):
+  monkeypatch.setattr(streams, 'RESIDENT_BYTES', 1000)
+  mesh = parallel.make_mesh(1)
+  stream = streams.Stream(name='digits', size=8, channels=1, batch_size=10)
+  feed = streams.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
+  assert not next(feed)['store']
 
 
 def test_latents_do_not_depend_on_the_batch():

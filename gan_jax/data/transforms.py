@@ -54,7 +54,7 @@ def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
   >>> random_window(jnp.zeros((2, 9, 9, 3)), 8, jax.random.key(0)).shape
   (2, 8, 8, 3)
   """
-  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array(images.shape[1:3]) - size + 1)
+  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array(images.shape[1:3])[None] - size + 1)
   cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (size, size, image.shape[-1]))
   return jax.vmap(cut)(images, corners)
 

@@ -1,8 +1,10 @@
 """A folder of pictures of any size, grey or colour; its subfolders are the classes."""
 
 import concurrent.futures
+import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +43,7 @@ class FolderSource:
       root = root / stream.split
     self._stream = stream
     self.notes: tuple[str, ...] = ()
-    found = sorted(path for path in root.rglob('*') if path.suffix.lower() in SUFFIXES)
+    found = [path for path in _files(root) if path.suffix.lower() in SUFFIXES]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
       reasons = list(pool.map(lambda path: _unreadable(path, root), found))
     self.files = [path for path, reason in zip(found, reasons, strict=True) if reason is None]
@@ -70,6 +72,15 @@ class FolderSource:
     return self._labels
 
 
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+  """All files below a folder, sorted; a link to a folder is not followed, it could lead anywhere or in a circle."""
+  for path in sorted(folder.iterdir()):
+    if not path.is_dir():
+      yield path
+    elif not os.path.islink(path):
+      yield from _files(path)
+
+
 def _pixels(picture: Image.Image) -> np.ndarray:
   """(H, W, 1 or 3) uint8, as a viewer shows it: turned by its EXIF tag, transparency over black."""
   from PIL import ImageOps
@@ -89,7 +100,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
 
 def _unreadable(path: epath.Path, root: epath.Path) -> str | None:
   """Why a file is left out; None if it can be read."""
-  if isinstance(path, pathlib.Path) and not path.resolve().is_relative_to(root.resolve()):
+  if os.path.islink(path) and not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve()):
     return 'a link out of the folder'
   try:
     with warnings.catch_warnings():

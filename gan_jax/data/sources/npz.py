@@ -43,7 +43,7 @@ def npz(stream: 'Stream') -> ArraySource:
     raise UserError(f'{path}: {name!r} has shape {examples.shape}, must be (N, ...) with at least one example')
   if examples.dtype == bool:
     examples = examples.astype(np.uint8) * np.uint8(255)
-  if examples.dtype != np.uint8:
+  elif examples.dtype != np.uint8:
     if not np.issubdtype(examples.dtype, np.floating):
       raise UserError(f'{path}: {name!r} has dtype {examples.dtype}, must be uint8, bool or floating')
     examples = examples.astype(np.float32)

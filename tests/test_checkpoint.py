@@ -1,0 +1,258 @@
+"""Checkpoints: never a wrong load, never a lost run."""
+
+import json
+import pathlib
+import resource
+import shutil
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import checkpoint, main, resume, train
+from gan_jax import config as config_lib
+from gan_jax.errors import UserError
+
+SMALL = [
+  '--config.game.generator.hidden=(8,)',
+  '--config.game.discriminator.hidden=(8,)',
+  '--config.batch_size=8',
+  '--config.devices=1',
+  '--config.log_every=1',
+  '--config.sample_every=0',
+  '--config.samples=4',
+  '--config.checkpoint_every=2',
+]
+
+
+def small(*more, steps=4):
+  return config_lib.override(config_lib.load('configs/gan.py:ring'), [*SMALL, f'--config.steps={steps}', *more])
+
+
+def leaves(state):
+  return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def assert_same(a, b):
+  for x, y in zip(leaves(a), leaves(b), strict=True):
+    np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A run of 4 steps with checkpoints of steps 2 and 4, and the states that they hold."""
+  folder = tmp_path_factory.mktemp('trained') / 'run'
+  train.run(small(), folder, silent=True)
+  assert sorted(path.name for path in (folder / 'checkpoints').iterdir()) == ['2', '4']
+  return folder, {step: gan_jax.load(folder, step).state for step in (2, 4)}
+
+
+def damages(data):
+  """(name, what a file becomes; None: it is removed)."""
+  yield 'removed', None
+  yield 'emptied', b''
+  yield 'halved', data[: len(data) // 2]
+  for part in (0.02, 0.35, 0.7, 0.98):
+    place = min(int(part * len(data)), max(len(data) - 1, 0))
+    if data:
+      yield f'bit flipped at {place}', data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+
+
+def test_every_damage_to_every_file_is_refused_or_passed_over(trained, tmp_path, capsys):
+  folder, states = trained
+  files = sorted(path for path in (folder / 'checkpoints' / '4').rglob('*') if path.is_file())
+  outcomes = {'harmless': 0, 'passed over': 0}
+  for file in files:
+    for name, content in damages(file.read_bytes()):
+      copy = tmp_path / 'copy'
+      shutil.copytree(folder, copy)
+      target = copy / file.relative_to(folder)
+      target.unlink() if content is None else target.write_bytes(content)
+      run = gan_jax.load(copy)
+      said = capsys.readouterr().err
+      assert_same(run.state, states[run.step])
+      if run.step == 4:
+        outcomes['harmless'] += 1
+      else:
+        outcomes['passed over'] += 1
+        assert 'step 4 is damaged' in said and 'going on from step 2' in said, (file, name, said)
+      shutil.rmtree(copy)
+  assert sum(outcomes.values()) >= 30 and outcomes['passed over'] >= 20, outcomes
+
+
+def test_training_goes_on_from_what_can_be_read_and_ends_the_same(trained, tmp_path, capsys):
+  folder, states = trained
+  copy = tmp_path / 'run'
+  shutil.copytree(folder, copy)
+  (copy / 'checkpoints' / '9').mkdir()  # what an interrupted copy may leave behind
+  data = max((copy / 'checkpoints' / '4').rglob('*'), key=lambda path: path.stat().st_size if path.is_file() else 0)
+  data.write_bytes(data.read_bytes()[:-7])
+  state = train.run(small(), copy)
+  said = capsys.readouterr().out
+  assert 'step 4 is damaged' in said and 'step 9 is damaged' in said and 'resuming at step 2' in said
+  assert_same(state, states[4])
+  kept = sorted(path.name.split('-')[0] for path in (copy / 'damaged').iterdir())
+  assert kept == ['4', '9'], 'put aside, not deleted'
+  assert_same(gan_jax.load(copy).state, states[4])
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_anew(trained, tmp_path):
+  folder, _ = trained
+  copy = tmp_path / 'run'
+  shutil.copytree(folder, copy)
+  for step in ('2', '4'):
+    (copy / 'checkpoints' / step / '_CHECKPOINT_METADATA').write_text('{')
+  with pytest.raises(UserError, match=r'no checkpoint .* can be read \(damaged: steps 4, 2\)'):
+    train.run(small(), copy, silent=True)
+  assert (copy / 'checkpoints' / '4').exists() and (copy / 'checkpoints' / '2').exists()
+
+
+def test_another_format_is_named(trained, tmp_path):
+  folder, _ = trained
+  copy = tmp_path / 'run'
+  shutil.copytree(folder, copy)
+  for step in ('2', '4'):
+    file = copy / 'checkpoints' / step / '_CHECKPOINT_METADATA'
+    metadata = json.loads(file.read_text())
+    metadata['custom_metadata']['format'] = 99
+    file.write_text(json.dumps(metadata))
+  with pytest.raises(UserError, match=r'format 99 .*gan_jax.*reads format'):
+    gan_jax.load(copy)
+
+
+def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices():
+  tree = {'a': jnp.arange(7, dtype=jnp.float32), 'b': jnp.ones((2, 3), jnp.bfloat16), 'c': jnp.array([True, False])}
+  tree |= {'d': jnp.int32(3), 'e': jnp.arange(4, dtype=jnp.uint8), 'f': jax.random.key(3)}
+  sums, bad = checkpoint._sums(tree)
+  assert bad.keys() == {'a', 'b'} and not any(bad.values())
+  for name, leaf in tree.items():
+    if name == 'f':
+      changed = jax.random.key(4)
+    else:
+      flat = leaf.ravel()
+      changed = flat.at[-1].set(~flat[-1] if leaf.dtype == bool else flat[-1] + 1).reshape(leaf.shape)
+    assert checkpoint._sums({**tree, name: changed})[0][name] != sums[name], name
+  assert checkpoint._sums({'a': tree['a'][::-1]})[0]['a'] != sums['a'], 'entries exchanged'
+  assert checkpoint._sums({'a': tree['a'].at[2].set(jnp.nan)})[1]['a'] == 1
+  # By hand: the bits of 1.0f are 0x3F800000, of 2.0f 0x40000000, times 1 and 3.
+  assert int(checkpoint._sums({'x': jnp.array([1.0, 2.0])})[0]['x']) == (0x3F800000 + 3 * 0x40000000) % 2**32
+  spread = jax.device_put(jnp.arange(16.0), jax.NamedSharding(jax.make_mesh((8,), ('data',)), jax.P('data')))
+  assert checkpoint._sums({'x': spread})[0]['x'] == checkpoint._sums({'x': jnp.arange(16.0)})[0]['x']
+
+
+def test_the_latest_are_kept_and_the_best(tmp_path):
+  values = {1: 5.0, 2: 1.0, 3: 4.0, 4: 3.0, 5: 2.0}
+  for best, extra in (('', []), ('fid', [2]), ('-fid', [1])):
+    folder = tmp_path / f'run{best}'
+    checkpoints = checkpoint.Checkpoints(folder, 2, best, write=True)
+    for step, value in values.items():
+      checkpoints.save({'x': jnp.full(3, float(step))}, checkpoint.Place(step, 0, {}), {'fid': value})
+    checkpoints.close()
+    assert checkpoint.Checkpoints(folder).steps() == [*extra, 4, 5]
+
+
+def test_a_longer_run_and_another_learning_rate_go_on_and_nothing_else_does(tmp_path, capsys):
+  folder = tmp_path / 'run'
+  train.run(small(), folder, silent=True)
+  with pytest.raises(UserError, match=r'config\.game\.loss: .*hinge.*--config\.resume=force'):
+    train.run(small('--config.game.loss=hinge', steps=6), folder, silent=True)
+  train.run(small('--config.optimizers.generator.learning_rate=1e-5', steps=6), folder)
+  assert 'resuming at step 4' in capsys.readouterr().out
+  train.run(small('--config.game.loss=hinge', '--config.resume=force', steps=8), folder)
+  assert 'resuming at step 6' in capsys.readouterr().out
+  assert resume.read_config(folder).game.loss == 'hinge'
+  with pytest.raises(UserError, match=r'another game: \d+ arrays differ, such as .*generator'):
+    train.run(small('--config.game.generator.hidden=(9,)', '--config.resume=force', steps=8), folder, silent=True)
+  rows = [json.loads(line)['step'] for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  assert rows == list(range(1, 9)), 'each step once'
+
+
+def test_a_warm_start_takes_the_players_asked_for(trained, tmp_path, capsys):
+  folder, states = trained
+  fresh = train.run(small('--config.seed=7', steps=1), tmp_path / 'fresh', silent=True)
+  settings = [f'--config.init_from={folder}', '--config.optimizers.generator.learning_rate=0.0']
+  settings += ['--config.optimizers.discriminator.learning_rate=0.0', '--config.seed=7']
+  state = train.run(small(*settings, steps=1), tmp_path / 'both')
+  assert 'generator: 4 of 4 weights from step 4' in capsys.readouterr().out
+  for name in ('generator', 'discriminator'):
+    assert_same(state.players[name].params, states[4].players[name].params)
+  one = small(*settings, steps=1)
+  one.init_players = ('discriminator',)
+  state = train.run(one, tmp_path / 'one', silent=True)
+  assert_same(state.players['discriminator'].params, states[4].players['discriminator'].params)
+  assert int(state.step) == 1
+  assert not np.array_equal(
+    leaves(state.players['generator'].params)[1], leaves(states[4].players['generator'].params)[1]
+  )
+  assert leaves(fresh.players['generator'].params)[1].shape == leaves(state.players['generator'].params)[1].shape
+  one.init_players = ('critic',)
+  with pytest.raises(UserError, match=r"init_players names 'critic'.*discriminator, generator"):
+    train.run(one, tmp_path / 'none', silent=True)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path, write=True)
+  checkpoints.save({'x': jnp.ones(3)}, checkpoint.Place(1, 0, {}))
+  with pytest.raises(UserError, match=r"state\['x'\] has 1 entries that are not finite at step 2"):
+    checkpoints.save({'x': jnp.ones(3).at[1].set(jnp.inf)}, checkpoint.Place(2, 0, {}))
+  checkpoints.close()
+  assert checkpoint.Checkpoints(tmp_path).steps() == [1]
+
+
+@pytest.fixture
+def full_disk():
+  """Files may not grow beyond 64 KiB: what a write meets when there is no room."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+  yield
+  resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_before_is_kept(tmp_path, request, capsys):
+  arguments = ['--config', 'configs/gan.py:ring', *SMALL, '--config.game.generator.hidden=(256,256)']
+  main.main([*arguments, '--config.steps=2', '--workdir', str(tmp_path / 'run')])
+  capsys.readouterr()
+  request.getfixturevalue('full_disk')
+  with pytest.raises(SystemExit) as stop:
+    main.main([*arguments, '--config.steps=6', '--workdir', str(tmp_path / 'run')])
+  assert stop.value.code == 2
+  lines = capsys.readouterr().err.strip().splitlines()
+  assert len(lines) == 1 and 'cannot write a checkpoint' in lines[0] and 'are kept' in lines[0], lines
+  resource.setrlimit(resource.RLIMIT_FSIZE, (resource.getrlimit(resource.RLIMIT_FSIZE)[1],) * 2)
+  assert gan_jax.load(tmp_path / 'run').step == 2
+  main.main([*arguments, '--config.steps=6', '--workdir', str(tmp_path / 'run')])
+  assert gan_jax.load(tmp_path / 'run').step == 6
+
+
+def test_a_start_that_fails_leaves_the_folder_free(tmp_path, capsys):
+  folder = tmp_path / 'run'
+  with pytest.raises(UserError, match='unknown split'):
+    train.run(small('--config.data.split=nothing'), folder, silent=True)
+  train.run(small(), folder, silent=True)
+  (folder / 'config.json').write_text('{"half')
+  with pytest.raises(UserError, match=r'config\.json is damaged'):
+    train.run(small(), folder, silent=True)
+
+
+def test_restored_on_another_number_of_devices(trained, tmp_path):
+  folder, _ = trained
+  copy = tmp_path / 'run'
+  shutil.copytree(folder, copy)
+  state = train.run(small('--config.devices=2', steps=6), copy, silent=True)
+  whole = train.run(small(steps=6), tmp_path / 'whole', silent=True)
+  for a, b in zip(leaves(state), leaves(whole), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+  position = lambda folder: checkpoint.Checkpoints(folder).place(6).position
+  assert position(copy) == position(tmp_path / 'whole') == {'images': 48}
+
+
+def test_nothing_unpickles():
+  words = ('import pickle', 'cloudpickle', 'allow_pickle=True', 'eval(', 'exec(', 'joblib')
+  for file in pathlib.Path(gan_jax.__path__[0]).rglob('*.py'):
+    text = file.read_text().replace('literal_eval(', '').replace('exec_module(', '')
+    assert not [word for word in words if word in text], file
