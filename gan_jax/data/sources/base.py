@@ -98,7 +98,7 @@ def labels_of(source: Source) -> np.ndarray:
   return np.array([row['label'] for row in rows])
 
 
-def into_memory(source: Source, limit: int, threads: int = 16) -> ArraySource | None:
+def into_memory(source: Source, limit: int, threads: int = 2) -> ArraySource | None:
   """The whole source as arrays, or None if it needs more than `limit` bytes."""
   first = source[0]
   if len(source) * sum(np.asarray(value).nbytes for value in first.values()) > limit:
