@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = '0.1.0'
 
-_MODULES = ('losses', 'nets', 'games', 'minimax', 'game', 'data', 'train', 'sample', 'evaluate', 'config')
+_MODULES = ('losses', 'nets', 'games', 'minimax', 'dynamics', 'game', 'data', 'train', 'sample', 'evaluate', 'config')
 
 
 def __getattr__(name: str) -> Any:

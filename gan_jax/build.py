@@ -20,7 +20,7 @@ import typeguard
 from gan_jax.errors import UserError
 
 #: Where a nested dict's name is looked up: by the setting's name, else by the home of the dict around it.
-HOMES = {'latents': 'gan_jax.data.latents'}
+HOMES = {'latents': 'gan_jax.data.latents', 'loss': 'gan_jax.losses', 'penalty': 'gan_jax.games.penalties'}
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
 
 

@@ -119,6 +119,27 @@ def read_clock(module: nn.Module) -> Clock:
   return clock
 
 
+def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array:
+  """The gradient of each example's summed output with respect to that example, inside a method of a game.
+
+  Linen's lifted form: the critic's collections (batch statistics, spectral norm) stay as they were.
+
+  Args:
+    critic: a network of the game, (B, ...), train -> logits.
+    x: (B, ...).
+    **inputs: what else the critic takes.
+
+  Returns:
+    Of the shape of x, differentiable by everything.
+  """
+
+  def logits(critic: nn.Module, x: jax.Array) -> jax.Array:
+    return critic(x, train=True, **inputs).astype(jnp.float32)
+
+  out, backward = nn.vjp(logits, critic, x)
+  return backward(jnp.ones_like(out))[-1]
+
+
 def players_of(game: nn.Module) -> tuple[str, ...]:
   """The players of a game: all that its turns move and all it declares frozen, in that order."""
   names = [name for turn in game.turns for name in turn.movers] + list(frozen_players(game))

@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,3 +100,110 @@ def alternate(
     },
     {'generator': 'generator', 'discriminator': 'discriminator'},
   )
+
+
+def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+  """Optimistic gradient descent: twice the gradient less the one before.
+
+  Source: Daskalakis et al. 2017, https://arxiv.org/abs/1711.00141, eq. 3.
+
+  Args:
+    learning_rate: a number or a schedule.
+
+  >>> tx = optimistic(0.5)
+  >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
+  >>> float(updates)  # the gradient before the first one is 0
+  -1.0
+  """
+  scale = optax.scale_by_optimistic_gradient(alpha=1.0, beta=1.0)
+  return optax.chain(scale, optax.scale_by_learning_rate(learning_rate))
+
+
+def negative_momentum(
+  learning_rate: optax.ScalarOrSchedule, momentum: float = -0.5
+) -> optax.GradientTransformationExtraArgs:
+  """Descent with momentum below zero, which damps the rotation of alternating play.
+
+  Source: Gidel et al. 2018, https://arxiv.org/abs/1807.04740, eq. 13 and theorem 6.
+
+  Args:
+    learning_rate: a number or a schedule.
+    momentum: in (-1, 0).
+
+  Raises:
+    ValueError: a momentum out of range.
+
+  >>> tx = negative_momentum(0.1)
+  >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
+  >>> round(float(updates), 3)
+  -0.1
+  """
+  if not -1 < momentum < 0:
+    raise ValueError(f'negative_momentum: momentum is {momentum}, must be between -1 and 0')
+  return optax.chain(optax.trace(decay=momentum), optax.scale_by_learning_rate(learning_rate))
+
+
+class AverageState(NamedTuple):
+  """State of `historical_averaging`: the mean of all parameters so far, and their number."""
+
+  mean: optax.Params
+  seen: jax.Array
+
+
+def historical_averaging(weight: float) -> optax.GradientTransformation:
+  r"""Adds the gradient of $w \|\theta - \frac1t \sum_i \theta_i\|^2$, the mean held fixed: first link of a chain.
+
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.3.
+
+  Args:
+    weight: w.
+
+  >>> tx = historical_averaging(0.5)
+  >>> state = tx.init(jnp.array(1.0))
+  >>> float(tx.update(jnp.array(0.0), state, jnp.array(3.0))[0])  # the mean of 1 and 3 is 2
+  1.0
+  """
+
+  def init(params):
+    return AverageState(jax.tree.map(jnp.copy, params), jnp.ones((), jnp.int32))
+
+  def update(updates, state, params=None):
+    if params is None:
+      raise ValueError(optax.NO_PARAMS_MSG)
+    seen = state.seen + 1
+    mean = jax.tree.map(lambda m, p: m + (p - m) / seen.astype(p.dtype), state.mean, params)
+    updates = jax.tree.map(lambda u, p, m: u + 2 * weight * (p - m), updates, params, mean)
+    return updates, AverageState(mean, seen)
+
+  return optax.GradientTransformation(init, update)
+
+
+def orthogonal(weight: float, *, off_diagonal: bool = True) -> optax.GradientTransformation:
+  r"""Adds the gradient of an orthogonality penalty on every kernel: first link of a chain.
+
+  $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).
+  Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, eq. 3; the full form Brock et al. 2016,
+  https://arxiv.org/abs/1609.07093, eq. 2.
+
+  Args:
+    weight: beta (BigGAN's 1e-4).
+    off_diagonal: leave the diagonal free.
+
+  >>> tx = orthogonal(0.5)
+  >>> w = {'kernel': jnp.array([[1.0, 1.0]])}
+  >>> tx.update({'kernel': jnp.zeros((1, 2))}, tx.init(w), w)[0]['kernel'].tolist()
+  [[2.0, 2.0]]
+  """
+
+  def penalty(kernel):
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    gram, eye = matrix.T @ matrix, jnp.eye(kernel.shape[-1], dtype=kernel.dtype)
+    return weight * jnp.sum((gram * (1 - eye) if off_diagonal else gram - eye) ** 2)
+
+  def update(updates, state, params=None):
+    if params is None:
+      raise ValueError(optax.NO_PARAMS_MSG)
+    pull = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u
+    return jax.tree.map(pull, updates, params), state
+
+  return optax.GradientTransformation(optax.init_empty_state, update)

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from gan_jax import dynamics, losses, minimax
 from gan_jax import game as game_lib
-from gan_jax import losses, minimax
 from gan_jax.data.latents import Normal
 from gan_jax.games.standard import Standard
 from gan_jax.nets import mlp
@@ -223,3 +223,108 @@ def test_alternate_end_to_end_in_float64():
       ours = state.players[player].params[player]
       jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), foreign[player], ours)
       assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(ours))
+
+
+ROTATION = lambda p: {'x': p['y'], 'y': -p['x']}  # the gradients of min over x, max over y of x y
+
+
+def radii(direction, rate, steps=40):
+  """Distances from the equilibrium along p <- p - rate direction(field, p), from (1, 1)."""
+  params, out = {'x': jnp.float32(1.0), 'y': jnp.float32(1.0)}, []
+  for _ in range(steps):
+    out.append(float(jnp.hypot(params['x'], params['y'])))
+    params = jax.tree.map(lambda p, d: p - rate * d, params, direction(ROTATION, params))
+  return np.array(out)
+
+
+@pytest.mark.parametrize('rate', [0.1, 0.3])
+def test_dynamics_of_the_bilinear_game_have_the_rates_of_theory(rate):
+  # The field is a rotation J with eigenvalues +-i; each rule multiplies the distance by a known factor.
+  factor = lambda direction: radii(direction, rate)[1:] / radii(direction, rate)[:-1]
+  np.testing.assert_allclose(factor(dynamics.simultaneous), np.sqrt(1 + rate**2), rtol=1e-5)
+  extra = lambda field, p: dynamics.extragradient(field, p, rate=rate)
+  np.testing.assert_allclose(factor(extra), np.sqrt((1 - rate**2) ** 2 + rate**2), rtol=1e-5)
+  agreed = lambda field, p: dynamics.consensus(field, p, weight=0.8)
+  np.testing.assert_allclose(factor(agreed), np.sqrt((1 - 0.8 * rate) ** 2 + rate**2), rtol=1e-5)
+  # A = J here, so A^T F = J^T J p = p: the same as consensus of weight 1.
+  adjusted = lambda field, p: dynamics.symplectic(field, p)
+  np.testing.assert_allclose(factor(adjusted), np.sqrt((1 - rate) ** 2 + rate**2), rtol=1e-5)
+
+
+def test_optimistic_play_converges_at_its_rate():
+  rate, tx = 0.2, minimax.optimistic(0.2)
+  params = {'x': jnp.float32(1.0), 'y': jnp.float32(1.0)}
+  state, out = tx.init(params), []
+  for _ in range(200):
+    updates, state = tx.update(ROTATION(params), state, params)
+    params = optax.apply_updates(params, updates)
+    out.append(float(jnp.hypot(params['x'], params['y'])))
+  # z' = z - 2 rate J z + rate J z_before: the larger root of m^2 - (1 - 2 i rate) m - i rate = 0.
+  roots = np.roots([1, -(1 - 2j * rate), -1j * rate])
+  np.testing.assert_allclose((out[-1] / out[99]) ** (1 / 100), abs(roots).max(), rtol=1e-3)
+  assert abs(roots).max() < 1
+
+
+def test_negative_momentum_damps_alternating_play():
+  """Alternating steps on x y: momentum 0 keeps the distance bounded, below zero it shrinks."""
+  ends = {}
+  for beta in (None, -0.5):
+    tx = optax.sgd(0.3) if beta is None else minimax.negative_momentum(0.3, beta)
+    x, y = jnp.float32(1.0), jnp.float32(1.0)
+    states = [tx.init(x), tx.init(y)]
+    for _ in range(300):
+      update, states[0] = tx.update(y, states[0])
+      x = x + update
+      update, states[1] = tx.update(-x, states[1])
+      y = y + update
+    ends[beta] = float(jnp.hypot(x, y))
+  # One round as a matrix on (x, y, velocity of x, velocity of y).
+  move_x = np.array([[1, -0.3, -0.5, 0], [0, 1, 0, 0], [0, -0.3, -0.5, 0], [0, 0, 0, 1]])
+  move_y = np.array([[1, 0, 0, 0], [0.3, 1, 0, -0.5], [0, 0, 1, 0], [0.3, 0, 0, -0.5]])
+  expected = np.linalg.matrix_power(move_y @ move_x, 300) @ np.array([1, 1, 0, 0])
+  np.testing.assert_allclose(ends[-0.5], np.hypot(*expected[:2]), rtol=1e-2)
+  assert 0.5 < ends[None] < 3 and ends[-0.5] < 0.1
+  with pytest.raises(ValueError, match='between -1 and 0'):
+    minimax.negative_momentum(0.1, 0.5)
+
+
+def test_symplectic_adjustment_keeps_a_potential_game_as_it_is():
+  """The gradient field of one function has no antisymmetric part."""
+  field = jax.grad(lambda p: p['x'] ** 2 + 3 * p['x'] * p['y'] + jnp.cos(p['y']))
+  params = {'x': jnp.float32(0.3), 'y': jnp.float32(-0.7)}
+  expected, adjusted = field(params), dynamics.symplectic(field, params)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), adjusted, expected)
+
+
+def test_lookahead_shrinks_simultaneous_play():
+  slow = fast = {'x': jnp.float32(1.0), 'y': jnp.float32(1.0)}
+  for step in range(1, 301):
+    fast = jax.tree.map(lambda p, g: p - 0.3 * g, fast, ROTATION(fast))
+    slow, fast = dynamics.lookahead(slow, fast, jnp.int32(step), every=5)
+  # Five steps multiply z by (1 - 0.3 i)^5; half-way back by (1 + that) / 2.
+  expected = np.sqrt(2) * abs((1 + (1 - 0.3j) ** 5) / 2) ** 60
+  np.testing.assert_allclose(float(jnp.hypot(fast['x'], fast['y'])), expected, rtol=1e-3)
+  assert expected < 0.5
+
+
+def test_orthogonal_and_historical_links_against_finite_differences():
+  w = np.random.RandomState(0).randn(2, 3, 4)
+  params = {'kernel': jnp.asarray(w, jnp.float32), 'bias': jnp.ones(4)}
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  for off_diagonal in (True, False):
+    tx = minimax.orthogonal(0.1, off_diagonal=off_diagonal)
+    updates, _ = tx.update(zeros, tx.init(params), params)
+    m = w.reshape(-1, 4)
+    gram = m.T @ m
+    excess = gram * (1 - np.eye(4)) if off_diagonal else gram - np.eye(4)
+    np.testing.assert_allclose(updates['kernel'], (0.1 * 4 * m @ excess).reshape(w.shape), rtol=1e-4, atol=1e-5)
+    assert not jnp.any(updates['bias'])
+  tx = minimax.historical_averaging(0.5)
+  state = tx.init(params)
+  seen = [params]
+  for _ in range(3):
+    params = jax.tree.map(lambda p: p * 1.5, params)
+    seen.append(params)
+    updates, state = tx.update(zeros, state, params)
+    mean = jax.tree.map(lambda *p: sum(p) / len(p), *seen)
+    jax.tree.map(lambda u, p, m: np.testing.assert_allclose(u, p - m, rtol=1e-4, atol=1e-5), updates, params, mean)

@@ -3,6 +3,10 @@
 GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it.
 """
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax
 
@@ -22,7 +26,7 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
     )
 
 
-def check_head(loss: str, logits: jax.Array) -> None:
+def check_head(loss: Any, logits: jax.Array) -> None:
   """Raises a UserError if a loss of `gan_jax.losses` and the discriminator's head do not fit."""
   if loss == 'two_way_softmax' and (logits.ndim != 2 or logits.shape[-1] != 2):
     raise UserError(
@@ -30,7 +34,7 @@ def check_head(loss: str, logits: jax.Array) -> None:
       'config.game.discriminator.outputs=2, or another loss'
     )
   # (B,) is one logit per example, (B, H, W) one per patch; (B, n) is the head of something else.
-  if loss != 'two_way_softmax' and loss in losses.__all__ and logits.ndim == 2:
+  if isinstance(loss, str) and loss != 'two_way_softmax' and loss in losses.__all__ and logits.ndim == 2:
     raise UserError(
       f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B{_tail(logits)}): set '
       "config.game.discriminator.outputs=1, or loss='two_way_softmax' with two"
@@ -50,26 +54,34 @@ class Standard(nn.Module):
     generator: latents, train -> examples.
     discriminator: examples, train -> logits.
     latents: what the generator starts from.
-    loss: a pair in `gan_jax.losses`, by name, or dotted for one of your own.
+    loss: a pair of `gan_jax.losses` by name, dotted for one of your own, or built: {'name': 'smoothed', 'real': 0.9}.
+    penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
     discriminator_steps: k.
   """
 
   generator: nn.Module
   discriminator: nn.Module
   latents: Latents = Normal((100,))
-  loss: str = 'nonsaturating'
+  loss: str | losses.AdversarialLoss = 'nonsaturating'
+  penalty: Callable[..., Any] | None = None
   discriminator_steps: int = 1
 
   @property
   def turns(self) -> tuple[Turn, ...]:
+    every = getattr(self.penalty, 'every', 1)
+    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0)
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
-      Turn(('generator',), 'generator_loss', streams=()),
+      *((lazy,) if every > 1 else ()),
+      # A relativistic generator compares with data.
+      Turn(('generator',), 'generator_loss', streams=None if self.pair.relativistic else ()),
     )
 
   @property
   def pair(self) -> losses.AdversarialLoss:
-    pair = resolve(self.loss, 'gan_jax.losses')
+    pair = resolve(self.loss, 'gan_jax.losses') if isinstance(self.loss, str) else self.loss
+    if isinstance(self.loss, str) and inspect.isfunction(pair):  # smoothed, targets: with their defaults
+      pair = pair()
     if not isinstance(pair, losses.AdversarialLoss):
       pairs = [name for name in losses.__all__ if isinstance(getattr(losses, name), losses.AdversarialLoss)]
       raise UserError(f'config.game.loss={self.loss!r} is not an AdversarialLoss: choose one of {", ".join(pairs)}')
@@ -83,11 +95,22 @@ class Standard(nn.Module):
     real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
     check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
-    return loss, {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+    metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+    if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
+      metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
+      loss += metrics['penalty']
+    return loss, metrics
+
+  def penalty_loss(self, batch):
+    assert self.penalty is not None  # or there is no such turn
+    image, fake = batch['images']['image'], self.generator(batch['latents'], train=True)
+    return self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
 
   def generator_loss(self, batch):
-    fake = self.generator(batch['latents'], train=True)
-    return self.pair.generator(self.discriminator(fake, train=True))
+    fake_logits = self.discriminator(self.generator(batch['latents'], train=True), train=True)
+    if not self.pair.relativistic:
+      return self.pair.generator(fake_logits)
+    return self.pair.generator(fake_logits, self.discriminator(batch['images']['image'], train=True))
 
   def sample(self, batch):
     return self.generator(batch['latents'], train=False)

@@ -1,18 +1,33 @@
 """Losses: pure functions on arrays, which know neither networks nor training.
 
+Adversarial losses on logits are here by name; the other kinds are modules: `energy`, `ensembles`, `features`,
+`information`, `labels`, `penalties`, `reconstruction`.
+
 >>> import jax.numpy as jnp
 >>> from gan_jax import losses
 >>> float(losses.wasserstein.discriminator(jnp.array([1.0, 3.0]), jnp.array([0.0, 1.0])))
 -1.5
+>>> float(losses.penalties.drift(jnp.array([1.0, 3.0])))
+5.0
 """
 
+from gan_jax.losses import energy, ensembles, features, information, labels, penalties, reconstruction
 from gan_jax.losses.adversarial import (
   AdversarialLoss,
+  flip,
   generator_value,
   hinge,
   least_squares,
   minimax,
   nonsaturating,
+  relativistic,
+  relativistic_average,
+  relativistic_average_hinge,
+  relativistic_average_least_squares,
+  relativistic_hinge,
+  relativistic_least_squares,
+  smoothed,
+  targets,
   two_way_softmax,
   value,
   wasserstein,
@@ -20,11 +35,27 @@ from gan_jax.losses.adversarial import (
 
 __all__ = [
   'AdversarialLoss',
+  'energy',
+  'ensembles',
+  'features',
+  'flip',
   'generator_value',
   'hinge',
+  'information',
+  'labels',
   'least_squares',
   'minimax',
   'nonsaturating',
+  'penalties',
+  'reconstruction',
+  'relativistic',
+  'relativistic_average',
+  'relativistic_average_hinge',
+  'relativistic_average_least_squares',
+  'relativistic_hinge',
+  'relativistic_least_squares',
+  'smoothed',
+  'targets',
   'two_way_softmax',
   'value',
   'wasserstein',

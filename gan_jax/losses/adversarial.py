@@ -1,13 +1,14 @@
 r"""Adversarial losses: pairs of pure functions on logits.
 
-Every loss is an `AdversarialLoss(discriminator, generator)`; both are minimised. Logits are what the
-discriminator returns before any sigmoid, real and fake from separate passes, of any shape
-(one per example, or one per patch); `two_way_softmax` takes pairs of logits on the last axis.
-With $D = \sigma(\text{logit})$, $\log D = -\text{softplus}(-\text{logit})$ and
-$\log(1 - D) = -\text{softplus}(\text{logit})$, which stay finite where `log(sigmoid(x))` does not.
+Every loss is an `AdversarialLoss(discriminator, generator)`; both are minimised. Logits are what the discriminator
+returns before any sigmoid, real and fake from separate passes, of any shape (one per example, or one per patch);
+`two_way_softmax` takes pairs of logits on the last axis. With $D = \sigma(\text{logit})$,
+$\log D = -\text{softplus}(-\text{logit})$ and $\log(1 - D) = -\text{softplus}(\text{logit})$, which stay finite where
+`log(sigmoid(x))` does not.
 
-All functions return a scalar, float32 or wider, and raise `AssertionError` when the ranks of real and
-fake logits differ: (B,) against (B, 1) is the classic silent bug of GAN code.
+All functions take `real_weights` and `fake_weights` (of the shape of the logits, or one per example), which turn means
+into weighted means; they return a scalar, float32 or wider, and raise `AssertionError` when the ranks of real and fake
+logits differ: (B,) against (B, 1) is the classic silent bug of GAN code.
 """
 
 from collections.abc import Callable
@@ -17,30 +18,87 @@ import chex
 import jax
 import jax.numpy as jnp
 
+Weights = jax.Array | None
+
 
 class AdversarialLoss(NamedTuple):
   """What the discriminator and the generator minimise.
+
+  Attributes:
+    discriminator: (real_logits, fake_logits, *, real_weights=None, fake_weights=None) -> scalar.
+    generator: (fake_logits, real_logits=None, *, real_weights=None, fake_weights=None) -> scalar.
+    relativistic: whether the generator's loss needs the real logits.
 
   >>> loss = hinge.discriminator(jnp.array([2.0, 0.0]), jnp.array([-1.0, 1.0]))
   >>> float(loss)  # (0 + 1) / 2 + (0 + 2) / 2
   1.5
   """
 
-  discriminator: Callable[[jax.Array, jax.Array], jax.Array]
-  generator: Callable[[jax.Array], jax.Array]
+  discriminator: Callable[..., jax.Array]
+  generator: Callable[..., jax.Array]
+  relativistic: bool = False
 
 
-def _wide(logits: jax.Array) -> jax.Array:
-  logits = jnp.asarray(logits)
-  return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+def wide(x: jax.Array) -> jax.Array:
+  """float32, or as wide as it is: losses of bfloat16 networks are summed in float32."""
+  x = jnp.asarray(x)
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _wide_pair(real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
+  """The mean of values, or their weighted mean, sum(w v) / sum(w).
+
+  Args:
+    values: any shape.
+    weights: None, of the shape of the values, or (B,) for values (B, ...).
+
+  >>> float(mean(jnp.array([1.0, 3.0]), jnp.array([3.0, 1.0])))
+  1.5
+  """
+  values = wide(values)
+  if weights is None:
+    return jnp.mean(values)
+  weights = wide(weights)
+  if weights.shape != values.shape:
+    chex.assert_rank(weights, 1)
+    chex.assert_equal_shape_prefix([weights, values], 1)
+    weights = jnp.broadcast_to(weights.reshape((-1,) + (1,) * (values.ndim - 1)), values.shape)
+  return jnp.sum(weights * values) / jnp.sum(weights)
+
+
+def _pair(real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
   chex.assert_equal_rank([real_logits, fake_logits])
-  return _wide(real_logits), _wide(fake_logits)
+  return wide(real_logits), wide(fake_logits)
 
 
-def value(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
+def _separable(
+  real: Callable[[jax.Array], jax.Array],
+  fake: Callable[[jax.Array], jax.Array],
+  fooled: Callable[[jax.Array], jax.Array],
+) -> AdversarialLoss:
+  """E[real(D(x))] + E[fake(D(G(z)))] for the discriminator, E[fooled(D(G(z)))] for the generator."""
+
+  def discriminator(
+    real_logits: jax.Array, fake_logits: jax.Array, *, real_weights: Weights = None, fake_weights: Weights = None
+  ) -> jax.Array:
+    real_logits, fake_logits = _pair(real_logits, fake_logits)
+    return mean(real(real_logits), real_weights) + mean(fake(fake_logits), fake_weights)
+
+  def generator(
+    fake_logits: jax.Array,
+    real_logits: jax.Array | None = None,
+    *,
+    real_weights: Weights = None,
+    fake_weights: Weights = None,
+  ) -> jax.Array:
+    return mean(fooled(wide(fake_logits)), fake_weights)
+
+  return AdversarialLoss(discriminator, generator)
+
+
+def value(
+  real_logits: jax.Array, fake_logits: jax.Array, *, real_weights: Weights = None, fake_weights: Weights = None
+) -> jax.Array:
   r"""The value of the two-player game, $E[\log D(x)] + E[\log(1 - D(G(z)))]$.
 
   The discriminator ascends it, the generator descends it; at $D = 1/2$ it is $-\log 4$.
@@ -49,6 +107,8 @@ def value(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
   Args:
     real_logits: the discriminator's logits on data, any shape.
     fake_logits: its logits on generated examples, of the same rank.
+    real_weights: of the real logits.
+    fake_weights: of the fake logits.
 
   Returns:
     A scalar.
@@ -56,83 +116,198 @@ def value(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
   >>> round(float(value(jnp.zeros(4), jnp.zeros(4))), 4)
   -1.3863
   """
-  real_logits, fake_logits = _wide_pair(real_logits, fake_logits)
-  return -jnp.mean(jax.nn.softplus(-real_logits)) - jnp.mean(jax.nn.softplus(fake_logits))
+  return -minimax.discriminator(real_logits, fake_logits, real_weights=real_weights, fake_weights=fake_weights)
 
 
-def generator_value(fake_logits: jax.Array) -> jax.Array:
+def generator_value(fake_logits: jax.Array, *, fake_weights: Weights = None) -> jax.Array:
   r"""The part of `value` that the generator moves, $E[\log(1 - D(G(z)))]$.
 
   >>> round(float(generator_value(jnp.zeros(4))), 4)
   -0.6931
   """
-  return -jnp.mean(jax.nn.softplus(_wide(fake_logits)))
+  return minimax.generator(fake_logits, fake_weights=fake_weights)
 
 
-def _negative_value(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  return -value(real_logits, fake_logits)
+def _low(x: jax.Array) -> jax.Array:  # -log D
+  return jax.nn.softplus(-x)
 
 
-def _nonsaturating_generator(fake_logits: jax.Array) -> jax.Array:
-  return jnp.mean(jax.nn.softplus(-_wide(fake_logits)))
+def _high(x: jax.Array) -> jax.Array:  # -log(1 - D)
+  return jax.nn.softplus(x)
 
 
-def _least_squares_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  real_logits, fake_logits = _wide_pair(real_logits, fake_logits)
-  return 0.5 * jnp.mean((real_logits - 1.0) ** 2) + 0.5 * jnp.mean(fake_logits**2)
+def smoothed(real: float = 0.9, fake: float = 0.0) -> AdversarialLoss:
+  r"""`nonsaturating` with the discriminator's targets moved off 1 and 0: one-sided label smoothing.
+
+  The discriminator minimises $E[H(t_{real}, D(x))] + E[H(t_{fake}, D(G(z)))]$ with the cross-entropy H. Leave `fake`
+  at 0: smoothing it rewards the generator for the mistakes it makes already.
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.4.
+
+  Args:
+    real: the target on data, in (0, 1].
+    fake: the target on generated examples, in [0, 1).
+
+  Raises:
+    ValueError: a target out of range.
+
+  >>> loss = smoothed(0.9)  # least at D = 0.9 on data, whose logit is log 9
+  >>> bool(abs(jax.grad(loss.discriminator)(jnp.log(jnp.array([9.0])), jnp.array([-99.0]))[0]) < 1e-6)
+  True
+  """
+  if not 0 <= fake < real <= 1:
+    raise ValueError(f'smoothed(real={real}, fake={fake}): targets must be 0 <= fake < real <= 1')
+  entropy = lambda target: lambda x: target * _low(x) + (1 - target) * _high(x)
+  return _separable(entropy(real), entropy(fake), _low)
 
 
-def _least_squares_generator(fake_logits: jax.Array) -> jax.Array:
-  return 0.5 * jnp.mean((_wide(fake_logits) - 1.0) ** 2)
+def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
+  r"""Least squares with targets.
+
+  $\frac12 E[(D(x) - b)^2] + \frac12 E[(D(G(z)) - a)^2]$ for the discriminator, $\frac12 E[(D(G(z)) - c)^2]$ for the
+  generator.
+
+  With b - c = 1 and b - a = 2 (a = -1, b = 1, c = 0) the generator minimises a Pearson chi-square divergence.
+  Source: Mao et al. 2017, https://arxiv.org/abs/1611.04076, eq. 2, 8 and 9.
+
+  Args:
+    a: the discriminator's target on generated examples.
+    b: its target on data.
+    c: the generator's target.
+
+  >>> float(targets(-1.0, 1.0, 0.0).generator(jnp.array([2.0])))
+  2.0
+  """
+  half_square = lambda target: lambda x: 0.5 * (x - target) ** 2
+  return _separable(half_square(b), half_square(a), half_square(c))
 
 
-def _wasserstein_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  real_logits, fake_logits = _wide_pair(real_logits, fake_logits)
-  return jnp.mean(fake_logits) - jnp.mean(real_logits)
+def flip(
+  key: jax.Array, probability: float, real_logits: jax.Array, fake_logits: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Label flipping: exchanges real and fake logits of some examples before the discriminator's loss.
+
+  Source: Chintala et al. 2016, https://github.com/soumith/ganhacks, item 6.
+
+  Args:
+    key: a PRNG key.
+    probability: of an exchange, per example.
+    real_logits: (B, ...).
+    fake_logits: the same shape.
+
+  >>> real, fake = flip(jax.random.key(0), 1.0, jnp.ones(3), jnp.zeros(3))
+  >>> real.tolist(), fake.tolist()
+  ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+  """
+  chex.assert_equal_shape([real_logits, fake_logits])
+  shape = (real_logits.shape[0],) + (1,) * (real_logits.ndim - 1)
+  flipped = jax.random.bernoulli(key, probability, shape)
+  return jnp.where(flipped, fake_logits, real_logits), jnp.where(flipped, real_logits, fake_logits)
 
 
-def _negative_mean(fake_logits: jax.Array) -> jax.Array:
-  return -jnp.mean(_wide(fake_logits))
+def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
+  """Every real logit against its fake one; the generator exchanges them."""
+
+  def one_sided(higher: jax.Array, lower: jax.Array, weights: tuple[Weights, Weights]) -> jax.Array:
+    chex.assert_equal_shape([higher, lower])
+    both = [w for w in weights if w is not None]
+    product = None if not both else both[0] if len(both) == 1 else both[0] * both[1]
+    return mean(real(wide(higher) - wide(lower)), product)
+
+  def discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):
+    return one_sided(real_logits, fake_logits, (real_weights, fake_weights))
+
+  def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
+    return one_sided(fake_logits, _needed(real_logits), (real_weights, fake_weights))
+
+  return AdversarialLoss(discriminator, generator, relativistic=True)
 
 
-def _hinge_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  real_logits, fake_logits = _wide_pair(real_logits, fake_logits)
-  return jnp.mean(jax.nn.relu(1.0 - real_logits)) + jnp.mean(jax.nn.relu(1.0 + fake_logits))
+def _relativistic_average(
+  real: Callable[[jax.Array], jax.Array], fake: Callable[[jax.Array], jax.Array]
+) -> AdversarialLoss:
+  """Every logit against the mean of the other side; the generator exchanges the sides."""
+
+  def both(higher: jax.Array, lower: jax.Array, higher_weights: Weights, lower_weights: Weights) -> jax.Array:
+    higher, lower = _pair(higher, lower)
+    above = real(higher - mean(lower, lower_weights))
+    below = fake(lower - mean(higher, higher_weights))
+    return mean(above, higher_weights) + mean(below, lower_weights)
+
+  def discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):
+    return both(real_logits, fake_logits, real_weights, fake_weights)
+
+  def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
+    return both(fake_logits, _needed(real_logits), fake_weights, real_weights)
+
+  return AdversarialLoss(discriminator, generator, relativistic=True)
+
+
+def _needed(real_logits: jax.Array | None) -> jax.Array:
+  if real_logits is None:
+    raise TypeError('a relativistic loss compares with data: give the generator its real_logits too')
+  return real_logits
 
 
 def _log_odds(logits: jax.Array) -> jax.Array:
   chex.assert_axis_dimension(logits, -1, 2)
+  logits = wide(logits)
   return logits[..., 1] - logits[..., 0]
 
 
-def _two_way_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
+def _two_way_discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):
   chex.assert_equal_rank([real_logits, fake_logits])
-  return _negative_value(_log_odds(_wide(real_logits)), _log_odds(_wide(fake_logits)))
+  weights = dict(real_weights=real_weights, fake_weights=fake_weights)
+  return nonsaturating.discriminator(_log_odds(real_logits), _log_odds(fake_logits), **weights)
 
 
-def _two_way_generator(fake_logits: jax.Array) -> jax.Array:
-  return _nonsaturating_generator(_log_odds(_wide(fake_logits)))
+def _two_way_generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
+  return nonsaturating.generator(_log_odds(fake_logits), fake_weights=fake_weights)
 
+
+_one_minus = lambda x: jax.nn.relu(1.0 - x)
+_one_plus = lambda x: jax.nn.relu(1.0 + x)
+_below_one = lambda x: (x - 1.0) ** 2
+_above_minus_one = lambda x: (x + 1.0) ** 2
 
 #: The saturating game: both players share `value`. Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1.
-minimax = AdversarialLoss(_negative_value, generator_value)
+minimax = _separable(_low, _high, lambda x: -_high(x))
 
 #: The generator minimises -E[log D(G(z))]: the same fixed point, gradients that do not vanish where D is
 #: sure of the fake. Goodfellow et al. 2014, section 3.
-nonsaturating = AdversarialLoss(_negative_value, _nonsaturating_generator)
+nonsaturating = _separable(_low, _high, _low)
 
 #: 1/2 E[(D(x) - 1)^2] + 1/2 E[D(G(z))^2] and 1/2 E[(D(G(z)) - 1)^2] on raw logits: targets a = 0, b = c = 1.
 #: Mao et al. 2017, https://arxiv.org/abs/1611.04076, eq. 9.
-least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator)
+least_squares = targets()
 
 #: The critic's difference of means. Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, eq. 2-3; the critic
 #: must be kept Lipschitz by a penalty, spectral norm or `minimax.clip_weights`.
-wasserstein = AdversarialLoss(_wasserstein_discriminator, _negative_mean)
+wasserstein = _separable(lambda x: -x, lambda x: x, lambda x: -x)
 
 #: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))]. Lim and Ye 2017,
 #: https://arxiv.org/abs/1705.02894; Miyato et al. 2018, https://arxiv.org/abs/1802.05957, eq. 16-17.
-hinge = AdversarialLoss(_hinge_discriminator, _negative_mean)
+hinge = _separable(_one_minus, _one_plus, lambda x: -x)
 
 #: Cross-entropy of a softmax over (fake, real), logits of shape (..., 2), class 1 = real. A head with one
 #: redundant direction: it equals `nonsaturating` on the difference of the two logits.
 two_way_softmax = AdversarialLoss(_two_way_discriminator, _two_way_generator)
+
+#: -E[log sigma(D(x) - D(G(z)))] over pairs, exchanged for the generator. Jolicoeur-Martineau 2018,
+#: https://arxiv.org/abs/1807.00734, eq. 5-6.
+relativistic = _relativistic(_low)
+
+#: E[(D(x) - D(G(z)) - 1)^2] over pairs, exchanged for the generator. The same source, eq. 3-4 with f = square.
+relativistic_least_squares = _relativistic(_below_one)
+
+#: E[max(0, 1 - (D(x) - D(G(z))))] over pairs, exchanged for the generator. The same source, eq. 3-4 with f = hinge.
+relativistic_hinge = _relativistic(_one_minus)
+
+#: Each logit against the mean of the other side. The same source, eq. 7-8 (RaSGAN).
+relativistic_average = _relativistic_average(_low, _high)
+
+#: E[(D(x) - E D(G(z)) - 1)^2] + E[(D(G(z)) - E D(x) + 1)^2], exchanged for the generator. Appendix D (RaLSGAN).
+relativistic_average_least_squares = _relativistic_average(_below_one, _above_minus_one)
+
+#: E[max(0, 1 - (D(x) - E D(G(z))))] + E[max(0, 1 + (D(G(z)) - E D(x)))], exchanged for the generator. Appendix D
+#: (RaHingeGAN).
+relativistic_average_hinge = _relativistic_average(_one_minus, _one_plus)

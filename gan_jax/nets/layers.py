@@ -83,3 +83,23 @@ class Maxout(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     x = nn.Dense(self.units * self.pieces, kernel_init=self.kernel_init)(x)
     return x.reshape(*x.shape[:-1], self.units, self.pieces).max(-1)  # (B, units)
+
+
+class GaussianNoise(nn.Module):
+  """Adds noise in training: instance noise on a discriminator's input, or noise between layers.
+
+  Source: Sonderby et al. 2016, https://arxiv.org/abs/1610.04490, section 3.4 (instance noise). A deviation that falls
+  with time is an argument of the call, from the game's clock.
+
+  Attributes:
+    stddev: of the noise.
+  """
+
+  stddev: float = 0.1
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, stddev: jax.Array | float | None = None) -> jax.Array:
+    if not train:
+      return x
+    scale = self.stddev if stddev is None else stddev
+    return x + scale * jax.random.normal(self.make_rng('noise'), x.shape, x.dtype)

@@ -1,0 +1,96 @@
+r"""Several discriminators against one generator: how their losses become one.
+
+Source: Durugkar et al. 2016 (GMAN), https://arxiv.org/abs/1611.01673, section 3.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gan_jax.losses.adversarial import wide
+
+
+def mean_of(losses: jax.Array) -> jax.Array:
+  r"""The average over discriminators. Source: GMAN, section 3.2, $\lambda = 0$.
+
+  Args:
+    losses: (N,), the generator's loss against each discriminator.
+
+  >>> float(mean_of(jnp.array([1.0, 3.0])))
+  2.0
+  """
+  chex.assert_rank(losses, 1)
+  return jnp.mean(wide(losses))
+
+
+def hardest_of(losses: jax.Array) -> jax.Array:
+  r"""The loss against the best discriminator. Source: GMAN, section 3.1, $\lambda \to \infty$.
+
+  >>> float(hardest_of(jnp.array([1.0, 3.0])))
+  3.0
+  """
+  chex.assert_rank(losses, 1)
+  return jnp.max(wide(losses))
+
+
+def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
+  r"""$\sum_i w_i L_i$ with $w = softmax(\lambda L)$, the weights held fixed in the gradient.
+
+  Source: GMAN, https://arxiv.org/abs/1611.01673, section 3.2 and appendix A.6 (arithmetic mean).
+  differs: the weights carry no gradient, so that a larger loss always pulls harder.
+
+  Args:
+    losses: (N,).
+    strength: lambda, not negative; 0 is `mean_of`.
+
+  >>> round(float(softmax_of(jnp.array([0.0, 1.0]), 0.0)), 4), round(float(softmax_of(jnp.array([0.0, 1.0]), 99.0)), 4)
+  (0.5, 1.0)
+  """
+  chex.assert_rank(losses, 1)
+  losses = wide(losses)
+  return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(strength * losses)) * losses)
+
+
+def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: float = 0.001) -> jax.Array:
+  r"""The softmax with a strength that the generator learns: $F(L, \lambda) - c \lambda$, $\lambda = softplus(raw)$.
+
+  The generator would choose $\lambda = 0$, the easiest mixture; a small reward makes it seek harder teachers.
+  Source: GMAN* of https://arxiv.org/abs/1611.01673, section 3.3.
+  differs: softplus keeps lambda positive.
+
+  Args:
+    losses: (N,).
+    raw_strength: a scalar parameter of the generator.
+    reward: c.
+
+  >>> strength = jnp.float32(0.0)
+  >>> bool(jax.grad(learned_softmax_of, argnums=1)(jnp.ones(3), strength) < 0)  # equal losses: only the reward counts
+  True
+  """
+  chex.assert_rank([losses, raw_strength], [1, 0])
+  losses, strength = wide(losses), jax.nn.softplus(wide(raw_strength))
+  weights = jax.nn.softmax(strength * jax.lax.stop_gradient(losses))
+  return jnp.sum(weights * losses) - reward * strength
+
+
+def boosted_weights(margins: jax.Array, *, rate: float = 1.0) -> jax.Array:
+  r"""Weights of examples for discriminator i from how well those before it did: online boosting.
+
+  $w \propto \exp(-\eta \sum_{j < i} m_j)$ per example, averaging 1, with margins m positive where discriminator j was
+  right: what earlier ones got wrong weighs more.
+  Source: GMAN, https://arxiv.org/abs/1611.01673, section 3.1 (boosting variant); the weights of AdaBoost.
+
+  Args:
+    margins: (N, B), signed logits: positive where right.
+    rate: eta.
+
+  Returns:
+    (N, B), `real_weights` or `fake_weights` for each discriminator's loss; those of the first are 1.
+
+  >>> boosted_weights(jnp.array([[0.0, jnp.log(3.0)], [0.0, 0.0]])).tolist()
+  [[1.0, 1.0], [1.5, 0.5]]
+  """
+  chex.assert_rank(margins, 2)
+  margins = wide(margins)
+  before = jnp.cumsum(margins, 0) - margins
+  return jax.lax.stop_gradient(jax.nn.softmax(-rate * before, -1) * margins.shape[1])

@@ -1,0 +1,155 @@
+r"""Losses on labels: semi-supervised discriminators, auxiliary classifiers, who made it."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gan_jax.losses.adversarial import wide
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  r"""$-E[\log p(y | x)]$: the auxiliary classifier's loss, on data and on generated examples alike.
+
+  Source: Odena et al. 2016, https://arxiv.org/abs/1610.09585, eq. 3.
+
+  Args:
+    logits: (B, classes).
+    labels: (B,) integers.
+
+  >>> round(float(cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))), 4)  # log 10
+  2.3026
+  """
+  chex.assert_rank([logits, labels], [2, 1])
+  chex.assert_equal_shape_prefix([logits, labels], 1)
+  return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(wide(logits)), labels[:, None], -1))
+
+
+def entropy(logits: jax.Array) -> jax.Array:
+  r"""The mean entropy of predictions, $E[H(p(y | x))]$: low where the classifier is sure (CatGAN, Triple-GAN's and
+  semi-supervised confidence terms).
+
+  Source: Springenberg 2015, https://arxiv.org/abs/1511.06390, eq. 2.
+
+  Args:
+    logits: (B, classes).
+
+  >>> round(float(entropy(jnp.zeros((1, 4)))), 4)  # log 4
+  1.3863
+  """
+  chex.assert_rank(logits, 2)
+  logs = jax.nn.log_softmax(wide(logits))
+  return -jnp.mean(jnp.sum(jnp.exp(logs) * logs, -1))
+
+
+def marginal_entropy(logits: jax.Array) -> jax.Array:
+  r"""The entropy of the mean prediction, $H(E[p(y | x)])$: high where all classes are used.
+
+  Source: Springenberg 2015, https://arxiv.org/abs/1511.06390, eq. 3.
+
+  >>> round(float(marginal_entropy(jnp.array([[50.0, -50.0], [-50.0, 50.0]]))), 4)  # log 2
+  0.6931
+  """
+  chex.assert_rank(logits, 2)
+  marginal = jnp.mean(jax.nn.softmax(wide(logits)), 0)
+  return -jnp.sum(jax.scipy.special.xlogy(marginal, marginal))
+
+
+def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array) -> jax.Array:
+  r"""A conditional discriminator's logit: that of the example plus the inner product of class and features.
+
+  Source: Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, eq. 3.
+
+  Args:
+    logit: (B,) of the example alone.
+    features: (B, n).
+    embedded: (B, n), the embedding of each example's class.
+
+  Returns:
+    (B,).
+
+  >>> projection_logit(jnp.array([1.0]), jnp.array([[2.0, 3.0]]), jnp.array([[1.0, 0.5]])).tolist()
+  [4.5]
+  """
+  chex.assert_rank([logit, features, embedded], [1, 2, 2])
+  chex.assert_equal_shape([features, embedded])
+  return wide(logit) + jnp.sum(wide(features) * wide(embedded), -1)
+
+
+def real_logit(class_logits: jax.Array) -> jax.Array:
+  r"""The logit of "real" of a K-class discriminator whose K + 1st logit is fixed at 0: $\log \sum_k \exp l_k$.
+
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5: D(x) = Z / (Z + 1).
+
+  Args:
+    class_logits: (B, K).
+
+  Returns:
+    (B,), for any adversarial loss.
+
+  >>> [round(float(x), 4) for x in real_logit(jnp.zeros((1, 4)))]
+  [1.3863]
+  """
+  chex.assert_rank(class_logits, 2)
+  return jax.nn.logsumexp(wide(class_logits), -1)
+
+
+def semi_supervised(
+  labelled_logits: jax.Array, labels: jax.Array, unlabelled_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+  r"""The discriminator's loss with K logits: $L_{supervised} + L_{unsupervised}$.
+
+  $-E[\log p(y | x, y \le K)] - E[\log D(x)] - E[\log(1 - D(G(z)))]$ with $D = Z / (Z + 1)$, $Z = \sum_k e^{l_k}$.
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5. The authors' code halves the last two.
+
+  Args:
+    labelled_logits: (B, K).
+    labels: (B,) integers.
+    unlabelled_logits: (B', K).
+    fake_logits: (B'', K).
+
+  >>> zeros = jnp.zeros((2, 4))  # log 4 + log(5 / 4) + log 5
+  >>> round(float(semi_supervised(zeros, jnp.array([0, 1]), zeros, zeros)), 4)
+  3.2189
+  """
+  unlabelled, fake = real_logit(unlabelled_logits), real_logit(fake_logits)
+  unsupervised = jnp.mean(jax.nn.softplus(-unlabelled)) + jnp.mean(jax.nn.softplus(fake))
+  return cross_entropy(labelled_logits, labels) + unsupervised
+
+
+def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array) -> jax.Array:
+  r"""The discriminator's loss with K + 1 logits, the last for "fake": cross-entropy on both.
+
+  Source: Odena 2016, https://arxiv.org/abs/1606.01583, algorithm 1.
+
+  Args:
+    real_logits: (B, K + 1) of labelled data.
+    labels: (B,) integers, 0 ... K - 1.
+    fake_logits: (B', K + 1).
+
+  >>> zeros = jnp.zeros((2, 5))
+  >>> round(float(fake_class(zeros, jnp.array([0, 1]), zeros)), 4)  # 2 log 5
+  3.2189
+  """
+  chex.assert_equal_shape_suffix([real_logits, fake_logits], 1)
+  last = jnp.full((fake_logits.shape[0],), fake_logits.shape[-1] - 1, jnp.int32)
+  return cross_entropy(real_logits, labels) + cross_entropy(fake_logits, last)
+
+
+def generator_identification(real_logits: jax.Array, fake_logits: jax.Array, maker: jax.Array) -> jax.Array:
+  r"""The discriminator's loss with k generators: which of them made it, or is it data.
+
+  $-E[\log D_{k+1}(x)] - E[\log D_i(G_i(z))]$ over k + 1 classes, the last for data. A generator minimises
+  `cross_entropy` with the last class as its label.
+  Source: Ghosh et al. 2017 (MAD-GAN), https://arxiv.org/abs/1704.02906, section 3.2.
+
+  Args:
+    real_logits: (B, k + 1).
+    fake_logits: (B', k + 1).
+    maker: (B',) integers, 0 ... k - 1.
+
+  >>> round(float(generator_identification(jnp.zeros((2, 4)), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))), 4)  # 2 log 4
+  2.7726
+  """
+  chex.assert_equal_shape_suffix([real_logits, fake_logits], 1)
+  last = jnp.full((real_logits.shape[0],), real_logits.shape[-1] - 1, jnp.int32)
+  return cross_entropy(real_logits, last) + cross_entropy(fake_logits, maker)

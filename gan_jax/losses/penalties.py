@@ -1,0 +1,223 @@
+r"""Penalties: what keeps a critic smooth, consistent or near zero.
+
+The pure forms take gradients of the critic's output with respect to its input (or logits); `input_gradients` gives
+them for any critic function of a batch, and the wrappers put both together. Inside a game, where the critic is a Linen
+module, `gan_jax.game.input_gradients` gives them.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gan_jax.losses.adversarial import wide
+
+Critic = Callable[[jax.Array], jax.Array]
+
+
+def input_gradients(critic: Critic, x: jax.Array) -> jax.Array:
+  """The gradient of each example's summed output with respect to that example.
+
+  Args:
+    critic: (B, ...) -> logits (B, ...), each depending on its own example (no batch norm).
+    x: (B, ...).
+
+  Returns:
+    Of the shape of x.
+
+  >>> input_gradients(lambda x: x[:, 0] ** 2, jnp.array([[3.0, 1.0]])).tolist()
+  [[6.0, 0.0]]
+  """
+  return jax.grad(lambda x: jnp.sum(wide(critic(x))))(x)
+
+
+def norms(gradients: jax.Array) -> jax.Array:
+  """The Euclidean norm of each example's gradient, (B,), with gradient 0 where it is 0.
+
+  >>> norms(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+  [5.0, 0.0]
+  """
+  squares = jnp.sum(wide(gradients).reshape(gradients.shape[0], -1) ** 2, -1)
+  positive = squares > 0
+  return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
+
+
+def gradient_penalty(gradients: jax.Array, *, target: float = 1.0, one_sided: bool = False) -> jax.Array:
+  r"""$E[(\|\nabla_x D(x)\| - t)^2]$, or only where the norm exceeds the target.
+
+  Source: Gulrajani et al. 2017 (WGAN-GP), https://arxiv.org/abs/1704.00028, eq. 3 (t = 1, two-sided); the one-sided
+  form is their section 4 and WGAN-LP, https://arxiv.org/abs/1709.08894, eq. 8; t = 0 is a zero-centred penalty.
+
+  Args:
+    gradients: (B, ...) of the critic at points between data and fakes.
+    target: t.
+    one_sided: penalise only norms above the target.
+
+  >>> float(gradient_penalty(jnp.array([[3.0, 4.0], [0.0, 0.5]])))
+  8.125
+  >>> float(gradient_penalty(jnp.array([[3.0, 4.0], [0.0, 0.5]]), one_sided=True))
+  8.0
+  """
+  excess = norms(gradients) - target
+  return jnp.mean((jax.nn.relu(excess) if one_sided else excess) ** 2)
+
+
+def r1(gradients: jax.Array) -> jax.Array:
+  r"""$\frac12 E[\|\nabla_x D(x)\|^2]$, at data (R1) or at generated examples (R2); multiply by gamma.
+
+  Source: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, eq. 9 and 10.
+
+  Args:
+    gradients: (B, ...).
+
+  >>> float(r1(jnp.array([[3.0, 4.0], [0.0, 1.0]])))
+  6.5
+  """
+  return 0.5 * jnp.mean(jnp.sum(wide(gradients).reshape(gradients.shape[0], -1) ** 2, -1))
+
+
+def between(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
+  """A random point on the line from each example of data to one of the generator's, as WGAN-GP samples.
+
+  Source: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, algorithm 1, lines 4-6.
+
+  Args:
+    key: a PRNG key.
+    real: (B, ...).
+    fake: the same shape.
+
+  >>> between(jax.random.key(0), jnp.ones((2, 3)), jnp.ones((2, 3))).tolist()
+  [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+  """
+  chex.assert_equal_shape([real, fake])
+  mix = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+  return mix * real + (1 - mix) * fake
+
+
+def around(key: jax.Array, real: jax.Array, *, scale: float = 0.5) -> jax.Array:
+  """A random point near each example of data, as DRAGAN samples: uniform noise in proportion to the batch's deviation.
+
+  Source: Kodali et al. 2017, https://arxiv.org/abs/1705.07215, algorithm 1; the noise is that of the authors' code,
+  x + alpha * 0.5 * std(x) * u with u uniform on [0, 1) and alpha uniform on [0, 1) per example.
+
+  Args:
+    key: a PRNG key.
+    real: (B, ...).
+    scale: of the noise, in deviations of the batch.
+
+  >>> around(jax.random.key(0), jnp.ones((2, 3))).tolist()
+  [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+  """
+  mix_key, noise_key = jax.random.split(key)
+  mix = jax.random.uniform(mix_key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+  return real + mix * scale * jnp.std(real) * jax.random.uniform(noise_key, real.shape, real.dtype)
+
+
+def wgan_gp(
+  critic: Critic, key: jax.Array, real: jax.Array, fake: jax.Array, *, target: float = 1.0, one_sided: bool = False
+) -> jax.Array:
+  """`gradient_penalty` of a critic `between` data and fakes; multiply by lambda (the paper's 10).
+
+  >>> critic = lambda x: 3.0 * x[:, 0]
+  >>> float(wgan_gp(critic, jax.random.key(0), jnp.zeros((4, 2)), jnp.ones((4, 2))))
+  4.0
+  """
+  points = between(key, real, fake)
+  return gradient_penalty(input_gradients(critic, points), target=target, one_sided=one_sided)
+
+
+def dragan(critic: Critic, key: jax.Array, real: jax.Array, *, target: float = 1.0) -> jax.Array:
+  """`gradient_penalty` of a critic `around` data; multiply by lambda (the paper's 10).
+
+  >>> float(dragan(lambda x: 3.0 * x[:, 0], jax.random.key(0), jnp.zeros((4, 2))))
+  4.0
+  """
+  return gradient_penalty(input_gradients(critic, around(key, real)), target=target)
+
+
+def consistency(logits: jax.Array, augmented_logits: jax.Array) -> jax.Array:
+  r"""$E[(D(x) - D(T(x)))^2]$: the same verdict on an example and its augmentation.
+
+  On data it is CR, on data and fakes bCR; with latents instead of images, zCR's discriminator term.
+  Source: Zhang et al. 2019 (CR), https://arxiv.org/abs/1910.12027, eq. 3; Zhao et al. 2020 (bCR, zCR),
+  https://arxiv.org/abs/2002.04724, algorithms 1 and 2.
+
+  Args:
+    logits: any shape.
+    augmented_logits: the same shape.
+
+  >>> float(consistency(jnp.array([1.0, 2.0]), jnp.array([1.0, 4.0])))
+  2.0
+  """
+  chex.assert_equal_shape([logits, augmented_logits])
+  return jnp.mean((wide(logits) - wide(augmented_logits)) ** 2)
+
+
+def latent_diversity(fake: jax.Array, fake_of_moved: jax.Array) -> jax.Array:
+  r"""$-E[(G(z) - G(T(z)))^2]$: zCR's generator term, latents moved a little should change the picture.
+
+  Source: Zhao et al. 2020, https://arxiv.org/abs/2002.04724, algorithm 2.
+
+  >>> float(latent_diversity(jnp.zeros((1, 2)), jnp.full((1, 2), 2.0)))
+  -4.0
+  """
+  chex.assert_equal_shape([fake, fake_of_moved])
+  return -jnp.mean((wide(fake) - wide(fake_of_moved)) ** 2)
+
+
+def lecam(
+  real_logits: jax.Array, fake_logits: jax.Array, real_average: jax.Array, fake_average: jax.Array
+) -> jax.Array:
+  r"""$E[(D(x) - \alpha_F)^2] + E[(D(G(z)) - \alpha_R)^2]$ with running averages alpha of the logits.
+
+  Source: Tseng et al. 2021, https://arxiv.org/abs/2104.03310, eq. 4-5. differs: both sides are penalised in full, as in
+  the equation; the authors' code keeps only relu(D(x) - alpha_F) and relu(alpha_R - D(G(z))).
+
+  Args:
+    real_logits: (B, ...).
+    fake_logits: (B, ...).
+    real_average: alpha_R, a scalar kept by the game.
+    fake_average: alpha_F.
+
+  >>> float(lecam(jnp.array([1.0]), jnp.array([-1.0]), jnp.float32(1.0), jnp.float32(-1.0)))
+  8.0
+  """
+  chex.assert_equal_rank([real_logits, fake_logits])
+  chex.assert_rank([real_average, fake_average], 0)
+  return jnp.mean((wide(real_logits) - fake_average) ** 2) + jnp.mean((wide(fake_logits) - real_average) ** 2)
+
+
+def drift(real_logits: jax.Array) -> jax.Array:
+  r"""$E[D(x)^2]$, which keeps a critic's output near zero; multiply by 0.001.
+
+  Source: Karras et al. 2017 (Progressive GAN), https://arxiv.org/abs/1710.10196, appendix A.1.
+
+  >>> float(drift(jnp.array([1.0, 3.0])))
+  5.0
+  """
+  return jnp.mean(wide(real_logits) ** 2)
+
+
+def path_length(
+  gradients: jax.Array, average: jax.Array | float, *, decay: float = 0.01
+) -> tuple[jax.Array, jax.Array]:
+  r"""$E[(\|J_w^T y\| - a)^2]$ with the running average a of the norm: StyleGAN 2's path length penalty.
+
+  Source: Karras et al. 2019, https://arxiv.org/abs/1912.04958, eq. 4.
+
+  Args:
+    gradients: (B, ...) of sum(G(w) * y) with respect to w, y ~ N(0, 1) / sqrt(pixels).
+    average: a, a scalar kept by the game.
+    decay: share of the new norm in the average.
+
+  Returns:
+    (penalty, the new average).
+
+  >>> penalty, average = path_length(jnp.array([[3.0, 4.0]]), 0.0, decay=0.5)
+  >>> float(penalty), float(average)
+  (6.25, 2.5)
+  """
+  lengths = norms(gradients)
+  average = jax.lax.stop_gradient(average + decay * (jnp.mean(lengths) - average))
+  return jnp.mean((lengths - average) ** 2), average

@@ -1,0 +1,151 @@
+"""Residual blocks of generators and discriminators: SNGAN's, BigGAN's, BigGAN-deep's.
+
+A generator's block is given its normalisations as constructors: `norm(name)` returns a module that takes
+(x, *condition, train=...).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.nets.resample import downsample, upsample
+from gan_jax.nets.weights import Conv
+
+ORTHOGONAL = nn.initializers.orthogonal()
+
+
+class GeneratorBlock(nn.Module):
+  """norm, ReLU, up, 3x3, norm, ReLU, 3x3; the shortcut is up, 1x1.
+
+  Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, figure 8; Brock et al. 2018,
+  https://arxiv.org/abs/1809.11096, figure 15b.
+
+  Attributes:
+    features: output channels.
+    norm: name -> a normalisation.
+    up: whether height and width double.
+    kind: of the weights; BigGAN's are spectral.
+  """
+
+  features: int
+  norm: Callable[[str], Any]
+  up: bool = True
+  kind: str = 'plain'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *condition: jax.Array, train: bool) -> jax.Array:
+    grow = upsample if self.up else lambda y: y
+    conv = lambda window, name: Conv(self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name)
+    y = nn.relu(self.norm('norm_1')(x, *condition, train=train))
+    y = conv(3, 'conv_1')(grow(y), train=train)
+    y = nn.relu(self.norm('norm_2')(y, *condition, train=train))
+    y = conv(3, 'conv_2')(y, train=train)
+    if self.up or x.shape[-1] != self.features:
+      x = conv(1, 'shortcut')(grow(x), train=train)
+    return x + y
+
+
+class DiscriminatorBlock(nn.Module):
+  """ReLU, 3x3, ReLU, 3x3, down; the shortcut is 1x1, down. The first block has no first ReLU.
+
+  Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, figure 8; Brock et al. 2018,
+  https://arxiv.org/abs/1809.11096, figure 15c.
+
+  Attributes:
+    features: output channels.
+    down: whether height and width halve.
+    first: whether the input is a picture; its shortcut is then down, 1x1.
+    kind: of the weights.
+  """
+
+  features: int
+  down: bool = True
+  first: bool = False
+  kind: str = 'spectral'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    shrink = downsample if self.down else lambda y: y
+    conv = lambda window, name: Conv(self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name)
+    y = x if self.first else nn.relu(x)
+    y = conv(3, 'conv_1')(y, train=train)
+    y = shrink(conv(3, 'conv_2')(nn.relu(y), train=train))
+    if self.first:
+      x = conv(1, 'shortcut')(shrink(x), train=train)
+    elif self.down or x.shape[-1] != self.features:
+      x = shrink(conv(1, 'shortcut')(x, train=train))
+    return x + y
+
+
+class DeepGeneratorBlock(nn.Module):
+  """BigGAN-deep's bottleneck: 1x1 to a quarter, two 3x3, 1x1 back; the shortcut drops channels and goes up.
+
+  Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, figure 16b.
+
+  Attributes:
+    features: output channels, at most those of the input.
+    norm: name -> a normalisation.
+    up: whether height and width double.
+    kind: of the weights.
+    ratio: input channels per bottleneck channel.
+  """
+
+  features: int
+  norm: Callable[[str], Any]
+  up: bool = False
+  kind: str = 'spectral'
+  ratio: int = 4
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *condition: jax.Array, train: bool) -> jax.Array:
+    channels = x.shape[-1]
+    if self.features > channels:
+      raise ValueError(f'DeepGeneratorBlock: features={self.features} exceeds the {channels} of its input')
+    grow = upsample if self.up else lambda y: y
+    narrow = channels // self.ratio
+    y = x
+    for i, (features, window) in enumerate(((narrow, 1), (narrow, 3), (narrow, 3), (self.features, 1)), 1):
+      y = nn.relu(self.norm(f'norm_{i}')(y, *condition, train=train))
+      y = grow(y) if i == 2 else y
+      y = Conv(features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=f'conv_{i}')(y, train=train)
+    return grow(x[..., : self.features]) + y
+
+
+class DeepDiscriminatorBlock(nn.Module):
+  """BigGAN-deep's: ReLU and 1x1, 3x3, 3x3, 1x1 with the pooling before the last; new channels join the shortcut.
+
+  Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, figure 16c.
+
+  Attributes:
+    features: output channels, at least those of the input.
+    down: whether height and width halve.
+    kind: of the weights.
+    ratio: output channels per bottleneck channel.
+  """
+
+  features: int
+  down: bool = True
+  kind: str = 'spectral'
+  ratio: int = 4
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    channels = x.shape[-1]
+    if self.features < channels:
+      raise ValueError(f'DeepDiscriminatorBlock: features={self.features} is less than the {channels} of its input')
+    shrink = downsample if self.down else lambda y: y
+    conv = lambda features, window, name: Conv(
+      features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name
+    )
+    narrow = self.features // self.ratio
+    y = conv(narrow, 1, 'conv_1')(nn.relu(x), train=train)
+    y = conv(narrow, 3, 'conv_2')(nn.relu(y), train=train)
+    y = conv(narrow, 3, 'conv_3')(nn.relu(y), train=train)
+    y = conv(self.features, 1, 'conv_4')(shrink(nn.relu(y)), train=train)
+    x = shrink(x)
+    if self.features > channels:
+      x = jnp.concatenate([x, conv(self.features - channels, 1, 'shortcut')(x, train=train)], -1)
+    return x + y

@@ -1,0 +1,246 @@
+"""Layers against numpy, and networks made of them."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.errors import UserError
+from gan_jax.nets import attention, layers, minibatch, norms, resample, resnet, weights
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (6, 4, 4, 8))
+
+
+def made(layer, *inputs, **settings):
+  return layer.init({'params': KEY, 'noise': KEY}, *inputs, **settings)
+
+
+def sigma_of(kernel, axis=-1):
+  matrix = np.moveaxis(np.asarray(kernel, np.float64), axis, -1)
+  return np.linalg.svd(matrix.reshape(-1, matrix.shape[-1]), compute_uv=False)[0]
+
+
+def test_power_iteration_reaches_the_singular_value():
+  matrix = np.random.RandomState(0).randn(20, 12)
+  value, u = weights.power_iteration(jnp.asarray(matrix), jnp.ones(12), steps=100)
+  expected = np.linalg.svd(matrix)
+  np.testing.assert_allclose(value, expected[1][0], rtol=1e-5)
+  np.testing.assert_allclose(abs(np.asarray(u) @ expected[2][0]), 1.0, rtol=1e-5)
+  # d sigma / d W = v u^T (appendix A of the paper): the vectors carry no gradient.
+  gradient = jax.grad(lambda m: weights.power_iteration(m, u, steps=0)[0])(jnp.asarray(matrix))
+  np.testing.assert_allclose(gradient, np.outer(matrix @ np.asarray(u) / expected[1][0], u), atol=1e-4)
+
+
+LAYERS = {
+  'dense': (weights.Dense(5), (weights.Dense, (5,), {}), -1),
+  'conv': (nn.Conv(5, (3, 3), (2, 2)), (weights.Conv, (5, (3, 3), (2, 2)), {}), -1),
+  'conv of 1': (nn.Conv(5, (1, 1)), (weights.Conv, (5, (1, 1)), {}), -1),
+  'transposed': (
+    nn.ConvTranspose(5, (4, 4), (2, 2), transpose_kernel=True),
+    (weights.ConvTranspose, (5, (4, 4), (2, 2)), {}),
+    -2,
+  ),
+}
+
+
+@pytest.mark.parametrize('name', ['conv', 'conv of 1', 'transposed'])
+def test_plain_weights_are_flaxs_layers(name):
+  theirs, (ours, arguments, _), _ = LAYERS[name]
+  variables = made(ours(*arguments), X, train=True)['params']
+  flat = {'kernel': variables['weights']['kernel'], 'bias': variables['bias'] + 0.5}
+  shifted = {**variables, 'bias': flat['bias']}
+  np.testing.assert_allclose(
+    ours(*arguments).apply({'params': shifted}, X, train=True), theirs.apply({'params': flat}, X), rtol=1e-5, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize('name', list(LAYERS))
+def test_spectral_weights(name):
+  _, (ours, arguments, settings), axis = LAYERS[name]
+  layer = ours(*arguments, kind='spectral', use_bias=False, **settings)
+  variables = made(layer, X, train=True)
+  kernel = variables['params']['weights']['kernel']
+  for _ in range(60):
+    y, written = layer.apply(variables, X, train=True, mutable=['spectral'])
+    variables = {**variables, **written}
+  plain = ours(*arguments, use_bias=False).apply({'params': variables['params']}, X, train=True)
+  np.testing.assert_allclose(y, plain / sigma_of(kernel, axis), rtol=1e-3, atol=1e-4)
+  # None in evaluation: the same in every call, and nothing is written.
+  again, written = layer.apply(variables, X, train=False, mutable=['spectral'])
+  np.testing.assert_allclose(again, y, rtol=1e-3, atol=1e-4)
+  np.testing.assert_array_equal(written['spectral']['weights']['u'], variables['spectral']['weights']['u'])
+  np.testing.assert_array_equal(variables['params']['weights']['kernel'], kernel)  # the raw kernel stays as it was
+
+
+def test_spectral_normalisation_keeps_the_initial_kernel_as_it_is():
+  layer = weights.Dense(5, 'spectral', kernel_init=nn.initializers.normal(7.0))
+  kernel = made(layer, X, train=True)['params']['weights']['kernel']
+  assert kernel.std() > 5
+
+
+def test_weight_norm_starts_as_the_plain_layer_and_its_gain_scales():
+  layer = weights.Dense(5, 'weight')
+  variables = made(layer, X, train=True)
+  plain = X @ variables['params']['weights']['kernel']
+  np.testing.assert_allclose(layer.apply(variables, X, train=True), plain, rtol=1e-5, atol=1e-5)
+  twice = jax.tree.map(lambda x: x, variables)
+  twice['params']['weights']['gain'] = 2 * variables['params']['weights']['gain']
+  np.testing.assert_allclose(layer.apply(twice, X, train=True), 2 * plain, rtol=1e-5, atol=1e-5)
+  scaled = jax.tree.map(lambda x: x, variables)
+  scaled['params']['weights']['kernel'] = 3 * variables['params']['weights']['kernel']
+  np.testing.assert_allclose(layer.apply(scaled, X, train=True), plain, rtol=1e-5, atol=1e-5)
+
+
+def test_equalised_weights():
+  layer = weights.Conv(64, (3, 3), kind='equalised')
+  kernel = made(layer, X, train=True)['params']['weights']['kernel']
+  assert abs(float(kernel.std()) - 1) < 0.05
+  plain = nn.Conv(64, (3, 3), use_bias=False).apply({'params': {'kernel': kernel * np.sqrt(2 / (9 * 8))}}, X)
+  np.testing.assert_allclose(
+    layer.apply({'params': {'weights': {'kernel': kernel}, 'bias': jnp.zeros(64)}}, X, train=True),
+    plain,
+    rtol=1e-4,
+    atol=1e-4,
+  )
+  with pytest.raises(UserError, match='unknown kind of weights'):
+    made(weights.Dense(3, 'orthogonal'), X, train=True)
+
+
+def normalised(x, axes):
+  x = np.asarray(x, np.float64)
+  return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+
+
+def test_conditional_batch_norms():
+  label = jnp.array([0, 1, 2, 0, 1, 2])
+  layer = norms.ClassBatchNorm(3)
+  variables = made(layer, X, label, train=True)
+  gain, bias = np.random.RandomState(0).randn(2, 3, 8)
+  variables['params']['gain']['weights']['kernel'], variables['params']['bias']['weights']['kernel'] = gain, bias
+  y, _ = layer.apply(variables, X, label, train=True, mutable=['batch_stats'])
+  expected = normalised(X, (0, 1, 2)) * gain[label][:, None, None] + bias[label][:, None, None]
+  np.testing.assert_allclose(y, expected, atol=1e-4)
+
+  vector = jax.random.normal(KEY, (6, 5))
+  layer = norms.VectorBatchNorm()
+  variables = made(layer, X, vector, train=True)
+  y, _ = layer.apply(variables, X, vector, train=True, mutable=['batch_stats'])
+  gain, bias = (np.asarray(vector) @ np.asarray(variables['params'][n]['weights']['kernel']) for n in ('gain', 'bias'))
+  np.testing.assert_allclose(y, normalised(X, (0, 1, 2)) * (1 + gain[:, None, None]) + bias[:, None, None], atol=1e-4)
+  modulated = norms.VectorBatchNorm('spectral', hidden=7)
+  assert 'hidden' in made(modulated, X, vector, train=True)['params']
+
+
+def test_ghost_batches_are_normalised_apart():
+  layer = norms.GhostBatchNorm(3)
+  variables = made(layer, X, train=True)
+  y, written = layer.apply(variables, X, train=True, mutable=['batch_stats'])
+  groups = np.asarray(X).reshape(2, 3, 4, 4, 8)
+  np.testing.assert_allclose(y, normalised(groups, (1, 2, 3)).reshape(X.shape), atol=1e-4)
+  np.testing.assert_allclose(written['batch_stats']['mean'], 0.1 * groups.mean((1, 2, 3)).mean(0), atol=1e-6)
+  evaluated = layer.apply({**variables, **written}, X, train=False)
+  stats = jax.tree.map(np.asarray, written['batch_stats'])
+  np.testing.assert_allclose(evaluated, (np.asarray(X) - stats['mean']) / np.sqrt(stats['var'] + 1e-5), atol=1e-4)
+  with pytest.raises(ValueError, match='group=4 does not divide'):
+    made(norms.GhostBatchNorm(4), X, train=True)
+
+
+def test_virtual_batch_norm_sees_the_reference_and_the_example_alone():
+  layer = norms.VirtualBatchNorm()
+  reference = 2 * jax.random.normal(KEY, (5, 4, 4, 8)) + 1
+  variables = made(layer, X, reference)
+  y, normal = layer.apply(variables, X, reference)
+  np.testing.assert_allclose(normal, normalised(reference, (0, 1, 2)), atol=1e-4)
+  one, _ = layer.apply(variables, X[2:3], reference)
+  np.testing.assert_allclose(one[0], y[2], atol=1e-5)
+  joined = np.concatenate([reference, X[2:3]])
+  expected = (np.asarray(X[2]) - joined.mean((0, 1, 2))) / np.sqrt(joined.var((0, 1, 2)) + 1e-5)
+  np.testing.assert_allclose(y[2], expected, atol=1e-4)
+
+
+def test_minibatch_discrimination_counts_neighbours():
+  layer = minibatch.MinibatchDiscrimination(4, 3)
+  x = jax.random.normal(KEY, (5, 6))
+  variables = made(layer, x)
+  y = layer.apply(variables, x)
+  projected = (np.asarray(x) @ np.asarray(variables['params']['project']['weights']['kernel'])).reshape(5, 4, 3)
+  expected = np.array(
+    [[sum(np.exp(-abs(projected[i, b] - projected[j, b]).sum()) for j in range(5)) for b in range(4)] for i in range(5)]
+  )
+  np.testing.assert_allclose(y, np.concatenate([x, expected], 1), rtol=1e-5)
+  same = layer.apply(variables, jnp.tile(x[:1], (5, 1)))
+  np.testing.assert_allclose(same[:, 6:], 5.0, rtol=1e-6)
+
+
+def test_minibatch_deviation():
+  x = jnp.arange(8.0).reshape(8, 1, 1, 1)
+  y = minibatch.minibatch_stddev(x, group=4)
+  # examples 0, 2, 4, 6 and 1, 3, 5, 7
+  np.testing.assert_allclose(y[:, 0, 0, 1], np.std([0, 2, 4, 6]), rtol=1e-5)
+  spread = minibatch.minibatch_stddev(jnp.array([0.0, 1.0, 0.0, 9.0]).reshape(4, 1, 1, 1), group=2)
+  np.testing.assert_allclose(spread[:, 0, 0, 1], [1e-4, 4.0, 1e-4, 4.0], rtol=1e-4)
+  with pytest.raises(ValueError, match='does not divide'):
+    minibatch.minibatch_stddev(x, group=3)
+
+
+def test_attention_starts_as_the_identity_and_mixes_by_similarity():
+  layer = attention.SelfAttention('plain')
+  variables = made(layer, X, train=True)
+  np.testing.assert_array_equal(layer.apply(variables, X, train=True), X)
+  variables['params']['gamma'] = jnp.float32(1.0)
+  parts = {
+    name: np.asarray(variables['params'][name]['weights']['kernel'], np.float64)[0, 0]
+    for name in ('theta', 'phi', 'g', 'o')
+  }
+  x = np.asarray(X, np.float64)
+  pooled = lambda y: y.reshape(6, 2, 2, 2, 2, -1).max((2, 4)).reshape(6, 4, -1)
+  query, key, value = (x @ parts['theta']).reshape(6, 16, -1), pooled(x @ parts['phi']), pooled(x @ parts['g'])
+  scores = np.exp(query @ key.transpose(0, 2, 1))
+  seen = (scores / scores.sum(-1, keepdims=True)) @ value
+  expected = x + seen.reshape(6, 4, 4, -1) @ parts['o']
+  np.testing.assert_allclose(layer.apply(variables, X, train=True), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_resampling():
+  np.testing.assert_array_equal(resample.downsample(resample.upsample(X)), X)
+  np.testing.assert_allclose(resample.downsample(X), np.asarray(X).reshape(6, 2, 2, 2, 2, 8).mean((2, 4)), rtol=1e-5)
+  with pytest.raises(ValueError, match='even'):
+    resample.downsample(X[:, :3])
+
+
+def test_residual_blocks():
+  norm = lambda name: layers.BatchNorm(name=name)
+  for block, shape in (
+    (resnet.GeneratorBlock(5, norm), (6, 8, 8, 5)),
+    (resnet.GeneratorBlock(8, norm, up=False), X.shape),
+    (resnet.DiscriminatorBlock(5), (6, 2, 2, 5)),
+    (resnet.DiscriminatorBlock(5, first=True), (6, 2, 2, 5)),
+    (resnet.DiscriminatorBlock(8, down=False), X.shape),
+    (resnet.DeepGeneratorBlock(4, norm, up=True), (6, 8, 8, 4)),
+    (resnet.DeepDiscriminatorBlock(16), (6, 2, 2, 16)),
+  ):
+    y, variables = block.init_with_output({'params': KEY}, X, train=True)
+    assert y.shape == shape
+    assert ('shortcut' in variables['params']) == (shape[-1] != 8 and not isinstance(block, resnet.DeepGeneratorBlock))
+  vector = jax.random.normal(KEY, (6, 3))
+  conditional = resnet.GeneratorBlock(5, lambda name: norms.VectorBatchNorm('spectral', name=name), kind='spectral')
+  y, variables = conditional.init_with_output({'params': KEY}, X, vector, train=True)
+  assert y.shape == (6, 8, 8, 5) and set(variables) == {'params', 'batch_stats', 'spectral'}
+  with pytest.raises(ValueError, match='exceeds'):
+    made(resnet.DeepGeneratorBlock(9, norm), X, train=True)
+
+
+def test_gaussian_noise_in_training_only():
+  layer = layers.GaussianNoise(0.5)
+  x = jnp.zeros((50, 50))
+  np.testing.assert_array_equal(layer.apply({}, x, train=False), x)
+  noisy = layer.apply({}, x, train=True, rngs={'noise': KEY})
+  assert abs(float(noisy.std()) - 0.5) < 0.02
+  assert not jnp.any(layer.apply({}, x, train=True, stddev=0.0, rngs={'noise': KEY}))
+
+
+def test_pixel_norm():
+  y = norms.pixel_norm(X)
+  np.testing.assert_allclose((np.asarray(y) ** 2).mean(-1), 1.0, rtol=1e-5)
