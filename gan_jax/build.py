@@ -20,7 +20,12 @@ import typeguard
 from gan_jax.errors import UserError
 
 #: Where a nested dict's name is looked up: by the setting's name, else by the home of the dict around it.
-HOMES = {'latents': 'gan_jax.data.latents', 'loss': 'gan_jax.losses', 'penalty': 'gan_jax.games.penalties'}
+HOMES = {
+  'latents': 'gan_jax.data.latents',
+  'loss': 'gan_jax.losses',
+  'penalty': 'gan_jax.games.penalties',
+  'augment': 'gan_jax.augment',
+}
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
 
 

@@ -7,7 +7,7 @@ Sample i depends on (seed, i) alone, not on the batch it is made in.
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -82,6 +82,32 @@ class Sampler:
 
 def _padded(rows: np.ndarray) -> np.ndarray:
   return rows[np.arange(CHUNK) % len(rows)]
+
+
+def standing_statistics(
+  apply: Callable[..., Any], variables: Mapping[str, Any], inputs: Sequence[Any], *, momentum: float = 0.9
+) -> dict[str, Any]:
+  """Batch statistics averaged over several batches of the weights as they are, in place of running ones.
+
+  Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D.
+
+  Args:
+    apply: (variables, batch, mutable=['batch_stats']) -> (out, written), a network in training mode.
+    variables: with 'batch_stats'.
+    inputs: batches, such as latents.
+    momentum: that of the network's batch norm: what is written is momentum * old + (1 - momentum) * batch's.
+
+  Returns:
+    The variables with the averages as their 'batch_stats'.
+  """
+  old = variables['batch_stats']
+  total = None
+  for batch in inputs:
+    _, written = apply(variables, batch, mutable=['batch_stats'])
+    of_batch = lambda new, old: (new - momentum * old) / (1 - momentum)
+    stats = jax.tree.map(of_batch, written['batch_stats'], old)
+    total = stats if total is None else jax.tree.map(jnp.add, total, stats)
+  return {**variables, 'batch_stats': jax.tree.map(lambda x: x / len(inputs), total)}
 
 
 def named(samples: Any) -> dict[str, np.ndarray]:

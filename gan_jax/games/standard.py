@@ -56,6 +56,7 @@ class Standard(nn.Module):
     latents: what the generator starts from.
     loss: a pair of `gan_jax.losses` by name, dotted for one of your own, or built: {'name': 'smoothed', 'real': 0.9}.
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
+    augment: None, or an augmentation of all that the discriminator sees, such as {'name': 'DiffAugment'}.
     discriminator_steps: k.
   """
 
@@ -64,6 +65,7 @@ class Standard(nn.Module):
   latents: Latents = Normal((100,))
   loss: str | losses.AdversarialLoss = 'nonsaturating'
   penalty: Callable[..., Any] | None = None
+  augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
   discriminator_steps: int = 1
 
   @property
@@ -87,10 +89,14 @@ class Standard(nn.Module):
       raise UserError(f'config.game.loss={self.loss!r} is not an AdversarialLoss: choose one of {", ".join(pairs)}')
     return pair
 
+  def augmented(self, images):
+    return images if self.augment is None else self.augment(self.make_rng('noise'), images)
+
   def discriminator_loss(self, batch):
     image = batch['images']['image']
     fake = self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
+    image, fake = self.augmented(image), self.augmented(fake)
     # Separate passes: batch norm must not mix the statistics of real and fake.
     real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
     check_head(self.loss, real_logits)
@@ -107,10 +113,11 @@ class Standard(nn.Module):
     return self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
 
   def generator_loss(self, batch):
-    fake_logits = self.discriminator(self.generator(batch['latents'], train=True), train=True)
+    fake_logits = self.discriminator(self.augmented(self.generator(batch['latents'], train=True)), train=True)
     if not self.pair.relativistic:
       return self.pair.generator(fake_logits)
-    return self.pair.generator(fake_logits, self.discriminator(batch['images']['image'], train=True))
+    real_logits = self.discriminator(self.augmented(batch['images']['image']), train=True)
+    return self.pair.generator(fake_logits, real_logits)
 
   def sample(self, batch):
     return self.generator(batch['latents'], train=False)

@@ -1,0 +1,172 @@
+"""Augmentation, averages, truncation, standing statistics, and the settings that switch them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import augment, averages, experiment, losses, sample
+from gan_jax import config as config_lib
+from gan_jax import game as game_lib
+from gan_jax.data import latents
+from gan_jax.errors import UserError
+from gan_jax.game import Clock
+from gan_jax.nets import dcgan
+
+KEY = jax.random.key(0)
+IMAGES = jax.random.uniform(jax.random.key(1), (64, 8, 8, 3), minval=-1.0)
+
+
+def test_color_is_affine_per_example():
+  y = np.asarray(augment.color(KEY, IMAGES), np.float64)
+  x = np.asarray(IMAGES, np.float64)
+  slopes = []
+  for a, b in zip(x, y, strict=True):
+    grey_a, grey_b = a.mean(-1).ravel(), b.mean(-1).ravel()
+    slope, offset = np.polyfit(grey_a, grey_b, 1)
+    np.testing.assert_allclose(grey_b, slope * grey_a + offset, atol=1e-4)  # saturation leaves grey alone
+    slopes.append(slope)
+  assert 0.5 <= min(slopes) < 0.6 and 1.4 < max(slopes) <= 1.5
+  shift = (y - x).mean((1, 2, 3))
+  assert -0.5 <= shift.min() < -0.4 and 0.4 < shift.max() <= 0.5
+
+
+def test_translation_moves_by_whole_pixels():
+  y, seen = np.asarray(augment.translation(KEY, IMAGES)), set()
+  padded = np.pad(np.asarray(IMAGES), ((0, 0), (1, 1), (1, 1), (0, 0)))
+  for i in range(64):
+    found = [(a, b) for a in range(3) for b in range(3) if np.array_equal(padded[i, a : a + 8, b : b + 8], y[i])]
+    assert len(found) == 1
+    seen.add(found[0])
+  assert len(seen) == 9
+
+
+def test_cutout_cuts_one_rectangle():
+  y = np.asarray(augment.cutout(KEY, jnp.ones((64, 8, 8, 1))))[..., 0]
+  for image in y:
+    rows, columns = np.flatnonzero((image == 0).any(1)), np.flatnonzero((image == 0).any(0))
+    assert (image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).all()
+    assert (image == 0).sum() == len(rows) * len(columns) and 2 <= len(rows) <= 4
+  assert len({image.tobytes() for image in y}) > 20
+
+
+def test_diff_augment_lets_gradients_through():
+  chain = augment.DiffAugment()
+  gradient = jax.grad(lambda x: chain(KEY, x).sum())(IMAGES)
+  assert jnp.isfinite(gradient).all() and (jnp.abs(gradient).max((1, 2, 3)) > 0).all()
+  with pytest.raises(UserError, match='unknown augmentation'):
+    augment.DiffAugment(('blur',))
+
+
+def test_adaptive_augmentation_is_as_frequent_as_asked():
+  many = jnp.tile(IMAGES[:1], (2000, 1, 1, 1))
+  np.testing.assert_array_equal(augment.adaptive(KEY, many, 0.0), many)
+  untouched = lambda p: float((augment.adaptive(KEY, many, p) == many).all((1, 2, 3)).mean())
+  # Mirroring, turns, moves and reflection may draw the identity: the rest is (1 - p)^2 of brightness and contrast.
+  for p in (0.1, 0.5):
+    kept = (1 - p / 2) * (1 - 3 * p / 4) * (1 - p * 8 / 9) * (1 - p) ** 2 * (1 - p / 2)
+    assert abs(untouched(p) - kept) < 0.04
+  assert untouched(1.0) == 0.0
+
+
+def test_the_controller_moves_towards_its_target():
+  sure, unsure = jnp.ones(8), jnp.array([1.0, -1.0] * 4)
+  np.testing.assert_allclose(augment.adapted(0.2, sure, images=5000), 0.21, rtol=1e-5)
+  np.testing.assert_allclose(augment.adapted(0.2, unsure, images=5000), 0.19, rtol=1e-5)
+  assert (
+    float(augment.adapted(0.999, sure, images=50_000)) == 1.0 and float(augment.adapted(0.0, unsure, images=1)) == 0.0
+  )
+
+
+def test_top_k_as_weights():
+  logits = jnp.array([0.3, -2.0, 1.5, 0.9])
+  weights = augment.top_k(logits, 2)
+  assert weights.tolist() == [0, 0, 1, 1]
+  np.testing.assert_allclose(
+    losses.nonsaturating.generator(logits, fake_weights=weights), losses.nonsaturating.generator(logits[2:]), rtol=1e-6
+  )
+
+
+def clock(step, images=0.0):
+  return Clock(jnp.int32(step), jnp.int32(step), jnp.int32(100), jnp.float32(images))
+
+
+def test_decays_of_averages():
+  np.testing.assert_allclose([averages.warm_up(0.9)(clock(t)) for t in (0, 8, 1000)], [0.1, 0.5, 0.9])
+  np.testing.assert_allclose([averages.starting_at(0.9, 5)(clock(t)) for t in (4, 5)], [0.0, 0.9])
+  decay = averages.half_life(1000.0, 10, 0.05)
+  np.testing.assert_allclose(decay(clock(0, 1e6)) ** 100, 0.5, rtol=1e-5)
+  np.testing.assert_allclose(decay(clock(0, 2000.0)) ** 10, 0.5, rtol=1e-5)  # 5 % of 2000 images
+
+
+def test_truncation():
+  z = np.asarray(latents.draw(latents.Truncated((200,), 0.7), KEY, 50))
+  assert abs(z).max() <= 0.7 and abs(z).max() > 0.65 and abs(z.mean()) < 0.02
+
+
+def test_standing_statistics_are_those_of_the_batches():
+  net = dcgan.Generator((8, 4), 1, kernel=4, base=2)
+  z = jax.random.normal(KEY, (4, 32, 5))
+  variables = net.init(KEY, z[0], train=True)
+  stood = sample.standing_statistics(lambda *a, **k: net.apply(*a, train=True, **k), variables, list(z))
+  first = stood['batch_stats']['BatchNorm_0']['norm']
+  projected = (np.asarray(z) @ np.asarray(variables['params']['project']['kernel'])).reshape(4, 32, 2, 2, 8)
+  np.testing.assert_allclose(first['mean'], projected.mean((1, 2, 3)).mean(0), atol=1e-5)
+  np.testing.assert_allclose(first['var'], projected.var((1, 2, 3)).mean(0), rtol=1e-3)
+
+
+SETTINGS = {
+  'a factory of losses': ['--config.game.loss=smoothed'],
+  'a relativistic loss': ['--config.game.loss=relativistic_average_hinge'],
+  'a penalty': ["--config.game.penalty={'name': 'GradientPenalty', 'weight': 10.0}", '--config.game.loss=wasserstein'],
+  'a lazy penalty': ["--config.game.penalty={'name': 'GradientPenalty', 'at': 'real', 'target': 0.0, 'every': 2}"],
+  'augmentation': ["--config.game.augment={'name': 'DiffAugment', 'policy': ('translation', 'cutout')}"],
+  'a warm average': ["--config.ema.discriminator={'name': 'averages.warm_up', 'decay': 0.99}"],
+  'another optimizer': ['--config.optimizers.generator.name=optimistic'],
+}
+
+
+@pytest.mark.parametrize('name', list(SETTINGS))
+def test_one_setting_switches(name):
+  small = [
+    '--config.game.generator.channels=(4,4)',
+    '--config.game.discriminator.channels=(4,4)',
+    '--config.batch_size=4',
+  ]
+  config = config_lib.load('configs/quickstart.py')
+  if name == 'another optimizer':
+    del config.optimizers.generator['b1']
+  (stage,) = experiment.stages_of(config_lib.override(config, [*small, *SETTINGS[name]]))
+  state = jax.jit(lambda key: experiment.new_state(stage, key))(KEY)
+  step = jax.jit(game_lib.make_step(stage.game, stage.optimizers, streams=('images',), latents_batch=4, ema=stage.ema))
+  feed = {'images': {'image': jax.random.uniform(KEY, (2, 4, 8, 8, 1), minval=-1.0)}}
+  after, metrics = step(state, feed, KEY)
+  means = game_lib.means(jax.device_get(metrics))
+  assert all(np.isfinite(value) for value in means.values())
+  for player in ('generator', 'discriminator'):
+    moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), state.players[player].params, after.players[player].params)
+    assert any(jax.tree.leaves(moved))
+  if name == 'a lazy penalty':
+    again = game_lib.means(jax.device_get(step(after, feed, KEY)[1]))
+    assert 'penalty_loss' in means and 'penalty_loss' not in again
+  if name == 'a penalty':
+    assert means['penalty'] > 0
+
+
+def test_input_gradients_in_a_game_equal_those_of_the_function():
+  (stage,) = experiment.stages_of(
+    config_lib.override(
+      config_lib.load('configs/quickstart.py'),
+      ["--config.game.penalty={'name': 'GradientPenalty', 'at': 'real', 'target': 0.0, 'weight': 1.0}"],
+    )
+  )
+  state = experiment.new_state(stage, KEY)
+  image = jax.random.uniform(KEY, (64, 8, 8, 1), minval=-1.0)
+  batch = {'images': {'image': image}, 'latents': jnp.zeros((64, 64))}
+  _, metrics = jax.jit(lambda s: game_lib.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
+  variables = {'params': state.players['discriminator'].params['discriminator']}
+  variables['batch_stats'] = state.players['discriminator'].variables['batch_stats']['discriminator']
+  net = stage.game.discriminator
+  critic = lambda x: net.apply(variables, x, train=True, mutable=['batch_stats'])[0]
+  gradients = losses.penalties.input_gradients(critic, image)
+  np.testing.assert_allclose(metrics['penalty'], 2 * losses.penalties.r1(gradients), rtol=1e-4)
