@@ -25,6 +25,7 @@ HOMES = {
   'loss': 'gan_jax.losses',
   'penalty': 'gan_jax.games.penalties',
   'augment': 'gan_jax.augment',
+  'dynamics': 'gan_jax.dynamics',
 }
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
 

@@ -9,13 +9,40 @@ equilibrium by $\sqrt{1 + r^2}$; the others shrink it.
 {'x': 0.5, 'y': -1.0}
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gan_jax.errors import one_of
+
 Field = Callable[[Any], Any]
+
+
+def rule(*, of: str, **settings: float) -> Callable[[Field, Any], Any]:
+  """A rule by its name, with its settings, as a config gives it to a game.
+
+  Args:
+    of: simultaneous, extragradient, consensus or symplectic.
+    **settings: of that rule.
+
+  Raises:
+    UserError: an unknown rule or setting.
+
+  >>> rule(of='extragradient', rate=0.5)(lambda p: {'x': p['y'], 'y': -p['x']}, {'x': 1.0, 'y': 0.0})
+  {'x': 0.5, 'y': -1.0}
+  """
+  rules: dict[str, Any] = {f.__name__: f for f in (simultaneous, extragradient, consensus, symplectic)}
+  if of not in rules:
+    raise one_of('rule of config.game.dynamics', of, rules)
+  known = set(inspect.signature(rules[of]).parameters) - {'field', 'params'}
+  for name in settings:
+    if name not in known:
+      raise one_of(f'setting of {of}', name, known)
+  return functools.partial(rules[of], **settings)
 
 
 def simultaneous(field: Field, params: Any) -> Any:

@@ -48,17 +48,28 @@ class Turn(NamedTuple):
 
   Attributes:
     movers: the players whose parameters move.
-    loss: the name of the game's method that they minimise.
+    loss: the name of the game's method that they minimise; or {mover: method}, each its own at the same point.
     repeat: moves in a row (n_critic), each on fresh data.
     streams: the data streams the loss reads; None for all. The others are not drawn for it.
     when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up its data.
+    dynamics: (field, params of the movers) -> directions, a rule of `gan_jax.dynamics`; None for the gradients.
   """
 
   movers: tuple[str, ...]
-  loss: str
+  loss: str | Mapping[str, str]
   repeat: int = 1
   streams: tuple[str, ...] | None = None
   when: Callable[[Clock, Mapping[str, Any]], jax.Array] | None = None
+  dynamics: Callable[[Callable[[Any], Any], Any], Any] | None = None
+
+  @property
+  def methods(self) -> tuple[str, ...]:
+    """The methods of the game that are minimised."""
+    return (self.loss,) if isinstance(self.loss, str) else tuple(dict.fromkeys(self.loss.values()))
+
+  @property
+  def title(self) -> str:
+    return ' + '.join(self.methods)
 
 
 class Clock(struct.PyTreeNode):
@@ -229,7 +240,8 @@ def _playing(game: nn.Module, state: GameState) -> dict[str, TrainState]:
 def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
   """Touches every network, so that `init` makes every parameter."""
   for turn in game.turns:
-    getattr(game, turn.loss)(_narrow(turn, batch))
+    for method in turn.methods:
+      getattr(game, method)(_narrow(turn, batch))
   # As sampling will call it: with latents alone, or with the streams of a game that draws none.
   game.sample(batch if game.latents is None else {'latents': batch['latents']})
 
@@ -252,10 +264,15 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
     )
   for turn in game.turns:
     if turn.repeat < 1:
-      raise UserError(f'turn {turn.loss!r} of {type(game).__name__} has repeat={turn.repeat}: it must be at least 1')
-    if not callable(getattr(type(game), turn.loss, None)):
-      methods = [n for n, f in inspect.getmembers(type(game), callable) if n in vars(type(game)) and n[0] != '_']
-      raise one_of(f'loss of {type(game).__name__}', turn.loss, [n for n in methods if n not in ('setup', 'sample')])
+      raise UserError(f'turn {turn.title!r} of {type(game).__name__} has repeat={turn.repeat}: it must be at least 1')
+    if not isinstance(turn.loss, str) and set(turn.loss) != set(turn.movers):
+      raise UserError(
+        f'a turn of {type(game).__name__} moves {sorted(turn.movers)} but gives losses to {sorted(turn.loss)}: one each'
+      )
+    for method in turn.methods:
+      if not callable(getattr(type(game), method, None)):
+        known = [n for n, f in inspect.getmembers(type(game), callable) if n in vars(type(game)) and n[0] != '_']
+        raise one_of(f'loss of {type(game).__name__}', method, [n for n in known if n not in ('setup', 'sample')])
     for stream in turn.streams or ():
       if stream not in streams:
         raise one_of(f'stream of {type(game).__name__}', stream, streams)
@@ -380,19 +397,19 @@ def play(
   moving = {name: state.players[name].params for name in turn.movers}
   mutable = DenyList(('params', 'clock'))
 
-  def loss_of(moving, owned, table, scratch, batch, key):
+  def loss_of(moving, owned, table, scratch, batch, key, method):
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
     variables = _assemble(everybody, moving)
     for collection, tree in owned.items():
       variables[collection] = {**variables.get(collection, {}), **tree}
     variables |= {**table, 'scratch': scratch, 'clock': {'now': clock}}
-    out, written = game.apply(variables, batch, method=turn.loss, rngs=keys, mutable=mutable)
+    out, written = game.apply(variables, batch, method=method, rngs=keys, mutable=mutable)
     loss, metrics = out if isinstance(out, tuple) else (out, {})
     for name in RESERVED:
       if name in metrics:
-        raise UserError(f'metric {name!r} of {turn.loss!r} is a name that rows of metrics have: choose another')
+        raise UserError(f'metric {name!r} of {method!r} is a name that rows of metrics have: choose another')
     if jnp.shape(loss) != ():
-      raise UserError(f'loss {turn.loss!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
+      raise UserError(f'loss {method!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
     everyone, new_table, new_scratch = _split_collections(written)
     mine: dict[str, Any] = {}
     for name in turn.movers:
@@ -400,14 +417,13 @@ def play(
         mine.setdefault(collection, {}).update(tree)
     if structure != jax.tree.structure(mine):
       raise UserError(
-        f'loss {turn.loss!r} writes variables of {", ".join(turn.movers)} that were not there at init: make them in '
+        f'loss {method!r} writes variables of {", ".join(turn.movers)} that were not there at init: make them in '
         'every mode of the network'
       )
     # A collection that the loss did not touch keeps its value.
     table = {name: new_table[name] or old for name, old in table.items()}
-    return loss, (mine, table, new_scratch or scratch, {**metrics, turn.loss: loss})
+    return loss, (mine, table, new_scratch or scratch, {**metrics, method: loss})
 
-  gradient = jax.value_and_grad(loss_of, has_aux=True)
   mine: dict[str, Any] = {}
   for name in turn.movers:
     for collection, tree in state.players[name].variables.items():
@@ -415,10 +431,33 @@ def play(
 
   structure: Any = jax.tree.structure(mine)
 
+  # {players that share a loss: its method}
+  shares = {turn.movers: turn.loss} if isinstance(turn.loss, str) else {(name,): m for name, m in turn.loss.items()}
+
+  def gradient(moving, owned, tables, scratch, batch, key):
+    """((what the losses leave behind), gradients), every loss at the same parameters."""
+    metrics: dict[str, Any] = {}
+    grads: dict[str, Any] = {}
+    for names, method in shares.items():
+
+      def loss(own, owned, tables, scratch, method=method):
+        return loss_of({**moving, **own}, owned, tables, scratch, batch, key, method)
+
+      own = {name: moving[name] for name in names}
+      (_, left), gradients = jax.value_and_grad(loss, has_aux=True)(own, owned, tables, scratch)
+      owned, tables, scratch, new_metrics = left
+      metrics |= new_metrics
+      grads |= gradients
+    return (owned, tables, scratch, metrics), grads
+
   def microbatch(owned, memory, index, scratch, batch):
     tables = {'table': state.table['table'], 'memory': memory}
     micro_key = jax.random.fold_in(key, index)
-    (_, (owned, tables, scratch, metrics)), grads = gradient(moving, owned, tables, scratch, batch, micro_key)
+    left, grads = gradient(moving, owned, tables, scratch, batch, micro_key)
+    if turn.dynamics is not None:
+      field = lambda params: gradient(params, owned, tables, scratch, batch, micro_key)[1]
+      grads = turn.dynamics(field, moving)
+    owned, tables, scratch, metrics = left
     return owned, tables['memory'], scratch, {'grads': grads, 'metrics': metrics, 'table': tables['table']}
 
   memory = state.table['memory']

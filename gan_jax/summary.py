@@ -37,7 +37,7 @@ def schedule(stage: experiment.Stage) -> list[str]:
       sizes.append(f'{stage.batch_size} latents')
     times = f'{turn.repeat} moves' if turn.repeat > 1 else '1 move'
     condition = ', when its condition holds' if turn.when else ''
-    lines.append(f'  {" + ".join(turn.movers):<15} {turn.loss:<28} {times} of {" + ".join(sizes)}{condition}')
+    lines.append(f'  {" + ".join(turn.movers):<15} {turn.title:<28} {times} of {" + ".join(sizes)}{condition}')
   return lines
 
 

@@ -10,6 +10,7 @@ import pytest
 from gan_jax import dynamics, losses, minimax
 from gan_jax import game as game_lib
 from gan_jax.data.latents import Normal
+from gan_jax.errors import UserError
 from gan_jax.games.standard import Standard
 from gan_jax.nets import mlp
 
@@ -328,3 +329,44 @@ def test_orthogonal_and_historical_links_against_finite_differences():
     updates, state = tx.update(zeros, state, params)
     mean = jax.tree.map(lambda *p: sum(p) / len(p), *seen)
     jax.tree.map(lambda u, p, m: np.testing.assert_allclose(u, p - m, rtol=1e-4, atol=1e-5), updates, params, mean)
+
+
+class Joint(Bilinear):
+  """Both players at once, each on its own loss, by a rule."""
+
+  dynamics: object = None
+
+  @property
+  def turns(self):
+    own = {'x': 'x_loss', 'y': 'y_loss'}
+    return (game_lib.Turn(('x', 'y'), own, dynamics=self.dynamics),)
+
+  def x_loss(self, batch):
+    return self.x() * self.y()
+
+  def y_loss(self, batch):
+    return -self.x() * self.y()
+
+
+@pytest.mark.parametrize(
+  ('rule', 'factor'),
+  [
+    (None, np.sqrt(1 + 0.04)),
+    (dynamics.rule(of='simultaneous'), np.sqrt(1 + 0.04)),
+    (dynamics.rule(of='extragradient', rate=0.2), np.sqrt((1 - 0.04) ** 2 + 0.04)),
+    (dynamics.rule(of='consensus', weight=0.5), np.sqrt(0.9**2 + 0.04)),
+  ],
+)
+def test_dynamics_inside_a_turn(rule, factor):
+  tx = {'x': optax.sgd(0.2), 'y': optax.sgd(0.2)}
+  points = trajectory(Joint(Point(1.0), Point(1.0), dynamics=rule), tx, 10)
+  radius = np.hypot(*points.T)
+  np.testing.assert_allclose(radius[1:] / radius[:-1], factor, rtol=1e-5)
+
+
+def test_losses_of_a_joint_turn_are_one_each():
+  class Half(Joint):
+    turns = (game_lib.Turn(('x', 'y'), {'x': 'x_loss'}),)
+
+  with pytest.raises(UserError, match=r"moves \['x', 'y'\] but gives losses to \['x'\]"):
+    game_lib.init(Half(Point(1.0), Point(1.0)), {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}, {}, KEY)

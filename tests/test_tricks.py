@@ -122,6 +122,9 @@ SETTINGS = {
   'a lazy penalty': ["--config.game.penalty={'name': 'GradientPenalty', 'at': 'real', 'target': 0.0, 'every': 2}"],
   'augmentation': ["--config.game.augment={'name': 'DiffAugment', 'policy': ('translation', 'cutout')}"],
   'a warm average': ["--config.ema.discriminator={'name': 'averages.warm_up', 'decay': 0.99}"],
+  'simultaneous moves': ["--config.game.dynamics={'name': 'rule', 'of': 'simultaneous'}"],
+  'extragradient': ["--config.game.dynamics={'name': 'rule', 'of': 'extragradient', 'rate': 1e-3}"],
+  'consensus': ["--config.game.dynamics={'name': 'rule', 'of': 'consensus', 'weight': 0.1}"],
   'another optimizer': ['--config.optimizers.generator.name=optimistic'],
 }
 

@@ -58,6 +58,8 @@ class Standard(nn.Module):
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
     augment: None, or an augmentation of all that the discriminator sees, such as {'name': 'DiffAugment'}.
     discriminator_steps: k.
+    dynamics: None to take turns; or a rule by which both move at once, such as {'name': 'rule', 'of': 'extragradient',
+      'rate': 1e-3} (`gan_jax.dynamics`).
   """
 
   generator: nn.Module
@@ -67,9 +69,15 @@ class Standard(nn.Module):
   penalty: Callable[..., Any] | None = None
   augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
   discriminator_steps: int = 1
+  dynamics: Callable[..., Any] | None = None
 
   @property
   def turns(self) -> tuple[Turn, ...]:
+    if self.dynamics is not None:
+      if self.discriminator_steps != 1 or getattr(self.penalty, 'every', 1) != 1:
+        raise UserError('config.game.dynamics moves both players at once: set discriminator_steps and every to 1')
+      own = {'discriminator': 'discriminator_loss', 'generator': 'generator_loss'}
+      return (Turn(('discriminator', 'generator'), own, dynamics=self.dynamics),)
     every = getattr(self.penalty, 'every', 1)
     lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0)
     return (
