@@ -125,6 +125,8 @@ SETTINGS = {
   'simultaneous moves': ["--config.game.dynamics={'name': 'rule', 'of': 'simultaneous'}"],
   'extragradient': ["--config.game.dynamics={'name': 'rule', 'of': 'extragradient', 'rate': 1e-3}"],
   'consensus': ["--config.game.dynamics={'name': 'rule', 'of': 'consensus', 'weight': 0.1}"],
+  'feature matching': ['--config.game.feature_matching=1.0'],
+  'minibatch discrimination': ['--config.game.discriminator.minibatch_kernels=5'],
   'another optimizer': ['--config.optimizers.generator.name=optimistic'],
 }
 

@@ -57,6 +57,8 @@ class Standard(nn.Module):
     loss: a pair of `gan_jax.losses` by name, dotted for one of your own, or built: {'name': 'smoothed', 'real': 0.9}.
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
     augment: None, or an augmentation of all that the discriminator sees, such as {'name': 'DiffAugment'}.
+    feature_matching: weight of the generator's feature matching loss beside its own; a discriminator that is asked for
+      it takes `features=True` and returns (logits, features).
     discriminator_steps: k.
     dynamics: None to take turns; or a rule by which both move at once, such as {'name': 'rule', 'of': 'extragradient',
       'rate': 1e-3} (`gan_jax.dynamics`).
@@ -68,6 +70,7 @@ class Standard(nn.Module):
   loss: str | losses.AdversarialLoss = 'nonsaturating'
   penalty: Callable[..., Any] | None = None
   augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+  feature_matching: float = 0.0
   discriminator_steps: int = 1
   dynamics: Callable[..., Any] | None = None
 
@@ -84,7 +87,7 @@ class Standard(nn.Module):
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       *((lazy,) if every > 1 else ()),
       # A relativistic generator compares with data.
-      Turn(('generator',), 'generator_loss', streams=None if self.pair.relativistic else ()),
+      Turn(('generator',), 'generator_loss', streams=None if self.pair.relativistic or self.feature_matching else ()),
     )
 
   @property
@@ -121,11 +124,17 @@ class Standard(nn.Module):
     return self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
 
   def generator_loss(self, batch):
-    fake_logits = self.discriminator(self.augmented(self.generator(batch['latents'], train=True)), train=True)
-    if not self.pair.relativistic:
-      return self.pair.generator(fake_logits)
-    real_logits = self.discriminator(self.augmented(batch['images']['image']), train=True)
-    return self.pair.generator(fake_logits, real_logits)
+    fake = self.augmented(self.generator(batch['latents'], train=True))
+    if not (self.pair.relativistic or self.feature_matching):
+      return self.pair.generator(self.discriminator(fake, train=True))
+    real = self.augmented(batch['images']['image'])
+    if not self.feature_matching:
+      return self.pair.generator(self.discriminator(fake, train=True), self.discriminator(real, train=True))
+    fake_logits, fake_features = self.discriminator(fake, train=True, features=True)
+    real_logits, real_features = self.discriminator(real, train=True, features=True)
+    matching = losses.features.feature_matching(real_features, fake_features)
+    loss = self.pair.generator(fake_logits, real_logits) + self.feature_matching * matching
+    return loss, {'feature_matching': matching}
 
   def sample(self, batch):
     return self.generator(batch['latents'], train=False)

@@ -3,11 +3,14 @@
 Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 3 and figure 1.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 
 from gan_jax.nets.conv import ConvTranspose
 from gan_jax.nets.layers import BatchNorm, activation, head
+from gan_jax.nets.minibatch import MinibatchDiscrimination
 
 NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
@@ -52,18 +55,24 @@ class Discriminator(nn.Module):
     kernel: window of the convolutions.
     outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
     slope: of the leaky ReLU below zero.
+    minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
   """
 
   channels: tuple[int, ...] = (128, 256, 512, 1024)
   kernel: int = 5
   outputs: int = 1
   slope: float = 0.2
+  minibatch_kernels: int = 0
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool, features: bool = False) -> Any:
+    """Logits; with `features`, (logits, the last features (B, n))."""
     for i, width in enumerate(self.channels):  # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
       x = nn.Conv(width, (self.kernel, self.kernel), (2, 2), use_bias=i == 0, kernel_init=NORMAL)(x)
       if i:
         x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
       x = nn.leaky_relu(x, self.slope)
-    return head(nn.Dense(self.outputs, kernel_init=NORMAL)(x.reshape(x.shape[0], -1)))
+    last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
+    seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
+    logits = head(nn.Dense(self.outputs, kernel_init=NORMAL)(seen))
+    return (logits, last) if features else logits
