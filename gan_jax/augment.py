@@ -137,6 +137,29 @@ def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) 
   return maybe(jnp.where(coin(), images - 2 * luma, images), images)
 
 
+@dataclass(frozen=True)
+class Adaptive:
+  """Adaptive augmentation of a game, whose probability the game keeps in its table and moves by `adapted`.
+
+  Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, section 3.2.
+
+  Attributes:
+    target: of the mean sign of the logits on data.
+    speed: images in which the probability could go from 0 to 1.
+  """
+
+  target: float = 0.6
+  speed: int = 500_000
+
+  def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
+    return adaptive(key, images, probability)
+
+  def next(self, probability: jax.Array, real_logits: jax.Array) -> jax.Array:
+    """The probability after a move on these logits."""
+    images = real_logits.shape[0]
+    return adapted(probability, real_logits, target=self.target, images=images, speed=self.speed)
+
+
 def adapted(
   probability: jax.Array | float,
   real_logits: jax.Array,

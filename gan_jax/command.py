@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging as python_logging
 import os
 import pathlib
 import sys
@@ -39,6 +40,7 @@ def main(
       raise UserError(' '.join(str(error).split())) from error
     # tfds and orbax tell at length what a user cannot mend, and what we say in one line.
     logging.set_verbosity(logging.FATAL)
+    python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
     _compilation_cache()
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()

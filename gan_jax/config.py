@@ -207,8 +207,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
 
 def _literal(text: str) -> Any:
   """A value as Python writes it; true and false too; other text is text."""
-  if text.lower() in ('true', 'false', 'none'):
-    return {'true': True, 'false': False, 'none': None}[text.lower()]
+  if text.lower() in ('true', 'false'):
+    return text.lower() == 'true'
   try:
     return ast.literal_eval(text)
   except (ValueError, SyntaxError):

@@ -207,3 +207,43 @@ def orthogonal(weight: float, *, off_diagonal: bool = True) -> optax.GradientTra
     return jax.tree.map(pull, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+class LookaheadState(NamedTuple):
+  """State of `lookahead`: the slow parameters, and the updates made since they moved."""
+
+  slow: optax.Params
+  since: jax.Array
+
+
+def lookahead(every: int = 5, share: float = 0.5) -> optax.GradientTransformation:
+  r"""Every k updates goes back to a point between slow and fast parameters: the last link of each player's chain.
+
+  Give all players the same k (times their moves per step), so that they go back at the same time.
+  Source: Chavdarova et al. 2020 (Lookahead-minimax), https://arxiv.org/abs/2006.14567, algorithm 1.
+
+  Args:
+    every: k, at least 1.
+    share: alpha, of the fast parameters.
+
+  >>> tx = optax.chain(optax.sgd(1.0), lookahead(every=1, share=0.5))
+  >>> updates, _ = tx.update(jnp.array(4.0), tx.init(jnp.array(0.0)), jnp.array(0.0))
+  >>> float(updates)  # half-way back from -4
+  -2.0
+  """
+  if every < 1:
+    raise ValueError(f'lookahead: every is {every}, must be at least 1')
+
+  def init(params):
+    return LookaheadState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32))
+
+  def update(updates, state, params=None):
+    if params is None:
+      raise ValueError(optax.NO_PARAMS_MSG)
+    due = state.since + 1 == every
+    fast = jax.tree.map(jnp.add, params, updates)
+    slow = jax.tree.map(lambda s, f: jnp.where(due, s + share * (f - s), s), state.slow, fast)
+    updates = jax.tree.map(lambda u, s, p: jnp.where(due, s - p, u), updates, slow, params)
+    return updates, LookaheadState(slow, jnp.where(due, 0, state.since + 1))
+
+  return optax.GradientTransformation(init, update)

@@ -370,3 +370,19 @@ def test_losses_of_a_joint_turn_are_one_each():
 
   with pytest.raises(UserError, match=r"moves \['x', 'y'\] but gives losses to \['x'\]"):
     game_lib.init(Half(Point(1.0), Point(1.0)), {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}, {}, KEY)
+
+
+def test_lookahead_as_the_last_link_equals_the_rule():
+  tx = {name: optax.chain(optax.sgd(0.3), minimax.lookahead(5, 0.5)) for name in ('x', 'y')}
+  params = {'x': jnp.float32(1.0), 'y': jnp.float32(1.0)}
+  states = {name: tx[name].init(params[name]) for name in tx}
+  slow = fast = params
+  for step in range(1, 23):
+    gradients, new = ROTATION(params), {}
+    for name in tx:
+      update, states[name] = tx[name].update(gradients[name], states[name], params[name])
+      new[name] = params[name] + update
+    params = new
+    fast = jax.tree.map(lambda p, g: p - 0.3 * g, fast, ROTATION(fast))
+    slow, fast = dynamics.lookahead(slow, fast, jnp.int32(step), every=5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), params, fast)

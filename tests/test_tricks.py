@@ -127,6 +127,9 @@ SETTINGS = {
   'consensus': ["--config.game.dynamics={'name': 'rule', 'of': 'consensus', 'weight': 0.1}"],
   'feature matching': ['--config.game.feature_matching=1.0'],
   'minibatch discrimination': ['--config.game.discriminator.minibatch_kernels=5'],
+  'spectral weights': ['--config.game.discriminator.weights=spectral', '--config.game.discriminator.norm=none'],
+  'equalised weights': ['--config.game.discriminator.weights=equalised'],
+  'adaptive augmentation': ["--config.game.augment={'name': 'Adaptive', 'speed': 100}"],
   'another optimizer': ['--config.optimizers.generator.name=optimistic'],
 }
 
@@ -154,6 +157,15 @@ def test_one_setting_switches(name):
   if name == 'a lazy penalty':
     again = game_lib.means(jax.device_get(step(after, feed, KEY)[1]))
     assert 'penalty_loss' in means and 'penalty_loss' not in again
+  if name == 'adaptive augmentation':
+    moved = float(after.table['table']['augment_probability'])
+    assert moved == pytest.approx(means['augment_probability']) and moved in (0.0, pytest.approx(0.04))
+  if name == 'spectral weights':
+    written = after.players['discriminator'].variables
+    assert set(written) == {'spectral'} and not np.array_equal(
+      written['spectral']['discriminator']['Conv_1']['weights']['u'],
+      state.players['discriminator'].variables['spectral']['discriminator']['Conv_1']['weights']['u'],
+    )
   if name == 'a penalty':
     assert means['penalty'] > 0
 

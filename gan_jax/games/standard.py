@@ -9,8 +9,10 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax import losses
+from gan_jax.augment import Adaptive
 from gan_jax.build import resolve
 from gan_jax.data.latents import Latents, Normal
 from gan_jax.errors import UserError
@@ -56,7 +58,7 @@ class Standard(nn.Module):
     latents: what the generator starts from.
     loss: a pair of `gan_jax.losses` by name, dotted for one of your own, or built: {'name': 'smoothed', 'real': 0.9}.
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
-    augment: None, or an augmentation of all that the discriminator sees, such as {'name': 'DiffAugment'}.
+    augment: None, or an augmentation of all that the discriminator sees: {'name': 'DiffAugment'}, {'name': 'Adaptive'}.
     feature_matching: weight of the generator's feature matching loss beside its own; a discriminator that is asked for
       it takes `features=True` and returns (logits, features).
     discriminator_steps: k.
@@ -69,7 +71,7 @@ class Standard(nn.Module):
   latents: Latents = Normal((100,))
   loss: str | losses.AdversarialLoss = 'nonsaturating'
   penalty: Callable[..., Any] | None = None
-  augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+  augment: Callable[..., jax.Array] | None = None
   feature_matching: float = 0.0
   discriminator_steps: int = 1
   dynamics: Callable[..., Any] | None = None
@@ -93,15 +95,22 @@ class Standard(nn.Module):
   @property
   def pair(self) -> losses.AdversarialLoss:
     pair = resolve(self.loss, 'gan_jax.losses') if isinstance(self.loss, str) else self.loss
-    if isinstance(self.loss, str) and inspect.isfunction(pair):  # smoothed, targets: with their defaults
-      pair = pair()
+    if inspect.isfunction(pair) and all(p.default is not p.empty for p in inspect.signature(pair).parameters.values()):
+      pair = pair()  # smoothed, targets: with their defaults
     if not isinstance(pair, losses.AdversarialLoss):
       pairs = [name for name in losses.__all__ if isinstance(getattr(losses, name), losses.AdversarialLoss)]
       raise UserError(f'config.game.loss={self.loss!r} is not an AdversarialLoss: choose one of {", ".join(pairs)}')
     return pair
 
+  def setup(self):
+    if isinstance(self.augment, Adaptive):
+      self.probability = self.variable('table', 'augment_probability', jnp.zeros, ())
+
   def augmented(self, images):
-    return images if self.augment is None else self.augment(self.make_rng('noise'), images)
+    if self.augment is None:
+      return images
+    probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
+    return self.augment(self.make_rng('noise'), images, *probability)
 
   def discriminator_loss(self, batch):
     image = batch['images']['image']
@@ -113,6 +122,9 @@ class Standard(nn.Module):
     check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+    if isinstance(self.augment, Adaptive):
+      self.probability.value = self.augment.next(self.probability.value, real_logits)
+      metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
       metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
       loss += metrics['penalty']

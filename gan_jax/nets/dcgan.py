@@ -8,12 +8,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from gan_jax.errors import one_of
+from gan_jax.nets import weights
 from gan_jax.nets.conv import ConvTranspose
 from gan_jax.nets.layers import BatchNorm, activation, head
 from gan_jax.nets.minibatch import MinibatchDiscrimination
 
 NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
+NORMS = ('batch', 'none')
 
 
 class Generator(nn.Module):
@@ -56,6 +59,8 @@ class Discriminator(nn.Module):
     outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
     slope: of the leaky ReLU below zero.
     minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
+    norm: 'batch', or 'none'.
+    weights: 'plain', 'spectral', 'weight' or 'equalised', as in `nets.weights`.
   """
 
   channels: tuple[int, ...] = (128, 256, 512, 1024)
@@ -63,16 +68,28 @@ class Discriminator(nn.Module):
   outputs: int = 1
   slope: float = 0.2
   minibatch_kernels: int = 0
+  norm: str = 'batch'
+  weights: str = 'plain'
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, features: bool = False) -> Any:
     """Logits; with `features`, (logits, the last features (B, n))."""
+    if self.norm not in NORMS:
+      raise one_of('norm of the discriminator', self.norm, NORMS)
+    window, strides = (self.kernel, self.kernel), (2, 2)
     for i, width in enumerate(self.channels):  # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
-      x = nn.Conv(width, (self.kernel, self.kernel), (2, 2), use_bias=i == 0, kernel_init=NORMAL)(x)
-      if i:
+      normed = i > 0 and self.norm == 'batch'
+      if self.weights == 'plain':
+        x = nn.Conv(width, window, strides, use_bias=not normed, kernel_init=NORMAL)(x)
+      else:
+        x = weights.Conv(width, window, strides, self.weights, not normed, NORMAL, name=f'Conv_{i}')(x, train=train)
+      if normed:
         x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
       x = nn.leaky_relu(x, self.slope)
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
-    logits = head(nn.Dense(self.outputs, kernel_init=NORMAL)(seen))
+    if self.weights == 'plain':
+      logits = head(nn.Dense(self.outputs, kernel_init=NORMAL)(seen))
+    else:
+      logits = head(weights.Dense(self.outputs, self.weights, kernel_init=NORMAL, name='Dense_0')(seen, train=train))
     return (logits, last) if features else logits
