@@ -5,7 +5,10 @@ damaged checkpoint is refused or passed over for an older one, and never loaded 
 """
 
 import datetime
+import gc
 import json
+import logging
+import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -115,10 +118,14 @@ class Checkpoints:
   def _metadata(self, step: int) -> dict[str, Any]:
     if step not in self.steps():
       raise self._missing(step)
+    reason, metadata = '', None
     try:
       metadata = self._checkpointer.metadata(step).custom_metadata
     except Exception as error:
-      raise Damaged(_short(error)) from error
+      reason = _short(error)
+    if reason:
+      _forget()
+      raise Damaged(reason)
     if not isinstance(metadata, dict) or 'format' not in metadata:
       raise Damaged('it has no metadata')
     if metadata['format'] != FORMAT:
@@ -155,10 +162,14 @@ class Checkpoints:
         f'the checkpoint of step {place.step} in {self._folder} is of another game: {len(differing)} arrays differ, '
         f'such as {min(differing)}; give the config that it was trained with, or another --workdir'
       )
+    reason = ''
     try:
       leaves = self._checkpointer.load(place.step, wanted)
     except Exception as error:
-      raise Damaged(_short(error)) from error
+      reason = _short(error)
+    if reason:
+      _forget()
+      raise Damaged(reason)
     found, _ = jax.device_get(_sums(leaves))
     wrong = [name for name, (value, _) in written.items() if int(found[name]) != value]
     if wrong:
@@ -241,6 +252,17 @@ class _writing:
         f'cannot write a checkpoint to {self._folder} ({_short(error)}): the checkpoints before it are kept; make room '
         'and start the same command again'
       ) from error
+
+
+def _forget() -> None:
+  """Drops what a failed read leaves behind: unawaited tasks, which would complain at length whenever they are freed."""
+  logger = logging.getLogger('asyncio')
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    gc.collect()
+  logger.setLevel(level)
 
 
 def _short(error: Exception) -> str:

@@ -112,8 +112,8 @@ def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransform
 
   >>> tx = optimistic(0.5)
   >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
-  >>> float(updates)  # the gradient before the first one is 0
-  -1.0
+  >>> float(updates)  # the first step is a plain one
+  -0.5
   """
   scale = optax.scale_by_optimistic_gradient(alpha=1.0, beta=1.0)
   return optax.chain(scale, optax.scale_by_learning_rate(learning_rate))

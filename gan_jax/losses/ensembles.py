@@ -87,7 +87,7 @@ def boosted_weights(margins: jax.Array, *, rate: float = 1.0) -> jax.Array:
   Returns:
     (N, B), `real_weights` or `fake_weights` for each discriminator's loss; those of the first are 1.
 
-  >>> boosted_weights(jnp.array([[0.0, jnp.log(3.0)], [0.0, 0.0]])).tolist()
+  >>> boosted_weights(jnp.array([[0.0, jnp.log(3.0)], [0.0, 0.0]])).round(4).tolist()
   [[1.0, 1.0], [1.5, 0.5]]
   """
   chex.assert_rank(margins, 2)
