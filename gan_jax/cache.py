@@ -1,0 +1,17 @@
+"""The folder of what can be made again: compiled programs, trained classifiers, reference statistics, downloads."""
+
+import os
+import pathlib
+
+
+def folder(kind: str) -> pathlib.Path:
+  """GAN_JAX_CACHE/kind, by default in XDG_CACHE_HOME or ~/.cache; made if it is not there.
+
+  Args:
+    kind: such as 'classifiers'.
+  """
+  base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  root = os.environ.get('GAN_JAX_CACHE') or pathlib.Path(base) / 'gan_jax'
+  path = pathlib.Path(root) / kind
+  path.mkdir(parents=True, exist_ok=True)
+  return path

@@ -1,0 +1,23 @@
+"""What a feature extractor is: the space in which generated and real examples are compared."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Extractor(NamedTuple):
+  """A pure function from examples to features, with a name for every choice that changes its numbers.
+
+  Attributes:
+    name: short, fit for file names: statistics cached under it are never mixed with another's.
+    protocol: in words, for the reader of a figure.
+    variables: a pytree of arrays.
+    apply: (variables, examples (B, ...)) -> {'features': (B, n) float32, and 'logits': (B, classes) float32 if it has
+      classes}. Pictures come as uint8 (B, H, W, C), other examples as float32.
+  """
+
+  name: str
+  protocol: str
+  variables: Any
+  apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]

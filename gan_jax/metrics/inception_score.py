@@ -1,0 +1,43 @@
+"""Inception score, of any classifier's logits."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+
+class InceptionScore(NamedTuple):
+  """
+  Attributes:
+    value: mean over splits; between 1 and the number of classes.
+    standard_error: of the mean.
+    split_deviation: standard deviation over splits, what papers print after the sign +-.
+  """
+
+  value: float
+  standard_error: float
+  split_deviation: float
+
+
+def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -> InceptionScore:
+  """exp E_x KL(p(y|x) || p(y)): samples whose class is clear, of every class.
+
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4. Shuffled before it is split, as
+  torch-fidelity does; a score with another number of splits or samples is another score.
+
+  Args:
+    logits: (N, classes) of a classifier; log-probabilities serve as well.
+    splits: parts that are scored on their own.
+    seed: of the shuffle.
+
+  >>> round(inception_score(40.0 * np.tile(np.eye(10), (50, 1)), splits=1).value, 6)
+  10.0
+  """
+  logits = np.asarray(logits, np.float64)[np.random.RandomState(seed).permutation(len(logits))]
+  probabilities = special.softmax(logits, axis=1)
+  scores = []
+  for i in range(splits):
+    part = probabilities[i * len(logits) // splits : (i + 1) * len(logits) // splits]
+    scores.append(np.exp(special.rel_entr(part, part.mean(0, keepdims=True)).sum(1).mean()))
+  deviation = float(np.std(scores))
+  return InceptionScore(float(np.mean(scores)), deviation / float(np.sqrt(splits)), deviation)
