@@ -358,6 +358,11 @@ def _averaged(ema: Any, new: Any, decay: Any) -> Any:
   return jax.tree.map(leaf, ema, new)
 
 
+def _norm(tree: Any) -> jax.Array:
+  squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
+  return jnp.sqrt(sum(squares, jnp.zeros(())))
+
+
 def play(
   game: nn.Module,
   optimizers: Mapping[str, optax.GradientTransformation],
@@ -388,7 +393,8 @@ def play(
       batch statistics pass from one microbatch to the next; losses that couple examples see one microbatch.
 
   Returns:
-    The new state, and {name: scalar} with the loss under the name of its method.
+    The new state, and {name: scalar}: the loss under the name of its method, the norm of each mover's gradient
+    (PLAYER_gradient_norm), and what the loss gave.
   """
   if clock is None:
     clock = Clock(state.step, state.step, state.step + 1, jnp.zeros(()))
@@ -484,8 +490,10 @@ def play(
     means = jax.tree.map(lambda x: (x / accumulate).astype(x.dtype), sums)
 
   updated = dict(state.players)
+  metrics = dict(means['metrics'])
   for name in turn.movers:
     player = state.players[name]
+    metrics[f'{name}_gradient_norm'] = _norm(means['grads'][name])
     updates, opt_state = optimizers[name].update(means['grads'][name], player.opt_state, player.params)
     params = optax.apply_updates(player.params, updates)
     variables = _variables_of_player(mine, name, players)
@@ -496,7 +504,7 @@ def play(
       average = _averaged(average, {'params': params, 'variables': variables}, decay)
     updated[name] = TrainState(params, variables, opt_state, average)
   tables = {'table': means['table'], 'memory': memory}
-  return state.replace(players=updated, table=tables, scratch=scratch), means['metrics']
+  return state.replace(players=updated, table=tables, scratch=scratch), metrics
 
 
 def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:

@@ -8,7 +8,7 @@ Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1. The disc
 
 import flax.linen as nn
 
-from gan_jax import losses
+from gan_jax import diagnostics, losses
 from gan_jax.data.latents import Latents, Uniform
 from gan_jax.game import Turn
 from gan_jax.games.standard import check_same_shape
@@ -40,7 +40,8 @@ class Minimax(nn.Module):
     image = batch['images']['image']
     fake = self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
-    return losses.value(self.discriminator(image, train=True), self.discriminator(fake, train=True))
+    real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
+    return losses.value(real_logits, fake_logits), diagnostics.accuracies(losses.minimax, real_logits, fake_logits)
 
   def generator_value(self, batch):
     # The same value less E[log D(x)], which no parameter of the generator moves: its batch need not be drawn.

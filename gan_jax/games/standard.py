@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import losses
+from gan_jax import diagnostics, losses
 from gan_jax.augment import Adaptive
 from gan_jax.build import resolve
 from gan_jax.data.latents import Latents, Normal
@@ -122,6 +122,7 @@ class Standard(nn.Module):
     check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+    metrics |= diagnostics.accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       self.probability.value = self.augment.next(self.probability.value, real_logits)
       metrics['augment_probability'] = self.probability.value

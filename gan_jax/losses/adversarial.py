@@ -28,6 +28,7 @@ class AdversarialLoss(NamedTuple):
     discriminator: (real_logits, fake_logits, *, real_weights=None, fake_weights=None) -> scalar.
     generator: (fake_logits, real_logits=None, *, real_weights=None, fake_weights=None) -> scalar.
     relativistic: whether the generator's loss needs the real logits.
+    boundary: the logit on whose two sides real and fake belong; None if only differences of logits mean something.
 
   >>> loss = hinge.discriminator(jnp.array([2.0, 0.0]), jnp.array([-1.0, 1.0]))
   >>> float(loss)  # (0 + 1) / 2 + (0 + 2) / 2
@@ -37,6 +38,7 @@ class AdversarialLoss(NamedTuple):
   discriminator: Callable[..., jax.Array]
   generator: Callable[..., jax.Array]
   relativistic: bool = False
+  boundary: float | None = 0.0
 
 
 def wide(x: jax.Array) -> jax.Array:
@@ -75,6 +77,7 @@ def _separable(
   real: Callable[[jax.Array], jax.Array],
   fake: Callable[[jax.Array], jax.Array],
   fooled: Callable[[jax.Array], jax.Array],
+  boundary: float | None = 0.0,
 ) -> AdversarialLoss:
   """E[real(D(x))] + E[fake(D(G(z)))] for the discriminator, E[fooled(D(G(z)))] for the generator."""
 
@@ -93,7 +96,7 @@ def _separable(
   ) -> jax.Array:
     return mean(fooled(wide(fake_logits)), fake_weights)
 
-  return AdversarialLoss(discriminator, generator)
+  return AdversarialLoss(discriminator, generator, boundary=boundary)
 
 
 def value(
@@ -178,7 +181,7 @@ def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
   2.0
   """
   half_square = lambda target: lambda x: 0.5 * (x - target) ** 2
-  return _separable(half_square(b), half_square(a), half_square(c))
+  return _separable(half_square(b), half_square(a), half_square(c), boundary=(a + b) / 2)
 
 
 def flip(
@@ -219,7 +222,7 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
   def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
     return one_sided(fake_logits, _needed(real_logits), (real_weights, fake_weights))
 
-  return AdversarialLoss(discriminator, generator, relativistic=True)
+  return AdversarialLoss(discriminator, generator, relativistic=True, boundary=None)
 
 
 def _relativistic_average(
@@ -239,7 +242,7 @@ def _relativistic_average(
   def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
     return both(fake_logits, _needed(real_logits), fake_weights, real_weights)
 
-  return AdversarialLoss(discriminator, generator, relativistic=True)
+  return AdversarialLoss(discriminator, generator, relativistic=True, boundary=None)
 
 
 def _needed(real_logits: jax.Array | None) -> jax.Array:
@@ -282,7 +285,7 @@ least_squares = targets()
 
 #: The critic's difference of means. Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, eq. 2-3; the critic
 #: must be kept Lipschitz by a penalty, spectral norm or `minimax.clip_weights`.
-wasserstein = _separable(lambda x: -x, lambda x: x, lambda x: -x)
+wasserstein = _separable(lambda x: -x, lambda x: x, lambda x: -x, boundary=None)
 
 #: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))]. Lim and Ye 2017,
 #: https://arxiv.org/abs/1705.02894; Miyato et al. 2018, https://arxiv.org/abs/1802.05957, eq. 16-17.

@@ -9,20 +9,33 @@ import numpy as np
 
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
+from gan_jax.data.sources.identity import classes_in, fingerprint
 from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
-__all__ = ['ArraySource', 'Source', 'Subset', 'example', 'into_memory', 'labels_of', 'open_source', 'per_class']
+__all__ = [
+  'ArraySource',
+  'Source',
+  'Subset',
+  'classes_in',
+  'example',
+  'fingerprint',
+  'into_memory',
+  'labels_of',
+  'open_source',
+  'per_class',
+]
 
 
 def open_source(stream: 'Stream') -> Source:
   """Opens the source that a stream names.
 
   Args:
-    stream: its name is a built-in set (digits, ring, grid, spirals), 'folder' or 'npz' (with its path), a function of
-      yours by its dotted name, which takes the stream and returns a source, or a TFDS name.
+    stream: its name is a built-in set (digits, ring, grid, spirals), 'folder' or 'npz' (with its path), 'stacked/' and
+      the name of another, a function of yours by its dotted name, which takes the stream and returns a source, or a
+      TFDS name.
 
   Raises:
     UserError: it is not there, or lacks what is asked of it.
@@ -62,6 +75,10 @@ def _named(stream: 'Stream') -> Source:
     from gan_jax.data.sources.npz import npz
 
     return npz(stream)
+  if stream.name.startswith('stacked/'):
+    from gan_jax.data.sources.stacked import stacked
+
+    return stacked(stream)
   if _is_dotted(stream.name):
     from gan_jax.build import resolve
 

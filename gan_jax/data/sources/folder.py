@@ -29,6 +29,7 @@ class FolderSource:
 
   Attributes:
     files: the pictures.
+    root: the folder that they lie in.
     skipped: {file: reason}.
     notes: lines for the person at the console.
   """
@@ -54,6 +55,7 @@ class FolderSource:
       self.notes = (f'left out {len(self.skipped)} of {len(found)} files: {named}{rest}',)
     if not self.files:
       raise UserError(f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path')
+    self.root = root
     self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
 
   def __len__(self) -> int:
@@ -113,8 +115,23 @@ def _unreadable(path: epath.Path, root: epath.Path) -> str | None:
   return None
 
 
+def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
+  """The class subfolder of each file; '' for files that lie in none."""
+  return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
+
+
+def classes_of(stream: 'Stream') -> int:
+  """The number of class subfolders; 0 if not all pictures lie in one."""
+  from gan_jax.data.sources import open_source
+
+  source = open_source(stream)
+  assert isinstance(source, FolderSource)
+  names = set(_class_names(source.files, source.root))
+  return 0 if '' in names else len(names)
+
+
 def _labels(files: list[epath.Path], root: epath.Path, classes: int) -> np.ndarray:
-  names = [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
+  names = _class_names(files, root)
   if '' in names:
     raise UserError(
       f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'

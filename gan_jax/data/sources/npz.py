@@ -65,6 +65,13 @@ def npz(stream: 'Stream') -> ArraySource:
   return ArraySource(fields)
 
 
+def classes_of(stream: 'Stream') -> int:
+  """One more than the largest label; 0 if there are no labels."""
+  arrays = read_arrays(epath.Path(stream.path.replace('{split}', stream.split)).expanduser())
+  label = next((key for key in LABELS if key in arrays), None)
+  return int(arrays[label].max()) + 1 if label and np.issubdtype(arrays[label].dtype, np.integer) else 0
+
+
 def read_arrays(path: epath.Path) -> dict[str, np.ndarray]:
   """{name: array} of a .npz or .npy file, never unpickling.
 

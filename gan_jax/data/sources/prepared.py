@@ -65,6 +65,14 @@ class PreparedSource:
     return fields
 
 
+def classes_of(stream: 'Stream') -> int:
+  """The number of classes of the feature 'label'; 0 if there is none."""
+  import tensorflow_datasets as tfds
+
+  features = tfds.builder_from_directory(str(prepared_folder(stream.name))).info.features
+  return getattr(features['label'], 'num_classes', None) or 0 if 'label' in features else 0
+
+
 class _TFRecords:
   """Random access to TFRecord files: their records' offsets, read once (a record is its length in 8 bytes, a checksum
   of 4, the data, a checksum of 4)."""

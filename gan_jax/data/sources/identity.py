@@ -1,0 +1,61 @@
+"""What a set is, whatever a stream asks of it: how many classes it has, and a fingerprint of its examples."""
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_jax.data.sources.base import Source
+from gan_jax.data.sources.builtin import BUILT_IN
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+#: Examples that a fingerprint looks at.
+LOOKED_AT = 64
+
+
+def classes_in(stream: 'Stream') -> int:
+  """The number of classes of a stream's set, whether or not the stream reads them; 0 if it has none.
+
+  >>> from gan_jax.data.streams import Stream
+  >>> classes_in(Stream(name='digits'))
+  10
+  """
+  if stream.classes:
+    return stream.classes
+  if stream.name in BUILT_IN:
+    from gan_jax.data.sources import open_source
+
+    return int(open_source(dataclasses.replace(stream, classes=1 << 30)).arrays['label'].max()) + 1  # type: ignore
+  if stream.name.startswith('stacked/'):
+    inner = classes_in(dataclasses.replace(stream, name=stream.name.removeprefix('stacked/'), channels=1))
+    return inner**3
+  if stream.name == 'folder':
+    from gan_jax.data.sources.folder import classes_of
+
+    return classes_of(stream)
+  if stream.name == 'npz':
+    from gan_jax.data.sources.npz import classes_of
+
+    return classes_of(stream)
+  if '.' in stream.name and '/' not in stream.name:
+    return 0  # a source of the user's own says so by config.data.classes
+  from gan_jax.data.sources.prepared import classes_of
+
+  return classes_of(stream)
+
+
+def fingerprint(source: Source) -> str:
+  """8 hexadecimal digits of a set's length and of some of its examples: another set of the same name has others.
+
+  >>> from gan_jax.data.sources.base import ArraySource
+  >>> fingerprint(ArraySource({'image': np.zeros((3, 2))})) == fingerprint(ArraySource({'image': np.ones((3, 2))}))
+  False
+  """
+  digest = hashlib.sha256(str(len(source)).encode())
+  for i in np.unique(np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)):
+    for name, value in sorted(source[int(i)].items()):
+      digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+  return digest.hexdigest()[:8]
