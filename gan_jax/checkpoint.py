@@ -63,8 +63,8 @@ class Checkpoints:
     self._best = best.removeprefix('-')
     policies = ocp.training.preservation_policies
     policy: Any = policies.LatestN(keep)
+    self._sign = sign = 1.0 if best.startswith('-') else -1.0
     if best:
-      sign = 1.0 if best.startswith('-') else -1.0
       ranking = lambda metrics: sign * metrics.get(self._best, -sign * np.inf)
       best_one = policies.BestN(get_metric_fn=ranking, n=1, keep_checkpoints_without_metrics=False)
       policy = policies.AnyPreservationPolicy([policy, best_one])
@@ -78,6 +78,20 @@ class Checkpoints:
   def steps(self) -> list[int]:
     """The steps saved, rising."""
     return [checkpoint.step for checkpoint in self._checkpointer.checkpoints] if self._checkpointer else []
+
+  def best(self) -> int:
+    """The step where the chosen metric was best.
+
+    Raises:
+      UserError: no metric was chosen, or no checkpoint has it.
+    """
+    if not self._best:
+      raise UserError('this run keeps no best checkpoint: train it with config.keep_best=METRIC, or name a step')
+    found = {c.step: c.metrics[self._best] for c in (self._checkpointer.checkpoints if self._checkpointer else ())
+             if c.metrics and self._best in c.metrics}  # fmt: skip
+    if not found:
+      raise UserError(f'no checkpoint in {self._folder} has the metric {self._best!r} of config.keep_best yet')
+    return min(found, key=lambda step: -self._sign * found[step])
 
   def save(self, state: Any, place: Place, metrics: dict[str, float] | None = None) -> None:
     """Saves in the background; the state may be donated at once. Does nothing if this step is saved already.

@@ -18,6 +18,7 @@ from ml_collections import config_flags
 
 from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError, one_of
+from gan_jax.evaluation.options import IN_TRAINING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Settings:
     keep: checkpoints kept, the latest.
     keep_best: a metric; the checkpoint where it was lowest is kept too ('-NAME': highest). Empty: none.
     samples: examples on a grid.
+    eval: {'every': steps between evaluations, 0 for none; and any of `evaluation.options.Options`, such as 'metrics',
+      'samples', 'features'}. Its figures are metrics called eval_NAME, which keep_best may name.
     init_from: a run whose weights and running averages to start from; empty for none.
     init_players: the players that take them; empty for all that the two runs share.
     resume: 'auto' goes on with a run of the same settings; 'force' with one of others, as far as its arrays fit.
@@ -63,6 +66,7 @@ class Settings:
   keep: int = 3
   keep_best: str = ''
   samples: int = 64
+  eval: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(IN_TRAINING))
   init_from: str = ''
   init_players: Sequence[str] = ()
   resume: str = 'auto'
@@ -83,6 +87,8 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     if field.name in settings:
       values[field.name] = settings[field.name]
+      if field.name == 'eval':  # a file may name some of its settings only
+        values['eval'] = {**IN_TRAINING, **settings['eval']}
     elif default is not dataclasses.MISSING:
       values[field.name] = default
     else:

@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from gan_jax import checkpoint, command, experiment, pictures, resume
+from gan_jax import checkpoint, command, experiment, parallel, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
@@ -37,10 +37,39 @@ class Sampler:
 
   def __init__(self, game: Any):
     self.game = game
-    self._latents = jax.jit(lambda key, start: latents_lib.draw(game.latents, key, CHUNK, start=start))
-    self._apply = jax.jit(
-      lambda variables, batch, key: game.apply(variables, batch, method='sample', rngs={'noise': key})
-    )
+    self._block = jax.jit(self.block)
+
+  def block(
+    self, variables: Mapping[str, Any], key: jax.Array, start: jax.Array, latents: Any = None, inputs: Any = None
+  ) -> Any:
+    """Samples start ... start + CHUNK - 1 of a key, pure: for `jax.jit`, and `jax.vmap` over starts.
+
+    Args:
+      variables: of the game.
+      key: of the seed.
+      start: int32 scalar, a multiple of CHUNK.
+      latents: parts of the latents that replace the drawn ones, such as {'label': (CHUNK,)}.
+      inputs: {stream: fields (CHUNK, ...)} for games that translate examples.
+
+    Returns:
+      (what the game makes, the latents it was made from).
+    """
+    batch: dict[str, Any] = dict(inputs or {})
+    drawn = None
+    if self.game.latents is not None:
+      drawn = latents_lib.draw(self.game.latents, key, CHUNK, start=start)
+      drawn = {**drawn, **latents} if latents else drawn
+      batch['latents'] = drawn
+    noise = jax.random.fold_in(jax.random.fold_in(key, NOISE), start)
+    return self.game.apply(variables, batch, method='sample', rngs={'noise': noise}), drawn
+
+  def check_label(self, label: int | None) -> None:
+    """Raises a UserError unless this class can be asked for."""
+    latents = self.game.latents
+    if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
+      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
+    if label is not None and not 0 <= label < latents['label'].classes:
+      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
 
   def __call__(
     self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
@@ -57,26 +86,20 @@ class Sampler:
     Returns:
       (count, ...) float32 numpy, or a dict of such if the game makes several things.
     """
-    latents = self.game.latents
-    if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
-      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
-    if label is not None and not 0 <= label < latents['label'].classes:
-      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
+    self.check_label(label)
+    latents = None if label is None else {'label': jnp.full((CHUNK,), label, jnp.int32)}
     chunks = []
     variables = jax.device_put(variables, jax.local_devices()[0])
     for name, fields in (inputs or {}).items():
       if any(len(value) < count for value in fields.values()):
         raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
     for start in range(0, count, CHUNK):
-      batch: dict[str, Any] = {}
-      if latents is not None:
-        batch['latents'] = self._latents(jax.random.key(seed), start)
-      if label is not None:
-        batch['latents'] = {**batch['latents'], 'label': jnp.full((CHUNK,), label, jnp.int32)}
-      for name, fields in (inputs or {}).items():
-        batch[name] = {k: _padded(np.asarray(v)[start : start + CHUNK]) for k, v in fields.items()}
-      noise = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), NOISE), start)
-      chunks.append(jax.device_get(self._apply(variables, batch, noise)))
+      given = {
+        name: {k: _padded(np.asarray(v)[start : start + CHUNK]) for k, v in fields.items()}
+        for name, fields in (inputs or {}).items()
+      }
+      samples, _ = self._block(variables, jax.random.key(seed), start, latents, given)
+      chunks.append(jax.device_get(samples))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
 
 
@@ -125,18 +148,24 @@ class Run:
     state: the GameState.
   """
 
-  def __init__(self, workdir: epath.PathLike, step: int | None = None):
+  def __init__(self, workdir: epath.PathLike, step: int | str | None = None):
     workdir = epath.Path(workdir)
     self.workdir = workdir
     self.config: ml_collections.ConfigDict = resume.read_config(workdir)
     stages = experiment.stages_of(self.config)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=device)
+    # Several processes hold one array together, whole on every device.
+    one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = one if jax.process_count() == 1 else parallel.replicated(parallel.make_mesh())
+    with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
 
     def abstract_of(place: checkpoint.Place) -> Any:
       return jax.tree.map(with_device, experiment.abstract_state(stages, place.stage, jax.random.key(0)))
 
-    checkpoints = checkpoint.Checkpoints(workdir)
+    checkpoints = checkpoint.Checkpoints(workdir, best=self.config.keep_best)
+    if isinstance(step, str):
+      if step != 'best':
+        raise UserError(f"checkpoint {step!r} must be 'best' or a step")
+      step = checkpoints.best()
     found = checkpoints.newest(abstract_of, lambda line: print(line, file=sys.stderr), step)
     checkpoints.close()
     if found is None:
@@ -172,12 +201,12 @@ class Run:
     return next(iter(self.stage.streams.values())).range
 
 
-def load(workdir: epath.PathLike, step: int | None = None) -> Run:
+def load(workdir: epath.PathLike, step: int | str | None = None) -> Run:
   """Reads a run back.
 
   Args:
     workdir: given to training as --workdir.
-    step: of the checkpoint; the latest by default.
+    step: of the checkpoint, or 'best' by config.keep_best; the latest by default.
 
   Raises:
     UserError: there is no run, or no such checkpoint.

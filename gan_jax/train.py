@@ -12,10 +12,12 @@ import numpy as np
 from etils import epath
 from flax.errors import FlaxError
 
-from gan_jax import checkpoint, command, experiment, interrupt, parallel, pictures, resume, summary
+from gan_jax import checkpoint, command, diagnostics, experiment, interrupt, parallel, pictures, resume, summary
 from gan_jax import game as game_lib
 from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.options import options_of
 from gan_jax.sample import Sampler, named
 from gan_jax.writers import Writer, duration
 
@@ -36,6 +38,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   """
   workdir = epath.Path(workdir)
   stages = experiment.stages_of(config)
+  options = options_of(config.eval)
   mesh = parallel.make_mesh(config.devices or None)
   key = parallel.replicate(mesh)(jax.random.key(config.seed))
   for stage in stages:  # before anything is written: sizes that do not divide, networks that do not fit
@@ -64,7 +67,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
         if stage.number != number:
           state = resume.enter(stage, state, mesh, key)
         state, position = _train_stage(
-          stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer, watch
+          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch
         )
         if watch.stopped:
           break
@@ -104,7 +107,7 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
     ) from error
 
 
-def _train_stage(stages, stage, mesh, state, position, key, config, workdir, checkpoints, writer, watch):
+def _train_stage(stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch):
   first = int(state.step)
   if first >= stage.last_step:
     return state, position
@@ -119,10 +122,12 @@ def _train_stage(stages, stage, mesh, state, position, key, config, workdir, che
   )
   for line in [*summary.describe(stages, stage.number, mesh, feed.sizes).splitlines(), *feed.notes]:
     writer.say(line)
+  evaluator = Evaluator(stage, options, mesh, writer.say) if options else None
   writer.say('compiling ...')
   step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
   sampler = Sampler(stage.game)
   pending: list[tuple[int, Any]] = []
+  watched = diagnostics.START
   since = time.perf_counter()
 
   def due(every: int, n: int) -> bool:
@@ -135,20 +140,31 @@ def _train_stage(stages, stage, mesh, state, position, key, config, workdir, che
       jax.block_until_ready(metrics)
       writer.say(f'first step after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
-    saving = due(config.checkpoint_every, n) or bool(watch.stopped)
+    evaluating = bool(evaluator) and due(config.eval.every, n)
+    # Every evaluation has its checkpoint, so that the best can be kept.
+    saving = due(config.checkpoint_every, n) or bool(watch.stopped) or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
-    if due(config.log_every, n) or saving:
+    logging = due(config.log_every, n) or saving
+    if logging:
       values = _collect(pending, checkpoints.steps())
       pending = []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
+    spread = _write_samples(stage, sampler, state, config, workdir, writer, n) if due(config.sample_every, n) else None
+    if evaluator and evaluating:
+      found = evaluator(state, n).values
+      values |= {f'eval_{name}': value for name, value in found.items() if math.isfinite(value)}
+    if logging:
+      if spread is not None:
+        values['sample_diversity'] = spread
       rates = {'steps_per_second': speed, 'images_per_second': speed * stage.images[1]}
       writer.metrics(n, values, {} if math.isnan(speed) else rates)
+      watched, warnings = diagnostics.watch(watched, n, values, diversity=spread)
+      for warning in warnings:
+        writer.say(f'warning: {warning}')
       since, timed_from = time.perf_counter(), n
     if saving:
       checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), values)
-    if due(config.sample_every, n):
-      _write_samples(stage, sampler, state, config, workdir, writer, n)
     if watch.stopped:
       break
   feed.close()
@@ -174,14 +190,17 @@ def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, floa
   return {name: float(np.mean([row[name] for _, row in rows if name in row])) for name in names}
 
 
-def _write_samples(stage, sampler, state, config, workdir, writer, n) -> None:
+def _write_samples(stage, sampler, state, config, workdir, writer, n) -> float | None:
+  """Writes the grid of a step; returns how diverse samples are against data, where the game makes such examples."""
   inputs, count = None, config.samples
   if stage.game.latents is None:
     inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
     count = min(len(value) for fields in inputs.values() for value in fields.values())
   clock = experiment.clock_at(stage, n)
-  variables = jax.device_get(game_lib.game_variables(stage.game, state, ema=True, clock=clock))
-  samples = named(sampler(variables, count, config.seed, inputs=inputs))
+  draw = lambda ema: sampler(
+    jax.device_get(game_lib.game_variables(stage.game, state, ema=ema, clock=clock)), count, config.seed, inputs=inputs
+  )
+  samples = named(draw(True))
   stream = next(iter(stage.streams.values()))
   for name, array in samples.items():
     real = _first_examples(stream, 1000)['image'] if array.ndim == 2 else None
@@ -190,6 +209,14 @@ def _write_samples(stage, sampler, state, config, workdir, writer, n) -> None:
       stem = f'step_{n:07d}' + (f'_{name}' if name else '')
       pictures.write(picture, workdir / 'samples' / f'{stem}.png')
       writer.picture(name or 'samples', n, picture)
+  data = _first_examples(stream, 4 * count)['image']
+  # Running averages lag behind: a collapse shows in the weights as they are first.
+  averaged = any(player.ema is not None for player in state.players.values())
+  latest = next(iter((named(draw(False)) if averaged else samples).values()))
+  if inputs is not None or latest.shape[1:] != data.shape[1:]:
+    return None
+  spread = diagnostics.diversity(latest, data)
+  return spread if math.isfinite(spread) else None
 
 
 def _first_examples(stream, count: int) -> dict[str, np.ndarray]:

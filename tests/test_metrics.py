@@ -75,7 +75,7 @@ def test_moments_of_batches_on_the_device():
     valid = np.arange(96) < len(rows)
     parts = jax.jit(frechet.batch_moments)(jnp.asarray(padded), jnp.asarray(valid))
     total = total.merge(frechet.to_moments(jax.device_get(parts)))
-  assert total.count == 1000
+  assert total.examples == 1000
   np.testing.assert_allclose(total.mean, x.astype(np.float64).mean(0), rtol=1e-9)
   expected = np.cov(x.astype(np.float64), rowvar=False)
   scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))

@@ -11,19 +11,19 @@ class Moments(NamedTuple):
   """Count, mean and scatter of features, in float64 on the host.
 
   Attributes:
-    count: examples.
+    examples: how many.
     mean: (n,).
     scatter: (n, n), the sum of (x - mean)(x - mean)'.
   """
 
-  count: int
+  examples: int
   mean: np.ndarray
   scatter: np.ndarray
 
   @property
   def covariance(self) -> np.ndarray:
     """(n, n), unbiased."""
-    return self.scatter / max(self.count - 1, 1)
+    return self.scatter / max(self.examples - 1, 1)
 
   def merge(self, other: 'Moments') -> 'Moments':
     """The moments of both sets together.
@@ -31,15 +31,15 @@ class Moments(NamedTuple):
     Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
 
     >>> both = moments(np.array([[1.0]])).merge(moments(np.array([[3.0]])))
-    >>> both.count, float(both.mean[0]), float(both.covariance[0, 0])
+    >>> both.examples, float(both.mean[0]), float(both.covariance[0, 0])
     (2, 2.0, 2.0)
     """
-    count = self.count + other.count
+    count = self.examples + other.examples
     if not count:
       return self
     shift = other.mean - self.mean
-    mean = self.mean + shift * (other.count / count)
-    between = np.outer(shift, shift) * (self.count * other.count / count)
+    mean = self.mean + shift * (other.examples / count)
+    between = np.outer(shift, shift) * (self.examples * other.examples / count)
     return Moments(count, mean, self.scatter + other.scatter + between)
 
 

@@ -60,8 +60,8 @@ def parzen_likelihood(
 ) -> ParzenLikelihood:
   """The mean log-likelihood of test examples, with the deviation that suits validation examples best.
 
-  Source: the code of Goodfellow et al. 2014: 10,000 samples; 10 deviations from 0.1 to 1 in equal ratios, of which 1,000
-  validation examples choose one.
+  Source: the code of Goodfellow et al. 2014: 10,000 samples; 10 deviations from 0.1 to 1 in equal ratios, of which
+  1,000 validation examples choose one.
 
   Args:
     samples: (S, ...) generated, pixels in [0, 1].

@@ -1,0 +1,171 @@
+"""Evaluations of one game: what compiles once and what is known of the data stay between them."""
+
+import math
+import textwrap
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+import gan_jax
+from gan_jax import experiment, parallel
+from gan_jax import game as game_lib
+from gan_jax.data.streams import Stream
+from gan_jax.errors import UserError, one_of
+from gan_jax.evaluation import measures, reference
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.evaluation.measures import Figure
+from gan_jax.evaluation.options import Options
+from gan_jax.evaluation.scores import Generated, Scorer, is_pictures
+from gan_jax.features import choose
+from gan_jax.sample import Sampler
+
+
+class Evaluation(NamedTuple):
+  """The figures of one state of a game.
+
+  Attributes:
+    step: of the state.
+    figures: in the order they were asked for.
+    seconds: {figure: what it took beyond those before it}.
+    protocol: what all figures share.
+    device: in words.
+  """
+
+  step: int
+  figures: tuple[Figure, ...]
+  seconds: dict[str, float]
+  protocol: str
+  device: str
+
+  @property
+  def values(self) -> dict[str, float]:
+    """{figure: value}."""
+    return {figure.name: figure.value for figure in self.figures}
+
+  def to_json(self) -> dict[str, Any]:
+    """As evaluation.json has it."""
+    finite = lambda x: None if x is None or not math.isfinite(x) else x
+    return {
+      'step': self.step,
+      'protocol': self.protocol,
+      'device': self.device,
+      'gan_jax': gan_jax.__version__,
+      'figures': {
+        figure.name: {
+          'value': finite(figure.value),
+          'standard_error': finite(figure.standard_error),
+          **({} if figure.parts is None else {'parts': [finite(part) for part in figure.parts]}),
+          'protocol': figure.protocol,
+          'seconds': round(self.seconds[figure.name], 2),
+        }
+        for figure in self.figures
+      },
+    }
+
+  def table(self) -> str:
+    """Lines for the console: each protocol once, above the figures that it is of."""
+    lines = [f'step {self.step}: {self.protocol}']
+    said = ''
+    for figure in self.figures:
+      if figure.protocol != said:
+        said = figure.protocol
+        lines += ['', *textwrap.wrap(said, 100)]
+      error = f' +- {figure.standard_error:.2g}' if figure.standard_error is not None else ''
+      lines.append(f'  {figure.name:<30}{figure.value:.4g}{error}')
+    return '\n'.join(lines)
+
+
+class Evaluator:
+  """Evaluates states of a stage's game.
+
+  Args:
+    stage: with the game and the streams.
+    options: how.
+    mesh: the devices; all by default.
+    say: told what takes time.
+
+  Attributes:
+    stream: of the reference.
+    scorer: with the extractor.
+
+  Raises:
+    UserError: what cannot be evaluated so.
+  """
+
+  def __init__(
+    self,
+    stage: experiment.Stage,
+    options: Options,
+    mesh: Mesh | None = None,
+    say: Callable[[str], None] = lambda line: None,
+  ):
+    measures.check_measures(options.metrics)
+    if options.samples < 2:
+      raise UserError(f'samples={options.samples} to evaluate must be at least 2')
+    if options.weights not in ('ema', 'raw'):
+      raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
+    if options.stream and options.stream not in stage.streams:
+      raise one_of('stream of the reference', options.stream, stage.streams)
+    if stage.game.latents is None:
+      raise UserError(
+        f'{type(stage.game).__name__} translates examples: evaluate what run.sample(count, inputs=...) gives with the '
+        'functions of gan_jax.metrics'
+      )
+    self._stage, self._options, self._say = stage, options, say
+    self._mesh = parallel.make_mesh() if mesh is None else mesh
+    stream = stage.streams[options.stream or next(iter(stage.streams))]
+    self.stream: Stream = reference.reference_stream(stream, options.split or None)
+    extractor = choose.choose(
+      options.features, reference.reference_stream(stream), weights=options.inception_weights, say=say
+    )
+    self.scorer = Scorer(extractor, self._mesh)
+    limits = stream.range if is_pictures(stream) else None
+    self._generated = Generated(Sampler(stage.game), self._mesh, limits=limits, output=options.output)
+    self._cached: dict[str, Any] = {}
+
+  def evidence(self, state: game_lib.GameState, step: int) -> Evidence:
+    """What measures are computed from, for one state."""
+    clock = experiment.clock_at(self._stage, step)
+    ema = self._options.weights == 'ema'
+    variables = game_lib.game_variables(self._stage.game, state, ema=ema, clock=clock)
+    variables = parallel.replicate(self._mesh)(variables) if jax.process_count() == 1 else variables
+    samples, seed = self._options.samples, self._options.seed
+    return Evidence(
+      self._stage.game,
+      variables,
+      self._generated,
+      self.scorer,
+      self.stream,
+      samples,
+      seed,
+      self._say,
+      self._cached,
+    )
+
+  def __call__(self, state: game_lib.GameState, step: int) -> Evaluation:
+    """The figures of one state."""
+    evidence = self.evidence(state, step)
+    figures: list[Figure] = []
+    seconds: dict[str, float] = {}
+    names: Iterable[str] = self._options.metrics or measures.default_measures(evidence)
+    for name in names:
+      since = time.perf_counter()
+      for figure in measures.MEASURES[name](evidence):
+        figures.append(figure)
+        seconds[figure.name] = time.perf_counter() - since
+        since = time.perf_counter()
+    kind = jax.devices()[0].device_kind
+    options = self._options
+    bits = ', rounded to 8 bits' if is_pictures(self.stream) else ''
+    averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
+    weights = 'running averages' if averaged else 'raw weights'
+    return Evaluation(
+      step,
+      tuple(figures),
+      seconds,
+      f'{options.samples} samples of seed {options.seed}{bits}, {weights}',
+      f'{self._mesh.size} x {kind}',
+    )

@@ -1,0 +1,130 @@
+"""What metrics are computed from: real and generated examples and their features, each made when first asked for."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from gan_jax.data.streams import Stream
+from gan_jax.errors import UserError
+from gan_jax.evaluation import reference
+from gan_jax.evaluation.scores import Generated, Scorer, Scores, is_pictures
+from gan_jax.features.base import Extractor
+
+
+class Evidence:
+  """Everything a measure may ask for.
+
+  Args:
+    game: the module.
+    variables: of the game, whole on every device of the mesh.
+    generated: makes its examples.
+    scorer: with the extractor.
+    stream: of the reference.
+    samples: how many to generate.
+    seed: of the latents.
+    say: told what takes time.
+    cached: what an earlier evaluation of the same set found of the real side.
+
+  Attributes:
+    game: the module.
+    variables: of the game.
+    stream: of the reference.
+    samples: how many are generated.
+    seed: of the latents.
+  """
+
+  def __init__(
+    self,
+    game: Any,
+    variables: Any,
+    generated: Generated,
+    scorer: Scorer,
+    stream: Stream,
+    samples: int,
+    seed: int,
+    say: Callable[[str], None] = lambda line: None,
+    cached: dict[str, Any] | None = None,
+  ):
+    self.game, self.variables, self.stream = game, variables, stream
+    self.samples, self.seed = samples, seed
+    self._generated, self._scorer, self._say = generated, scorer, say
+    self._cached = {} if cached is None else cached
+
+  @property
+  def extractor(self) -> Extractor:
+    return self._scorer.extractor
+
+  @property
+  def mesh(self) -> Mesh:
+    return self._scorer.mesh
+
+  @functools.cached_property
+  def fake(self) -> Scores:
+    """Scores of the generated examples."""
+    scores = self._scorer(self._generated.batches(self.variables, self.samples, self.seed))
+    wanted = self.stream.stored(1)['image'].shape[1:]
+    if scores.examples.shape[1:] != wanted:
+      raise UserError(
+        f'the generator makes {scores.examples.shape[1:]} but the reference has {wanted}: choose another '
+        'reference or, for games that make several things, another output'
+      )
+    return scores
+
+  @property
+  def real(self) -> Scores:
+    """Scores of the reference; its examples are read by `real_examples`."""
+    return self._once('real', lambda: reference.reference_scores(self.stream, self._scorer, self._say))
+
+  @property
+  def held_out(self) -> Stream | None:
+    """The set's held-out split, if it has one."""
+    return self._once('held_out', lambda: reference.held_out_stream(self.stream))
+
+  def real_examples(self, count: int, start: int = 0) -> np.ndarray:
+    """Examples start ... start + count - 1 of the reference, in the order of its scores."""
+    key = f'real_examples {start} {count}'
+    return self._once(key, lambda: reference.examples(self.stream, count, start)[0])
+
+  def held_out_examples(self, count: int) -> np.ndarray:
+    """Examples of the held-out split.
+
+    Raises:
+      UserError: there is none.
+    """
+    if self.held_out is None:
+      raise UserError(f'{self.stream.name!r} has no held-out split to compare with: leave this metric out')
+    held_out = self.held_out
+    return self._once(f'held_out_examples {count}', lambda: reference.examples(held_out, count)[0])
+
+  @property
+  def labels(self) -> np.ndarray:
+    """(N,) classes of the kept generated examples: those asked for, else those that the classifier sees."""
+    return self.fake.labels if self.fake.labels is not None else self.seen
+
+  @property
+  def seen(self) -> np.ndarray:
+    """(N,) classes that the classifier sees in the kept generated examples."""
+    return self.logits(self.fake).argmax(1)
+
+  def logits(self, scores: Scores) -> np.ndarray:
+    if scores.logits is None:
+      raise UserError(
+        f'the features {self.extractor.name!r} have no classes: use --features=classifier, or leave this metric out'
+      )
+    return scores.logits
+
+  @property
+  def pictures(self) -> bool:
+    return is_pictures(self.stream)
+
+  def unit(self, examples: np.ndarray) -> np.ndarray:
+    """Examples as float32 with pixels in [0, 1]; what is no picture stays as it is."""
+    return examples.astype(np.float32) / np.float32(255.0) if examples.dtype == np.uint8 else examples
+
+  def _once(self, name: str, make: Callable[[], Any]) -> Any:
+    if name not in self._cached:
+      self._cached[name] = make()
+    return self._cached[name]

@@ -1,0 +1,323 @@
+"""The metrics that an evaluation can be asked for: each takes the evidence and gives figures with their protocols."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.data import latents as latents_lib
+from gan_jax.data.sources import builtin
+from gan_jax.errors import UserError, one_of
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.evaluation.reference import title
+from gan_jax.features.choose import channel_labels
+from gan_jax.metrics import (
+  diversity,
+  frechet,
+  held_out,
+  inception_score,
+  inversion,
+  kernel_distance,
+  manifolds,
+  modes,
+  neighbours,
+  parzen,
+  path_length,
+  similarity,
+  sliced_wasserstein,
+  two_sample,
+)
+
+
+class Figure(NamedTuple):
+  """One figure.
+
+  Attributes:
+    name: as in evaluation.json and in rows of metrics.
+    value: of it.
+    protocol: what it was computed of, beyond what all figures of an evaluation share.
+    standard_error: of the value, or None.
+    parts: figures of its parts, such as one a class; None if it has none.
+  """
+
+  name: str
+  value: float
+  protocol: str
+  standard_error: float | None = None
+  parts: list[float] | None = None
+
+
+Measure = Callable[[Evidence], Iterable[Figure]]
+
+#: Examples that the four shares of `manifolds` are computed of, at most.
+MANIFOLD = 10_000
+NEIGHBOURS = 5
+PARZEN_SAMPLES, PARZEN_VALIDATION = 10_000, 1000
+COPY_SAMPLES = 1000
+SIMILAR_PAIRS = 2000
+TWO_SAMPLE = 5000
+PATHS = 1000
+INVERTED, RESTARTS = 64, 2
+
+
+def _against(e: Evidence) -> str:
+  return f'features {e.extractor.name} ({e.extractor.protocol}), reference {title(e.stream)}'
+
+
+def fid(e: Evidence) -> Iterable[Figure]:
+  name = 'fid' if e.extractor.name.startswith('inception') else 'frechet'
+  counts = f'{e.fake.moments.examples} samples against all {e.real.moments.examples}'
+  yield Figure('fid', frechet.frechet(e.real.moments, e.fake.moments), f'{name} distance, {counts}, {_against(e)}')
+
+
+def kid(e: Evidence) -> Iterable[Figure]:
+  size = min(1000, len(e.real.features), len(e.fake.features))
+  found = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
+  yield Figure(
+    'kid', found.value, f'cubic kernel, unbiased, 100 subsets of {size}, {_against(e)}', found.standard_error
+  )
+
+
+def score(e: Evidence) -> Iterable[Figure]:
+  found = inception_score.inception_score(e.logits(e.fake), splits=10)
+  count = len(e.fake.features)
+  yield Figure(
+    'inception_score', found.value, f'{count} samples in 10 splits, classes of {e.extractor.name}', found.standard_error
+  )
+
+
+def prdc(e: Evidence) -> Iterable[Figure]:
+  count = min(MANIFOLD, len(e.real.features), len(e.fake.features))
+  if count <= NEIGHBOURS:
+    raise UserError(f'prdc needs more than {NEIGHBOURS} samples, there are {count}: ask for more')
+  found = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
+  for name, value in found._asdict().items():
+    yield Figure(name, value, f'k = {NEIGHBOURS}, {count} of each side, {_against(e)}')
+
+
+def intra_fid(e: Evidence) -> Iterable[Figure]:
+  if e.real.labels is None:
+    raise UserError(f'{e.stream.name!r} has no labels for an intra-class distance: leave this metric out')
+  each, left_out = [], 0
+  for label in range(e.stream.classes):
+    real, fake = e.real.features[e.real.labels == label], e.fake.features[e.labels == label]
+    left_out += len(fake) < 2
+    each.append(
+      frechet.frechet(frechet.moments(real), frechet.moments(fake)) if min(len(real), len(fake)) > 1 else math.nan
+    )
+  whose = 'asked for' if e.fake.labels is not None else 'that the classifier sees'
+  note = f', {left_out} classes with fewer than 2 samples left out' if left_out else ''
+  mean = float(np.nanmean(each)) if left_out < len(each) else math.nan
+  yield Figure('intra_fid', mean, f'mean over the classes {whose}{note}, {_against(e)}', parts=each)
+
+
+def class_figures(e: Evidence) -> Iterable[Figure]:
+  judge = f'{len(e.fake.features)} samples, classes of {e.extractor.name} ({e.extractor.protocol})'
+  classes = e.logits(e.fake).shape[1]
+  reference = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
+  balance = diversity.class_balance(e.seen, classes, reference)
+  yield Figure(
+    'class_kl', balance.divergence, f'KL of the class shares to those of the reference, nats, {judge}',
+    parts=balance.shares.tolist(),
+  )  # fmt: skip
+  yield Figure('rarest_class', float(balance.shares.min()), f'smallest share, {judge}')
+  logits = e.logits(e.fake).astype(np.float64)
+  best = np.exp(logits.max(1) - np.logaddexp.reduce(logits, axis=1))
+  yield Figure('confidence', float(np.median(best)), f'median probability of the likeliest class, {judge}')
+  if e.fake.labels is not None:
+    accuracy = diversity.conditional_accuracy(e.logits(e.fake), e.fake.labels)
+    yield Figure(
+      'class_accuracy', accuracy.value, f'share of samples of the class asked for, {judge}', accuracy.standard_error
+    )
+  if e.real.labels is not None:
+    real = e.real_examples(len(e.fake.examples))
+    labels, real_labels = e.labels[: len(e.fake.examples)], e.real.labels[: len(real)]
+    real = real[: len(real_labels)]
+    found = diversity.class_diversity(e.fake.examples[: len(labels)], labels, real, real_labels, classes)
+    told = found.ratio[np.isfinite(found.ratio)]
+    yield Figure(
+      'class_diversity', float(np.mean(told)) if len(told) else math.nan,
+      f'distance between samples of a class over that between real examples of it, pixels, mean over classes, {judge}',
+      parts=found.ratio.tolist(),
+    )  # fmt: skip
+
+
+def parzen_figure(e: Evidence) -> Iterable[Figure]:
+  test = e.unit(e.held_out_examples(10_000))
+  validation = e.unit(e.real_examples(PARZEN_VALIDATION))
+  samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
+  found = parzen.parzen_likelihood(samples, validation, test)
+  yield Figure(
+    'parzen', found.value,
+    f'nats, {len(samples)} samples, pixels in [0, 1], sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
+    f'{e.stream.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
+  )  # fmt: skip
+
+
+MIXTURES = {
+  'ring': (builtin.ring_centers, builtin.RING_STDDEV),
+  'grid': (builtin.grid_centers, builtin.GRID_STDDEV),
+}
+
+
+def mode_figures(e: Evidence) -> Iterable[Figure]:
+  if e.stream.name in MIXTURES:
+    centers, stddev = MIXTURES[e.stream.name]
+    samples = e.fake.examples[:2500]
+    found = modes.mixture_coverage(samples, centers(), stddev, minimum=20)
+    told = f'{len(samples)} samples; a mode counts with 20 within 3 standard deviations'
+    yield Figure('modes', found.modes, f'of {found.total}, {told}', parts=found.counts.tolist())
+    yield Figure('high_quality', found.quality, f'share within 3 standard deviations of a mode, {len(samples)} samples')
+    yield Figure('mode_kl', found.kl, f'KL of the shares of modes to equal ones, nats, {len(samples)} samples')
+  elif e.stream.name.startswith('stacked/'):
+    labels = channel_labels(e.logits(e.fake))[:26_000]
+    stacked = modes.stacked_coverage(labels)
+    told = f'{len(labels)} samples (papers: 26,000), channels judged by {e.extractor.protocol}'
+    yield Figure('modes', stacked.modes, f'of {stacked.total}, {told}')
+    yield Figure('mode_kl', stacked.kl, f'KL of the shares of modes to equal ones, nats, {told}')
+  else:
+    known = [*MIXTURES, 'stacked/NAME']
+    raise one_of('set with known modes (metric modes)', e.stream.name, known)
+
+
+def swd(e: Evidence) -> Iterable[Figure]:
+  found = sliced_wasserstein.pyramid_distance(e.real_examples(8192), e.fake.examples)
+  levels = ', '.join(f'{size} px: {value:.2f}' for size, value in found.levels.items())
+  yield Figure(
+    'swd', found.average, f'times 1000, mean over levels ({levels}), {found.pictures} pictures of each side, reference '
+    f'{title(e.stream)}', parts=list(found.levels.values()),
+  )  # fmt: skip
+
+
+def ms_ssim(e: Evidence) -> Iterable[Figure]:
+  scales = similarity.scales_of(*e.fake.examples.shape[1:3])
+  told = f'{SIMILAR_PAIRS} pairs, {scales} scales'
+  for name, pictures in (('ms_ssim', e.fake.examples), ('ms_ssim_real', e.real_examples(len(e.fake.examples)))):
+    found = similarity.pair_similarity(pictures, pairs=SIMILAR_PAIRS)
+    yield Figure(name, found.mean, told, found.standard_error)
+
+
+def copies(e: Evidence) -> Iterable[Figure]:
+  train = e.unit(e.real_examples(len(e.stream.open())))
+  samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
+  found = neighbours.copying(train, unseen, samples)
+  told = f'median root mean square per entry to the nearest of {len(train)} examples of {e.stream.split}'
+  yield Figure('nearest_training', found.samples, f'{told}, {len(samples)} samples')
+  yield Figure('nearest_training_of_held_out', found.held_out, f'{told}, {len(unseen)} held-out examples')
+
+
+def two_sample_figure(e: Evidence) -> Iterable[Figure]:
+  fair = e.held_out is not None
+  real = e.held_out_examples(TWO_SAMPLE) if fair else e.real_examples(TWO_SAMPLE)
+  found = two_sample.two_sample_test(real, e.fake.examples[:TWO_SAMPLE])
+  whose = 'held-out' if fair else 'training'
+  yield Figure(
+    'two_sample', found.accuracy, f'accuracy of a fresh {found.network} on {found.examples} examples it did not see, '
+    f'half of them {whose} real ones; goal 0.5, p = {found.p_value:.2g}', found.standard_error,
+  )  # fmt: skip
+
+
+def held_out_figures(e: Evidence) -> Iterable[Figure]:
+  network = getattr(type(e.game), '__dataclass_fields__', {})
+  if 'discriminator' not in network or e.fake.labels is not None:
+    raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
+  low, high = e.stream.range
+
+  @jax.jit
+  def judge(variables, examples):
+    if examples.dtype == jnp.uint8:
+      examples = examples.astype(jnp.float32) * ((high - low) / 255.0) + low
+    out = e.game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
+    logits = out[0] if isinstance(out, tuple) else out
+    return logits[:, -1] - logits[:, 0] if logits.ndim == 2 else logits.reshape(len(logits), -1).mean(1)
+
+  sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
+  found = held_out.held_out_report(lambda examples: judge(e.variables, examples), *sets)
+  told = 'the discriminator in eval mode, up to 2000 examples'
+  for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
+    yield Figure(f'judged_real_{name}', side.real, f'share with a positive logit, {told}')
+  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
+
+
+def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
+  if not isinstance(e.game.latents, latents_lib.Distribution):
+    raise UserError(
+      f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
+    )
+  key = jax.random.key(e.seed)
+  return jax.jit(
+    lambda z: e.game.apply(e.variables, {'latents': z}, method='sample', rngs={'noise': key}).astype(jnp.float32)
+  )
+
+
+def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
+  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(jax.random.key(e.seed), salt), count))
+
+
+def ppl(e: Evidence) -> Iterable[Figure]:
+  low, high = e.stream.range
+  scale = (lambda x: (x - low) * (255.0 / (high - low))) if e.pictures else lambda x: x
+  features = jax.jit(lambda x: e.extractor.apply(e.extractor.variables, scale(x))['features'])
+  kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
+  epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
+  starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
+  found = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
+  yield Figure(
+    'ppl', found.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
+    f'features {e.extractor.name}', found.standard_error,
+  )  # fmt: skip
+
+
+def inversion_figures(e: Evidence) -> Iterable[Figure]:
+  low, high = e.stream.range
+  ours = lambda x: x.astype(np.float32) * ((high - low) / 255.0) + low if x.dtype == np.uint8 else x
+  train, unseen = ours(e.real_examples(INVERTED)), ours(e.held_out_examples(INVERTED))
+  generate = _generator(e)
+  errors = []
+  for targets in (train, unseen):
+    starts = _latents(e, RESTARTS * len(targets), 3)
+    found = inversion.invert(generate, targets, starts.reshape(RESTARTS, len(targets), *starts.shape[1:]))
+    errors.append(np.sqrt(found.errors) / (high - low if e.pictures else 1.0))
+  recovered = inversion.recovery(*errors)
+  told = f'median root mean square per entry, {INVERTED} examples, best of {RESTARTS} searches of 200 Adam steps'
+  yield Figure('inversion_training', recovered.train, told)
+  yield Figure('inversion_held_out', recovered.held_out, f'{told}; same distribution: p = {recovered.p_value:.2g}')
+
+
+MEASURES: dict[str, Measure] = {
+  'fid': fid,
+  'kid': kid,
+  'is': score,
+  'prdc': prdc,
+  'ifid': intra_fid,
+  'classes': class_figures,
+  'parzen': parzen_figure,
+  'modes': mode_figures,
+  'swd': swd,
+  'ms_ssim': ms_ssim,
+  'neighbours': copies,
+  'two_sample': two_sample_figure,
+  'held_out': held_out_figures,
+  'ppl': ppl,
+  'inversion': inversion_figures,
+}
+
+
+def default_measures(e: Evidence) -> tuple[str, ...]:
+  """What suits the set: quick ones."""
+  names = ['fid', 'kid', 'prdc']
+  if e.stream.name in MIXTURES or e.stream.name.startswith('stacked/'):
+    names.append('modes')
+  elif e.extractor.name.startswith('classifier'):
+    names.append('classes')
+  return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
+
+
+def check_measures(names: Iterable[str]) -> None:
+  """Raises a UserError unless all metrics are known."""
+  for name in names:
+    if name not in MEASURES:
+      raise one_of('metric in --metrics or config.eval.metrics', name, MEASURES)

@@ -1,0 +1,58 @@
+"""How to evaluate: the flags of `gan_jax.evaluate`, and config.eval."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gan_jax.errors import UserError, one_of
+
+
+class Options(NamedTuple):
+  """How to evaluate; config.eval has these and `every`.
+
+  Attributes:
+    metrics: names of `evaluation.measures.MEASURES`; empty for those that suit the set.
+    samples: how many to generate.
+    features: a name of `features.choose`.
+    inception_weights: the file of Inception's weights, for features='inception'.
+    seed: of the latents.
+    stream: the name of the stream that is the reference; '' for the first.
+    output: which of several things the game makes.
+    split: of the reference; '' for the stream's own.
+    weights: 'ema', the running averages where they are kept, or 'raw'.
+  """
+
+  metrics: tuple[str, ...] = ()
+  samples: int = 50_000
+  features: str = 'auto'
+  inception_weights: str = ''
+  seed: int = 1
+  stream: str = ''
+  output: str = ''
+  split: str = ''
+  weights: str = 'ema'
+
+
+#: While training: a figure that shows where a run goes, of samples that cost little.
+IN_TRAINING = {'every': 0, **Options(metrics=('fid',), samples=5000)._asdict()}
+
+
+def options_of(settings: Mapping[str, Any]) -> Options | None:
+  """The options in config.eval; None if it asks for no evaluation.
+
+  Raises:
+    UserError: an unknown setting or metric.
+  """
+  from gan_jax.evaluation.measures import check_measures
+
+  for name in settings:
+    if name not in IN_TRAINING:
+      raise one_of('setting in config.eval', name, IN_TRAINING)
+  values = {**IN_TRAINING, **settings}
+  every = values.pop('every')
+  if not isinstance(every, int) or every < 0:
+    raise UserError(f'config.eval.every={every!r} must be a number of steps, 0 for no evaluation')
+  if isinstance(values['metrics'], str):
+    values['metrics'] = tuple(name.strip() for name in values['metrics'].split(','))
+  options = Options(**values)._replace(metrics=tuple(values['metrics']))
+  check_measures(options.metrics)
+  return options if every else None

@@ -1,0 +1,265 @@
+"""One pass over many examples: features, logits and moments in large batches, split over devices and processes.
+
+Nothing here makes the devices wait for each other: every group of examples stays on its device, and the host merges.
+"""
+
+import concurrent.futures
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gan_jax import parallel
+from gan_jax.data import sources
+from gan_jax.data.streams import READ_THREADS, Stream
+from gan_jax.errors import UserError
+from gan_jax.features.base import Extractor
+from gan_jax.metrics import frechet
+from gan_jax.sample import CHUNK, Sampler
+
+#: Features that are kept whole, the first; moments are of all.
+KEPT = 50_000
+#: Examples that are kept, the first, up to so many bytes.
+KEPT_BYTES = 256 << 20
+#: Blocks of CHUNK examples that a device is given at a time, at most, and the float32 pixels that they may have.
+BLOCKS, PIXEL_BYTES = 8, 64 << 20
+
+
+class Batch(NamedTuple):
+  """Examples on their way through the extractor.
+
+  Attributes:
+    examples: (devices, b, ...), split over the devices.
+    valid: (devices, b) numpy, False for padding.
+    labels: (devices, b) int32, or None.
+  """
+
+  examples: jax.Array
+  valid: np.ndarray
+  labels: Any
+
+
+class Scores(NamedTuple):
+  """What is known of a set of examples.
+
+  Attributes:
+    moments: of the features of all of them.
+    features: (N or KEPT, n) float32, of the first.
+    logits: (N or KEPT, classes) float32, or None.
+    labels: (N or KEPT,) int32, true or asked for; or None.
+    examples: the first, as many as KEPT_BYTES hold: uint8 pictures, or float32.
+  """
+
+  moments: frechet.Moments
+  features: np.ndarray
+  logits: np.ndarray | None
+  labels: np.ndarray | None
+  examples: np.ndarray
+
+
+def whole(x: Any) -> np.ndarray:
+  """An array on the host, whole in every process."""
+  if isinstance(x, jax.Array) and not x.is_fully_addressable:
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+  return np.asarray(x)
+
+
+def split(mesh: Mesh, local: np.ndarray) -> jax.Array:
+  """This process's share of an array (devices, ...), on the devices."""
+  return jax.make_array_from_process_local_data(parallel.sharded(mesh), local)
+
+
+def blocks_per_device(example: tuple[int, ...]) -> int:
+  """How many blocks of CHUNK examples a device is given at a time."""
+  return max(1, min(BLOCKS, PIXEL_BYTES // (4 * CHUNK * int(np.prod(example)))))
+
+
+class Scorer:
+  """Applies an extractor to batches on a mesh.
+
+  Attributes:
+    extractor: the feature space.
+    mesh: the devices.
+  """
+
+  def __init__(self, extractor: Extractor, mesh: Mesh):
+    self.extractor, self.mesh = extractor, mesh
+    self._variables = parallel.replicate(mesh)(extractor.variables)
+    self._score = jax.jit(self._scored)
+
+  def _scored(self, variables: Any, examples: jax.Array, valid: jax.Array) -> dict[str, Any]:
+    groups, size = valid.shape
+    out = dict(self.extractor.apply(variables, examples.reshape(groups * size, *examples.shape[2:])))
+    grouped = {name: value.reshape(groups, size, -1) for name, value in out.items()}
+    return {**grouped, 'moments': jax.vmap(frechet.batch_moments)(grouped['features'], valid)}
+
+  def __call__(self, batches: Iterable[Batch]) -> Scores:
+    """Scores of all examples of some batches, in their order.
+
+    Raises:
+      UserError: a feature is not finite.
+    """
+    total: frechet.Moments | None = None
+    kept: dict[str, list[np.ndarray]] = {'features': [], 'logits': [], 'labels': [], 'examples': []}
+    rows = 0
+    room = KEPT
+
+    def take(batch: Batch, out: dict[str, Any]) -> None:
+      nonlocal total, rows, room
+      parts = [whole(part) for part in out.pop('moments')]
+      if not np.isfinite(parts[1]).all():
+        raise UserError('features of the examples are not finite: the generator or its weights have diverged')
+      for group in zip(*parts, strict=True):
+        if group[0]:
+          found = frechet.to_moments(group)
+          total = found if total is None else total.merge(found)
+      if rows < KEPT:
+        valid = batch.valid.reshape(-1)
+        arrays = {**out, 'labels': batch.labels}
+        for name, value in arrays.items():
+          if value is not None:
+            flat = whole(value)
+            kept[name].append(flat.reshape(valid.size, *flat.shape[2:])[valid][: KEPT - rows])
+        if rows < room:
+          flat = whole(batch.examples)
+          room = min(KEPT, KEPT_BYTES // max(int(np.prod(flat.shape[2:])) * flat.dtype.itemsize, 1))
+          kept['examples'].append(flat.reshape(valid.size, *flat.shape[2:])[valid][: max(room - rows, 0)])
+        rows += int(valid.sum())
+
+    # The next batch is made while the host takes in the one before.
+    pending: tuple[Batch, dict[str, Any]] | None = None
+    for batch in batches:
+      local = split_rows(self.mesh, batch.valid)
+      out = self._score(self._variables, batch.examples, split(self.mesh, local))
+      if pending:
+        take(*pending)
+      pending = batch, out
+    if pending:
+      take(*pending)
+    if total is None:
+      raise UserError('there are no examples to score: ask for at least one')
+    joined = {name: np.concatenate(parts) if parts else None for name, parts in kept.items()}
+    return Scores(total, **joined)  # type: ignore[arg-type]
+
+
+def split_rows(mesh: Mesh, rows: np.ndarray) -> np.ndarray:
+  """The rows (devices, ...) of this process's devices."""
+  mine = [i for i, device in enumerate(mesh.devices.flat) if device.process_index == jax.process_index()]
+  return rows[mine]
+
+
+class Generated:
+  """Batches of generated examples: sample i of a seed is the same on any number of devices.
+
+  Args:
+    sampler: of the game.
+    mesh: the devices.
+    limits: (low, high) of pixels to be rounded to 8 bits, as pictures are stored; None leaves floats as they are.
+    output: which of several things a game makes; '' for games that make one.
+    label: the class to ask for; None for classes at random.
+  """
+
+  def __init__(
+    self,
+    sampler: Sampler,
+    mesh: Mesh,
+    *,
+    limits: tuple[float, float] | None,
+    output: str = '',
+    label: int | None = None,
+  ):
+    sampler.check_label(label)
+    self._sampler, self._mesh, self._limits, self._output, self._label = sampler, mesh, limits, output, label
+    self._make = jax.jit(self._made)
+
+  def _made(self, variables: Any, key: jax.Array, starts: jax.Array) -> tuple[jax.Array, jax.Array | None, jax.Array]:
+    """(examples, labels asked for, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
+    latents = None if self._label is None else {'label': jnp.full((CHUNK,), self._label, jnp.int32)}
+    block = lambda start: self._sampler.block(variables, key, start, latents)
+    made, drawn = jax.vmap(jax.vmap(block))(starts)
+    if isinstance(made, dict):
+      if self._output not in made:
+        raise UserError(f'--output={self._output!r}: this game makes {", ".join(sorted(made))}; choose one')
+      made = made[self._output]
+    examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])
+    finite = jnp.isfinite(examples).reshape(starts.shape[0], -1).all(1)
+    if self._limits is not None:
+      low, high = self._limits
+      scaled = jnp.round((examples.astype(jnp.float32) - low) * (255.0 / (high - low)))
+      examples = jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
+    labels = drawn.get('label') if isinstance(drawn, dict) else None
+    return examples, None if labels is None else labels.reshape(examples.shape[:2]), finite
+
+  def batches(self, variables: Any, count: int, seed: int) -> Iterator[Batch]:
+    """Batches of samples 0 ... count - 1 of a seed.
+
+    Args:
+      variables: of the game, whole on every device of the mesh.
+      count: how many.
+      seed: of the latents.
+
+    Raises:
+      UserError: a sample is not finite.
+    """
+    devices = self._mesh.size
+    one = jax.eval_shape(self._made, variables, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))[0]
+    blocks = min(blocks_per_device(one.shape[2:]), -(-count // (CHUNK * devices)))
+    size = blocks * CHUNK
+    for first in range(0, count, devices * size):
+      starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
+      examples, labels, finite = self._make(
+        variables, jax.random.key(seed), split(self._mesh, split_rows(self._mesh, starts))
+      )
+      if not whole(finite).all():
+        raise UserError(f'samples {first} ... {first + devices * size - 1} are not all finite: this model has diverged')
+      valid = first + np.arange(devices * size).reshape(devices, size) < count
+      yield Batch(examples, valid, labels)
+
+
+def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Batch]:
+  """Batches of some examples of a stream's set, each process reading its own share.
+
+  Args:
+    stream: of the set; pictures stay uint8, other examples become float32 in its range.
+    chosen: (N,) which ones, in this order.
+    mesh: the devices.
+  """
+  source = stream.open()
+  arrays = source.arrays if isinstance(source, sources.ArraySource) else None
+  first = source[0]
+  devices, size = mesh.size, blocks_per_device(np.shape(first['image'])) * CHUNK
+  size = min(size, -(-len(chosen) // devices))
+
+  def read(rows: np.ndarray, pool: concurrent.futures.Executor) -> dict[str, np.ndarray]:
+    if arrays is not None:
+      return {name: value[rows] for name, value in arrays.items()}
+    examples = list(pool.map(lambda i: source[int(i)], rows, chunksize=16))
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+  with concurrent.futures.ThreadPoolExecutor(READ_THREADS) as pool:
+    for start in range(0, len(chosen), devices * size):
+      places = start + np.arange(devices * size).reshape(devices, size)
+      mine = split_rows(mesh, chosen[np.minimum(places, len(chosen) - 1)])
+      fields = read(mine.reshape(-1), pool)
+      examples = as_examples(stream, fields['image']).reshape(*mine.shape, *fields['image'].shape[1:])
+      labels = split(mesh, fields['label'].reshape(mine.shape)) if 'label' in fields else None
+      yield Batch(split(mesh, examples), places < len(chosen), labels)
+
+
+def is_pictures(stream: Stream) -> bool:
+  """Whether a stream's examples are stored as pictures of 8 bits."""
+  stored = stream.stored(1)['image']
+  return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
+
+
+def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
+  """Stored examples as metrics take them: pictures as they are, anything else as float32 in the stream's range."""
+  if is_pictures(stream) or stored.dtype != np.uint8:
+    return stored
+  low, high = stream.range
+  return stored.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)

@@ -1,0 +1,101 @@
+"""Which feature space an evaluation uses: by name, by default what suits the set."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.build import resolve
+from gan_jax.data import sources
+from gan_jax.data.streams import Stream
+from gan_jax.errors import UserError, one_of
+from gan_jax.features.base import Extractor
+
+NAMES = ('auto', 'classifier', 'inception', 'random', 'raw')
+
+
+def choose(
+  name: str, stream: Stream, *, weights: str = '', seed: int = 0, say: Callable[[str], None] = lambda line: None
+) -> Extractor:
+  """The extractor of a name.
+
+  Args:
+    name: 'classifier' (trained on the set's labels), 'inception', 'random', 'raw', the dotted name of a function of
+      yours, examples (B, ...) -> features (B, n), or 'auto': the classifier for pictures with labels, raw values for
+      points, random features for anything else.
+    stream: of the reference, from `evaluation.reference.reference_stream`.
+    weights: the file of Inception's weights.
+    seed: of the classifier's training and of random features.
+    say: told what takes time.
+
+  Raises:
+    UserError: no such extractor, or what it raises itself.
+  """
+  shape = stream.stored(1)['image'].shape[1:]
+  if name == 'auto':
+    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes and len(shape) == 3 else 'random'
+  if name == 'classifier':
+    if stream.name.startswith('stacked/'):
+      return _stacked(stream, seed, say)
+    from gan_jax.features.classifier import classifier
+
+    return classifier(stream, seed=seed, say=say)
+  if name == 'inception':
+    from gan_jax.features.inception import inception
+
+    return inception(weights)
+  if name in ('random', 'raw'):
+    from gan_jax.features import random
+
+    return random.raw(shape) if name == 'raw' else random.random_features(shape, seed=seed)
+  if '.' not in name:
+    raise one_of('feature extractor in --features (or a dotted name of yours)', name, NAMES)
+  function = resolve(name)
+  if not callable(function):
+    raise UserError(f'--features={name} is not a function: it takes examples (B, ...) and returns features (B, n)')
+  return of_function(name, function)
+
+
+def of_function(name: str, function: Callable[[jax.Array], jax.Array]) -> Extractor:
+  """An extractor of any pure function, examples (B, ...) -> features (B, n).
+
+  >>> import jax.numpy as jnp
+  >>> extractor = of_function('means', lambda x: x.mean((1, 2)))
+  >>> extractor.apply((), jnp.ones((2, 4, 4, 3)))['features'].shape
+  (2, 3)
+  """
+  # Two versions of a function under one name have different code.
+  code = getattr(function, '__code__', None)
+  digest = hashlib.sha256(code.co_code + repr(code.co_consts).encode() if code else b'').hexdigest()[:8]
+  safe = ''.join(c if c.isalnum() else '-' for c in name)
+  apply = lambda variables, x: {'features': function(x).astype(jnp.float32)}
+  return Extractor(f'{safe}-{digest}', f'features of {name}', (), apply)
+
+
+def _stacked(stream: Stream, seed: int, say: Callable[[str], None]) -> Extractor:
+  """The classifier of the grey set on each channel of stacked pictures, features and logits side by side."""
+  import dataclasses
+
+  from gan_jax.features.classifier import classifier
+
+  grey = dataclasses.replace(stream, name=stream.name.removeprefix('stacked/'), channels=1, classes=0)
+  inner = classifier(dataclasses.replace(grey, classes=sources.classes_in(grey)), seed=seed, say=say)
+
+  def apply(variables: Any, x: jax.Array) -> dict[str, jax.Array]:
+    batch, channels = x.shape[0], x.shape[-1]
+    each = jnp.moveaxis(x, -1, 1).reshape(batch * channels, *x.shape[1:-1], 1)
+    return {k: v.reshape(batch, -1) for k, v in inner.apply(variables, each).items()}
+
+  return Extractor(f'stacked-{inner.name}', f'each channel by {inner.protocol}', inner.variables, apply)
+
+
+def channel_labels(logits: np.ndarray, channels: int = 3) -> np.ndarray:
+  """(N, channels) classes of stacked pictures from the logits that their extractor gives.
+
+  >>> channel_labels(np.array([[0.0, 1.0, 1.0, 0.0, 0.0, 2.0]])).tolist()
+  [[1, 0, 1]]
+  """
+  return logits.reshape(len(logits), channels, -1).argmax(-1)

@@ -1,0 +1,312 @@
+"""Evaluations as a whole: the same on any number of devices and processes, each figure with its protocol."""
+
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import evaluate, experiment, parallel, train
+from gan_jax.data import transforms
+from gan_jax.data.latents import Label, Normal
+from gan_jax.data.sources.builtin import digits
+from gan_jax.errors import UserError
+from gan_jax.evaluation import measures, reference, scores
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.options import Options, options_of
+from gan_jax.features import choose
+from gan_jax.game import GameState
+from gan_jax.metrics import frechet
+from gan_jax.sample import Sampler
+
+SMALL = [
+  '--config.game.generator.channels=(8, 4)',
+  '--config.game.discriminator.channels=(4, 8)',
+  '--config.batch_size=16',
+  '--config.devices=1',
+  '--config.samples=9',
+  '--config.log_every=2',
+  '--config.sample_every=0',
+]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path_factory.getbasetemp() / 'gan_jax_cache'))
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('evaluated') / 'run'
+  settings = [*SMALL, '--config.steps=6', '--config.checkpoint_every=0', '--config.eval.every=2']
+  settings += ['--config.eval.features=raw', '--config.eval.samples=200', '--config.keep=1']
+  settings += ["--config.eval.metrics=('fid', 'prdc')", '--config.keep_best=eval_fid']
+  train.run(config_lib.override(config_lib.load('configs/quickstart.py'), settings), folder, silent=True)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def run(workdir):
+  return gan_jax.load(workdir)
+
+
+def _evaluator(run, devices=1, **options):
+  return Evaluator(run.stage, Options(**{'features': 'raw', 'samples': 700, **options}), parallel.make_mesh(devices))
+
+
+# The figures themselves
+
+
+def test_frechet_distance_is_that_of_the_samples_as_stored(run):
+  # Written without any of our statistics: samples rounded to 8 bits, numpy's covariance, eigenvalues of the product.
+  made = transforms.to_uint8(run.sample(700, seed=5), (-1.0, 1.0)).reshape(700, -1) / 255.0
+  real = digits(run.stage.streams['images']).arrays['image'].reshape(-1, 64) / 255.0
+  moments = [(x.mean(0), np.cov(x, rowvar=False)) for x in (real, made)]
+  (m1, c1), (m2, c2) = moments
+  expected = ((m1 - m2) ** 2).sum() + np.trace(c1 + c2) - 2 * np.sqrt(linalg.eigvals(c1 @ c2) + 0j).real.sum()
+  got = _evaluator(run, seed=5, metrics=('fid',))(run.state, run.step)
+  assert got.values['fid'] == pytest.approx(expected, rel=1e-4)
+  assert got.figures[0].protocol.count('700 samples against all 1433') == 1
+  assert 'digits train (1433), 8x8x1' in got.figures[0].protocol and 'seed 5, rounded to 8 bits' in got.protocol
+
+
+@pytest.mark.parametrize('samples', [100, 640, 1300])
+def test_padding_counts_for_nothing(run, samples):
+  evidence = _evaluator(run, 2, samples=samples).evidence(run.state, run.step)
+  fake = evidence.fake
+  assert fake.moments.examples == len(fake.features) == len(fake.examples) == samples
+  np.testing.assert_array_equal(fake.examples, transforms.to_uint8(run.sample(samples, seed=1), (-1.0, 1.0)))
+  np.testing.assert_allclose(fake.moments.covariance, np.cov(fake.features.astype(np.float64), rowvar=False), atol=1e-6)
+
+
+def test_figures_are_the_same_on_one_and_on_eight_devices(run):
+  metrics = ('fid', 'kid', 'prdc', 'two_sample')
+  one, eight = (_evaluator(run, devices, metrics=metrics)(run.state, run.step).values for devices in (1, 8))
+  assert one == pytest.approx(eight, rel=1e-4, abs=1e-7)
+
+
+def test_work_is_split_over_devices(run):
+  sampler = Sampler(run.stage.game)
+
+  def flops(devices):
+    mesh = parallel.make_mesh(devices)
+    generated = scores.Generated(sampler, mesh, limits=(-1.0, 1.0))
+    starts = scores.split(mesh, 64 * np.arange(16, dtype=np.int32).reshape(devices, -1))
+    variables = parallel.replicate(mesh)(run.variables())
+    compiled = generated._make.lower(variables, jax.random.key(0), starts).compile()
+    return compiled.cost_analysis()['flops']
+
+  assert flops(8) < flops(1) / 7
+
+
+def test_figures_are_the_same_from_two_processes(workdir, run, tmp_path):
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  script, out = str(pathlib.Path(__file__).parent / 'evaluated.py'), str(tmp_path / 'figures')
+  command = [sys.executable, script, str(workdir), out]
+  processes = [subprocess.Popen([*command, str(i), '2', str(port), '2']) for i in range(2)]
+  assert [process.wait(200) for process in processes] == [0, 0]
+  first, second = (json.loads(pathlib.Path(f'{out}.{i}').read_text()) for i in range(2))
+  assert first == second and first.pop('devices') == 4
+  one = _evaluator(run, metrics=('fid', 'kid', 'prdc'))(run.state, run.step).values
+  assert first == pytest.approx(one, rel=1e-4, abs=1e-7)
+
+
+class Prototypes(nn.Module):
+  """Makes the mean digit of the class asked for, with a little noise: classes 5 to 9 are made as 0 to 4 if `half`."""
+
+  latents: dict
+  half: bool = False
+
+  turns = ()
+
+  def sample(self, batch):
+    data = digits(config_stream())
+    means = np.stack([data.arrays['image'][data.arrays['label'] == k].mean(0) for k in range(10)]) / 127.5 - 1
+    label = batch['latents']['label']
+    label = label % 5 if self.half else label
+    return jnp.asarray(means)[label] + 0.1 * batch['latents']['z'].reshape(-1, 8, 8, 1)
+
+
+def config_stream(**changes):
+  from gan_jax.data.streams import Stream
+
+  return Stream(**{'name': 'digits', 'size': 8, 'channels': 1, 'classes': 10, **changes})
+
+
+def _prototypes(half):
+  game = Prototypes({'z': Normal((64,)), 'label': Label(10)}, half)
+  state = GameState(jnp.int32(0), {}, {'table': {}, 'memory': {}}, {})
+  stage = experiment.Stage(0, game, {}, {}, {'images': config_stream()}, 64, 1, 0, 1, {}, (0, 1))
+  options = Options(metrics=('classes', 'prdc', 'ifid'), samples=640, features='classifier')
+  return Evaluator(stage, options, parallel.make_mesh(1))(state, 0)
+
+
+def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
+  whole, half = _prototypes(False), _prototypes(True)
+  assert whole.values['class_accuracy'] > 0.97 and 0.4 < half.values['class_accuracy'] < 0.6
+  assert whole.values['rarest_class'] > 0.05 and half.values['rarest_class'] < 0.01
+  assert whole.values['class_kl'] < 0.05 and half.values['class_kl'] == pytest.approx(np.log(2), abs=0.1)
+  assert half.values['coverage'] < 0.75 * whole.values['coverage']
+  assert half.values['intra_fid'] > whole.values['intra_fid']
+  # Prototypes with noise are far less varied than digits.
+  assert whole.values['class_diversity'] < 0.5
+  parts = next(figure.parts for figure in half.figures if figure.name == 'class_kl')
+  assert len(parts) == 10 and sum(parts) == pytest.approx(1.0)
+
+
+def test_every_metric_gives_finite_figures(run):
+  names = [name for name in measures.MEASURES if name not in ('modes', 'swd', 'parzen', 'ppl', 'inversion')]
+  found = _evaluator(run, features='classifier', samples=400, metrics=tuple(names))(run.state, run.step)
+  assert all(np.isfinite(value) for value in found.values.values()), found.values
+  written = json.loads(json.dumps(found.to_json(), allow_nan=False))
+  for name, figure in written['figures'].items():
+    assert figure['protocol'] and figure['seconds'] >= 0, name
+  assert {'fid', 'kid', 'precision', 'inception_score', 'two_sample', 'overfitting'} <= set(written['figures'])
+  assert found.table().count('classifier-digits') >= 2
+
+
+def test_points(tmp_path):
+  settings = [*SMALL[2:], '--config.steps=2', '--config.game.generator.hidden=(8,)', '--config.batch_size=16']
+  config = config_lib.override(config_lib.load('configs/gan.py:ring'), settings)
+  train.run(config, tmp_path / 'ring', silent=True)
+  found = evaluate.evaluate(gan_jax.load(tmp_path / 'ring'), samples=3000)
+  assert set(found.values) == {
+    'fid', 'kid', 'precision', 'recall', 'density', 'coverage', 'modes', 'high_quality', 'mode_kl'
+  }  # fmt: skip
+  assert 'raw' in found.figures[0].protocol and found.values['modes'] <= 8
+
+
+def test_a_diverged_model_is_named(run):
+  broken = jax.tree.map(lambda x: x * jnp.nan if jnp.issubdtype(x.dtype, jnp.inexact) else x, run.state)
+  with pytest.raises(UserError, match='finite'):
+    _evaluator(run, metrics=('fid',))(broken, run.step)
+
+
+# The reference
+
+
+def test_the_reference_is_computed_once_and_never_mixed(monkeypatch, tmp_path):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))
+  stream, mesh = reference.reference_stream(config_stream(classes=0)), parallel.make_mesh(1)
+  scorer = scores.Scorer(choose.choose('raw', stream), mesh)
+  said = []
+  first = reference.reference_scores(stream, scorer, said.append)
+  again = reference.reference_scores(stream, scorer, said.append)
+  assert len(said) == 1 and len(list(tmp_path.glob('statistics/*.npz'))) == 1
+  np.testing.assert_array_equal(first.features, again.features)
+  np.testing.assert_array_equal(first.labels, again.labels)
+  np.testing.assert_array_equal(first.moments.scatter, again.moments.scatter)
+  # The labels are the examples', in the order of the features.
+  images, labels = reference.examples(stream, 50)
+  np.testing.assert_array_equal(first.labels[:50], labels)
+  np.testing.assert_allclose(first.features[:50], images.reshape(50, -1) / 255.0, rtol=1e-6)
+  # Another split, another size, other features: other files.
+  reference.reference_scores(reference.reference_stream(stream, 'test'), scorer, said.append)
+  other = choose.of_function('means', lambda x: x.astype(jnp.float32).mean((1, 2)))
+  reference.reference_scores(stream, scores.Scorer(other, mesh), said.append)
+  assert len(said) == 3 and len(list(tmp_path.glob('statistics/*.npz'))) == 3
+  # A damaged file is computed anew.
+  for path in tmp_path.glob('statistics/*.npz'):
+    path.write_bytes(path.read_bytes()[:100])
+  reference.reference_scores(stream, scorer, said.append)
+  assert len(said) == 4
+
+
+def test_a_folder_without_splits_has_nothing_held_out(tmp_path):
+  from PIL import Image
+
+  for i in range(4):
+    Image.fromarray(np.full((8, 8), 60 * i, np.uint8)).save(tmp_path / f'{i}.png')
+  stream = reference.reference_stream(config_stream(name='folder', path=str(tmp_path), classes=0))
+  assert reference.held_out_stream(stream) is None
+  assert reference.held_out_stream(config_stream()).split == 'test'
+
+
+# In training, and as a command
+
+
+def test_training_evaluates_and_keeps_the_best(workdir):
+  rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+  scored = {row['step']: row['eval_fid'] for row in rows if 'eval_fid' in row}
+  assert set(scored) == {2, 4, 6} and all('eval_recall' in row for row in rows if row['step'] in scored)
+  best = min(scored, key=scored.get)
+  run = gan_jax.load(workdir, 'best')
+  assert run.step == best
+  assert {int(path.name) for path in (workdir / 'checkpoints').iterdir()} == {best, 6}
+  again = _evaluator(run, samples=200, metrics=('fid',))(run.state, run.step).values['fid']
+  assert again == pytest.approx(scored[best], rel=1e-4)
+  # Gradient norms, accuracies and diversity are in the rows too.
+  assert {'generator_gradient_norm', 'discriminator_gradient_norm', 'real_accuracy', 'fake_accuracy'} <= set(rows[0])
+  assert rows[-1]['sample_diversity'] > 0
+
+
+def _command(arguments, capsys):
+  evaluate.command.main(evaluate._define, evaluate._run, evaluate.__doc__, arguments)
+  return capsys.readouterr()
+
+
+def test_the_command(workdir, capsys):
+  arguments = ['--workdir', str(workdir), '--samples=100', '--features=raw', '--metrics=fid,prdc']
+  out = _command([*arguments, '--checkpoint=best', '--weights=raw'], capsys).out
+  written = json.loads((workdir / 'evaluation.json').read_text())
+  assert 'raw weights' in written['protocol'] and 'coverage' in out and written['device'].endswith('cpu')
+  assert written['figures']['precision']['protocol'].startswith('k = 5')
+  for wrong, words in (
+    (['--metrics=fod'], ['fod', 'fid']),
+    (['--features=nothing'], ['nothing', 'classifier']),
+    (['--features=no.such'], ['no.such']),
+    (['--checkpoint=first'], ['first', 'best']),
+    (['--checkpoint=3'], ['3']),
+    (['--metrics=is'], ['classes', 'raw']),
+    (['--metrics=modes'], ['digits', 'ring']),
+    (['--stream=b'], ["'b'", 'images']),
+    (['--split=night'], ['night']),
+  ):
+    with pytest.raises(SystemExit) as stop:
+      _command([*arguments, *wrong], capsys)
+    err = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2 and err[-1].startswith('error: ') and all(w in err[-1] for w in words), (wrong, err)
+
+
+def test_a_run_without_a_chosen_metric_has_no_best(workdir, tmp_path):
+  shutil.copytree(workdir, tmp_path / 'run')
+  text = (tmp_path / 'run' / 'config.json').read_text().replace('"eval_fid"', '""')
+  (tmp_path / 'run' / 'config.json').write_text(text)
+  with pytest.raises(UserError, match='keep_best'):
+    gan_jax.load(tmp_path / 'run', 'best')
+
+
+@pytest.mark.parametrize(
+  ('settings', 'words'),
+  [({'often': 3}, 'often'), ({'every': -1}, 'every'), ({'every': 5, 'metrics': ('fod',)}, 'fod')],
+)
+def test_bad_settings_of_evaluations(settings, words):
+  with pytest.raises(UserError, match=words):
+    options_of(settings)
+
+
+def test_settings_of_evaluations():
+  assert options_of({'every': 0}) is None
+  assert options_of({'every': 5, 'metrics': 'fid,kid'}).metrics == ('fid', 'kid')
+  assert config_lib.base(game={}, optimizers={}, data={}, eval=dict(every=7)).eval.samples == 5000
+
+
+def test_moments_survive_many_batches():
+  # Merging is exact: the same as at once, whatever the sizes of the parts.
+  x = np.random.RandomState(0).randn(500, 6) * 3 + 40
+  total = frechet.no_moments(6)
+  for part in np.split(x, [1, 7, 300]):
+    total = total.merge(frechet.moments(part))
+  np.testing.assert_allclose(total.covariance, np.cov(x, rowvar=False), rtol=1e-10)
