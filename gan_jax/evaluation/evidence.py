@@ -76,17 +76,17 @@ class Evidence:
   @property
   def real(self) -> Scores:
     """Scores of the reference; its examples are read by `real_examples`."""
-    return self._once('real', lambda: reference.reference_scores(self.stream, self._scorer, self._say))
+    return self.once('real', lambda: reference.reference_scores(self.stream, self._scorer, self._say))
 
   @property
   def held_out(self) -> Stream | None:
     """The set's held-out split, if it has one."""
-    return self._once('held_out', lambda: reference.held_out_stream(self.stream))
+    return self.once('held_out', lambda: reference.held_out_stream(self.stream))
 
   def real_examples(self, count: int, start: int = 0) -> np.ndarray:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""
     key = f'real_examples {start} {count}'
-    return self._once(key, lambda: reference.examples(self.stream, count, start)[0])
+    return self.once(key, lambda: reference.examples(self.stream, count, start)[0])
 
   def held_out_examples(self, count: int) -> np.ndarray:
     """Examples of the held-out split.
@@ -97,7 +97,7 @@ class Evidence:
     if self.held_out is None:
       raise UserError(f'{self.stream.name!r} has no held-out split to compare with: leave this metric out')
     held_out = self.held_out
-    return self._once(f'held_out_examples {count}', lambda: reference.examples(held_out, count)[0])
+    return self.once(f'held_out_examples {count}', lambda: reference.examples(held_out, count)[0])
 
   @property
   def labels(self) -> np.ndarray:
@@ -124,7 +124,8 @@ class Evidence:
     """Examples as float32 with pixels in [0, 1]; what is no picture stays as it is."""
     return examples.astype(np.float32) / np.float32(255.0) if examples.dtype == np.uint8 else examples
 
-  def _once(self, name: str, make: Callable[[], Any]) -> Any:
+  def once(self, name: str, make: Callable[[], Any]) -> Any:
+    """What does not change from one evaluation of a game to the next."""
     if name not in self._cached:
       self._cached[name] = make()
     return self._cached[name]

@@ -1,5 +1,6 @@
 """The metrics that an evaluation can be asked for: each takes the evidence and gives figures with their protocols."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from gan_jax.data import latents as latents_lib
 from gan_jax.data.sources import builtin
 from gan_jax.errors import UserError, one_of
+from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.reference import title
 from gan_jax.features.choose import channel_labels
@@ -26,6 +28,7 @@ from gan_jax.metrics import (
   neighbours,
   parzen,
   path_length,
+  probe,
   similarity,
   sliced_wasserstein,
   two_sample,
@@ -60,6 +63,7 @@ COPY_SAMPLES = 1000
 SIMILAR_PAIRS = 2000
 TWO_SAMPLE = 5000
 PATHS = 1000
+PROBED, PROBE_BATCH = 10_000, 128
 INVERTED, RESTARTS = 64, 2
 
 
@@ -117,8 +121,8 @@ def intra_fid(e: Evidence) -> Iterable[Figure]:
 def class_figures(e: Evidence) -> Iterable[Figure]:
   judge = f'{len(e.fake.features)} samples, classes of {e.extractor.name} ({e.extractor.protocol})'
   classes = e.logits(e.fake).shape[1]
-  reference = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
-  balance = diversity.class_balance(e.seen, classes, reference)
+  shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
+  balance = diversity.class_balance(e.seen, classes, shares)
   yield Figure(
     'class_kl', balance.divergence, f'KL of the class shares to those of the reference, nats, {judge}',
     parts=balance.shares.tolist(),
@@ -242,15 +246,53 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
 
 
+def probe_figure(e: Evidence) -> Iterable[Figure]:
+  network = getattr(e.game, 'discriminator', None)
+  if network is None or 'layers' not in inspect.signature(type(network).__call__).parameters:
+    raise UserError(f'{type(e.game).__name__} has no discriminator that gives its layers: leave the metric probe out')
+  if e.real.labels is None or e.held_out is None:
+    raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
+  low, high = e.stream.range
+
+  @jax.jit
+  def features(variables, pictures):
+    pictures = pictures.astype(jnp.float32) * ((high - low) / 255.0) + low
+    judge = lambda game, x: game.discriminator(x, train=False, layers=True)
+    layers = e.game.apply(variables, pictures, method=judge)[1]
+    grid = min(4, *(layer.shape[1] for layer in layers))
+    return probe.pooled_features(layers, grid)
+
+  def rows(pictures):
+    whole = pictures[np.arange(-(-len(pictures) // PROBE_BATCH) * PROBE_BATCH) % len(pictures)]
+    parts = [features(e.variables, whole[i : i + PROBE_BATCH]) for i in range(0, len(whole), PROBE_BATCH)]
+    return np.concatenate([np.asarray(part, np.float16) for part in parts])[: len(pictures)]
+
+  pictures, labels = reference.examples(e.stream, PROBED)
+  unseen, unseen_labels = reference.examples(e.held_out, PROBED)
+  assert labels is not None and unseen_labels is not None  # the stream has classes
+  train, test = rows(pictures), rows(unseen)
+  kept = len(train) * 4 // 5
+  c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
+  share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
+  yield Figure(
+    'probe', share, f'accuracy on {len(test)} examples of {title(e.held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
+    f'training data) on {train.shape[1]} max-pooled features of every discriminator layer, {len(train)} labels',
+    float(np.sqrt(share * (1 - share) / len(test))),
+  )  # fmt: skip
+
+
 def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
   if not isinstance(e.game.latents, latents_lib.Distribution):
     raise UserError(
       f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
     )
   key = jax.random.key(e.seed)
-  return jax.jit(
-    lambda z: e.game.apply(e.variables, {'latents': z}, method='sample', rngs={'noise': key}).astype(jnp.float32)
-  )
+
+  def generate(variables, z):
+    return e.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key}).astype(jnp.float32)
+
+  # One function for all evaluations, or the search would be compiled for each.
+  return jax.tree_util.Partial(e.once('generate', lambda: jax.jit(generate)), e.variables)
 
 
 def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
@@ -301,6 +343,7 @@ MEASURES: dict[str, Measure] = {
   'neighbours': copies,
   'two_sample': two_sample_figure,
   'held_out': held_out_figures,
+  'probe': probe_figure,
   'ppl': ppl,
   'inversion': inversion_figures,
 }
