@@ -19,7 +19,7 @@ BIN := .venv/bin
 demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check what it makes
 	@workdir=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	  $(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir $$workdir && \
-	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir
+	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	$(BIN)/python -m pytest -m 'not slow'

@@ -30,14 +30,14 @@ class Evaluation(NamedTuple):
     step: of the state.
     figures: in the order they were asked for.
     seconds: {figure: what it took beyond those before it}.
-    protocol: what all figures share.
+    shared: {'samples', 'reference', 'features'}: what all figures share, in words.
     device: in words.
   """
 
   step: int
   figures: tuple[Figure, ...]
   seconds: dict[str, float]
-  protocol: str
+  shared: dict[str, str]
   device: str
 
   @property
@@ -48,9 +48,10 @@ class Evaluation(NamedTuple):
   def to_json(self) -> dict[str, Any]:
     """As evaluation.json has it."""
     finite = lambda x: None if x is None or not math.isfinite(x) else x
+    shared = '; '.join(f'{name}: {words}' for name, words in self.shared.items())
     return {
       'step': self.step,
-      'protocol': self.protocol,
+      **self.shared,
       'device': self.device,
       'gan_jax': gan_jax.__version__,
       'figures': {
@@ -58,7 +59,8 @@ class Evaluation(NamedTuple):
           'value': finite(figure.value),
           'standard_error': finite(figure.standard_error),
           **({} if figure.parts is None else {'parts': [finite(part) for part in figure.parts]}),
-          'protocol': figure.protocol,
+          # Whole, so that a figure can be copied with what it means.
+          'protocol': f'{figure.protocol}; {shared}',
           'seconds': round(self.seconds[figure.name], 2),
         }
         for figure in self.figures
@@ -66,15 +68,15 @@ class Evaluation(NamedTuple):
     }
 
   def table(self) -> str:
-    """Lines for the console: each protocol once, above the figures that it is of."""
-    lines = [f'step {self.step}: {self.protocol}']
-    said = ''
+    """Lines for the console: what all figures share, then each with what is its own."""
+    lines = [f'step       {self.step}, on {self.device}']
+    for name, words in self.shared.items():
+      lines += textwrap.wrap(f'{name:<10} {words}', 118, subsequent_indent=' ' * 11)
+    lines.append('')
     for figure in self.figures:
-      if figure.protocol != said:
-        said = figure.protocol
-        lines += ['', *textwrap.wrap(said, 100)]
       error = f' +- {figure.standard_error:.2g}' if figure.standard_error is not None else ''
-      lines.append(f'  {figure.name:<30}{figure.value:.4g}{error}')
+      value = f'{figure.value:.4g}{error}'
+      lines += textwrap.wrap(f'{figure.name:<22} {value:<18} {figure.protocol}', 118, subsequent_indent=' ' * 42)
     return '\n'.join(lines)
 
 
@@ -166,6 +168,10 @@ class Evaluator:
       step,
       tuple(figures),
       seconds,
-      f'{options.samples} samples of seed {options.seed}{bits}, {weights}',
+      {
+        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}',
+        'reference': reference.title(self.stream),
+        'features': f'{self.scorer.extractor.name}: {self.scorer.extractor.protocol}',
+      },
       f'{self._mesh.size} x {kind}',
     )

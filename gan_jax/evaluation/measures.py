@@ -41,7 +41,7 @@ class Figure(NamedTuple):
   Attributes:
     name: as in evaluation.json and in rows of metrics.
     value: of it.
-    protocol: what it was computed of, beyond what all figures of an evaluation share.
+    protocol: what it was computed of, beyond the samples, reference and features that all figures share.
     standard_error: of the value, or None.
     parts: figures of its parts, such as one a class; None if it has none.
   """
@@ -67,29 +67,22 @@ PROBED, PROBE_BATCH = 10_000, 128
 INVERTED, RESTARTS = 64, 2
 
 
-def _against(e: Evidence) -> str:
-  return f'features {e.extractor.name} ({e.extractor.protocol}), reference {title(e.stream)}'
-
-
 def fid(e: Evidence) -> Iterable[Figure]:
-  name = 'fid' if e.extractor.name.startswith('inception') else 'frechet'
   counts = f'{e.fake.moments.examples} samples against all {e.real.moments.examples}'
-  yield Figure('fid', frechet.frechet(e.real.moments, e.fake.moments), f'{name} distance, {counts}, {_against(e)}')
+  yield Figure('fid', frechet.frechet(e.real.moments, e.fake.moments), f'Frechet distance of features, {counts}')
 
 
 def kid(e: Evidence) -> Iterable[Figure]:
   size = min(1000, len(e.real.features), len(e.fake.features))
   found = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
-  yield Figure(
-    'kid', found.value, f'cubic kernel, unbiased, 100 subsets of {size}, {_against(e)}', found.standard_error
-  )
+  yield Figure('kid', found.value, f'cubic kernel on features, unbiased, 100 subsets of {size}', found.standard_error)
 
 
 def score(e: Evidence) -> Iterable[Figure]:
   found = inception_score.inception_score(e.logits(e.fake), splits=10)
   count = len(e.fake.features)
   yield Figure(
-    'inception_score', found.value, f'{count} samples in 10 splits, classes of {e.extractor.name}', found.standard_error
+    'inception_score', found.value, f"{count} samples in 10 splits, the features' classes", found.standard_error
   )
 
 
@@ -99,7 +92,7 @@ def prdc(e: Evidence) -> Iterable[Figure]:
     raise UserError(f'prdc needs more than {NEIGHBOURS} samples, there are {count}: ask for more')
   found = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
   for name, value in found._asdict().items():
-    yield Figure(name, value, f'k = {NEIGHBOURS}, {count} of each side, {_against(e)}')
+    yield Figure(name, value, f'of features, k = {NEIGHBOURS}, {count} of each side')
 
 
 def intra_fid(e: Evidence) -> Iterable[Figure]:
@@ -115,27 +108,25 @@ def intra_fid(e: Evidence) -> Iterable[Figure]:
   whose = 'asked for' if e.fake.labels is not None else 'that the classifier sees'
   note = f', {left_out} classes with fewer than 2 samples left out' if left_out else ''
   mean = float(np.nanmean(each)) if left_out < len(each) else math.nan
-  yield Figure('intra_fid', mean, f'mean over the classes {whose}{note}, {_against(e)}', parts=each)
+  yield Figure('intra_fid', mean, f'mean over the classes {whose}{note}', parts=each)
 
 
 def class_figures(e: Evidence) -> Iterable[Figure]:
-  judge = f'{len(e.fake.features)} samples, classes of {e.extractor.name} ({e.extractor.protocol})'
+  judge = f'{len(e.fake.features)} samples as the classifier sees them'
   classes = e.logits(e.fake).shape[1]
   shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
   balance = diversity.class_balance(e.seen, classes, shares)
   yield Figure(
-    'class_kl', balance.divergence, f'KL of the class shares to those of the reference, nats, {judge}',
+    'class_kl', balance.divergence, f"KL of class shares to the reference's, nats, {judge}",
     parts=balance.shares.tolist(),
   )  # fmt: skip
-  yield Figure('rarest_class', float(balance.shares.min()), f'smallest share, {judge}')
+  yield Figure('rarest_class', float(balance.shares.min()), f'smallest class share, {judge}')
   logits = e.logits(e.fake).astype(np.float64)
   best = np.exp(logits.max(1) - np.logaddexp.reduce(logits, axis=1))
-  yield Figure('confidence', float(np.median(best)), f'median probability of the likeliest class, {judge}')
+  yield Figure('confidence', float(np.median(best)), f'median probability of the class, {judge}')
   if e.fake.labels is not None:
     accuracy = diversity.conditional_accuracy(e.logits(e.fake), e.fake.labels)
-    yield Figure(
-      'class_accuracy', accuracy.value, f'share of samples of the class asked for, {judge}', accuracy.standard_error
-    )
+    yield Figure('class_accuracy', accuracy.value, f'share of the class asked for, {judge}', accuracy.standard_error)
   if e.real.labels is not None:
     real = e.real_examples(len(e.fake.examples))
     labels, real_labels = e.labels[: len(e.fake.examples)], e.real.labels[: len(real)]
@@ -144,7 +135,7 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
     told = found.ratio[np.isfinite(found.ratio)]
     yield Figure(
       'class_diversity', float(np.mean(told)) if len(told) else math.nan,
-      f'distance between samples of a class over that between real examples of it, pixels, mean over classes, {judge}',
+      f"pixel distance between samples of a class over the reference's, mean over classes, {len(labels)} samples",
       parts=found.ratio.tolist(),
     )  # fmt: skip
 
@@ -191,8 +182,8 @@ def swd(e: Evidence) -> Iterable[Figure]:
   found = sliced_wasserstein.pyramid_distance(e.real_examples(8192), e.fake.examples)
   levels = ', '.join(f'{size} px: {value:.2f}' for size, value in found.levels.items())
   yield Figure(
-    'swd', found.average, f'times 1000, mean over levels ({levels}), {found.pictures} pictures of each side, reference '
-    f'{title(e.stream)}', parts=list(found.levels.values()),
+    'swd', found.average, f'pixels, times 1000, mean over levels ({levels}), {found.pictures} of each side',
+    parts=list(found.levels.values()),
   )  # fmt: skip
 
 
@@ -208,9 +199,9 @@ def copies(e: Evidence) -> Iterable[Figure]:
   train = e.unit(e.real_examples(len(e.stream.open())))
   samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
   found = neighbours.copying(train, unseen, samples)
-  told = f'median root mean square per entry to the nearest of {len(train)} examples of {e.stream.split}'
-  yield Figure('nearest_training', found.samples, f'{told}, {len(samples)} samples')
-  yield Figure('nearest_training_of_held_out', found.held_out, f'{told}, {len(unseen)} held-out examples')
+  told = f'median pixel distance (rms, 0 to 1) to the nearest of {len(train)} of {e.stream.split}'
+  yield Figure('nearest_training', found.samples, f'{told}, {len(samples)} samples; copies are near 0')
+  yield Figure('nearest_of_held_out', found.held_out, f'the same of {len(unseen)} held-out real examples')
 
 
 def two_sample_figure(e: Evidence) -> Iterable[Figure]:
@@ -301,7 +292,8 @@ def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
 
 def ppl(e: Evidence) -> Iterable[Figure]:
   low, high = e.stream.range
-  scale = (lambda x: (x - low) * (255.0 / (high - low))) if e.pictures else lambda x: x
+  white = e.extractor.white
+  scale = (lambda x: (x - low) * (white / (high - low))) if e.pictures else lambda x: x
   features = jax.jit(lambda x: e.extractor.apply(e.extractor.variables, scale(x))['features'])
   kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
   epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
@@ -309,7 +301,7 @@ def ppl(e: Evidence) -> Iterable[Figure]:
   found = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
   yield Figure(
     'ppl', found.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
-    f'features {e.extractor.name}', found.standard_error,
+    'features', found.standard_error,
   )  # fmt: skip
 
 

@@ -15,9 +15,11 @@ class Extractor(NamedTuple):
     variables: a pytree of arrays.
     apply: (variables, examples (B, ...)) -> {'features': (B, n) float32, and 'logits': (B, classes) float32 if it has
       classes}. Pictures come as uint8 (B, H, W, C), other examples as float32.
+    white: the value of a white pixel if pictures come as floats, as path lengths need them.
   """
 
   name: str
   protocol: str
   variables: Any
   apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+  white: float = 255.0

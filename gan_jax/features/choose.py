@@ -48,9 +48,9 @@ def choose(
 
     return inception(weights)
   if name in ('random', 'raw'):
-    from gan_jax.features import random
+    from gan_jax.features.random import random_features, raw
 
-    return random.raw(shape) if name == 'raw' else random.random_features(shape, seed=seed)
+    return raw(shape) if name == 'raw' else random_features(shape, seed=seed)
   if '.' not in name:
     raise one_of('feature extractor in --features (or a dotted name of yours)', name, NAMES)
   function = resolve(name)
