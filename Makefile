@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-all soak lint lock readme clean
+.PHONY: demo test test-parity test-all soak lint lock readme clean
 
 # A virtual environment with the library, then one with the test tools: `make demo` needs only the first.
 .venv/.library: pyproject.toml constraints.txt
@@ -23,6 +23,16 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	$(BIN)/python -m pytest -m 'not slow'
+
+# torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
+.venv/.parity: .venv/.test
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0 prdc==0.2
+	@touch $@
+
+test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch
+	$(BIN)/python -m pytest tests/parity
 
 test-all: .venv/.test lint  ## the long product as well
 	$(BIN)/python -m pytest
