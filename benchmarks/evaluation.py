@@ -3,7 +3,7 @@
   TFDS_DATA_DIR=<prepared data> python -m benchmarks.evaluation --workdir runs/mnist [--samples 10000]
 
 floor        real training data against real held-out data: what a perfect generator would get
-step N       every checkpoint that the run kept (train with --config.keep=20)
+step N       checkpoints that the run kept (train with --config.keep=20)
 half         samples of the last one of which a classifier sees the first half of the classes: a generator that ignores
              the others
 full         the last one with 50,000 samples, timed, with the most memory that the process held
@@ -48,21 +48,24 @@ def main() -> None:
   parser.add_argument('--samples', type=int, default=10_000)
   parser.add_argument('--full', type=int, default=50_000)
   parser.add_argument('--features', default='auto')
+  parser.add_argument('--weights', default='ema', choices=('ema', 'raw'))
+  parser.add_argument('--steps', default='', help='checkpoints, by commas; all that are kept by default')
   arguments = parser.parse_args()
   say = lambda line: print(line, flush=True)
   run = gan_jax.load(arguments.workdir)
-  options = Options(samples=arguments.samples, features=arguments.features)
+  options = Options(samples=arguments.samples, features=arguments.features, weights=arguments.weights)
   evaluator = Evaluator(run.stage, options, say=say)
   evidence = evaluator.evidence(run.state, run.step)
   real = evidence.real
   say(f'features {evidence.extractor.name}: {evidence.extractor.protocol}')
-  say(f'reference {reference.title(evidence.stream)}, {arguments.samples} samples of running averages if kept\n')
+  say(f'reference {reference.title(evidence.stream)}, {arguments.samples} samples, weights: {arguments.weights}\n')
   say('| | ' + ' | '.join(COLUMNS) + ' |\n|' + '---|' * (1 + len(COLUMNS)))
   if evidence.held_out is not None:
     chosen = reference.order(evidence.held_out)
     held_out = evaluator.scorer(real_batches(evidence.held_out, chosen, evidence.mesh))
     say(row(f'floor: {reference.title(evidence.held_out)}', real, held_out))
-  for step in Checkpoints(arguments.workdir).steps():
+  steps = [int(step) for step in arguments.steps.split(',') if step] or Checkpoints(arguments.workdir).steps()
+  for step in steps:
     state = gan_jax.load(arguments.workdir, step).state
     fake = evaluator.evidence(state, step).fake
     say(row(f'step {step}', real, fake))
@@ -75,7 +78,8 @@ def main() -> None:
   say(row(f'half: {len(chosen)} of them', real, half))
   if arguments.full:
     since = time.perf_counter()
-    found = evaluate(run, samples=arguments.full, features=arguments.features, metrics=('fid', 'kid', 'prdc'))
+    options = dict(samples=arguments.full, features=arguments.features, weights=arguments.weights)
+    found = evaluate(run, metrics=('fid', 'kid', 'prdc'), **options)
     took = time.perf_counter() - since
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     say(f'\n{arguments.full} samples generated and scored in {took:.0f} s, at most {memory:.2f} GiB held')

@@ -6,7 +6,6 @@ Writes WORKDIR/evaluation.json: value, standard error where there is one, protoc
 only with figures of the same protocol.
 """
 
-import json
 import sys
 
 import jax
@@ -33,6 +32,8 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
   Raises:
     UserError: what cannot be evaluated so.
   """
+  metrics = options.get('metrics', ())
+  options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
   return Evaluator(run.stage, Options(**options), say=say)(run.state, run.step)
 
 
@@ -65,12 +66,11 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.require(values, 'workdir')
   run = load(values.workdir, _step(values.checkpoint))
   options = {name: getattr(values, name) for name in Options._fields}
-  options['metrics'] = tuple(options['metrics'])
   result = evaluate(run, lambda line: print(line, file=sys.stderr, flush=True), **options)
   if jax.process_index() == 0:
-    with command.writable(run.workdir):
-      write_text(run.workdir / 'evaluation.json', json.dumps(result.to_json(), indent=2) + '\n')
     print(result.table())
+    with command.writable(run.workdir):
+      write_text(run.workdir / 'evaluation.json', result.to_json())
 
 
 if __name__ == '__main__':

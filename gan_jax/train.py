@@ -15,11 +15,11 @@ from flax.errors import FlaxError
 from gan_jax import checkpoint, command, diagnostics, experiment, interrupt, parallel, pictures, resume, summary
 from gan_jax import game as game_lib
 from gan_jax.data.streams import Feed
-from gan_jax.errors import UserError
-from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.errors import UserError, one_of
+from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
 from gan_jax.sample import Sampler, named
-from gan_jax.writers import Writer, duration
+from gan_jax.writers import Writer, duration, write_text
 
 
 def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: bool = False) -> game_lib.GameState:
@@ -45,6 +45,12 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     experiment.make_step(stage, mesh)
     experiment.abstract_state(stages, stage.number, key)
     _check_sampling(stages, stage, key)
+    if options:
+      check(stage, options)
+  if config.keep_best.removeprefix('-').startswith('eval_') and not options:
+    raise UserError(
+      f'config.keep_best={config.keep_best!r} needs evaluations: set config.eval.every to a number of steps'
+    )
   for stream in stages[0].streams.values():
     stream.open()
   resume.check_config(config)
@@ -144,31 +150,49 @@ def _train_stage(stages, stage, mesh, state, position, key, config, options, wor
     # Every evaluation has its checkpoint, so that the best can be kept.
     saving = due(config.checkpoint_every, n) or bool(watch.stopped) or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
-    logging = due(config.log_every, n) or saving
+    sampling = due(config.sample_every, n)
+    logging = due(config.log_every, n) or saving or sampling
     if logging:
       values = _collect(pending, checkpoints.steps())
       pending = []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
-    spread = _write_samples(stage, sampler, state, config, workdir, writer, n) if due(config.sample_every, n) else None
-    if evaluator and evaluating:
-      found = evaluator(state, n).values
-      values |= {f'eval_{name}': value for name, value in found.items() if math.isfinite(value)}
+    spread = _write_samples(stage, sampler, state, config, workdir, writer, n) if sampling else None
+    if evaluating:
+      try:
+        values |= _evaluated(evaluator, state, n, workdir, config.keep_best)
+      except UserError:  # the weights are worth keeping all the same
+        checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), {})
+        raise
     if logging:
       if spread is not None:
         values['sample_diversity'] = spread
       rates = {'steps_per_second': speed, 'images_per_second': speed * stage.images[1]}
       writer.metrics(n, values, {} if math.isnan(speed) else rates)
-      watched, warnings = diagnostics.watch(watched, n, values, diversity=spread)
+      watched, warnings = diagnostics.watch(watched, n - stage.first_step, values, diversity=spread)
       for warning in warnings:
         writer.say(f'warning: {warning}')
       since, timed_from = time.perf_counter(), n
     if saving:
-      checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), values)
+      # Figures of different stages, of other sizes perhaps, do not compete for the best.
+      kept = values if stage is stages[-1] else {}
+      checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), kept)
     if watch.stopped:
       break
   feed.close()
   return state, {**position, **feed.position}
+
+
+def _evaluated(evaluator, state, n: int, workdir: epath.Path, keep_best: str) -> dict[str, float]:
+  """The figures of a step as metrics, eval_NAME; their protocols are in evaluation.json."""
+  found = evaluator(state, n)
+  with command.writable(workdir):
+    write_text(workdir / 'evaluation.json', found.to_json())
+  values = {f'eval_{name}': value for name, value in found.values.items()}
+  best = keep_best.removeprefix('-')
+  if best.startswith('eval_') and best not in values:
+    raise one_of('metric in config.keep_best', best, values)
+  return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, float]:
@@ -209,7 +233,7 @@ def _write_samples(stage, sampler, state, config, workdir, writer, n) -> float |
       stem = f'step_{n:07d}' + (f'_{name}' if name else '')
       pictures.write(picture, workdir / 'samples' / f'{stem}.png')
       writer.picture(name or 'samples', n, picture)
-  data = _first_examples(stream, 4 * count)['image']
+  data = _first_examples(stream, 4 * count, spread=True)['image']
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((named(draw(False)) if averaged else samples).values()))
@@ -219,9 +243,12 @@ def _write_samples(stage, sampler, state, config, workdir, writer, n) -> float |
   return spread if math.isfinite(spread) else None
 
 
-def _first_examples(stream, count: int) -> dict[str, np.ndarray]:
+def _first_examples(stream, count: int, *, spread: bool = False) -> dict[str, np.ndarray]:
+  """The first examples of a set, or as many from all over it: sets may be sorted by class."""
   source = stream.open()
-  rows = [source[i] for i in range(min(count, len(source)))]
+  count = min(count, len(source))
+  chosen = np.linspace(0, len(source) - 1, count).astype(int) if spread else range(count)
+  rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   return jax.device_get(dataclasses.replace(stream, flip=False).prepare(fields, jax.random.key(0)))
 

@@ -1,6 +1,7 @@
 """Evaluations as a whole: the same on any number of devices and processes, each figure with its protocol."""
 
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -40,11 +41,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path_factory.getbasetemp() / 'gan_jax_cache'))
-
-
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('evaluated') / 'run'
@@ -76,8 +72,8 @@ def test_frechet_distance_is_that_of_the_samples_as_stored(run):
   expected = ((m1 - m2) ** 2).sum() + np.trace(c1 + c2) - 2 * np.sqrt(linalg.eigvals(c1 @ c2) + 0j).real.sum()
   got = _evaluator(run, seed=5, metrics=('fid',))(run.state, run.step)
   assert got.values['fid'] == pytest.approx(expected, rel=1e-4)
-  protocol = got.to_json()['figures']['fid']['protocol']
-  for words in ('700 samples against all 1433', 'digits train (1433), 8x8x1', 'seed 5, rounded to 8 bits', 'raw'):
+  protocol = json.loads(got.to_json())['figures']['fid']['protocol']
+  for words in ('700 samples against all 1433', 'digits train (1433), 8x8x1', 'seed 5, rounded to 8 bits', 'raw-8x8x1'):
     assert protocol.count(words) == 1, protocol
 
 
@@ -116,7 +112,9 @@ def test_figures_are_the_same_from_two_processes(workdir, run, tmp_path):
     port = free.getsockname()[1]
   script, out = str(pathlib.Path(__file__).parent / 'evaluated.py'), str(tmp_path / 'figures')
   command = [sys.executable, script, str(workdir), out]
-  processes = [subprocess.Popen([*command, str(i), '2', str(port), '2']) for i in range(2)]
+  # A cache of its own: the real side is to be read and scored by both.
+  settings = {**os.environ, 'GAN_JAX_CACHE': str(tmp_path / 'cache')}
+  processes = [subprocess.Popen([*command, str(i), '2', str(port), '2'], env=settings) for i in range(2)]
   assert [process.wait(200) for process in processes] == [0, 0]
   first, second = (json.loads(pathlib.Path(f'{out}.{i}').read_text()) for i in range(2))
   assert first == second and first.pop('devices') == 4
@@ -167,15 +165,86 @@ def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
   assert len(parts) == 10 and sum(parts) == pytest.approx(1.0)
 
 
-def test_every_metric_gives_finite_figures(run):
-  names = [name for name in measures.MEASURES if name not in ('modes', 'swd', 'parzen', 'ppl', 'inversion')]
-  found = _evaluator(run, features='classifier', samples=400, metrics=tuple(names))(run.state, run.step)
-  assert all(np.isfinite(value) for value in found.values.values()), found.values
-  written = json.loads(json.dumps(found.to_json(), allow_nan=False))
+def test_every_metric_gives_finite_figures(run, monkeypatch):
+  for name, value in (('PATHS', 40), ('INVERTED', 8), ('SIMILAR_PAIRS', 50)):
+    monkeypatch.setattr(measures, name, value)
+  names = [name for name in measures.MEASURES if name not in ('modes', 'swd')]  # other sets have those
+  evaluator = _evaluator(run, features='classifier', samples=400, metrics=tuple(names))
+  found = evaluator(run.state, run.step)
+  # After six steps one class is made: there is no mean over classes, which is told as null.
+  undefined = {name for name, value in found.values.items() if not np.isfinite(value)}
+  assert undefined <= {'intra_fid', 'class_diversity'}, found.values
+  written = json.loads(found.to_json())
   for name, figure in written['figures'].items():
     assert figure['protocol'] and figure['seconds'] >= 0, name
-  assert {'fid', 'kid', 'precision', 'inception_score', 'two_sample', 'overfitting'} <= set(written['figures'])
+  assert {'fid', 'kid', 'precision', 'inception_score', 'parzen', 'probe', 'overfitting', 'ppl'} <= set(
+    written['figures']
+  )
   assert found.table().count('classifier-digits') == 1
+  # A game's own discriminator judges by its loss's boundary.
+  assert 0 <= found.values['judged_real_held_out'] <= 1
+
+
+def test_evaluating_again_compiles_little(run, monkeypatch):
+  for name, value in (('PATHS', 40), ('INVERTED', 8)):
+    monkeypatch.setattr(measures, name, value)
+  evaluator = _evaluator(run, metrics=('fid', 'prdc', 'ppl', 'inversion', 'held_out', 'probe', 'kid'), samples=200)
+  first = evaluator(run.state, run.step).values
+  other = jax.tree.map(lambda x: x + 1e-3 if jnp.issubdtype(x.dtype, jnp.inexact) else x, run.state)
+  with jax.log_compiles(), pytest.MonkeyPatch.context():
+    compiled = []
+    import logging
+
+    handler = logging.Handler()
+    handler.emit = lambda record: compiled.append(record.getMessage())
+    logging.getLogger('jax').addHandler(handler)
+    second = evaluator(other, run.step).values
+    logging.getLogger('jax').removeHandler(handler)
+  names = [line.split()[3] for line in compiled if line.startswith('Finished XLA compilation of')]
+  # The solver of the probe's SVM starts with as many rows as it is given; networks are not compiled again.
+  assert not [name for name in names if 'made' in name or 'generate' in name or 'judged' in name or 'pooled' in name]
+  # New weights, new figures: nothing of the first state is left in the compiled functions.
+  assert all(first[name] != second[name] for name in ('fid', 'ppl', 'inversion_training', 'overfitting'))
+
+
+def test_wasserstein_critics_have_no_share(tmp_path):
+  settings = [*SMALL, '--config.steps=2', '--config.game.loss=wasserstein']
+  train.run(config_lib.override(config_lib.load('configs/quickstart.py'), settings), tmp_path / 'run', silent=True)
+  run = gan_jax.load(tmp_path / 'run')
+  found = _evaluator(run, metrics=('held_out',), samples=100)(run.state, run.step)
+  assert set(found.values) == {'overfitting'}
+  rows = (tmp_path / 'run' / 'metrics.jsonl').read_text()
+  assert 'real_accuracy' not in rows and 'discriminator_gradient_norm' in rows
+
+
+def test_volumes(tmp_path):
+  # Labelled or not, volumes are no pictures: random features, and values brought to [0, 1].
+  volumes = np.random.RandomState(0).rand(40, 8, 8, 8) < 0.3
+  np.savez(tmp_path / 'volumes.npz', x=volumes, y=np.arange(40) % 2)
+  stream = reference.reference_stream(config_stream(name='npz', path=str(tmp_path / 'volumes.npz'), classes=0))
+  assert stream.classes == 2 and not stream.pictures
+  extractor = choose.choose('auto', stream)
+  assert extractor.name.startswith('random')
+  with pytest.raises(UserError, match='square pictures'):
+    choose.choose('classifier', stream)
+  assert reference.examples(stream, 5)[0].dtype == np.float32
+  found = reference.reference_scores(stream, scores.Scorer(extractor, parallel.make_mesh(1)))
+  assert np.isfinite(found.features).all() and found.labels.tolist() == [i % 2 for i in reference.order(stream)]
+
+
+def test_labels_that_number_no_classes(tmp_path):
+  for y in (np.eye(3)[np.arange(9) % 3].astype(int), np.arange(9) % 3 - 1, np.linspace(0, 1, 9)):
+    np.savez(tmp_path / 'set.npz', x=np.zeros((9, 8, 8), np.uint8), y=y)
+    assert reference.reference_stream(config_stream(name='npz', path=str(tmp_path / 'set.npz'), classes=0)).classes == 0
+
+
+def test_classes_must_be_those_of_the_set(run):
+  evaluator = _evaluator(run, samples=100, features='raw')
+  evidence = evaluator.evidence(run.state, run.step)
+  strange = evidence.fake._replace(logits=np.zeros((100, 1008), np.float32))
+  evidence.__dict__['fake'] = strange
+  with pytest.raises(UserError, match='1008 classes'):
+    list(measures.class_figures(evidence))
 
 
 def test_points(tmp_path):
@@ -217,12 +286,26 @@ def test_the_reference_is_computed_once_and_never_mixed(monkeypatch, tmp_path):
   reference.reference_scores(reference.reference_stream(stream, 'test'), scorer, said.append)
   other = choose.of_function('means', lambda x: x.astype(jnp.float32).mean((1, 2)))
   reference.reference_scores(stream, scores.Scorer(other, mesh), said.append)
-  assert len(said) == 3 and len(list(tmp_path.glob('statistics/*.npz'))) == 3
+  assert len(said) == 3 and len(list(tmp_path.glob('statistics/*.npz'))) == 2
+  # A function has no version that could be told: nothing of it is kept.
+  assert not list(tmp_path.glob('statistics/*means*'))
   # A damaged file is computed anew.
   for path in tmp_path.glob('statistics/*.npz'):
     path.write_bytes(path.read_bytes()[:100])
   reference.reference_scores(stream, scorer, said.append)
   assert len(said) == 4
+
+
+def test_a_changed_set_is_scored_anew(monkeypatch, tmp_path):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))
+  images = np.random.RandomState(0).randint(0, 256, (300, 8, 8)).astype(np.uint8)
+  found = []
+  for count in (0, 200):
+    images[1 : 1 + count] = 0
+    np.savez(tmp_path / f'{count}.npz', x=images)
+    stream = reference.reference_stream(config_stream(name='npz', path=str(tmp_path / f'{count}.npz'), classes=0))
+    found.append(reference.reference_scores(stream, scores.Scorer(choose.choose('raw', stream), parallel.make_mesh(1))))
+  assert abs(found[0].moments.mean - found[1].moments.mean).max() > 0.1
 
 
 def test_a_folder_without_splits_has_nothing_held_out(tmp_path):
@@ -233,6 +316,8 @@ def test_a_folder_without_splits_has_nothing_held_out(tmp_path):
   stream = reference.reference_stream(config_stream(name='folder', path=str(tmp_path), classes=0))
   assert reference.held_out_stream(stream) is None
   assert reference.held_out_stream(config_stream()).split == 'test'
+  # 'all' holds the test examples too.
+  assert reference.held_out_stream(config_stream(split='all')) is None
 
 
 # In training, and as a command
@@ -271,6 +356,8 @@ def test_the_command(workdir, capsys):
     (['--checkpoint=first'], ['first', 'best']),
     (['--checkpoint=3'], ['3']),
     (['--metrics=is'], ['classes', 'raw']),
+    (['--metrics=parzen', '--split=all'], ['held-out', 'all']),
+    (['--metrics=swd', '--output=b'], ["'b'"]),
     (['--metrics=modes'], ['digits', 'ring']),
     (['--stream=b'], ["'b'", 'images']),
     (['--split=night'], ['night']),
@@ -279,6 +366,39 @@ def test_the_command(workdir, capsys):
       _command([*arguments, *wrong], capsys)
     err = capsys.readouterr().err.strip().splitlines()
     assert stop.value.code == 2 and err[-1].startswith('error: ') and all(w in err[-1] for w in words), (wrong, err)
+
+
+def test_wrong_evaluations_are_known_before_training(tmp_path):
+  for settings, words in (
+    (['--config.eval.every=2', "--config.eval.metrics=('fid', 'modes')"], 'modes'),
+    (['--config.eval.every=2', '--config.eval.features=raw', "--config.eval.metrics=('is',)"], 'classes'),
+    (['--config.eval.every=2', '--config.eval.stream=b'], 'stream'),
+    (['--config.keep_best=eval_fid'], 'eval.every'),
+  ):
+    config = config_lib.override(config_lib.load('configs/quickstart.py'), [*SMALL, '--config.steps=2', *settings])
+    with pytest.raises(UserError, match=words):
+      train.run(config, tmp_path / 'run', silent=True)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_failing_evaluation_loses_no_weights(tmp_path, monkeypatch):
+  def fails(evidence):
+    raise UserError('no figure today')
+
+  monkeypatch.setitem(measures.MEASURES, 'fid', fails)
+  settings = [*SMALL, '--config.steps=4', '--config.eval.every=2', '--config.eval.features=raw']
+  with pytest.raises(UserError, match='today'):
+    train.run(config_lib.override(config_lib.load('configs/quickstart.py'), settings), tmp_path / 'run', silent=True)
+  assert gan_jax.load(tmp_path / 'run').step == 2
+
+
+def test_a_resumed_run_keeps_its_protocol(workdir, tmp_path):
+  shutil.copytree(workdir, tmp_path / 'run')
+  config = gan_jax.load(tmp_path / 'run').config
+  longer = config_lib.override(config, ['--config.steps=8', '--config.eval.every=4'])
+  train.run(longer, tmp_path / 'run', silent=True)
+  with pytest.raises(UserError, match=r'config.eval.samples: 200 -> 300'):
+    train.run(config_lib.override(config, ['--config.eval.samples=300']), tmp_path / 'run', silent=True)
 
 
 def test_a_run_without_a_chosen_metric_has_no_best(workdir, tmp_path):
@@ -307,7 +427,7 @@ def test_settings_of_evaluations():
 def test_moments_survive_many_batches():
   # Merging is exact: the same as at once, whatever the sizes of the parts.
   x = np.random.RandomState(0).randn(500, 6) * 3 + 40
-  total = frechet.no_moments(6)
+  total = frechet.Moments(0, np.zeros(6), np.zeros((6, 6)))
   for part in np.split(x, [1, 7, 300]):
     total = total.merge(frechet.moments(part))
   np.testing.assert_allclose(total.covariance, np.cov(x, rowvar=False), rtol=1e-10)

@@ -59,6 +59,18 @@ def test_frechet_of_a_set_with_itself():
   assert abs(frechet.frechet(m, m)) < 1e-9 * np.trace(m.covariance)
 
 
+def test_frechet_of_few_examples_in_float32():
+  # Fewer examples than features: noise of float32 in the scatter must not count as variance.
+  random = np.random.RandomState(9)
+  mix = random.randn(256, 256) / 16
+  x, y = (np.maximum(random.randn(count, 256) @ mix + 0.2, 0).astype(np.float32) for count in (150, 200))
+  streamed = []
+  for rows in (x, y):
+    parts = jax.device_get(jax.jit(frechet.batch_moments)(jnp.asarray(rows), jnp.ones(len(rows))))
+    streamed.append(frechet.to_moments(parts))
+  assert frechet.frechet(*streamed) == pytest.approx(frechet.frechet(frechet.moments(x), frechet.moments(y)), rel=1e-6)
+
+
 def test_frechet_refuses_shapes():
   with pytest.raises(ValueError, match='shapes'):
     frechet.frechet_distance(np.zeros(2), np.eye(3), np.zeros(2), np.eye(2))
@@ -68,7 +80,7 @@ def test_moments_of_batches_on_the_device():
   random = np.random.RandomState(3)
   # A mean a thousand deviations away loses everything to E[x^2] - E[x]^2 in float32.
   x = (1000.0 + random.randn(1000, 7) * (1 + np.arange(7))).astype(np.float32)
-  total = frechet.no_moments(7)
+  total = frechet.Moments(0, np.zeros(7), np.zeros((7, 7)))
   for start in range(0, 1000, 96):
     rows = x[start : start + 96]
     padded = np.concatenate([rows, np.full((96 - len(rows), 7), 5e3, np.float32)])

@@ -94,6 +94,12 @@ class Stream:
       image = transforms.random_window(image, self.size, jax.random.fold_in(key, 1))
     return transforms.to_float({**fields, 'image': image}, self.range, self.flip, key)
 
+  @property
+  def pictures(self) -> bool:
+    """Whether the examples are stored as pictures of 8 bits, grey or colour."""
+    stored = self.stored(1)['image']
+    return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
+
   def open(self) -> sources.Source:
     """The source.
 

@@ -1,5 +1,6 @@
 """Evaluations of one game: what compiles once and what is known of the data stay between them."""
 
+import json
 import math
 import textwrap
 import time
@@ -18,7 +19,7 @@ from gan_jax.evaluation import measures, reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.measures import Figure
 from gan_jax.evaluation.options import Options
-from gan_jax.evaluation.scores import Generated, Scorer, is_pictures
+from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.sample import Sampler
 
@@ -45,11 +46,11 @@ class Evaluation(NamedTuple):
     """{figure: value}."""
     return {figure.name: figure.value for figure in self.figures}
 
-  def to_json(self) -> dict[str, Any]:
-    """As evaluation.json has it."""
+  def to_json(self) -> str:
+    """The text of evaluation.json."""
     finite = lambda x: None if x is None or not math.isfinite(x) else x
     shared = '; '.join(f'{name}: {words}' for name, words in self.shared.items())
-    return {
+    content = {
       'step': self.step,
       **self.shared,
       'device': self.device,
@@ -66,6 +67,7 @@ class Evaluation(NamedTuple):
         for figure in self.figures
       },
     }
+    return json.dumps(content, indent=2, allow_nan=False) + '\n'
 
   def table(self) -> str:
     """Lines for the console: what all figures share, then each with what is its own."""
@@ -78,6 +80,25 @@ class Evaluation(NamedTuple):
       value = f'{figure.value:.4g}{error}'
       lines += textwrap.wrap(f'{figure.name:<22} {value:<18} {figure.protocol}', 118, subsequent_indent=' ' * 42)
     return '\n'.join(lines)
+
+
+def check(stage: experiment.Stage, options: Options) -> None:
+  """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed."""
+  measures.check_measures(options.metrics)
+  if options.samples < 2:
+    raise UserError(f'samples={options.samples} to evaluate must be at least 2')
+  if options.weights not in ('ema', 'raw'):
+    raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
+  if options.stream and options.stream not in stage.streams:
+    raise one_of('stream of the reference', options.stream, stage.streams)
+  if stage.game.latents is None:
+    raise UserError(
+      f'{type(stage.game).__name__} translates examples: evaluate what run.sample(count, inputs=...) gives with the '
+      'functions of gan_jax.metrics'
+    )
+  stream = reference.reference_stream(stage.streams[options.stream or next(iter(stage.streams))], options.split or None)
+  stream.open()
+  measures.check_needs(options.metrics, stream, options.features)
 
 
 class Evaluator:
@@ -104,18 +125,7 @@ class Evaluator:
     mesh: Mesh | None = None,
     say: Callable[[str], None] = lambda line: None,
   ):
-    measures.check_measures(options.metrics)
-    if options.samples < 2:
-      raise UserError(f'samples={options.samples} to evaluate must be at least 2')
-    if options.weights not in ('ema', 'raw'):
-      raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
-    if options.stream and options.stream not in stage.streams:
-      raise one_of('stream of the reference', options.stream, stage.streams)
-    if stage.game.latents is None:
-      raise UserError(
-        f'{type(stage.game).__name__} translates examples: evaluate what run.sample(count, inputs=...) gives with the '
-        'functions of gan_jax.metrics'
-      )
+    check(stage, options)
     self._stage, self._options, self._say = stage, options, say
     self._mesh = parallel.make_mesh() if mesh is None else mesh
     stream = stage.streams[options.stream or next(iter(stage.streams))]
@@ -124,7 +134,7 @@ class Evaluator:
       options.features, reference.reference_stream(stream), weights=options.inception_weights, say=say
     )
     self.scorer = Scorer(extractor, self._mesh)
-    limits = stream.range if is_pictures(stream) else None
+    limits = stream.range if stream.pictures else None
     self._generated = Generated(Sampler(stage.game), self._mesh, limits=limits, output=options.output)
     self._cached: dict[str, Any] = {}
 
@@ -143,6 +153,7 @@ class Evaluator:
       self.stream,
       samples,
       seed,
+      self._options.output,
       self._say,
       self._cached,
     )
@@ -161,7 +172,7 @@ class Evaluator:
         since = time.perf_counter()
     kind = jax.devices()[0].device_kind
     options = self._options
-    bits = ', rounded to 8 bits' if is_pictures(self.stream) else ''
+    bits = ', rounded to 8 bits' if self.stream.pictures else ''
     averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
     weights = 'running averages' if averaged else 'raw weights'
     return Evaluation(

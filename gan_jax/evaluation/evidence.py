@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError
 from gan_jax.evaluation import reference
-from gan_jax.evaluation.scores import Generated, Scorer, Scores, is_pictures
+from gan_jax.evaluation.scores import Generated, Scorer, Scores
 from gan_jax.features.base import Extractor
 
 
@@ -25,6 +25,7 @@ class Evidence:
     stream: of the reference.
     samples: how many to generate.
     seed: of the latents.
+    output: which of several things the game makes.
     say: told what takes time.
     cached: what an earlier evaluation of the same set found of the real side.
 
@@ -34,6 +35,7 @@ class Evidence:
     stream: of the reference.
     samples: how many are generated.
     seed: of the latents.
+    output: which of several things the game makes.
   """
 
   def __init__(
@@ -45,11 +47,12 @@ class Evidence:
     stream: Stream,
     samples: int,
     seed: int,
+    output: str = '',
     say: Callable[[str], None] = lambda line: None,
     cached: dict[str, Any] | None = None,
   ):
     self.game, self.variables, self.stream = game, variables, stream
-    self.samples, self.seed = samples, seed
+    self.samples, self.seed, self.output = samples, seed, output
     self._generated, self._scorer, self._say = generated, scorer, say
     self._cached = {} if cached is None else cached
 
@@ -106,8 +109,18 @@ class Evidence:
 
   @property
   def seen(self) -> np.ndarray:
-    """(N,) classes that the classifier sees in the kept generated examples."""
-    return self.logits(self.fake).argmax(1)
+    """(N,) classes that the classifier sees in the kept generated examples.
+
+    Raises:
+      UserError: the features have no classes, or not the set's.
+    """
+    logits = self.logits(self.fake)
+    if logits.shape[1] != self.stream.classes:
+      raise UserError(
+        f'the features {self.extractor.name!r} tell {logits.shape[1]} classes, {self.stream.name!r} has '
+        f'{self.stream.classes}: use --features=classifier, for stacked sets the metric modes, or leave this one out'
+      )
+    return logits.argmax(1)
 
   def logits(self, scores: Scores) -> np.ndarray:
     if scores.logits is None:
@@ -118,11 +131,33 @@ class Evidence:
 
   @property
   def pictures(self) -> bool:
-    return is_pictures(self.stream)
+    return self.stream.pictures
+
+  def need_pictures(self, metric: str) -> None:
+    """Raises a UserError unless the examples are pictures of 8 bits."""
+    if not self.pictures:
+      raise UserError(f'the metric {metric} is of pictures of 8 bits, {self.stream.name!r} has none: leave it out')
+
+  @property
+  def values(self) -> str:
+    """What `unit` gives, in words."""
+    return 'values in [0, 1]' if self.stream.stored(1)['image'].dtype == np.uint8 else 'values as stored'
 
   def unit(self, examples: np.ndarray) -> np.ndarray:
-    """Examples as float32 with pixels in [0, 1]; what is no picture stays as it is."""
-    return examples.astype(np.float32) / np.float32(255.0) if examples.dtype == np.uint8 else examples
+    """Examples as float32, what is stored with 8 bits in [0, 1]; floats as they are stored."""
+    if examples.dtype == np.uint8:
+      return examples.astype(np.float32) / np.float32(255.0)
+    if self.stream.stored(1)['image'].dtype != np.uint8:
+      return examples
+    low, high = self.stream.range
+    return (examples - np.float32(low)) / np.float32(high - low)
+
+  def in_range(self, examples: Any) -> Any:
+    """Examples as the networks take them: pictures in the stream's range, others as they are."""
+    if examples.dtype != np.uint8:
+      return examples
+    low, high = self.stream.range
+    return examples.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
 
   def once(self, name: str, make: Callable[[], Any]) -> Any:
     """What does not change from one evaluation of a game to the next."""

@@ -11,10 +11,12 @@ import numpy as np
 
 from gan_jax.data import latents as latents_lib
 from gan_jax.data.sources import builtin
+from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.reference import title
+from gan_jax.evaluation.scores import pick
 from gan_jax.features.choose import channel_labels
 from gan_jax.metrics import (
   diversity,
@@ -79,17 +81,25 @@ def kid(e: Evidence) -> Iterable[Figure]:
 
 
 def score(e: Evidence) -> Iterable[Figure]:
-  found = inception_score.inception_score(e.logits(e.fake), splits=10)
+  if e.stream.name.startswith('stacked/'):
+    raise UserError(
+      f'{e.stream.name!r} has one classifier for each channel and no Inception score: use the metric modes'
+    )
   count = len(e.fake.features)
+  splits = min(10, max(1, count // 50))
+  found = inception_score.inception_score(e.logits(e.fake), splits=splits)
   yield Figure(
-    'inception_score', found.value, f"{count} samples in 10 splits, the features' classes", found.standard_error
+    'inception_score', found.value, f"{count} samples in {splits} splits, the features' classes", found.standard_error
   )
 
 
 def prdc(e: Evidence) -> Iterable[Figure]:
   count = min(MANIFOLD, len(e.real.features), len(e.fake.features))
   if count <= NEIGHBOURS:
-    raise UserError(f'prdc needs more than {NEIGHBOURS} samples, there are {count}: ask for more')
+    raise UserError(
+      f'the metric prdc needs more than {NEIGHBOURS} of each, there are {len(e.real.features)} examples and '
+      f'{len(e.fake.features)} samples: ask for more samples, or leave it out'
+    )
   found = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
   for name, value in found._asdict().items():
     yield Figure(name, value, f'of features, k = {NEIGHBOURS}, {count} of each side')
@@ -98,22 +108,19 @@ def prdc(e: Evidence) -> Iterable[Figure]:
 def intra_fid(e: Evidence) -> Iterable[Figure]:
   if e.real.labels is None:
     raise UserError(f'{e.stream.name!r} has no labels for an intra-class distance: leave this metric out')
-  each, left_out = [], 0
+  each = []
   for label in range(e.stream.classes):
     real, fake = e.real.features[e.real.labels == label], e.fake.features[e.labels == label]
-    left_out += len(fake) < 2
-    each.append(
-      frechet.frechet(frechet.moments(real), frechet.moments(fake)) if min(len(real), len(fake)) > 1 else math.nan
-    )
+    enough = min(len(real), len(fake)) > 1
+    each.append(frechet.frechet(frechet.moments(real), frechet.moments(fake)) if enough else math.nan)
   whose = 'asked for' if e.fake.labels is not None else 'that the classifier sees'
-  note = f', {left_out} classes with fewer than 2 samples left out' if left_out else ''
-  mean = float(np.nanmean(each)) if left_out < len(each) else math.nan
-  yield Figure('intra_fid', mean, f'mean over the classes {whose}{note}', parts=each)
+  # A class that is not made has no distance, and a generator that makes one class well no mean.
+  yield Figure('intra_fid', float(np.mean(each)), f'mean over the classes {whose}', parts=each)
 
 
 def class_figures(e: Evidence) -> Iterable[Figure]:
   judge = f'{len(e.fake.features)} samples as the classifier sees them'
-  classes = e.logits(e.fake).shape[1]
+  classes = e.stream.classes
   shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
   balance = diversity.class_balance(e.seen, classes, shares)
   yield Figure(
@@ -147,7 +154,7 @@ def parzen_figure(e: Evidence) -> Iterable[Figure]:
   found = parzen.parzen_likelihood(samples, validation, test)
   yield Figure(
     'parzen', found.value,
-    f'nats, {len(samples)} samples, pixels in [0, 1], sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
+    f'nats, {len(samples)} samples, {e.values}, sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
     f'{e.stream.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
   )  # fmt: skip
 
@@ -179,6 +186,7 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
 
 
 def swd(e: Evidence) -> Iterable[Figure]:
+  e.need_pictures('swd')
   found = sliced_wasserstein.pyramid_distance(e.real_examples(8192), e.fake.examples)
   levels = ', '.join(f'{size} px: {value:.2f}' for size, value in found.levels.items())
   yield Figure(
@@ -188,6 +196,7 @@ def swd(e: Evidence) -> Iterable[Figure]:
 
 
 def ms_ssim(e: Evidence) -> Iterable[Figure]:
+  e.need_pictures('ms_ssim')
   scales = similarity.scales_of(*e.fake.examples.shape[1:3])
   told = f'{SIMILAR_PAIRS} pairs, {scales} scales'
   for name, pictures in (('ms_ssim', e.fake.examples), ('ms_ssim_real', e.real_examples(len(e.fake.examples)))):
@@ -199,7 +208,7 @@ def copies(e: Evidence) -> Iterable[Figure]:
   train = e.unit(e.real_examples(len(e.stream.open())))
   samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
   found = neighbours.copying(train, unseen, samples)
-  told = f'median pixel distance (rms, 0 to 1) to the nearest of {len(train)} of {e.stream.split}'
+  told = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.stream.split}'
   yield Figure('nearest_training', found.samples, f'{told}, {len(samples)} samples; copies are near 0')
   yield Figure('nearest_of_held_out', found.held_out, f'the same of {len(unseen)} held-out real examples')
 
@@ -208,7 +217,7 @@ def two_sample_figure(e: Evidence) -> Iterable[Figure]:
   fair = e.held_out is not None
   real = e.held_out_examples(TWO_SAMPLE) if fair else e.real_examples(TWO_SAMPLE)
   found = two_sample.two_sample_test(real, e.fake.examples[:TWO_SAMPLE])
-  whose = 'held-out' if fair else 'training'
+  whose = 'held-out' if fair else e.stream.split
   yield Figure(
     'two_sample', found.accuracy, f'accuracy of a fresh {found.network} on {found.examples} examples it did not see, '
     f'half of them {whose} real ones; goal 0.5, p = {found.p_value:.2g}', found.standard_error,
@@ -219,21 +228,24 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   network = getattr(type(e.game), '__dataclass_fields__', {})
   if 'discriminator' not in network or e.fake.labels is not None:
     raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
-  low, high = e.stream.range
+  game = e.game
 
-  @jax.jit
-  def judge(variables, examples):
-    if examples.dtype == jnp.uint8:
-      examples = examples.astype(jnp.float32) * ((high - low) / 255.0) + low
-    out = e.game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
+  def judged(variables, examples):
+    out = game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
     logits = out[0] if isinstance(out, tuple) else out
     return logits[:, -1] - logits[:, 0] if logits.ndim == 2 else logits.reshape(len(logits), -1).mean(1)
 
+  judge = e.once('judge', lambda: jax.jit(judged))
   sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
-  found = held_out.held_out_report(lambda examples: judge(e.variables, examples), *sets)
+  # Where only differences of logits mean something, no share does.
+  boundary = getattr(getattr(game, 'pair', None), 'boundary', 0.0)
+  found = held_out.held_out_report(
+    lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
+  )
   told = 'the discriminator in eval mode, up to 2000 examples'
   for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
-    yield Figure(f'judged_real_{name}', side.real, f'share with a positive logit, {told}')
+    if boundary is not None:
+      yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {told}')
   yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
 
 
@@ -243,19 +255,20 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
     raise UserError(f'{type(e.game).__name__} has no discriminator that gives its layers: leave the metric probe out')
   if e.real.labels is None or e.held_out is None:
     raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
-  low, high = e.stream.range
+  e.need_pictures('probe')
+  game = e.game
 
-  @jax.jit
-  def features(variables, pictures):
-    pictures = pictures.astype(jnp.float32) * ((high - low) / 255.0) + low
+  def pooled(variables, pictures):
     judge = lambda game, x: game.discriminator(x, train=False, layers=True)
-    layers = e.game.apply(variables, pictures, method=judge)[1]
+    layers = game.apply(variables, pictures, method=judge)[1]
     grid = min(4, *(layer.shape[1] for layer in layers))
     return probe.pooled_features(layers, grid)
 
+  features = e.once('probe', lambda: jax.jit(pooled))
+
   def rows(pictures):
-    whole = pictures[np.arange(-(-len(pictures) // PROBE_BATCH) * PROBE_BATCH) % len(pictures)]
-    parts = [features(e.variables, whole[i : i + PROBE_BATCH]) for i in range(0, len(whole), PROBE_BATCH)]
+    full = e.in_range(pictures[np.arange(-(-len(pictures) // PROBE_BATCH) * PROBE_BATCH) % len(pictures)])
+    parts = [features(e.variables, full[i : i + PROBE_BATCH]) for i in range(0, len(full), PROBE_BATCH)]
     return np.concatenate([np.asarray(part, np.float16) for part in parts])[: len(pictures)]
 
   pictures, labels = reference.examples(e.stream, PROBED)
@@ -277,10 +290,12 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
     raise UserError(
       f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
     )
-  key = jax.random.key(e.seed)
+  # Only what stays the same: the function outlives this state's evidence.
+  game, seed, output = e.game, e.seed, e.output
 
   def generate(variables, z):
-    return e.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key}).astype(jnp.float32)
+    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': jax.random.key(seed)})
+    return pick(made, output).astype(jnp.float32)
 
   # One function for all evaluations, or the search would be compiled for each.
   return jax.tree_util.Partial(e.once('generate', lambda: jax.jit(generate)), e.variables)
@@ -292,9 +307,12 @@ def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
 
 def ppl(e: Evidence) -> Iterable[Figure]:
   low, high = e.stream.range
-  white = e.extractor.white
-  scale = (lambda x: (x - low) * (white / (high - low))) if e.pictures else lambda x: x
-  features = jax.jit(lambda x: e.extractor.apply(e.extractor.variables, scale(x))['features'])
+  extractor, factor = e.extractor, e.extractor.white / (high - low) if e.pictures else 0.0
+
+  def features_of(variables, x):
+    return extractor.apply(variables, (x - low) * factor if factor else x)['features']
+
+  features = jax.tree_util.Partial(e.once('features', lambda: jax.jit(features_of)), extractor.variables)
   kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
   epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
   starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
@@ -307,8 +325,7 @@ def ppl(e: Evidence) -> Iterable[Figure]:
 
 def inversion_figures(e: Evidence) -> Iterable[Figure]:
   low, high = e.stream.range
-  ours = lambda x: x.astype(np.float32) * ((high - low) / 255.0) + low if x.dtype == np.uint8 else x
-  train, unseen = ours(e.real_examples(INVERTED)), ours(e.held_out_examples(INVERTED))
+  train, unseen = e.in_range(e.real_examples(INVERTED)), e.in_range(e.held_out_examples(INVERTED))
   generate = _generator(e)
   errors = []
   for targets in (train, unseen):
@@ -349,6 +366,55 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
   elif e.extractor.name.startswith('classifier'):
     names.append('classes')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
+
+
+#: What metrics need of the set: pictures, a held-out split, labels, classes told by the features, known modes.
+NEEDS = {
+  'is': ('told',),
+  'ifid': ('labels',),
+  'classes': ('told',),
+  'parzen': ('held_out',),
+  'modes': ('modes',),
+  'swd': ('pictures',),
+  'ms_ssim': ('pictures',),
+  'neighbours': ('held_out',),
+  'held_out': ('held_out',),
+  'probe': ('pictures', 'labels', 'held_out'),
+  'inversion': ('held_out',),
+}
+
+
+def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
+  """Raises a UserError if a metric needs what the set or the features have not.
+
+  Args:
+    names: of metrics.
+    stream: of the reference.
+    features: a name of `features.choose`.
+  """
+  has = {
+    'pictures': lambda: stream.pictures,
+    'labels': lambda: stream.classes > 0,
+    'told': lambda: (
+      features == 'inception' or '.' in features or (stream.classes > 0 and features in ('auto', 'classifier'))
+    ),
+    'held_out': lambda: reference.held_out_stream(stream) is not None,
+    'modes': lambda: stream.name in MIXTURES or stream.name.startswith('stacked/'),
+  }
+  words = {
+    'pictures': 'pictures of 8 bits',
+    'labels': 'labels',
+    'told': 'features that tell classes (classifier or inception)',
+    'held_out': "a held-out split 'test' beside 'train'",
+    'modes': f'a set with known modes ({", ".join(MIXTURES)}, stacked/NAME)',
+  }
+  for name in names:
+    for need in NEEDS.get(name, ()):
+      if not has[need]():
+        raise UserError(
+          f'the metric {name} needs {words[need]}, which {stream.name!r} {stream.split!r} with features={features} has '
+          'not: leave it out'
+        )
 
 
 def check_measures(names: Iterable[str]) -> None:

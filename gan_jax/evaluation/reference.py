@@ -1,11 +1,13 @@
 """The real side of an evaluation: which examples, and their statistics, kept on disk under a name that says it all."""
 
+import contextlib
 import dataclasses
 import json
-import os
+import uuid
 import zipfile
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from gan_jax import cache
@@ -37,7 +39,7 @@ def reference_stream(stream: Stream, split: str | None = None) -> Stream:
 def held_out_stream(stream: Stream) -> Stream | None:
   """The set's split 'test', if it has one that is not the stream's own."""
   other = dataclasses.replace(stream, split='test')
-  if stream.split.startswith('test'):
+  if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   try:
     source = other.open()
@@ -106,13 +108,27 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], None] 
     'kept': KEPT,
   }
   plain = ''.join(c if c.isalnum() else '-' for c in f'{stream.name}-{stream.split}-{stream.size}x{stream.channels}')
+  kept = scorer.extractor.kept
   path = cache.folder('statistics') / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}.npz'
-  found = _read(path, identity)
-  if found is None:
+  found = _read(path, identity) if kept else None
+  # All processes compute or none does, or they would wait for each other.
+  if not agreed(np.asarray(found is not None)).all():
     say(f'scoring the reference, {identity["set"]} ...')
     found = scorer(real_batches(stream, order(stream), scorer.mesh))._replace(examples=np.zeros((0,)))
-    _write(path, identity, found)
+    if kept and jax.process_index() == 0:
+      with contextlib.suppress(OSError):  # what is not kept is computed anew
+        _write(path, identity, found)
+  assert found is not None
   return found
+
+
+def agreed(flag: np.ndarray) -> np.ndarray:
+  """The flags of all processes."""
+  if jax.process_count() == 1:
+    return flag
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.process_allgather(flag)
 
 
 def _read(path, identity) -> Scores | None:
@@ -132,7 +148,7 @@ def _write(path, identity, scores: Scores) -> None:
   arrays = {name: value for name, value in arrays.items() if value is not None}
   moments = scores.moments
   # Whole or not at all, whoever else writes it at the same time.
-  temporary = path.with_suffix(f'.{os.getpid()}.new')
+  temporary = path.with_suffix(f'.{uuid.uuid4().hex}.new')
   with temporary.open('wb') as file:
     np.savez(
       file,

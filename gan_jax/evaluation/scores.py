@@ -4,7 +4,7 @@ Nothing here makes the devices wait for each other: every group of examples stay
 """
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -153,6 +153,21 @@ def split_rows(mesh: Mesh, rows: np.ndarray) -> np.ndarray:
   return rows[mine]
 
 
+def pick(made: Any, output: str) -> jax.Array:
+  """The one of several things that a game makes.
+
+  Raises:
+    UserError: there is none of that name.
+  """
+  if not isinstance(made, Mapping):
+    if output:
+      raise UserError(f'--output={output!r}: this game makes one thing; leave it out')
+    return made
+  if output not in made:
+    raise UserError(f'--output={output!r}: this game makes {", ".join(sorted(made))}; choose one')
+  return made[output]
+
+
 class Generated:
   """Batches of generated examples: sample i of a seed is the same on any number of devices.
 
@@ -161,7 +176,6 @@ class Generated:
     mesh: the devices.
     limits: (low, high) of pixels to be rounded to 8 bits, as pictures are stored; None leaves floats as they are.
     output: which of several things a game makes; '' for games that make one.
-    label: the class to ask for; None for classes at random.
   """
 
   def __init__(
@@ -171,21 +185,14 @@ class Generated:
     *,
     limits: tuple[float, float] | None,
     output: str = '',
-    label: int | None = None,
   ):
-    sampler.check_label(label)
-    self._sampler, self._mesh, self._limits, self._output, self._label = sampler, mesh, limits, output, label
+    self._sampler, self._mesh, self._limits, self._output = sampler, mesh, limits, output
     self._make = jax.jit(self._made)
 
   def _made(self, variables: Any, key: jax.Array, starts: jax.Array) -> tuple[jax.Array, jax.Array | None, jax.Array]:
     """(examples, labels asked for, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
-    latents = None if self._label is None else {'label': jnp.full((CHUNK,), self._label, jnp.int32)}
-    block = lambda start: self._sampler.block(variables, key, start, latents)
-    made, drawn = jax.vmap(jax.vmap(block))(starts)
-    if isinstance(made, dict):
-      if self._output not in made:
-        raise UserError(f'--output={self._output!r}: this game makes {", ".join(sorted(made))}; choose one')
-      made = made[self._output]
+    made, drawn = jax.vmap(jax.vmap(lambda start: self._sampler.block(variables, key, start)))(starts)
+    made = pick(made, self._output)
     examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])
     finite = jnp.isfinite(examples).reshape(starts.shape[0], -1).all(1)
     if self._limits is not None:
@@ -251,15 +258,9 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
       yield Batch(split(mesh, examples), places < len(chosen), labels)
 
 
-def is_pictures(stream: Stream) -> bool:
-  """Whether a stream's examples are stored as pictures of 8 bits."""
-  stored = stream.stored(1)['image']
-  return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
-
-
 def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
   """Stored examples as metrics take them: pictures as they are, anything else as float32 in the stream's range."""
-  if is_pictures(stream) or stored.dtype != np.uint8:
+  if stream.pictures or stored.dtype != np.uint8:
     return stored
   low, high = stream.range
   return stored.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)

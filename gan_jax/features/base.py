@@ -15,6 +15,7 @@ class Extractor(NamedTuple):
     variables: a pytree of arrays.
     apply: (variables, examples (B, ...)) -> {'features': (B, n) float32, and 'logits': (B, classes) float32 if it has
       classes}. Pictures come as uint8 (B, H, W, C), other examples as float32.
+    kept: whether statistics made with it may be kept on disk.
     white: the value of a white pixel if pictures come as floats, as path lengths need them.
   """
 
@@ -22,4 +23,5 @@ class Extractor(NamedTuple):
   protocol: str
   variables: Any
   apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+  kept: bool = True
   white: float = 255.0

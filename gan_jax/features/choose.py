@@ -35,14 +35,17 @@ def choose(
     UserError: no such extractor, or what it raises itself.
   """
   shape = stream.stored(1)['image'].shape[1:]
+  judged = stream.pictures and shape[0] == shape[1]
   if name == 'auto':
-    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes and len(shape) == 3 else 'random'
+    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes and judged else 'random'
   if name == 'classifier':
+    if not judged:
+      raise UserError(f'--features=classifier takes square pictures, the examples are {shape}: use random or raw')
     if stream.name.startswith('stacked/'):
       return _stacked(stream, seed, say)
     from gan_jax.features.classifier import classifier
 
-    return classifier(stream, seed=seed, say=say)
+    return _agreed(lambda: classifier(stream, seed=seed, say=say))
   if name == 'inception':
     from gan_jax.features.inception import inception
 
@@ -67,12 +70,29 @@ def of_function(name: str, function: Callable[[jax.Array], jax.Array]) -> Extrac
   >>> extractor.apply((), jnp.ones((2, 4, 4, 3)))['features'].shape
   (2, 3)
   """
-  # Two versions of a function under one name have different code.
-  code = getattr(function, '__code__', None)
-  digest = hashlib.sha256(code.co_code + repr(code.co_consts).encode() if code else b'').hexdigest()[:8]
   safe = ''.join(c if c.isalnum() else '-' for c in name)
   apply = lambda variables, x: {'features': function(x).astype(jnp.float32)}
-  return Extractor(f'{safe}-{digest}', f'features of {name}', (), apply)
+  # Nothing tells a function from what it is after its author has edited it: its statistics are not kept.
+  return Extractor(safe, f'features of {name}', (), apply, kept=False)
+
+
+def _agreed(make: Callable[[], Extractor]) -> Extractor:
+  """What process 0 makes first and the others then find in the cache, or make in the same way.
+
+  Raises:
+    UserError: they made different ones.
+  """
+  if jax.process_count() == 1:
+    return make()
+  from jax.experimental import multihost_utils
+
+  made = make() if jax.process_index() == 0 else None
+  multihost_utils.sync_global_devices('gan_jax extractor')
+  made = made or make()
+  digest = np.frombuffer(hashlib.sha256(made.name.encode()).digest()[:4], np.int32)
+  if len(np.unique(multihost_utils.process_allgather(digest))) > 1:
+    raise UserError('the processes trained different classifiers: let GAN_JAX_CACHE name a folder that all of them see')
+  return made
 
 
 def _stacked(stream: Stream, seed: int, say: Callable[[str], None]) -> Extractor:
@@ -82,7 +102,8 @@ def _stacked(stream: Stream, seed: int, say: Callable[[str], None]) -> Extractor
   from gan_jax.features.classifier import classifier
 
   grey = dataclasses.replace(stream, name=stream.name.removeprefix('stacked/'), channels=1, classes=0)
-  inner = classifier(dataclasses.replace(grey, classes=sources.classes_in(grey)), seed=seed, say=say)
+  labelled = dataclasses.replace(grey, classes=sources.classes_in(grey))
+  inner = _agreed(lambda: classifier(labelled, seed=seed, say=say))
 
   def apply(variables: Any, x: jax.Array) -> dict[str, jax.Array]:
     batch, channels = x.shape[0], x.shape[-1]

@@ -81,9 +81,10 @@ def inception(weights: str = '') -> Extractor:
 
 
 def _apply(variables: Any, pictures: jax.Array) -> Mapping[str, jax.Array]:
-  if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3) or pictures.dtype not in (jnp.uint8, jnp.float32):
+  if not (pictures.ndim == 4 and pictures.shape[-1] in (1, 3) and pictures.dtype in (jnp.uint8, jnp.float32)):
     raise UserError(
-      f'Inception features of {pictures.dtype}{list(pictures.shape)}: give pictures (B, H, W, 1 or 3), uint8 or float32 from 0 to 255'
+      f'Inception features of {pictures.dtype}{list(pictures.shape)}: give pictures (B, H, W, 1 or 3), uint8 or '
+      'float32 from 0 to 255'
     )
   if pictures.shape[-1] == 1:
     pictures = jnp.repeat(pictures, 3, -1)

@@ -14,7 +14,7 @@ from gan_jax.errors import UserError
 from gan_jax.features.base import Extractor
 
 VERSION = 1
-WIDTHS = (32, 64, 128)
+WIDTHS = (16, 32, 64, 128)
 #: Convolutions halve an axis while it is longer than this.
 LEAST = 4
 #: A last axis of so many entries is taken for colours, a longer one for space.
@@ -22,7 +22,7 @@ COLOURS = 4
 
 
 def random_features(shape: tuple[int, ...], seed: int = 0, *, spatial: int | None = None) -> Extractor:
-  """Means and deviations over space, at three depths, of a convolutional network with random weights.
+  """Means and deviations over space, at four depths, of a convolutional network with random weights.
 
   Args:
     shape: of one example: points (n,), sequences (T, C), pictures (H, W, C), voxels (D, H, W, C) or (D, H, W).
@@ -31,14 +31,14 @@ def random_features(shape: tuple[int, ...], seed: int = 0, *, spatial: int | Non
       than 4 entries are voxels without channels.
 
   Returns:
-    The extractor, with 'features' (B, 448), or (B, 224) where there is no space and so no deviation.
+    The extractor, with 'features' (B, 480), or (B, 240) where there is no space and so no deviation.
 
   Raises:
     UserError: the shape has more axes than that.
 
   >>> extractor = random_features((8, 8, 1))
   >>> extractor.name, extractor.apply(extractor.variables, jnp.zeros((2, 8, 8, 1), jnp.uint8))['features'].shape
-  ('random-8x8x1-2d-seed0-v1', (2, 448))
+  ('random-8x8x1-2d-seed0-v1', (2, 480))
   """
   if spatial is None:
     spatial = 3 if len(shape) == 3 and shape[-1] > COLOURS else len(shape) - 1
@@ -87,9 +87,19 @@ def _unit(examples: jax.Array) -> jax.Array:
 def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """'SAME' convolution over all axes between the first and the last; a matrix product where there are none."""
   space = x.shape[1:-1]
+  strides = tuple(2 if side > LEAST else 1 for side in space)
   if not space:
     return x @ kernel
-  letters = 'DHW'[-len(space) :]
-  numbers = (f'N{letters}C', f'{letters}IO', f'N{letters}C')
-  strides = tuple(2 if side > LEAST else 1 for side in space)
-  return jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=numbers)
+  if len(space) < 3:
+    letters = 'HW'[: len(space)]
+    numbers = (f'N{letters}C', f'{letters}IO', f'N{letters}C')
+    return jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=numbers)
+  # XLA:CPU is slow in three dimensions: a window's planes become channels of a convolution in two.
+  depth, stride, window = space[0], strides[0], kernel.shape[0]
+  count = -(-depth // stride)
+  missing = max((count - 1) * stride + window - depth, 0)
+  x = jnp.pad(x, ((0, 0), (missing // 2, missing - missing // 2), (0, 0), (0, 0), (0, 0)))
+  planes = jnp.concatenate([x[:, i : i + (count - 1) * stride + 1 : stride] for i in range(window)], -1)
+  kernel = jnp.moveaxis(kernel, 0, 2).reshape(window, window, -1, kernel.shape[-1])
+  y = _conv(planes.reshape(-1, *planes.shape[2:]), kernel)
+  return y.reshape(x.shape[0], count, *y.shape[1:])

@@ -43,11 +43,6 @@ class Moments(NamedTuple):
     return Moments(count, mean, self.scatter + other.scatter + between)
 
 
-def no_moments(features: int) -> Moments:
-  """The moments of nothing, to merge others into."""
-  return Moments(0, np.zeros(features), np.zeros((features, features)))
-
-
 def moments(features: np.ndarray) -> Moments:
   """The moments of features (N, n), in float64.
 
@@ -87,16 +82,22 @@ def to_moments(parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> 
   return Moments(int(count), mean + rest, scatter - count * np.outer(rest, rest))
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
-  """A such that A A' = covariance; directions without variance are exactly zero."""
+def _root(covariance: np.ndarray, rank: int) -> np.ndarray:
+  """A such that A A' = covariance; directions without variance, and all but the `rank` largest, are exactly zero."""
   values, vectors = np.linalg.eigh(covariance)
   # What a covariance of less than full rank has there is rounding, of which a root would make a thousand times as much.
   floor = len(values) * np.finfo(np.float64).eps * max(float(values[-1]), 0.0)
-  return vectors * np.sqrt(np.where(values > floor, values, 0.0))
+  possible = np.arange(len(values)) >= len(values) - rank
+  return vectors * np.sqrt(np.where((values > floor) & possible, values, 0.0))
 
 
 def frechet_distance(
-  mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
+  mean: np.ndarray,
+  covariance: np.ndarray,
+  other_mean: np.ndarray,
+  other_covariance: np.ndarray,
+  *,
+  ranks: tuple[int, int] | None = None,
 ) -> float:
   """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
 
@@ -109,6 +110,7 @@ def frechet_distance(
     covariance: (n, n), symmetric, positive semidefinite.
     other_mean: (n,).
     other_covariance: (n, n).
+    ranks: that the covariances can have at most, one less than the examples they are of; None for n.
 
   Raises:
     ValueError: shapes do not fit.
@@ -123,11 +125,14 @@ def frechet_distance(
     raise ValueError(
       f'frechet_distance: shapes {mean.shape}, {covariance.shape}, {other_mean.shape}, {other_covariance.shape}'
     )
-  cross = np.linalg.svd(_root(covariance).T @ _root(other_covariance), compute_uv=False).sum()
+  rank, other_rank = ranks or (size, size)
+  cross = np.linalg.svd(_root(covariance, rank).T @ _root(other_covariance, other_rank), compute_uv=False).sum()
   shift = mean - other_mean
   return float(shift @ shift + np.trace(covariance) + np.trace(other_covariance) - 2 * cross)
 
 
 def frechet(one: Moments, other: Moments) -> float:
   """`frechet_distance` of two sets of features."""
-  return frechet_distance(one.mean, one.covariance, other.mean, other.covariance)
+  # Scatter gathered in float32 has noise where few examples leave no variance.
+  ranks = (max(one.examples - 1, 0), max(other.examples - 1, 0))
+  return frechet_distance(one.mean, one.covariance, other.mean, other.covariance, ranks=ranks)

@@ -66,10 +66,12 @@ def npz(stream: 'Stream') -> ArraySource:
 
 
 def classes_of(stream: 'Stream') -> int:
-  """One more than the largest label; 0 if there are no labels."""
+  """One more than the largest label; 0 if there are no labels, or none that number classes from 0."""
   arrays = read_arrays(epath.Path(stream.path.replace('{split}', stream.split)).expanduser())
   label = next((key for key in LABELS if key in arrays), None)
-  return int(arrays[label].max()) + 1 if label and np.issubdtype(arrays[label].dtype, np.integer) else 0
+  if label is None or arrays[label].ndim != 1 or not np.issubdtype(arrays[label].dtype, np.integer):
+    return 0
+  return int(arrays[label].max()) + 1 if arrays[label].min() >= 0 else 0
 
 
 def read_arrays(path: epath.Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,278 @@
+"""The default features of labelled pictures: those of a small classifier that is trained here on the set's labels."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from etils import epath
+from flax import traverse_util
+
+from gan_jax import cache
+from gan_jax.data import sources, transforms
+from gan_jax.data.sources.npz import read_arrays
+from gan_jax.data.streams import Stream
+from gan_jax.errors import UserError
+from gan_jax.features.base import Extractor
+from gan_jax.nets.classifier import Classifier
+
+#: Of the network and of its training: to be raised with every change of either.
+VERSION = 1
+
+# The settings below were chosen on 5,000 examples (200 of digits) held out of the training split; the test split was
+# used for nothing but the accuracy that is stated.
+#: Channels of the stages, for grey and for colour.
+WIDTHS = {1: (24, 48, 96, 256), 3: (48, 96, 192, 256, 256)}
+#: Examples seen in training, for grey and for colour, and the limits of the passes over the set.
+SEEN = {1: 300_000, 3: 600_000}
+EPOCHS = (4, 40)
+BATCH = 128
+#: A small set has smaller batches, so that an epoch has steps enough.
+LEAST_STEPS = 20
+LEAST_BATCH = 8
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.05
+
+#: The accuracy below which the features of a set are not worth comparing in.
+REQUIRED = {'digits': 0.98, 'mnist': 0.992, 'cifar10': 0.85}
+#: Sets with pictures that mean something else, or nothing, in a mirror.
+WRITING = ('digits', 'mnist', 'kmnist', 'emnist', 'omniglot', 'svhn_cropped')
+#: Of a set that has no test split, one example in so many is held out.
+HELD_OUT = 10
+#: A larger set is thinned evenly.
+BYTES = 4 << 30
+SCORED = 500
+
+
+def classifier(stream: Stream, seed: int = 0, say: Callable[[str], None] = print) -> Extractor:
+  """Trains a small classifier on the set's labels, or reads the one trained before; its last features are compared in.
+
+  Args:
+    stream: of uint8 pictures with labels; its set, split, size, crop and channels count, `per_class` does not.
+    seed: of the first weights, the order and the shifts.
+    say: told one line per pass over the set.
+
+  Returns:
+    The extractor, with 'features' (B, 256) and 'logits' (B, classes). The file behind it lies in the cache.
+
+  Raises:
+    UserError: no pictures or no labels, or the classifier is not accurate enough on held-out examples.
+  """
+  if not stream.classes:
+    raise UserError(
+      f'the classifier needs labels, of which config.data.classes=0 reads none of {stream.name!r}: set it to the '
+      'number of classes, or choose random features'
+    )
+  stream = dataclasses.replace(stream, per_class=0, random_crop=0)
+  source = stream.open()
+  image = np.asarray(source[0]['image'])
+  if image.ndim != 3 or image.dtype != np.uint8 or image.shape[0] != image.shape[1]:
+    raise UserError(
+      f'the classifier takes square uint8 pictures (H, W, C), {stream.name!r} has {image.dtype} {image.shape}: choose '
+      'random features or raw values'
+    )
+  settings = _settings(stream, source, seed)
+  key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
+  title = f'classifier-{_safe(stream.name)}-{"x".join(map(str, image.shape))}-seed{seed}-v{VERSION}'
+  network = Classifier(stream.classes, WIDTHS.get(image.shape[-1], WIDTHS[3]))
+  path = epath.Path(cache.folder('classifiers')) / f'{title}-{key}.npz'
+  trained = _read(path, network, image.shape)
+  if trained is None:
+    trained = _train(network, stream, source, seed, say)
+    _write(path, trained)
+  protocol = (
+    f'features ({network.widths[-1]}) of a classifier trained on {trained.examples} examples of {stream.name} '
+    f'{stream.split} (seed {seed}, version {VERSION}), accuracy {100 * trained.accuracy:.2f} % on {trained.held_out} '
+    'held out'
+  )
+
+  def apply(variables: Any, examples: jax.Array) -> dict[str, jax.Array]:
+    logits, features = network.apply(variables, _scaled(examples), train=False)
+    return {'features': features, 'logits': logits}
+
+  # Statistics are kept under this name: weights trained on another machine differ in their last digits, so does it.
+  return Extractor(f'{title}-{_digest(trained.variables)}', protocol, trained.variables, apply)
+
+
+class _Trained(NamedTuple):
+  """A trained classifier: its variables, and what is known of it."""
+
+  variables: Any
+  accuracy: float
+  held_out: int
+  examples: int
+
+
+def _safe(name: str) -> str:
+  return re.sub('[^A-Za-z0-9_.]+', '_', name)
+
+
+def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, Any]:
+  """All that a trained classifier depends on."""
+  chosen = ('name', 'path', 'split', 'size', 'crop', 'channels', 'classes')
+  # A fingerprint looks at some examples; of a folder, every file's place, length and time are known as well.
+  files = [(str(file), file.stat().length, file.stat().mtime) for file in getattr(source, 'files', ())]
+  return {
+    **{name: getattr(stream, name) for name in chosen},
+    'fingerprint': sources.fingerprint(source),
+    'files': hashlib.sha256(repr(files).encode()).hexdigest(),
+    'seed': seed,
+    'version': VERSION,
+  }
+
+
+def _arrays(source: sources.Source, classes: int) -> tuple[np.ndarray, np.ndarray]:
+  """All pictures and labels, or evenly chosen ones of a set that is too large."""
+  fits = max(1, BYTES // source[0]['image'].nbytes)
+  if len(source) > fits:
+    source = sources.Subset(source, np.linspace(0, len(source) - 1, fits).astype(np.int64))
+  read = sources.into_memory(source, 1 << 62)
+  assert read is not None
+  images, labels = read.arrays['image'], read.arrays['label']
+  if labels.min() < 0 or labels.max() >= classes:
+    raise UserError(f'config.data.classes={classes} but labels run from {labels.min()} to {labels.max()}')
+  return images, labels
+
+
+def _split(stream: Stream, source: sources.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """Pictures and labels to train on, and those held out: the split 'test', else a fixed tenth."""
+  images, labels = _arrays(source, stream.classes)
+  if stream.split.startswith('train'):
+    try:
+      test, test_labels = _arrays(dataclasses.replace(stream, split='test').open(), stream.classes)
+    except UserError:  # there is none
+      test = images
+    # Folders and files that know no splits give the training examples for any: accuracy on those says nothing.
+    known = {row.tobytes() for row in images}
+    if sum(row.tobytes() in known for row in test) < len(test) / 10:
+      return images, labels, test, test_labels
+  held_out = np.zeros(len(images), bool)
+  held_out[np.random.RandomState(0).permutation(len(images))[: max(1, len(images) // HELD_OUT)]] = True
+  return images[~held_out], labels[~held_out], images[held_out], labels[held_out]
+
+
+def _scaled(images: jax.Array) -> jax.Array:
+  return images.astype(jnp.float32) / 127.5 - 1.0
+
+
+def _train(
+  network: Classifier, stream: Stream, source: sources.Source, seed: int, say: Callable[[str], None]
+) -> _Trained:
+  """Trains for a fixed number of epochs with AdamW, the rate rising and falling once, on shifted pictures.
+
+  Labels are not smoothed: that would take the confidence of which the classifier form of the Inception Score is made.
+  """
+  images, labels, test, test_labels = _split(stream, source)
+  batch = min(BATCH, max(LEAST_BATCH, len(images) // LEAST_STEPS), len(images))
+  steps = len(images) // batch
+  epochs = math.ceil(SEEN[3 if images.shape[-1] == 3 else 1] / len(images))
+  epochs = min(max(epochs, EPOCHS[0]), EPOCHS[1])
+  side = images.shape[1]
+  shift = max(1, round(side / 14))
+  mirror = images.shape[-1] == 3 and stream.name.removeprefix('stacked/') not in WRITING
+  variables = network.init(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])), train=False)
+  schedule = optax.cosine_onecycle_schedule(epochs * steps, LEARNING_RATE, 0.25)
+  optimizer = optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
+
+  @jax.jit
+  def step(variables, state, images, labels, key):
+    border = ((0, 0), (shift, shift), (shift, shift), (0, 0))
+    keys = jax.random.split(key)
+    images = transforms.random_window(jnp.pad(images, border), side, keys[0])
+    images = transforms.to_float({'image': images}, (-1.0, 1.0), mirror, keys[1])['image']
+    params, statistics = variables['params'], variables['batch_stats']
+
+    def loss(params):
+      (logits, _), updated = network.apply(
+        {'params': params, 'batch_stats': statistics}, images, train=True, mutable=['batch_stats']
+      )
+      return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated['batch_stats']
+
+    (value, statistics), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    updates, state = optimizer.update(gradients, state, params)
+    return {'params': optax.apply_updates(params, updates), 'batch_stats': statistics}, state, value
+
+  say(
+    f'training the classifier of {stream.name} on {len(images)} examples, {epochs} epochs: once, it is kept in '
+    f'{cache.folder("classifiers")}'
+  )
+  state, order, key = optimizer.init(variables['params']), np.random.RandomState(seed), jax.random.key(seed + 1)
+  for epoch in range(epochs):
+    start, losses = time.perf_counter(), []
+    for rows in order.permutation(len(images))[: steps * batch].reshape(steps, batch):
+      key, now = jax.random.split(key)
+      variables, state, value = step(variables, state, images[rows], labels[rows], now)
+      losses.append(value)
+    loss = float(np.mean(jax.device_get(losses)))
+    say(f'classifier: epoch {epoch + 1} of {epochs}, loss {loss:.4f}, {time.perf_counter() - start:.1f} s')
+  predict = jax.jit(lambda variables, images: network.apply(variables, _scaled(images), train=False)[0].argmax(-1))
+  found = [np.asarray(predict(variables, some))[:real] for some, real in _batches(test)]
+  accuracy = float((np.concatenate(found) == test_labels).mean())
+  _check(accuracy, stream, test_labels)
+  return _Trained(jax.device_get(variables), accuracy, len(test), len(images))
+
+
+def _batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+  """(pictures, how many of them are real): the last is filled up, so that nothing is compiled twice."""
+  for start in range(0, len(images), SCORED):
+    some = images[start : start + SCORED]
+    yield np.pad(some, ((0, SCORED - len(some)), (0, 0), (0, 0), (0, 0))), len(some)
+
+
+def _check(accuracy: float, stream: Stream, labels: np.ndarray) -> None:
+  """Refuses a classifier that sees too little in the pictures."""
+  share = np.bincount(labels).max() / len(labels)
+  # By chance one in a thousand is three standard errors above the largest class's share.
+  chance = share + max(0.1 * (1 - share), 3 * math.sqrt(share * (1 - share) / len(labels)))
+  required = REQUIRED.get(stream.name, chance)
+  if not accuracy >= required:
+    raise UserError(
+      f'the classifier of {stream.name} {stream.split} reached {100 * accuracy:.2f} % on {len(labels)} held-out '
+      f'examples, {100 * required:.2f} % is required: check the labels, train on more examples (config.data.split), '
+      'or choose random features'
+    )
+
+
+def _flat(variables: Any) -> dict[str, np.ndarray]:
+  return traverse_util.flatten_dict(jax.tree.map(np.asarray, variables), sep='/')
+
+
+def _digest(variables: Any) -> str:
+  digest = hashlib.sha256()
+  for name, value in sorted(_flat(variables).items()):
+    digest.update(name.encode() + value.tobytes())
+  return digest.hexdigest()[:8]
+
+
+def _write(path: epath.Path, trained: _Trained) -> None:
+  """Whole or not at all, also where two processes write the same."""
+  facts = {name: np.array(value) for name, value in trained._asdict().items() if name != 'variables'}
+  temporary = path.with_name(f'{path.name}.{os.getpid()}.new')
+  with temporary.open('wb') as file:
+    np.savez(file, **_flat(trained.variables), **facts)  # type: ignore[arg-type]
+  temporary.replace(path)
+
+
+def _read(path: epath.Path, network: Classifier, shape: tuple[int, ...]) -> _Trained | None:
+  """What was written, or None: nothing is there, or nothing that can be used."""
+  if not path.exists():
+    return None
+  wanted = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False))
+  try:
+    arrays = read_arrays(path)
+    facts = {name: arrays.pop(name).item() for name in ('accuracy', 'held_out', 'examples')}
+  except (UserError, KeyError, ValueError):
+    return None
+  found = {name: (value.shape, value.dtype) for name, value in arrays.items()}
+  if found != {name: (s.shape, s.dtype) for name, s in traverse_util.flatten_dict(wanted, sep='/').items()}:
+    return None
+  return _Trained(traverse_util.unflatten_dict(arrays, sep='/'), **facts)
