@@ -22,7 +22,7 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/parity
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test
@@ -35,7 +35,7 @@ test-parity: .venv/.parity  ## against implementations that are not ours, in PyT
 	$(BIN)/python -m pytest tests/parity
 
 test-all: .venv/.test lint  ## the long product as well
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/parity
 
 soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
 	$(BIN)/python tests/soak.py
