@@ -9,14 +9,20 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
   cifar10          32x32, 256 channels. Unmeasured.
   mnist            32x32, 256 channels. 7 minutes on 2 cores: recognisable digits.
   digits           32x32, 256 channels, scikit-learn's digits: needs no download. Unmeasured.
+  imagenet32       the networks of the paper's probe (section 5.1; the authors' code, folder `imagenet`): 32x32, six 3x3
+                   convolutions of widths 128 to 512, 256 latents. Unmeasured.
+  probe_cifar10    the same on CIFAR-10, for `python -m benchmarks.probe`. At this width unmeasured; docs/results.md has
+                   1,200 steps of half the width.
 
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights; the paper itself names none.
-differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64 as published.
+differs: the authors' networks have no bias in the ends, and behind the projection a gain per unit, not per channel.
+differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64
+  and 3x3 in the probe networks as published.
 """
 
 from gan_jax import config as config_lib
 
-VARIANTS = ('paper', 'lsun', 'celeb_a', 'cifar10', 'mnist', 'digits')
+VARIANTS = ('paper', 'lsun', 'celeb_a', 'cifar10', 'mnist', 'digits', 'imagenet32', 'probe_cifar10')
 
 DATA = {
   'paper': dict(name='lsun/bedroom', size=64, channels=3),
@@ -25,13 +31,30 @@ DATA = {
   'cifar10': dict(name='cifar10', size=32, channels=3),
   'mnist': dict(name='mnist', size=32, channels=1),
   'digits': dict(name='digits', size=32, channels=1),
+  'imagenet32': dict(name='imagenet_resized/32x32', size=32, channels=3),
+  'probe_cifar10': dict(name='cifar10', size=32, channels=3),
 }
 STEPS = {'paper': 600_000, 'lsun': 600_000, 'celeb_a': 40_000, 'cifar10': 50_000, 'mnist': 4_000, 'digits': 1_000}
+STEPS |= {'imagenet32': 300_000, 'probe_cifar10': 10_000}
+
+
+def networks(variant, size):
+  """(settings of the generator, of the discriminator, number of latents)."""
+  if variant in ('imagenet32', 'probe_cifar10'):
+    widths, strides = (128, 128, 256, 256, 512, 512), (1, 2, 1, 2, 1, 2)
+    common, latents = dict(kernel=3), 256
+    generator = dict(channels=widths[::-1], strides=strides[::-1])
+    discriminator = dict(channels=widths, strides=strides)
+  else:
+    widths, kernel = ((128, 256, 512, 1024), 5) if size == 64 else ((64, 128, 256), 4)
+    common, latents = dict(kernel=kernel), 100
+    generator, discriminator = dict(channels=widths[::-1]), dict(channels=widths)
+  return {**generator, **common, 'base': 4}, {**discriminator, **common}, latents
 
 
 def get_config(variant):
   data = config_lib.stream(**DATA[variant])
-  widths, kernel = ((128, 256, 512, 1024), 5) if data['size'] == 64 else ((64, 128, 256), 4)
+  generator, discriminator, latents = networks(variant, data['size'])
   small = variant in ('mnist', 'digits')
   adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   two_way = variant == 'lsun'
@@ -40,11 +63,9 @@ def get_config(variant):
       name='standard.Standard',
       loss='two_way_softmax' if two_way else 'nonsaturating',
       discriminator_steps=1,
-      latents=dict(name='Uniform', shape=(100,), low=-1.0, high=1.0),
-      generator=dict(
-        name='dcgan.Generator', channels=widths[::-1], kernel=kernel, base=4, image_channels=data['channels']
-      ),
-      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=kernel, outputs=2 if two_way else 1),
+      latents=dict(name='Uniform', shape=(latents,), low=-1.0, high=1.0),
+      generator=dict(name='dcgan.Generator', **generator, image_channels=data['channels']),
+      discriminator=dict(name='dcgan.Discriminator', **discriminator, outputs=2 if two_way else 1),
     ),
     optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
     data=data,

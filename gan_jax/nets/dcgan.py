@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import one_of
+from gan_jax.errors import UserError, one_of
 from gan_jax.nets import weights
 from gan_jax.nets.conv import ConvTranspose
 from gan_jax.nets.layers import BatchNorm, activation, head
@@ -19,15 +19,23 @@ GAIN_STDDEV = 0.02
 NORMS = ('batch', 'none')
 
 
+def _strides(strides: tuple[int, ...], layers: int, of: str) -> tuple[int, ...]:
+  """One stride per convolution; 2 for all where none are named."""
+  if strides and len(strides) != layers:
+    raise UserError(f'strides={strides} of the {of}: it has {layers} convolutions, name {layers} strides or none')
+  return strides or (2,) * layers
+
+
 class Generator(nn.Module):
-  """Latents (B, n) to images (B, size, size, image_channels), size = base * 2 ** len(channels).
+  """Latents (B, n) to images (B, size, size, image_channels), size = base * the product of the strides.
 
   Attributes:
-    channels: widths from the first, base x base, to the last before the image; each is upsampled by 2.
+    channels: widths from the first, base x base, to the last before the image.
     image_channels: 1 for grey, 3 for colour.
     kernel: window of the transposed convolutions.
     base: height and width that the latents are projected to.
     output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
+    strides: upsampling of each transposed convolution, the one to the image last; empty for 2 in all.
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -35,18 +43,20 @@ class Generator(nn.Module):
   kernel: int = 5
   base: int = 4
   output: str = 'tanh'
+  strides: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
     first, *rest = self.channels
+    *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
     x = nn.Dense(self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')(z)
     x = x.reshape(-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
-    window, strides = (self.kernel, self.kernel), (2, 2)
-    for width in rest:  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
-      x = ConvTranspose(width, window, strides, use_bias=False, kernel_init=NORMAL)(x)
+    window = (self.kernel, self.kernel)
+    for width, stride in zip(rest, strides, strict=True):  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
+      x = ConvTranspose(width, window, (stride, stride), use_bias=False, kernel_init=NORMAL)(x)
       x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
-    x = ConvTranspose(self.image_channels, window, strides, kernel_init=NORMAL)(x)  # (B, 64, 64, 3)
+    x = ConvTranspose(self.image_channels, window, (to_image, to_image), kernel_init=NORMAL)(x)  # (B, 64, 64, 3)
     return activation(x, self.output)
 
 
@@ -54,13 +64,14 @@ class Discriminator(nn.Module):
   """Images (B, H, W, C) to logits (B,), or (B, 2) with the two-way softmax head.
 
   Attributes:
-    channels: widths of the strided convolutions, each of which halves height and width.
+    channels: widths of the convolutions.
     kernel: window of the convolutions.
     outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
     slope: of the leaky ReLU below zero.
     minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
     norm: 'batch', or 'none'.
     weights: 'plain', 'spectral', 'weight' or 'equalised', as in `nets.weights`.
+    strides: of each convolution; empty for 2 in all, which halves height and width in each.
   """
 
   channels: tuple[int, ...] = (128, 256, 512, 1024)
@@ -70,26 +81,36 @@ class Discriminator(nn.Module):
   minibatch_kernels: int = 0
   norm: str = 'batch'
   weights: str = 'plain'
+  strides: tuple[int, ...] = ()
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool, features: bool = False) -> Any:
-    """Logits; with `features`, (logits, the last features (B, n))."""
+  def __call__(self, x: jax.Array, *, train: bool, features: bool = False, layers: bool = False) -> Any:
+    """Logits; with `features`, (logits, the last features (B, n)); with `layers`, (logits, every layer's (B, H, W, C)).
+
+    Features are taken behind batch norm and the leaky ReLU.
+    """
     if self.norm not in NORMS:
       raise one_of('norm of the discriminator', self.norm, NORMS)
-    window, strides = (self.kernel, self.kernel), (2, 2)
-    for i, width in enumerate(self.channels):  # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
+    window, maps = (self.kernel, self.kernel), []
+    strides = _strides(self.strides, len(self.channels), 'discriminator')
+    # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
+    for i, (width, stride) in enumerate(zip(self.channels, strides, strict=True)):
       normed = i > 0 and self.norm == 'batch'
       if self.weights == 'plain':
-        x = nn.Conv(width, window, strides, use_bias=not normed, kernel_init=NORMAL)(x)
+        x = nn.Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=NORMAL)(x)
       else:
-        x = weights.Conv(width, window, strides, self.weights, not normed, NORMAL, name=f'Conv_{i}')(x, train=train)
+        settings = (self.weights, not normed, NORMAL)
+        x = weights.Conv(width, window, (stride, stride), *settings, name=f'Conv_{i}')(x, train=train)
       if normed:
         x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
       x = nn.leaky_relu(x, self.slope)
+      maps.append(x)
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
     if self.weights == 'plain':
       logits = head(nn.Dense(self.outputs, kernel_init=NORMAL)(seen))
     else:
       logits = head(weights.Dense(self.outputs, self.weights, kernel_init=NORMAL, name='Dense_0')(seen, train=train))
+    if layers:
+      return logits, tuple(maps)
     return (logits, last) if features else logits
