@@ -203,7 +203,8 @@ def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, floa
   """
   rows = [(n, game_lib.means(metrics)) for n, metrics in jax.device_get(pending)]
   for n, row in rows:
-    for name, value in row.items():
+    # The loss says more than the norm of its gradient.
+    for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
       if not math.isfinite(value):
         raise UserError(
           f'{name} is {value} at step {n}: training stopped, '

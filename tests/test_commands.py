@@ -225,8 +225,8 @@ def test_sample_and_evaluate_commands(capsys, tmp_path):
   arrays = np.load(tmp_path / 'a.npz', allow_pickle=False)['samples']
   assert arrays.shape == (70, 8, 8, 1)
   np.testing.assert_array_equal(arrays[:5], gan_jax.load(tmp_path / 'run').sample(5, seed=3))
-  evaluate.command.main(evaluate._define, evaluate._run, evaluate.__doc__, [*run, '--samples=50'])
-  assert 'classes' in capsys.readouterr().out
+  evaluate.command.main(evaluate._define, evaluate._run, evaluate.__doc__, [*run, '--samples=50', '--features=raw'])
+  assert 'coverage' in capsys.readouterr().out
   assert (tmp_path / 'run' / 'evaluation.json').exists()
   for arguments, words in (
     ([*run, '--label=3'], ['not conditional']),

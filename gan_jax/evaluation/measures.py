@@ -177,7 +177,7 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
   elif e.stream.name.startswith('stacked/'):
     labels = channel_labels(e.logits(e.fake))[:26_000]
     stacked = modes.stacked_coverage(labels)
-    told = f'{len(labels)} samples (papers: 26,000), channels judged by {e.extractor.protocol}'
+    told = f'{len(labels)} samples (papers: 26,000), each channel judged by the classifier'
     yield Figure('modes', stacked.modes, f'of {stacked.total}, {told}')
     yield Figure('mode_kl', stacked.kl, f'KL of the shares of modes to equal ones, nats, {told}')
   else:
