@@ -12,7 +12,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
   imagenet32       the networks of the paper's probe (section 5.1; the authors' code, folder `imagenet`): 32x32, six 3x3
                    convolutions of widths 128 to 512, 256 latents. Unmeasured.
   probe_cifar10    the same on CIFAR-10, for `python -m benchmarks.probe`. At this width unmeasured; docs/results.md has
-                   1,200 steps of half the width.
+                   1,000 steps of half the width.
 
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights; the paper itself names none.
 differs: the authors' networks have no bias in the ends, and behind the projection a gain per unit, not per channel.
