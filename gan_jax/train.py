@@ -147,8 +147,9 @@ def _train_stage(stages, stage, mesh, state, position, key, config, options, wor
       writer.say(f'first step after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
     evaluating = bool(evaluator) and due(config.eval.every, n)
+    stopping = bool(watch.stopped)  # read once: a signal after this is for the next step
     # Every evaluation has its checkpoint, so that the best can be kept.
-    saving = due(config.checkpoint_every, n) or bool(watch.stopped) or evaluating
+    saving = due(config.checkpoint_every, n) or stopping or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
     sampling = due(config.sample_every, n)
     logging = due(config.log_every, n) or saving or sampling
@@ -177,7 +178,7 @@ def _train_stage(stages, stage, mesh, state, position, key, config, options, wor
       # Figures of different stages, of other sizes perhaps, do not compete for the best.
       kept = values if stage is stages[-1] else {}
       checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), kept)
-    if watch.stopped:
+    if stopping:
       break
   feed.close()
   return state, {**position, **feed.position}

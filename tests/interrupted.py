@@ -1,7 +1,7 @@
-"""Trains the ring in a process of its own, killed where asked: python interrupted.py WORKDIR STEPS [step|write|commit].
+"""Trains the ring in a process of its own, killed where asked: python interrupted.py WORKDIR STEPS [step|write|commit|late].
 
 The kill is SIGKILL, which no handler sees: inside a step, inside the write of a checkpoint's arrays, or when the arrays
-are written and the checkpoint is about to be committed.
+are written and the checkpoint is about to be committed. "late" is a SIGTERM, after the step has decided what it saves.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 import sys
 
 from gan_jax import config as config_lib
-from gan_jax import parallel, train
+from gan_jax import parallel, train, writers
 
 SETTINGS = [
   '--config.batch_size=32',
@@ -79,11 +79,25 @@ def kill_before_commit(number):
   atomicity.AtomicRenameTemporaryPath.finalize = finalize
 
 
+def terminate_late(number):
+  original = writers.Writer.metrics
+
+  def metrics(self, step, *arguments):
+    if step == number:
+      os.kill(os.getpid(), signal.SIGTERM)
+    original(self, step, *arguments)
+
+  writers.Writer.metrics = metrics
+
+
 if __name__ == '__main__':
   workdir, steps, *kind = sys.argv[1:]
   if kind:
-    {'step': lambda: kill_in_step(5), 'write': lambda: kill_in_write(2), 'commit': lambda: kill_before_commit(4)}[
-      kind[0]
-    ]()
+    {
+      'step': lambda: kill_in_step(5),
+      'write': lambda: kill_in_write(2),
+      'commit': lambda: kill_before_commit(4),
+      'late': lambda: terminate_late(3),
+    }[kind[0]]()
   config = config_lib.override(config_lib.load('configs/gan.py:ring'), [*SETTINGS, f'--config.steps={steps}'])
   train.run(config, workdir)

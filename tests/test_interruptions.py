@@ -97,3 +97,12 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
   runs = [gan_jax.load(tmp_path / name) for name in ('run', 'whole')]
   for x, y in zip(*(jax.tree.leaves(run.state) for run in runs), strict=True):
     np.testing.assert_array_equal(x, y)
+
+
+def test_a_signal_late_in_a_step_is_kept_for_the_next(tmp_path):
+  """One that comes after the step has decided what to save stops the run with the step's successor, saved."""
+  process = start(tmp_path / 'run', 'late', steps=100_000)
+  out, _ = process.communicate(timeout=200)
+  assert process.returncode == 0, out
+  step = gan_jax.load(tmp_path / 'run').step
+  assert f'stopped after step {step} of 100000' in out and step == 4, out
