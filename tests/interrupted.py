@@ -1,7 +1,7 @@
-"""Trains the ring in a process of its own, killed where asked: python interrupted.py WORKDIR STEPS [step|write|commit|late].
+"""Trains the ring in a process of its own, killed where asked: interrupted.py WORKDIR STEPS [step|write|commit|late].
 
 The kill is SIGKILL, which no handler sees: inside a step, inside the write of a checkpoint's arrays, or when the arrays
-are written and the checkpoint is about to be committed. "late" is a SIGTERM, after the step has decided what it saves.
+are written and the checkpoint is about to be committed. "late" is a SIGTERM, after the step has decided what to save.
 """
 
 import asyncio
