@@ -98,8 +98,6 @@ def symplectic(field: Field, params: Any, *, weight: float = 1.0, align: bool = 
   Source: Balduzzi et al. 2018, https://arxiv.org/abs/1802.05642, algorithm 1, with its choice of the sign,
   $sign(\frac1d \langle F, \nabla H \rangle \langle A^T F, \nabla H \rangle + 0.1)$, $H = \frac12 |F|^2$.
 
-  It needs forward-mode derivatives, which `nets.conv.conv_transpose` has not: use `nn.ConvTranspose` with it.
-
   Args:
     field: params of all players -> their gradients, differentiable.
     params: of all players.
@@ -108,7 +106,8 @@ def symplectic(field: Field, params: Any, *, weight: float = 1.0, align: bool = 
   """
   value, backward = jax.vjp(field, params)
   (transposed,) = backward(value)  # J^T F, the gradient of H
-  _, forward = jax.jvp(field, (params,), (value,))  # J F
+  # J F, as the adjoint of v -> J^T v: convolutions have no forward mode.
+  (forward,) = jax.vjp(backward, value)[1]((value,))
   adjustment = jax.tree.map(lambda t, f: 0.5 * (t - f), transposed, forward)
   sign: Any = 1.0
   if align:

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.nets.conv import Conv
 from gan_jax.nets.layers import BatchNorm
 
 #: Larger pictures are folded, so that they cost no more than one of this side.
@@ -35,7 +36,7 @@ class Classifier(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
     x = _fold(x, -(-max(x.shape[1:3]) // SIDE))
     for width in self.widths:  # (B, 16, 16, 24), (B, 8, 8, 48), (B, 4, 4, 96), (B, 4, 4, 256)
-      x = nn.Conv(width, (3, 3), use_bias=False, kernel_init=nn.initializers.he_normal())(x)
+      x = Conv(width, (3, 3), use_bias=False, kernel_init=nn.initializers.he_normal())(x)
       x = _max_pool(x) if min(x.shape[1:3]) > LEAST else x
       x = nn.relu(BatchNorm()(x, train=train))
     features = x.max((1, 2))  # (B, 256)

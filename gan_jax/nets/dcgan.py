@@ -10,7 +10,7 @@ import jax
 
 from gan_jax.errors import UserError, one_of
 from gan_jax.nets import weights
-from gan_jax.nets.conv import ConvTranspose
+from gan_jax.nets.conv import Conv, ConvTranspose
 from gan_jax.nets.layers import BatchNorm, activation, head
 from gan_jax.nets.minibatch import MinibatchDiscrimination
 
@@ -97,7 +97,7 @@ class Discriminator(nn.Module):
     for i, (width, stride) in enumerate(zip(self.channels, strides, strict=True)):
       normed = i > 0 and self.norm == 'batch'
       if self.weights == 'plain':
-        x = nn.Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=NORMAL)(x)
+        x = Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=NORMAL)(x)
       else:
         settings = (self.weights, not normed, NORMAL)
         x = weights.Conv(width, window, (stride, stride), *settings, name=f'Conv_{i}')(x, train=train)

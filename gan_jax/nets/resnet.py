@@ -37,15 +37,16 @@ class GeneratorBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *condition: jax.Array, train: bool) -> jax.Array:
-    grow = upsample if self.up else lambda y: y
-    conv = lambda window, name: Conv(self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name)
+    conv = lambda window, name, **settings: Conv(
+      self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name, **settings
+    )
     y = nn.relu(self.norm('norm_1')(x, *condition, train=train))
-    y = conv(3, 'conv_1')(grow(y), train=train)
+    y = conv(3, 'conv_1', resample='up' if self.up else '')(y, train=train)
     y = nn.relu(self.norm('norm_2')(y, *condition, train=train))
     y = conv(3, 'conv_2')(y, train=train)
     if self.up or x.shape[-1] != self.features:
-      x = conv(1, 'shortcut')(grow(x), train=train)
-    return x + y
+      x = conv(1, 'shortcut')(x, train=train)  # a 1x1 convolution may as well go first, on a quarter of the pixels
+    return (upsample(x) if self.up else x) + y
 
 
 class DiscriminatorBlock(nn.Module):
@@ -69,14 +70,14 @@ class DiscriminatorBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shrink = downsample if self.down else lambda y: y
-    conv = lambda window, name: Conv(self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name)
+    conv = lambda window, name, **settings: Conv(
+      self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name, **settings
+    )
     y = x if self.first else nn.relu(x)
     y = conv(3, 'conv_1')(y, train=train)
-    y = shrink(conv(3, 'conv_2')(nn.relu(y), train=train))
-    if self.first:
-      x = conv(1, 'shortcut')(shrink(x), train=train)
-    elif self.down or x.shape[-1] != self.features:
-      x = shrink(conv(1, 'shortcut')(x, train=train))
+    y = conv(3, 'conv_2', resample='down' if self.down else '')(nn.relu(y), train=train)
+    if self.first or self.down or x.shape[-1] != self.features:
+      x = conv(1, 'shortcut')(shrink(x), train=train)  # equal to 1x1, down
     return x + y
 
 
@@ -109,8 +110,9 @@ class DeepGeneratorBlock(nn.Module):
     y = x
     for i, (features, window) in enumerate(((narrow, 1), (narrow, 3), (narrow, 3), (self.features, 1)), 1):
       y = nn.relu(self.norm(f'norm_{i}')(y, *condition, train=train))
-      y = grow(y) if i == 2 else y
-      y = Conv(features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=f'conv_{i}')(y, train=train)
+      resample = 'up' if self.up and i == 2 else ''
+      conv = Conv(features, (window,) * 2, kind=self.kind, kernel_init=ORTHOGONAL, name=f'conv_{i}', resample=resample)
+      y = conv(y, train=train)
     return grow(x[..., : self.features]) + y
 
 

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import one_of
-from gan_jax.nets.conv import conv_transpose
+from gan_jax.nets.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
 
 KINDS = ('plain', 'spectral', 'weight', 'equalised')
+RESAMPLE = ('', 'up', 'down')
 
 
 def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple[jax.Array, jax.Array]:
@@ -90,13 +91,6 @@ class Kernel(nn.Module):
     return kernel / sigma
 
 
-def _bias(module: nn.Module, features: int, x: jax.Array, use_bias: bool) -> jax.Array:
-  if not use_bias:
-    return x
-  bias = module.param('bias', nn.initializers.zeros, (features,), jnp.float32)
-  return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-
-
 class Dense(nn.Module):
   """(..., in) to (..., features).
 
@@ -115,7 +109,7 @@ class Dense(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     kernel = Kernel((x.shape[-1], self.features), self.kernel_init, self.kind, name='weights')(train=train)
-    return _bias(self, self.features, x @ kernel.astype(x.dtype), self.use_bias)
+    return biased(self, self.features, x @ kernel.astype(x.dtype), self.use_bias)
 
 
 class Conv(nn.Module):
@@ -128,6 +122,8 @@ class Conv(nn.Module):
     kind: of the weights.
     use_bias: adds a bias per channel.
     kernel_init: initializer of the raw kernel (*window, in, features).
+    resample: 'up' for nearest neighbours twice as large before it, 'down' for means of 2 x 2 after it, in one with the
+      convolution; needs an odd window and no strides.
   """
 
   features: int
@@ -136,19 +132,21 @@ class Conv(nn.Module):
   kind: str = 'plain'
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  resample: str = ''
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shape = (*self.kernel_size, x.shape[-1], self.features)
-    kernel = Kernel(shape, self.kernel_init, self.kind, name='weights')(train=train).astype(x.dtype)
-    strides = tuple(self.strides or (1,) * len(self.kernel_size))
-    if all(n == 1 for n in (*self.kernel_size, *strides)):  # a matrix product is faster where it is one
-      y = x @ kernel.reshape(kernel.shape[-2:])
+    kernel = Kernel(shape, self.kernel_init, self.kind, name='weights')(train=train)
+    if self.resample not in RESAMPLE:
+      raise one_of('resample of Conv', self.resample, RESAMPLE)
+    if self.resample and self.strides is not None:
+      raise ValueError(f'Conv: strides={self.strides} and resample={self.resample!r}: choose one')
+    if self.resample:
+      y = (conv_upsampled if self.resample == 'up' else conv_downsampled)(x, kernel)
     else:
-      spatial = ''.join(chr(ord('0') + i) for i in range(len(self.kernel_size)))
-      numbers = (f'N{spatial}C', f'{spatial}IO', f'N{spatial}C')
-      y = jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=numbers)
-    return _bias(self, self.features, y, self.use_bias)
+      y = conv(x, kernel.astype(x.dtype), self.strides)
+    return biased(self, self.features, y, self.use_bias)
 
 
 class ConvTranspose(nn.Module):
@@ -165,7 +163,7 @@ class ConvTranspose(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shape = (*self.kernel_size, self.features, x.shape[-1])
     kernel = Kernel(shape, self.kernel_init, self.kind, -2, name='weights')(train=train)
-    return _bias(self, self.features, conv_transpose(x, kernel.astype(x.dtype), tuple(self.strides)), self.use_bias)
+    return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
 
 
 class Embed(nn.Module):

@@ -1,0 +1,390 @@
+r"""Convolutions as matrix products, for CPUs: there XLA's own are slow in the backward pass and slower inside loops.
+
+A 'SAME' convolution y = conv(x, kernel) and its two adjoints, each in the faster of two formulations:
+
+  gathering  the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
+             product to all windows, which are then added up
+  winograd   tiles of 2 outputs per axis, from r + 1 products instead of 2 r: F(2, r) of Lavin and Gray 2015,
+             https://arxiv.org/abs/1509.09308, section 4.1, for r of 2 or 3 in every axis. A stride of s is first turned
+             into channels (blocks of s pixels per axis), so that 4x4 at stride 2 has r = 2
+
+Both work through the batch in parts that fit into the cache. Inputs of less than 32 bits are computed in float32.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+#: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
+WORKING_SET = {'winograd': 1 << 24, 'gathering': 1 << 22}
+#: With fewer channels than this the transforms of winograd cost more than the products that they save.
+FEWEST_CHANNELS = 32
+
+Index = tuple[int, ...]
+Parts = dict[Index, jax.Array]
+Matrix = Sequence[Sequence[float]]
+
+#: The transforms of F(2, r): y = A^T [(G g) * (B^T d)], of r weights g, r + 1 inputs d, 2 outputs y.
+INPUT: Mapping[int, Matrix] = {
+  2: ((1, -1, 0), (0, 1, 0), (0, -1, 1)),
+  3: ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+}
+WEIGHTS: Mapping[int, Matrix] = {
+  2: ((1, 0), (1, 1), (0, 1)),
+  3: ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+}
+OUTPUT: Mapping[int, Matrix] = {2: ((1, 1, 0), (0, 1, 1)), 3: ((1, 1, 1, 0), (0, 1, -1, -1))}
+
+
+class Geometry(NamedTuple):
+  """Sizes per spatial axis of a 'SAME' convolution.
+
+  Attributes:
+    spatial: of the input.
+    window: of the kernel.
+    strides: one per axis.
+  """
+
+  spatial: Index
+  window: Index
+  strides: Index
+
+  @property
+  def outputs(self) -> Index:
+    return tuple(-(-n // s) for n, s in zip(self.spatial, self.strides, strict=True))
+
+  @property
+  def before(self) -> Index:
+    """Zeros in front of the input."""
+    sizes = zip(self.spatial, self.window, self.strides, self.outputs, strict=True)
+    return tuple(max((o - 1) * s + k - n, 0) // 2 for n, k, s, o in sizes)
+
+  @property
+  def taps(self) -> Index:
+    """Windows in blocks of the strides: r."""
+    return tuple(-(-k // s) for k, s in zip(self.window, self.strides, strict=True))
+
+  @property
+  def tiles(self) -> Index:
+    return tuple(-(-o // 2) for o in self.outputs)
+
+
+def _indices(sizes: Sequence[int]) -> list[Index]:
+  return list(itertools.product(*(range(n) for n in sizes)))
+
+
+def _fit(x: jax.Array, before: Sequence[int], sizes: Sequence[int]) -> jax.Array:
+  """x (B, *spatial, C) with zeros in front of each axis, and then zeros added or entries cut to the sizes."""
+  after = [size - b - n for size, b, n in zip(sizes, before, x.shape[1:-1], strict=True)]
+  return lax.pad(
+    x, jnp.zeros((), x.dtype), [(0, 0, 0), *((b, a, 0) for b, a in zip(before, after, strict=True)), (0, 0, 0)]
+  )
+
+
+def _cut(x: jax.Array, before: Sequence[int], sizes: Sequence[int]) -> jax.Array:
+  """The adjoint of `_fit`: the `sizes` entries that follow the first `before` of each axis, zeros beyond the end."""
+  return _fit(x, [-b for b in before], sizes)
+
+
+def _blocks(x: jax.Array, strides: Index) -> jax.Array:
+  """(B, *(n s), C) to (B, *n, s... C): the pixels of a block become channels."""
+  if math.prod(strides) == 1:
+    return x
+  axes = len(strides)
+  shape = [size for n, s in zip(x.shape[1:-1], strides, strict=True) for size in (n // s, s)]
+  x = x.reshape(x.shape[0], *shape, x.shape[-1])
+  x = x.transpose(0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2), 2 * axes + 1)
+  return x.reshape(*x.shape[: axes + 1], -1)
+
+
+def _pixels(x: jax.Array, strides: Index) -> jax.Array:
+  """The inverse of `_blocks`."""
+  if math.prod(strides) == 1:
+    return x
+  axes = len(strides)
+  sizes = x.shape[1:-1]
+  x = x.reshape(x.shape[0], *sizes, *strides, x.shape[-1] // math.prod(strides))
+  x = x.transpose(0, *(a for i in range(1, axes + 1) for a in (i, i + axes)), 2 * axes + 1)
+  return x.reshape(x.shape[0], *(n * s for n, s in zip(sizes, strides, strict=True)), x.shape[-1])
+
+
+def _blocked_kernel(kernel: jax.Array, shape: Geometry) -> jax.Array:
+  """(*window, in, out) to (*taps, strides... in, out), the window filled with zeros to whole blocks."""
+  if math.prod(shape.strides) == 1:
+    return kernel
+  sizes = [r * s for r, s in zip(shape.taps, shape.strides, strict=True)]
+  outs = jnp.moveaxis(kernel, -1, 0)
+  return jnp.moveaxis(_blocks(_fit(outs, [0] * len(sizes), sizes), shape.strides), 0, -1)
+
+
+def _plain_kernel(kernel: jax.Array, shape: Geometry) -> jax.Array:
+  """The adjoint of `_blocked_kernel`."""
+  if math.prod(shape.strides) == 1:
+    return kernel
+  outs = _pixels(jnp.moveaxis(kernel, -1, 0), shape.strides)
+  return jnp.moveaxis(_cut(outs, [0] * len(shape.window), shape.window), 0, -1)
+
+
+def _combined(matrix: Matrix, parts: Sequence[jax.Array]) -> list[jax.Array]:
+  """The linear combinations that the rows of the matrix name."""
+  sums = []
+  for row in matrix:
+    terms = [(weight, part) for weight, part in zip(row, parts, strict=True) if weight]
+    total = None
+    for weight, part in terms:
+      term = part if weight == 1 else -part if weight == -1 else weight * part
+      total = term if total is None else total + term
+    sums.append(total)
+  return sums
+
+
+def _transformed(matrices: Sequence[Matrix], parts: Parts) -> Parts:
+  """A matrix for each axis of the index."""
+  for axis, matrix in enumerate(matrices):
+    after: Parts = {}
+    for rest in dict.fromkeys(index[:axis] + index[axis + 1 :] for index in parts):
+      at = lambda i, rest=rest: (*rest[:axis], i, *rest[axis:])
+      row = [parts[at(i)] for i in range(len(matrix[0]))]
+      after |= {at(i): part for i, part in enumerate(_combined(matrix, row))}
+    parts = after
+  return parts
+
+
+def _turned(matrix: Matrix) -> Matrix:
+  return tuple(zip(*matrix, strict=True))
+
+
+def _rows(x: jax.Array) -> jax.Array:
+  return x.reshape(-1, x.shape[-1])
+
+
+def _stacked(parts: Parts, sizes: Index) -> jax.Array:
+  """{index: (...)} to (*sizes, ...)."""
+  first = next(iter(parts.values()))
+  return jnp.stack([parts[i] for i in _indices(sizes)]).reshape(*sizes, *first.shape)
+
+
+def _input_tiles(x: jax.Array, shape: Geometry) -> Parts:
+  """The windows of r + 1 pixels per axis that make 2 outputs, transformed: {index: (B, *tiles, C)}."""
+  sizes = [(2 * t + r - 1) * s for t, r, s in zip(shape.tiles, shape.taps, shape.strides, strict=True)]
+  x = _blocks(_fit(x, shape.before, sizes), shape.strides)
+  parts = {}
+  for index in _indices([r + 1 for r in shape.taps]):
+    window = tuple(slice(i, i + 2 * t - 1, 2) for i, t in zip(index, shape.tiles, strict=True))
+    parts[index] = x[(slice(None), *window)]
+  return _transformed([INPUT[r] for r in shape.taps], parts)
+
+
+def _kernel_tiles(kernel: jax.Array, shape: Geometry) -> Parts:
+  kernel = _blocked_kernel(kernel, shape)
+  return _transformed([WEIGHTS[r] for r in shape.taps], {i: kernel[i] for i in _indices(shape.taps)})
+
+
+def _output_tiles(y: jax.Array, shape: Geometry) -> Parts:
+  """Cotangents of the outputs, transformed by the adjoint of OUTPUT."""
+  axes = len(shape.window)
+  y = _fit(y, [0] * axes, [2 * t for t in shape.tiles])
+  parts = {i: y[(slice(None), *(slice(n, None, 2) for n in i))] for i in _indices([2] * axes)}
+  return _transformed([_turned(OUTPUT[r]) for r in shape.taps], parts)
+
+
+def _winograd(x: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
+  axes = len(shape.window)
+  products = {i: tile @ kernel[i] for i, tile in _input_tiles(x, shape).items()}
+  y = _transformed([OUTPUT[r] for r in shape.taps], products)  # {(2, 2): (B, *tiles, out)}
+  pairs = _stacked(y, (2,) * axes)  # (2, 2, B, *tiles, out)
+  order = (axes, *(a for i in range(axes) for a in (axes + 1 + i, i)), 2 * axes + 1)
+  y = pairs.transpose(order).reshape(x.shape[0], *(2 * t for t in shape.tiles), -1)
+  return _cut(y, [0] * axes, shape.outputs)
+
+
+def _overlapped(parts: Sequence[jax.Array], axis: int) -> jax.Array:
+  """Windows at every second pixel, added up: r + 1 arrays with t along the axis to one with 2 t + 2."""
+  tiles = parts[0].shape[axis]
+  length = tiles + (len(parts) - 1) // 2
+  placed = []
+  for i, part in enumerate(parts):
+    pads = [(0, 0, 0)] * part.ndim
+    pads[axis] = (i // 2, length - tiles - i // 2, 0)
+    placed.append(lax.pad(part, jnp.zeros((), part.dtype), pads))
+  pair = jnp.stack([sum(placed[2::2], placed[0]), sum(placed[3::2], placed[1])], axis + 1)
+  return pair.reshape(*pair.shape[:axis], -1, *pair.shape[axis + 2 :])
+
+
+def _winograd_input(y: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
+  products = {}
+  for i, tile in _output_tiles(y, shape).items():
+    products[i] = lax.dot_general(tile, kernel[i], (((tile.ndim - 1,), (1,)), ((), ())))
+  windows = _transformed([_turned(INPUT[r]) for r in shape.taps], products)
+  for axis in reversed(range(len(shape.window))):  # {(i, j): ...} to {(i,): ...} to {(): ...}
+    taps = range(shape.taps[axis] + 1)
+    rests = dict.fromkeys(index[:-1] for index in windows)
+    windows = {rest: _overlapped([windows[(*rest, i)] for i in taps], axis + 1) for rest in rests}
+  return _cut(_pixels(windows[()], shape.strides), shape.before, shape.spatial)
+
+
+def _winograd_kernel(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
+  tiles = _output_tiles(y, shape)
+  products = {i: _rows(tile).T @ _rows(tiles[i]) for i, tile in _input_tiles(x, shape).items()}
+  parts = _transformed([_turned(WEIGHTS[r]) for r in shape.taps], products)
+  return _plain_kernel(_stacked(parts, shape.taps), shape)
+
+
+def _windows(x: jax.Array, shape: Geometry) -> jax.Array:
+  """(B, *outputs, window... C): the windows side by side."""
+  sizes = [(o - 1) * s + k for o, s, k in zip(shape.outputs, shape.strides, shape.window, strict=True)]
+  x = _fit(x, shape.before, sizes)
+  parts = []
+  for index in _indices(shape.window):
+    steps = zip(index, shape.outputs, shape.strides, strict=True)
+    parts.append(x[(slice(None), *(slice(i, i + (o - 1) * s + 1, s) for i, o, s in steps))])
+  return jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0]
+
+
+def _gathered(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  return _windows(x, shape) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _gathered_kernel(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
+  product = _rows(_windows(x, shape)).T @ _rows(y)
+  return product.reshape(*shape.window, x.shape[-1], y.shape[-1])
+
+
+def _scattered(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  """The adjoint of `_gathered`: every output's window, added up where they overlap."""
+  kernel = _blocked_kernel(kernel, shape)  # (*taps, strides... in, out)
+  channels = kernel.shape[-2]
+  products = lax.dot_general(y, kernel.reshape(-1, kernel.shape[-1]), (((y.ndim - 1,), (1,)), ((), ())))
+  total: Any = None
+  for number, index in enumerate(_indices(shape.taps)):
+    part = products[..., number * channels : (number + 1) * channels]
+    part = _fit(part, index, [o + r - 1 for o, r in zip(shape.outputs, shape.taps, strict=True)])
+    total = part if total is None else total + part
+  return _cut(_pixels(total, shape.strides), shape.before, shape.spatial)
+
+
+def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
+  few = min(inputs * math.prod(shape.strides), outputs) < FEWEST_CHANNELS
+  return all(r in INPUT for r in shape.taps) and not few
+
+
+def _bytes(shape: Geometry, inputs: int, outputs: int) -> tuple[int, int]:
+  """(working set of one example, of a part), bytes."""
+  if _is_winograd(shape, inputs, outputs):
+    entries = math.prod(r + 1 for r in shape.taps) * (inputs * math.prod(shape.strides) + outputs)
+    return 4 * math.prod(shape.tiles) * entries, WORKING_SET['winograd']
+  window = math.prod(shape.window) * inputs
+  # Windows that are no larger than the outputs cost less than going through them in parts.
+  return 4 * math.prod(shape.outputs) * (window if window > outputs else 0), WORKING_SET['gathering']
+
+
+def _in_parts(function: Callable[..., jax.Array], arrays: Sequence[jax.Array], size: tuple[int, int], *, add: bool):
+  """The function over parts of the batch: what it gives is joined, or added up."""
+  batch, (each, limit) = arrays[0].shape[0], size
+  count = min(-(-batch * each // limit), batch)
+  if count <= 1:
+    return function(*arrays)
+  rows = -(-batch // count)
+  count = -(-batch // rows)
+  # Rows of zeros add nothing to a sum, and are cut from what is joined.
+  fill = lambda x: lax.pad(x, jnp.zeros((), x.dtype), [(0, rows * count - batch, 0), *[(0, 0, 0)] * (x.ndim - 1)])
+  parts = [fill(x).reshape(count, rows, *x.shape[1:]) for x in arrays]
+  if not add:
+    joined = lax.map(lambda part: function(*part), parts)
+    return joined.reshape(count * rows, *joined.shape[2:])[:batch]
+  shape = jax.eval_shape(function, *[x[0] for x in parts])
+  body = lambda total, part: (total + function(*part), None)
+  return lax.scan(body, jnp.zeros(shape.shape, shape.dtype), parts)[0]
+
+
+def _mirrored(kernel: jax.Array) -> jax.Array:
+  """The kernel of the adjoint, where that is a 'SAME' convolution too."""
+  return jnp.flip(kernel, range(kernel.ndim - 2)).swapaxes(-1, -2)
+
+
+def _has_mirror(shape: Geometry) -> bool:
+  return math.prod(shape.strides) == 1 and all(k % 2 for k in shape.window)
+
+
+def _wide(*arrays: jax.Array) -> list[jax.Array]:
+  return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays]
+
+
+def forward(x: jax.Array, kernel: jax.Array, strides: Index) -> jax.Array:
+  """The 'SAME' convolution.
+
+  Args:
+    x: (B, *spatial, in).
+    kernel: (*window, in, out).
+    strides: one per spatial axis.
+
+  Returns:
+    (B, *outputs, out).
+  """
+  shape = Geometry(x.shape[1:-1], kernel.shape[:-2], strides)
+  inputs, outputs = kernel.shape[-2:]
+  wide, kernel = _wide(x, kernel)
+  size = _bytes(shape, inputs, outputs)
+  if _is_winograd(shape, inputs, outputs):
+    tiles = _kernel_tiles(kernel, shape)
+    y = _in_parts(lambda x: _winograd(x, tiles, shape), [wide], size, add=False)
+  elif outputs < inputs and _has_mirror(shape):
+    turned = _mirrored(kernel)
+    size = _bytes(shape, outputs, inputs)
+    y = _in_parts(lambda x: _scattered(x, turned, shape), [wide], size, add=False)
+  else:
+    y = _in_parts(lambda x: _gathered(x, kernel, shape), [wide], size, add=False)
+  return y.astype(x.dtype)
+
+
+def input_adjoint(y: jax.Array, kernel: jax.Array, strides: Index, spatial: Index) -> jax.Array:
+  """The adjoint of `forward` in x: the transposed convolution.
+
+  Args:
+    y: (B, *outputs, out).
+    kernel: (*window, in, out).
+    strides: one per spatial axis.
+    spatial: sizes of x.
+
+  Returns:
+    (B, *spatial, in).
+  """
+  shape = Geometry(tuple(spatial), kernel.shape[:-2], strides)
+  inputs, outputs = kernel.shape[-2:]
+  if _has_mirror(shape):
+    return forward(y, _mirrored(kernel), strides)
+  wide, kernel = _wide(y, kernel)
+  size = _bytes(shape, inputs, outputs)
+  if _is_winograd(shape, inputs, outputs):
+    tiles = _kernel_tiles(kernel, shape)
+    x = _in_parts(lambda y: _winograd_input(y, tiles, shape), [wide], size, add=False)
+  else:
+    x = _in_parts(lambda y: _scattered(y, kernel, shape), [wide], size, add=False)
+  return x.astype(y.dtype)
+
+
+def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index) -> jax.Array:
+  """The adjoint of `forward` in the kernel.
+
+  Args:
+    x: (B, *spatial, in).
+    y: (B, *outputs, out).
+    strides: one per spatial axis.
+    window: of the kernel.
+
+  Returns:
+    (*window, in, out).
+  """
+  shape = Geometry(x.shape[1:-1], tuple(window), strides)
+  inputs, outputs = x.shape[-1], y.shape[-1]
+  if outputs < inputs and _has_mirror(shape) and not _is_winograd(shape, inputs, outputs):
+    return _mirrored(kernel_adjoint(y, x, strides, window)).astype(x.dtype)
+  function = _winograd_kernel if _is_winograd(shape, inputs, outputs) else _gathered_kernel
+  wide = _wide(x, y)
+  kernel = _in_parts(lambda x, y: function(x, y, shape), wide, _bytes(shape, inputs, outputs), add=True)
+  return kernel.astype(x.dtype)
