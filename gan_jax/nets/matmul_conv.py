@@ -132,7 +132,7 @@ def _plain_kernel(kernel: jax.Array, shape: Geometry) -> jax.Array:
 
 def _combined(matrix: Matrix, parts: Sequence[jax.Array]) -> list[jax.Array]:
   """The linear combinations that the rows of the matrix name."""
-  sums = []
+  sums: list[Any] = []
   for row in matrix:
     terms = [(weight, part) for weight, part in zip(row, parts, strict=True) if weight]
     total = None
@@ -148,7 +148,7 @@ def _transformed(matrices: Sequence[Matrix], parts: Parts) -> Parts:
   for axis, matrix in enumerate(matrices):
     after: Parts = {}
     for rest in dict.fromkeys(index[:axis] + index[axis + 1 :] for index in parts):
-      at = lambda i, rest=rest: (*rest[:axis], i, *rest[axis:])
+      at = lambda i, rest=rest, axis=axis: (*rest[:axis], i, *rest[axis:])
       row = [parts[at(i)] for i in range(len(matrix[0]))]
       after |= {at(i): part for i, part in enumerate(_combined(matrix, row))}
     parts = after
