@@ -196,8 +196,8 @@ def _output_tiles(y: jax.Array, shape: Geometry) -> Parts:
 def _winograd(x: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
   axes = len(shape.window)
   products = {i: tile @ kernel[i] for i, tile in _input_tiles(x, shape).items()}
-  y = _transformed([OUTPUT[r] for r in shape.taps], products)  # {(2, 2): (B, *tiles, out)}
-  pairs = _stacked(y, (2,) * axes)  # (2, 2, B, *tiles, out)
+  outputs = _transformed([OUTPUT[r] for r in shape.taps], products)  # {(2, 2): (B, *tiles, out)}
+  pairs = _stacked(outputs, (2,) * axes)  # (2, 2, B, *tiles, out)
   order = (axes, *(a for i in range(axes) for a in (axes + 1 + i, i)), 2 * axes + 1)
   y = pairs.transpose(order).reshape(x.shape[0], *(2 * t for t in shape.tiles), -1)
   return _cut(y, [0] * axes, shape.outputs)
