@@ -1,9 +1,11 @@
 """How fast examples reach the device: images/s by kind of picture, workers, and path.
 
-    [TFDS_DATA_DIR=<prepared data>] python -m benchmarks.input [--seconds 5]
+    [TFDS_DATA_DIR=<prepared data>] python -m benchmarks.input [--seconds 5] [--torch]
 
-Pictures are crops of scikit-learn's photographs, 32x32 PNG and 256x256 JPEG, read from a folder and decoded; MNIST (the
-built-in digits where it is not prepared) is read once from its files and once from the device's memory.
+With --torch (pip install '.[bench]') PyTorch's DataLoader reads the same files in turn, with the same number of worker
+processes, to tensors in [-1, 1]. Pictures are crops of scikit-learn's photographs, 32x32 PNG and 256x256 JPEG, read
+from a folder and decoded; MNIST (the built-in digits where it is not prepared) is read once from its files and once from the
+device's memory.
 """
 
 import argparse
@@ -48,9 +50,41 @@ def rate(stream: Stream, seconds: float) -> float:
   return count / elapsed
 
 
+def torch_rate(folder: str, workers: int, seconds: float) -> float:
+  """Images per second of PyTorch's DataLoader over the files of a folder, after the first three batches."""
+  import torch
+
+  class Pictures(torch.utils.data.Dataset):
+    files = sorted(pathlib.Path(folder).iterdir())
+
+    def __len__(self):
+      return len(self.files)
+
+    def __getitem__(self, i):
+      array = np.asarray(Image.open(self.files[i]).convert('RGB'))
+      return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1.0
+
+  loader = torch.utils.data.DataLoader(
+    Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+  )
+
+  def batches():
+    while True:
+      yield from loader
+
+  feed = batches()
+  for _ in range(3):
+    next(feed)
+  count, start = 0, time.perf_counter()
+  while time.perf_counter() - start < seconds:
+    count += len(next(feed))
+  return count / (time.perf_counter() - start)
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--seconds', type=float, default=5.0)
+  parser.add_argument('--torch', action='store_true', help="PyTorch's DataLoader beside it")
   values = parser.parse_args()
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}, batch {BATCH}')
   for side, suffix, count in ((32, '.png', 2000), (256, '.jpg', 500)):
@@ -58,7 +92,12 @@ def main() -> None:
       pictures(pathlib.Path(folder), side, suffix, count)
       for workers in (0, 1, 2):
         stream = Stream(name='folder', path=folder, size=side, batch_size=BATCH, resident=False, workers=workers)
-        print(f'{side}x{side} {suffix[1:]:<4} {workers} workers  {rate(stream, values.seconds):>10,.0f} images/s')
+        ours = rate(stream, values.seconds)
+        line = f'{side}x{side} {suffix[1:]:<4} {workers} workers  {ours:>10,.0f} images/s'
+        if values.torch:
+          theirs = torch_rate(folder, workers, values.seconds)
+          line += f'   DataLoader {theirs:>10,.0f}   ratio {ours / theirs:.2f}'
+        print(line, flush=True)
   name = 'mnist' if (data_dir() / 'mnist').exists() else 'digits'
   size = 28 if name == 'mnist' else 8
   rates = {

@@ -1,0 +1,96 @@
+"""How the cost of a DCGAN step grows: with devices, batch, resolution, moves and discriminators. Nothing is run.
+
+    python -m benchmarks.growth [--small]
+
+The step is compiled for up to 8 simulated CPU devices with XLA's own convolutions, and XLA's analysis of the compiled
+program is printed per device: GFLOP of a step, MiB of arguments (the state) and of temporaries. Networks of a higher
+resolution have more layers and the same width at 4x4.
+"""
+
+import argparse
+
+import jax
+
+from gan_jax import config as config_lib
+from gan_jax import experiment, parallel
+from gan_jax.nets.conv import formulation
+
+
+def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1, discriminators: int = 0):
+  """A DCGAN's config; with `discriminators`, that many of them."""
+  doublings = (size // 4).bit_length() - 1
+  channels = tuple(width * 2**i for i in range(doublings))
+  discriminator = dict(name='dcgan.Discriminator', channels=channels, kernel=4)
+  common = dict(generator=dict(name='dcgan.Generator', channels=channels[::-1], kernel=4))
+  player = 'discriminators' if discriminators else 'discriminator'
+  if discriminators:
+    many = tuple(dict(discriminator) for _ in range(discriminators))
+    game = dict(name='benchmarks.networks.ManyDiscriminators', discriminators=many, **common)
+  else:
+    game = dict(
+      name='standard.Standard',
+      latents=dict(name='Normal', shape=(100,)),
+      discriminator=discriminator,
+      discriminator_steps=moves,
+      **common,
+    )
+  adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
+  return config_lib.base(
+    game=game,
+    optimizers={'generator': dict(adam), player: dict(adam)},
+    data=config_lib.stream(name='digits', size=size, channels=3),
+    batch_size=batch,
+    steps=1,
+  )
+
+
+def cost(config, devices: int) -> dict[str, float]:
+  """Per device: GFLOP of a step, MiB of arguments and temporaries."""
+  key = jax.random.key(0)
+  (stage,) = experiment.stages_of(config)
+  mesh = parallel.make_mesh(devices)
+  state = jax.eval_shape(lambda key: experiment.new_state(stage, key), key)
+  placed = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh)), state)
+  with formulation('xla'):
+    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+    compiled = step.lower(placed, experiment.abstract_feed(stage, mesh), key).compile()
+  analysis = compiled.cost_analysis()
+  analysis = analysis[0] if isinstance(analysis, list) else analysis
+  memory = compiled.memory_analysis()
+  return {
+    'flops': analysis['flops'] / 1e9,
+    'arguments': memory.argument_size_in_bytes / 2**20,
+    'temporaries': memory.temp_size_in_bytes / 2**20,
+  }
+
+
+def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
+  values = parser.parse_args(arguments)
+  if not jax.config.jax_num_cpu_devices or jax.config.jax_num_cpu_devices < 8:
+    jax.config.update('jax_platforms', 'cpu')
+    jax.config.update('jax_num_cpu_devices', 8)
+  width, batch = (4, 8) if values.small else (64, 64)
+  rows = {f'{n} devices, batch {batch}': (settings(width=width, batch=batch), n) for n in (1, 2, 4, 8)}
+  for factor in (2, 4):
+    rows[f'batch {batch * factor}'] = (settings(width=width, batch=batch * factor), 1)
+  for size in (64, 128):
+    rows[f'{size}x{size}'] = (settings(width=width // 4 if size == 128 else width // 2, size=size, batch=batch), 1)
+  for moves in (2, 5):
+    rows[f"{moves} discriminator's moves"] = (settings(width=width, moves=moves, batch=batch), 1)
+  for count in (1, 2, 4):
+    rows[f'{count} discriminators'] = (settings(width=width, discriminators=count, batch=batch), 1)
+  out = {}
+  print(f'{"DCGAN 32x32, width " + str(width):<28}{"GFLOP":>10}{"state MiB":>12}{"temp MiB":>12}   per device')
+  for title, row in rows.items():
+    out[title] = cost(*row)
+    print(
+      f'{title:<28}{out[title]["flops"]:>10.3f}{out[title]["arguments"]:>12.1f}{out[title]["temporaries"]:>12.1f}',
+      flush=True,
+    )
+  return out
+
+
+if __name__ == '__main__':
+  main()

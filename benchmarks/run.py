@@ -1,0 +1,196 @@
+"""gan_jax against PyTorch on the same networks, in turn, in one run.
+
+    python -m benchmarks.run --work dcgan64 [--work gan2014 ...] [--input loader] [--rounds 5] [--variants eager]
+    python -m benchmarks.run --all [--out results.json]
+
+It needs PyTorch: pip install '.[bench]'. Two processes, one a side, work in turn, so that noise of the machine meets
+both. First both compute the losses of the same weights on the same inputs, which must agree. Then each of PyTorch's
+variants (eager, channels_last, torch.compile; under AMP in bfloat16 on a GPU) takes a few steps and the best one
+is measured against gan_jax, `--rounds` times. Printed: the median ratio of PyTorch's time to gan_jax's with its spread,
+images/s, GFLOP/s (of PyTorch's count of the plain networks, so of both the same), the share of a measured matrix
+product, and the peak memory of each process.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from benchmarks.works import WORKS, Work
+
+TOLERANCE = {'cpu': 1e-4, 'gpu': 3e-2}
+VARIANTS = ('eager', 'channels_last', 'compile')
+
+
+class Side:
+  """One process of `benchmarks.worker`."""
+
+  def __init__(self, side: str, work: str, variant: str, settings: dict[str, Any]):
+    environment = {
+      **os.environ,
+      'OMP_NUM_THREADS': str(settings['threads']),
+      'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
+      'TF_CPP_MIN_LOG_LEVEL': '3',
+    }
+    if settings['device'] == 'cpu':
+      environment |= {'JAX_PLATFORMS': 'cpu', 'CUDA_VISIBLE_DEVICES': ''}
+    self.name = f'{side} {variant}'.strip()
+    self.process = subprocess.Popen(
+      [sys.executable, '-m', 'benchmarks.worker', side, work, variant, json.dumps(settings)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env=environment,
+    )
+
+  def ask(self, *words: Any) -> Any:
+    assert self.process.stdin is not None and self.process.stdout is not None
+    self.process.stdin.write(' '.join(str(word) for word in words) + '\n')
+    self.process.stdin.flush()
+    for line in self.process.stdout:
+      if line.startswith('@'):
+        return json.loads(line[1:])
+    raise RuntimeError(f'{self.name} ended with code {self.process.wait()} at {words[0]!r}')
+
+  def close(self) -> None:
+    assert self.process.stdin is not None
+    self.process.stdin.close()
+    self.process.wait()
+
+
+def examples(work: Work, folder: pathlib.Path, count: int) -> str:
+  """Synthetic examples as a .npz file; returns its path."""
+  random = np.random.RandomState(0)
+  arrays = {'image': random.randint(0, 256, (count, work.size, work.size, work.channels), np.uint8)}
+  if work.classes:
+    arrays['label'] = random.randint(0, work.classes, count)
+  path = folder / 'examples.npz'
+  np.savez(path, **arrays)
+  return str(path)
+
+
+def agree(sides: list[Side], path: str, device: str) -> float:
+  """The largest relative difference of the losses; ends the program if they differ."""
+  losses = [side.ask('check', path) for side in sides]
+  worst = max(abs(losses[0][k] - losses[1][k]) / max(abs(losses[0][k]), 1e-3) for k in losses[0])
+  if worst > TOLERANCE[device]:
+    sys.exit(f'the losses from the same weights differ by {worst:.1e}: {losses[0]} and {losses[1]}')
+  return worst
+
+
+def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
+  """One row."""
+  work = WORKS[name]
+  gpu = values.device == 'gpu'
+  batch = values.batch or (work.gpu_batch if gpu and work.gpu_batch else work.batch)
+  steps = values.steps or work.steps[gpu]
+  count = max(batch * work.moves, 64) if values.small else max(work.examples, 2 * batch)
+  with tempfile.TemporaryDirectory() as folder:
+    settings = dict(
+      path=examples(work, pathlib.Path(folder), count),
+      batch=batch,
+      small=values.small,
+      input=values.input,
+      device=values.device,
+      threads=os.cpu_count(),
+      per_call=1 if values.small else work.per_call,
+    )
+    weights = str(pathlib.Path(folder) / 'weights.npz')
+    ours = Side('gan_jax', name, '', settings)
+    row: dict[str, Any] = dict(work=name, title=work.title, input=values.input, batch=batch, steps=steps)
+    row['matrix'] = ours.ask('matrix')
+    others = {}
+    for variant in values.variants.split(',') if values.variants else ():
+      if variant == 'channels_last' and name == 'gan2014':
+        continue
+      side = Side('torch', name, variant, settings)
+      row['difference'] = max(agree([ours, side], weights, values.device), row.get('difference', 0.0))
+      if 'flops' not in row and variant != 'compile':
+        row['flops'] = side.ask('flops')
+      row['matrix'] = max(row['matrix'], side.ask('matrix'))
+      side.ask('time', max(steps // 4, 1))
+      seconds = min(side.ask('time', max(steps // 4, 1)) for _ in range(2)) / max(steps // 4, 1)
+      others[variant] = (seconds, side)
+      print(f'  PyTorch {variant:<14} {seconds * 1e3:9.1f} ms a step', flush=True)
+    best = min(others, key=lambda variant: others[variant][0]) if others else None
+    for variant, (_, side) in others.items():
+      if variant != best:
+        side.close()
+    other = others[best][1] if best else None
+    first = ours.ask('time', 1)
+    ours.ask('time', max(steps // 4, 1))
+    for side in filter(None, (ours, other)):
+      side.ask('reset')
+    pairs = []
+    for number in range(values.rounds):
+      order = [ours, other] if number % 2 else [other, ours]
+      pairs.append({side: side.ask('time', steps) for side in order if side})
+    row |= dict(first_step=first, variant=best, memory=ours.ask('memory'))
+    row['seconds'] = statistics.median(pair[ours] for pair in pairs) / steps
+    if other:
+      ratios = sorted(pair[other] / pair[ours] for pair in pairs)
+      row |= dict(ratio=statistics.median(ratios), spread=(ratios[0], ratios[-1]), other_memory=other.ask('memory'))
+      row['other_seconds'] = statistics.median(pair[other] for pair in pairs) / steps
+      other.close()
+    ours.close()
+  return row
+
+
+def told(row: dict[str, Any], work: Work) -> str:
+  """A row in words."""
+  images = row['batch'] * work.moves / row['seconds']
+  lines = [f'{row["title"]}, batch {row["batch"]}, {row["input"]} data']
+  if 'ratio' in row:
+    low, high = row['spread']
+    lines.append(f'  ratio {row["ratio"]:.2f} ({low:.2f} to {high:.2f}) to PyTorch {row["variant"]}')
+    lines.append(f'  losses from the same weights differ by {row["difference"]:.0e}')
+  times = f'  {row["seconds"] * 1e3:.1f} ms a step'
+  if 'ratio' in row:
+    times += f' against {row["other_seconds"] * 1e3:.1f}'
+  lines.append(f'{times}, {images:,.0f} images/s, first step after {row["first_step"]:.1f} s')
+  if 'flops' in row:
+    rate = row['flops'] / row['seconds'] / 1e9
+    lines.append(f'  {rate:,.0f} GFLOP/s of the plain networks, {rate / row["matrix"]:.0%} of a matrix product')
+  memory = f'  peak memory {row["memory"] / 2**20:,.0f} MiB'
+  if 'ratio' in row:
+    memory += f' against {row["other_memory"] / 2**20:,.0f}'
+  lines.append(memory)
+  return '\n'.join(lines)
+
+
+def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--work', action='append', choices=[*WORKS], help='a row; may be given several times')
+  parser.add_argument('--all', action='store_true', help='every row')
+  parser.add_argument('--input', choices=('resident', 'loader', 'stream'), default='resident', help='where data are')
+  parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu')
+  parser.add_argument('--batch', type=int, default=0, help="examples per move; 0 for the work's")
+  parser.add_argument('--steps', type=int, default=0, help="steps in one timed run; 0 for the work's")
+  parser.add_argument('--rounds', type=int, default=5, help='pairs of timed runs')
+  parser.add_argument('--variants', default=','.join(VARIANTS), help="PyTorch's; empty to measure gan_jax alone")
+  parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
+  parser.add_argument('--out', default='', help='a file for the rows as JSON')
+  values = parser.parse_args(arguments)
+  names = [*WORKS] if values.all else values.work or ['dcgan64']
+  rows = []
+  print(f'{platform.machine()}, {os.cpu_count()} cores, {values.device}', flush=True)
+  for name in names:
+    if not (values.steps or WORKS[name].steps[values.device == 'gpu']):
+      continue  # too large for a CPU
+    rows.append(measure(name, values))
+    print(told(rows[-1], WORKS[name]), flush=True)
+    if values.out:
+      pathlib.Path(values.out).write_text(json.dumps(rows, indent=2))
+  return rows
+
+
+if __name__ == '__main__':
+  main()

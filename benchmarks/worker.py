@@ -1,0 +1,264 @@
+"""One side of a comparison, in a process of its own: `benchmarks.run` starts two and lets them work in turn.
+
+    python -m benchmarks.worker gan_jax|torch WORK VARIANT '{"path": ..., "batch": ..., ...}'
+
+It reads commands from standard input, one a line, and answers each with a line of JSON: `check` (losses from the
+weights at hand), `time N` (seconds of N steps), `flops` (nominal, of a step: PyTorch's count), `matrix` (GFLOP/s of a matrix
+product), `reset` and `memory` (peak bytes since then).
+"""
+
+import contextlib
+import json
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.works import WORKS, config, latents_of
+
+MATRIX = 2048
+
+
+def reset_peak() -> None:
+  """Linux forgets the peak of this process's resident memory, so that compilation does not count."""
+  with contextlib.suppress(OSError):
+    pathlib.Path('/proc/self/clear_refs').write_text('5')
+
+
+def resident_peak() -> int:
+  for line in pathlib.Path('/proc/self/status').read_text().splitlines():
+    if line.startswith('VmHWM'):
+      return int(line.split()[1]) * 1024
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def fixed(name: str, batch: int) -> dict[str, np.ndarray]:
+  """Inputs on which both sides compute their losses."""
+  work, random = WORKS[name], np.random.RandomState(0)
+  z = random.randn(batch, latents_of(name)).astype(np.float32)
+  image = random.rand(batch, work.size, work.size, work.channels).astype(np.float32)
+  labels = [random.randint(max(work.classes, 1), size=batch).astype(np.int32) for _ in range(2)]
+  return {'z': z, 'image': image, 'real': labels[0], 'asked': labels[1]}
+
+
+class GanJax:
+  """gan_jax: its own stages, feed and compiled step."""
+
+  def __init__(self, name: str, variant: str, settings: dict[str, Any]):
+    import jax
+
+    from gan_jax import experiment, parallel
+    from gan_jax.data.streams import Feed
+
+    self.name, self.settings, self.jax = name, settings, jax
+    cache = settings.get('compilation_cache')
+    if cache:
+      jax.config.update('jax_compilation_cache_dir', cache)
+      jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    self.config = config(name, settings['path'], batch=settings['batch'], small=settings['small'])
+    self.config.data.resident = {'resident': True, 'loader': None, 'stream': False}[settings['input']]
+    self.config.data.workers = settings.get('workers', 0)
+    (self.stage,) = experiment.stages_of(self.config)
+    self.mesh = parallel.make_mesh(1)
+    self.key = jax.random.key(0)
+    self.state = jax.jit(lambda key: experiment.new_state(self.stage, key))(self.key)
+    self.state = jax.device_put(self.state, parallel.replicated(self.mesh))
+    self.feed = Feed(self.stage.streams, self.stage.moves, 0, parallel.place(self.mesh), parallel.replicate(self.mesh))
+    self.per_call = settings['per_call']
+    self.step = parallel.compile_step(experiment.make_step(self.stage, self.mesh), self.mesh)
+
+  def check(self, path: str) -> dict[str, float]:
+    """The losses of the discriminator and the generator; the weights go to a file for the other side."""
+    jax = self.jax
+    from gan_jax import experiment
+    from gan_jax import game as game_lib
+
+    plain = config(
+      self.name, self.settings['path'], batch=self.settings['batch'], small=self.settings['small'], dropout=False
+    )
+    (stage,) = experiment.stages_of(plain)
+    variables = game_lib.game_variables(stage.game, self.state)
+    given = fixed(self.name, self.settings['batch'])
+    classes = WORKS[self.name].classes
+    batch = {
+      'images': {'image': given['image'], **({'label': given['real']} if classes else {})},
+      'latents': {'z': given['z'], 'label': given['asked']} if classes else given['z'],
+    }
+    apply = lambda method: jax.jit(
+      lambda variables, batch: stage.game.apply(
+        variables,
+        batch,
+        method=method,
+        rngs={'noise': self.key, 'dropout': self.key},
+        mutable=['batch_stats', 'spectral'],
+      )[0]
+    )(variables, batch)
+    value = lambda out: float(out[0] if isinstance(out, tuple) else out)
+    flat = {
+      jax.tree_util.keystr(at, simple=True, separator='/'): np.asarray(leaf)
+      for at, leaf in jax.tree_util.tree_leaves_with_path(variables)
+    }
+    np.savez(path, **flat)
+    return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
+
+  def run(self, steps: int) -> None:
+    for _ in range(steps):
+      self.state, metrics = self.step(self.state, next(self.feed), self.key)
+    self.jax.block_until_ready((self.state, metrics))
+
+  def matrix(self) -> float:
+    jax = self.jax
+    dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+    a = jax.random.normal(self.key, (MATRIX, MATRIX)).astype(dtype)
+    product = jax.jit(lambda a: a @ a)
+    return _rate(lambda: jax.block_until_ready(product(a)))
+
+  def memory(self) -> int:
+    device = self.jax.devices()[0]
+    return resident_peak() if device.platform == 'cpu' else device.memory_stats()['peak_bytes_in_use']
+
+
+class Torch:
+  """PyTorch: one of the variants of `benchmarks.torch_programs`."""
+
+  def __init__(self, name: str, variant: str, settings: dict[str, Any]):
+    import torch
+
+    from benchmarks.torch_programs import Arrays, Program
+
+    self.name, self.settings, self.torch = name, settings, torch
+    self.device = 'cuda' if torch.cuda.is_available() and settings['device'] != 'cpu' else 'cpu'
+    torch.set_num_threads(settings['threads'])
+    if self.device == 'cuda':
+      torch.backends.cudnn.benchmark = True
+      torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    self.make = lambda dropout: Program(
+      name, variant, self.device, settings['batch'], settings['small'], dropout=dropout
+    )
+    self.program = self.make(True)
+    with np.load(settings['path']) as file:
+      images, labels = file['image'], file.get('label', None)
+    self.moves = WORKS[name].moves
+    if settings['input'] == 'resident':
+      self.batches = self._resident(images, labels)
+    else:
+      self.loader = torch.utils.data.DataLoader(
+        Arrays(images, labels),
+        batch_size=settings['batch'],
+        shuffle=True,
+        drop_last=True,
+        num_workers=settings.get('workers', 2),
+        persistent_workers=settings.get('workers', 2) > 0,
+        pin_memory=self.device == 'cuda',
+      )
+      self.batches = self._loaded()
+
+  def _resident(self, images, labels) -> Iterator[Any]:
+    torch, batch = self.torch, self.settings['batch']
+    images = torch.from_numpy(images).to(self.device)
+    labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(self.device)
+    while True:
+      order = torch.randperm(len(images), device=self.device)
+      for first in range(0, len(images) - batch + 1, batch):
+        chosen = order[first : first + batch]
+        yield images[chosen], None if labels is None else labels[chosen]
+
+  def _loaded(self) -> Iterator[Any]:
+    while True:
+      for image, label in self.loader:
+        image = image.to(self.device, non_blocking=True)
+        yield image, label.to(self.device, non_blocking=True) if WORKS[self.name].classes else None
+
+  def check(self, path: str) -> dict[str, float]:
+    torch = self.torch
+    program = self.make(False)
+    with np.load(path) as file:
+      tree: dict[str, Any] = {}
+      for name in file.files:
+        *parents, leaf = name.split('/')
+        node = tree
+        for parent in parents:
+          node = node.setdefault(parent, {})
+        node[leaf] = file[name]
+    program.take(tree['params'], tree)
+    self.program.take(tree['params'], tree)
+    given = fixed(self.name, self.settings['batch'])
+    at = lambda name, dtype: torch.from_numpy(given[name]).to(self.device, dtype)
+    image = at('image', torch.float32).permute(0, 3, 1, 2).contiguous()
+    labels = (at('asked', torch.int64),) if WORKS[self.name].classes else ()
+    latents = (at('z', torch.float32), *labels)
+    # Every loss starts from the weights as they are: a pass in training moves the spectral vectors.
+    with torch.no_grad():
+      fake = program.generator(*latents)
+      d_loss = program.discriminator_loss(image, at('real', torch.int64), fake, latents)
+      program.take(tree['params'], tree)
+      g_loss = program.generator_loss(program.generator(*latents), latents)
+    return {'discriminator': float(d_loss), 'generator': float(g_loss)}
+
+  def run(self, steps: int) -> None:
+    for _ in range(steps):
+      losses = self.program.step([next(self.batches) for _ in range(self.moves)])
+    losses[0].item()
+    if self.device == 'cuda':
+      self.torch.cuda.synchronize()
+
+  def flops(self) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+      self.run(1)
+    return counter.get_total_flops()
+
+  def matrix(self) -> float:
+    dtype = self.torch.float32 if self.device == 'cpu' else self.torch.bfloat16
+    a = self.torch.randn(MATRIX, MATRIX, device=self.device).to(dtype)
+
+    def product() -> None:
+      a @ a
+      if self.device == 'cuda':
+        self.torch.cuda.synchronize()
+
+    return _rate(product)
+
+  def memory(self) -> int:
+    return resident_peak() if self.device == 'cpu' else self.torch.cuda.max_memory_allocated()
+
+
+def _rate(product: Callable[[], Any]) -> float:
+  """GFLOP/s of a product of two square matrices, the best of ten."""
+  product()
+  best = min(_timed(product) for _ in range(10))
+  return 2 * MATRIX**3 / best / 1e9
+
+
+def _timed(function: Callable[[], Any]) -> float:
+  start = time.perf_counter()
+  function()
+  return time.perf_counter() - start
+
+
+def main() -> None:
+  side, name, variant, settings = *sys.argv[1:4], json.loads(sys.argv[4])
+  start = time.perf_counter()
+  worker = (GanJax if side == 'gan_jax' else Torch)(name, variant, settings)
+  built = time.perf_counter() - start
+  answers: dict[str, Callable[..., Any]] = {
+    'built': lambda: built,
+    'check': lambda path: worker.check(path),
+    'time': lambda steps: _timed(lambda: worker.run(int(steps))),
+    'flops': lambda: worker.flops(),
+    'matrix': lambda: worker.matrix(),
+    'reset': lambda: reset_peak(),
+    'memory': lambda: worker.memory(),
+  }
+  for line in sys.stdin:
+    command, *arguments = line.split()
+    print('@' + json.dumps(answers[command](*arguments)), flush=True)
+
+
+if __name__ == '__main__':
+  main()

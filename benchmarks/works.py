@@ -1,0 +1,153 @@
+"""The works that are measured: what gan_jax trains in each, and the sizes that the PyTorch program shares with it.
+
+Latents and passes are the same on both sides: `gan2014` draws latents anew for the generator's move, as the paper does;
+`dcgan64` shares them between the two moves, as PyTorch's example does, so the generator runs forward once per step; in
+the two residual works the discriminator sees real and fake as one batch.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from gan_jax import config as config_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """One row of the table.
+
+  Attributes:
+    title: in words.
+    batch: examples per move.
+    size: height and width of the images.
+    channels: 1 or 3.
+    examples: of the synthetic set.
+    classes: 0 for no labels.
+    moves: discriminator's per step.
+    steps: in one timed run, on a CPU and on an accelerator.
+    target: ratio wanted on a CPU and on an accelerator.
+    gpu_batch: the batch on an accelerator.
+    per_call: steps per compiled call.
+  """
+
+  title: str
+  batch: int
+  size: int
+  channels: int
+  examples: int
+  classes: int
+  moves: int
+  steps: tuple[int, int]
+  target: tuple[float, float]
+  gpu_batch: int = 0
+  per_call: int = 1
+
+
+WORKS: Mapping[str, Work] = {
+  'gan2014': Work('GAN 2014, one MNIST epoch', 100, 28, 1, 60_000, 0, 1, (600, 600), (2.0, 10.0), per_call=50),
+  'dcgan64': Work('DCGAN-64 (512-256-128-64)', 64, 64, 3, 2_048, 0, 1, (4, 100), (1.1, 1.3), gpu_batch=512),
+  'sngan32': Work('SNGAN ResNet-32', 64, 32, 3, 4_096, 0, 5, (1, 50), (1.3, 1.3)),
+  'biggan32': Work('BigGAN-32', 64, 32, 3, 4_096, 10, 4, (1, 50), (1.3, 1.3)),
+  'biggan128': Work('BigGAN-128, ch 96', 64, 128, 3, 512, 1000, 2, (0, 10), (0.0, 1.3)),
+}
+
+#: Widths that make every work small, for a run of 2 steps in the tests.
+SMALL = {
+  'gan2014': dict(hidden=(16, 16), units=(8, 8)),
+  'dcgan64': dict(channels=(32, 16, 8, 4)),
+  'sngan32': dict(generator=8, discriminator=8),
+  'biggan32': dict(channels=4),
+  'biggan128': dict(channels=4),
+}
+FULL = {
+  'gan2014': dict(hidden=(1200, 1200), units=(240, 240)),
+  'dcgan64': dict(channels=(512, 256, 128, 64)),
+  'sngan32': dict(generator=256, discriminator=128),
+  'biggan32': dict(channels=64),
+  'biggan128': dict(channels=96),
+}
+
+
+def widths(name: str, small: bool) -> dict[str, Any]:
+  return (SMALL if small else FULL)[name]
+
+
+def latents_of(name: str) -> int:
+  return {'gan2014': 100, 'dcgan64': 100, 'sngan32': 128, 'biggan32': 80, 'biggan128': 120}[name]
+
+
+def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
+  """The config that gan_jax trains.
+
+  Args:
+    name: of the work.
+    path: of the .npz file of the examples.
+    batch: examples per move.
+    small: take the widths of the tests.
+    dropout: False leaves it out, for comparing losses.
+  """
+  work, width = WORKS[name], widths(name, small)
+  unit = name == 'gan2014'
+  latents: dict[str, Any] = dict(name='Normal', shape=(latents_of(name),))
+  if name == 'gan2014':
+    game = dict(
+      name='standard.Standard',
+      loss='nonsaturating',
+      latents=dict(name='Uniform', shape=(100,), low=-(3**0.5), high=3**0.5),
+      generator=dict(name='mlp.Generator', hidden=width['hidden'], irange=0.05),
+      discriminator=dict(
+        name='mlp.MaxoutDiscriminator',
+        units=width['units'],
+        dropout=(0.2, 0.5, 0.5) if dropout else (0.0,) * 3,
+        irange=0.005,
+      ),
+    )
+    optimizer = dict(name='momentum', learning_rate=0.1, momentum=0.5)
+  elif name == 'dcgan64':
+    game = dict(
+      name='standard.Standard',
+      loss='nonsaturating',
+      latents=latents,
+      generator=dict(name='dcgan.Generator', channels=width['channels'], kernel=4),
+      discriminator=dict(name='dcgan.Discriminator', channels=width['channels'][::-1], kernel=4),
+      # share_latents=True,
+    )
+    optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
+  elif name == 'sngan32':
+    game = dict(
+      name='standard.Standard',
+      loss='hinge',
+      latents=latents,
+      generator=dict(name='benchmarks.networks.SNGANGenerator', channels=width['generator']),
+      discriminator=dict(name='benchmarks.networks.SNGANDiscriminator', channels=width['discriminator']),
+      discriminator_steps=work.moves,
+      # one_pass=True,
+    )
+    optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.9)
+  else:
+    sizes = dict(size=work.size, channels=width['channels'], classes=work.classes)
+    game = dict(
+      name='benchmarks.networks.Conditional',
+      latents=dict(z=latents, label=dict(name='Label', classes=work.classes)),
+      generator=dict(name='benchmarks.networks.BigGANGenerator', **sizes),
+      discriminator=dict(name='benchmarks.networks.BigGANDiscriminator', **sizes),
+      discriminator_steps=work.moves,
+    )
+    optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.999)
+  stream = config_lib.stream(
+    name='npz',
+    path=path,
+    size=work.size,
+    channels=work.channels,
+    classes=work.classes,
+    range=(0.0, 1.0) if unit else (-1.0, 1.0),
+  )
+  return config_lib.base(
+    game=game,
+    optimizers=dict(generator=dict(optimizer), discriminator=dict(optimizer)),
+    data=stream,
+    batch_size=batch,
+    steps=1_000_000,
+  )
