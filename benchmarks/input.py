@@ -4,8 +4,8 @@
 
 With --torch (pip install '.[bench]') PyTorch's DataLoader reads the same files in turn, with the same number of worker
 processes, to tensors in [-1, 1]. Pictures are crops of scikit-learn's photographs, 32x32 PNG and 256x256 JPEG, read
-from a folder and decoded; MNIST (the built-in digits where it is not prepared) is read once from its files and once from the
-device's memory.
+from a folder and decoded; MNIST (the built-in digits where it is not prepared) is read once from its files and once
+from the device's memory.
 """
 
 import argparse

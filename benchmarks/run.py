@@ -126,7 +126,7 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
         side.close()
     other = others[best][1] if best else None
     first = ours.ask('time', 1)
-    ours.ask('time', max(steps // 4, 1))
+    ours.ask('time', steps)
     for side in filter(None, (ours, other)):
       side.ask('reset')
     pairs = []

@@ -3,8 +3,8 @@
     python -m benchmarks.worker gan_jax|torch WORK VARIANT '{"path": ..., "batch": ..., ...}'
 
 It reads commands from standard input, one a line, and answers each with a line of JSON: `check` (losses from the
-weights at hand), `time N` (seconds of N steps), `flops` (nominal, of a step: PyTorch's count), `matrix` (GFLOP/s of a matrix
-product), `reset` and `memory` (peak bytes since then).
+weights at hand), `time N` (seconds of N steps), `flops` (nominal, of a step: PyTorch's count), `matrix` (GFLOP/s of a
+matrix product), `reset` and `memory` (peak bytes since then).
 """
 
 import contextlib
@@ -69,7 +69,7 @@ class GanJax:
     self.state = jax.device_put(self.state, parallel.replicated(self.mesh))
     self.feed = Feed(self.stage.streams, self.stage.moves, 0, parallel.place(self.mesh), parallel.replicate(self.mesh))
     self.per_call = settings['per_call']
-    self.step = parallel.compile_step(experiment.make_step(self.stage, self.mesh), self.mesh)
+    self.programs: dict[int, Any] = {}
 
   def check(self, path: str) -> dict[str, float]:
     """The losses of the discriminator and the generator; the weights go to a file for the other side."""
@@ -106,8 +106,15 @@ class GanJax:
     return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
 
   def run(self, steps: int) -> None:
-    for _ in range(steps):
-      self.state, metrics = self.step(self.state, next(self.feed), self.key)
+    from gan_jax import experiment, parallel
+
+    while steps:
+      count = self.per_call if steps >= self.per_call else 1
+      if count not in self.programs:
+        self.programs[count] = parallel.compile_step(experiment.make_step(self.stage, self.mesh, count), self.mesh)
+      given = next(self.feed) if count == 1 else self.feed.take(count)
+      self.state, metrics = self.programs[count](self.state, given, self.key)
+      steps -= count
     self.jax.block_until_ready((self.state, metrics))
 
   def matrix(self) -> float:
