@@ -35,18 +35,19 @@ def drawn(seed, *shape):
 
 
 def close(ours, theirs, tolerance=1e-5):
-  """The error relative to the largest entry, in every leaf; returns the largest."""
-  errors = jax.tree.map(
-    lambda a, b: float(
-      np.abs(np.asarray(a, np.float64) - np.asarray(b)).max() / max(np.abs(np.asarray(b)).max(), 1e-9)
-    ),
-    ours,
-    theirs,
-  )
-  assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-  assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, theirs)
+  """The error of every leaf is within the tolerance of its largest entry."""
+
+  def error(a, b):
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    assert a.shape == b.shape
+    return np.abs(a - b).max() / max(np.abs(b).max(), 1e-9)
+
+  errors = jax.tree.map(error, ours, theirs)
   assert max(jax.tree.leaves(errors)) <= tolerance, errors
-  return max(jax.tree.leaves(errors))
+
+
+#: Compiling takes most of the time of these tests; LLVM need not optimise what runs once.
+once = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 def derivatives(function, *inputs):
@@ -54,7 +55,7 @@ def derivatives(function, *inputs):
   loss = lambda *inputs: jnp.sum(jnp.sin(function(*inputs)))
   everything = tuple(range(len(inputs)))
   penalty = lambda *inputs: jnp.sum(jax.grad(loss, everything[-1])(*inputs) ** 2)
-  return jax.jit(lambda *i: (function(*i), jax.grad(loss, everything)(*i), jax.grad(penalty, everything)(*i)))(*inputs)
+  return once(lambda *i: (function(*i), jax.grad(loss, everything)(*i), jax.grad(penalty, everything)(*i)))(*inputs)
 
 
 def layer_of(kind, window, strides, features, ours=True):
@@ -90,7 +91,7 @@ def check_layer(name, kind, shape, window, strides, features):
   params, x = layer_inputs(kind, shape, window, features)
   with way(name):
     ours = derivatives(lambda p, x: layer.apply({'params': p}, x), params, x)
-  return close(ours, expected(kind, shape, window, strides, features))
+  close(ours, expected(kind, shape, window, strides, features))
 
 
 #: kind, (batch, *spatial, in), window, strides, out.
@@ -112,7 +113,12 @@ GEOMETRIES = [
 ]
 
 
-@pytest.mark.parametrize('name, geometry', [(n, g) for g in GEOMETRIES for n in ways_of(*g[2:4])])
+def few_ways_of(kind, shape, window, strides, features):
+  """Those in parts where the parts differ from the whole by rows of zeros."""
+  return [n for n in ways_of(window, strides) if n in ('plain', 'xla') or ('parts' in n) == (shape[0] > 2)]
+
+
+@pytest.mark.parametrize('name, geometry', [(n, g) for g in GEOMETRIES for n in few_ways_of(*g)])
 def test_layers_are_flaxs(name, geometry):
   check_layer(name, *geometry)
 
@@ -206,7 +212,7 @@ def outside(transformation):
     return derivatives(OUTSIDE[transformation], *small_inputs())
 
 
-@pytest.mark.parametrize('name', ['xla', 'gathering in parts', 'winograd', 'winograd in parts'])
+@pytest.mark.parametrize('name', ['xla', 'gathering in parts', 'winograd in parts'])
 @pytest.mark.parametrize('transformation', TRANSFORMATIONS)
 def test_transformations_change_nothing(transformation, name):
   with way(name):
@@ -284,9 +290,13 @@ def resampled(window):
 @pytest.mark.parametrize(
   'window, name',
   [
-    *itertools.product([(1,), (3,), (5,)], ways_of((4,), (2,))),
-    *itertools.product([(1, 1), (3, 3)], ['plain', 'winograd']),
-    *itertools.product([(5, 3), (3, 1, 3)], ['xla', 'gathering']),
+    *itertools.product([(3,)], WAYS),
+    ((1,), 'winograd in parts'),
+    ((5,), 'gathering'),
+    ((1, 1), 'gathering'),
+    ((3, 3), 'winograd'),
+    ((5, 3), 'xla'),
+    ((3, 1, 3), 'gathering'),
   ],
 )
 def test_resampling_in_one_with_the_convolution(window, name):
@@ -386,32 +396,36 @@ BLOCKS = {
 
 def gradients(function, *inputs):
   loss = lambda *inputs: jnp.sum(jnp.sin(function(*inputs)))
-  return jax.jit(jax.value_and_grad(loss, tuple(range(len(inputs)))))(*inputs)
+  return once(jax.value_and_grad(loss, tuple(range(len(inputs)))))(*inputs)
 
 
 @pytest.mark.parametrize('block', BLOCKS)
 def test_residual_blocks_are_their_compositions(block):
   x = drawn(0, 3, 4, 4, 8)
-  params = BLOCKS[block].init(KEY, x, train=True)['params']
+  params = once(functools.partial(BLOCKS[block].init, train=True))(KEY, x)['params']
   theirs = gradients(lambda params, x: composed(params, x)[block](x), params, x)
   for name in ('xla', 'gathering'):
     with way(name):
       close(gradients(lambda params, x: BLOCKS[block].apply({'params': params}, x, train=True), params, x), theirs)
 
 
-@pytest.mark.parametrize('name', ['gathering in parts', 'winograd'])
-def test_networks_have_the_gradients_of_xla(name):
+def test_networks_have_the_gradients_of_xla():
   generator = dcgan.Generator((16, 8), 3, kernel=4, base=2)
   discriminator = dcgan.Discriminator((8, 16), kernel=4)
   z = drawn(0, 5, 6)
-  images, players = generator.init_with_output(KEY, z, train=True)
-  players = {'generator': players, 'discriminator': discriminator.init(KEY, images, train=True)}
+
+  @once
+  def initial(z):
+    images, params = generator.init_with_output(KEY, z, train=True)
+    return {'generator': params, 'discriminator': discriminator.init(KEY, images, train=True)}
 
   def logits(players, z):
     images, _ = generator.apply(players['generator'], z, train=True, mutable=['batch_stats'])
     return discriminator.apply(players['discriminator'], images, train=True, mutable=['batch_stats'])[0]
 
-  with conv.formulation('xla'):
-    theirs = gradients(logits, players, z)
-  with way(name):
-    close(gradients(logits, players, z), theirs, 5e-5)
+  players, answers = initial(z), {}
+  for name in ('xla', 'gathering in parts', 'winograd'):
+    with way(name):
+      answers[name] = gradients(logits, players, z)
+  close(answers['gathering in parts'], answers['xla'])
+  close(answers['winograd'], answers['xla'])
