@@ -34,6 +34,9 @@ class Settings:
     steps: steps of training; a step plays every turn once (times its repeat).
     seed: of parameters, order, latents and noise.
     accumulate: microbatches that each move is split into.
+    steps_per_call: steps in one compiled call, to save the time between calls where steps are short; a call that would
+      pass over a step at which something is due (a log line, a checkpoint) is made of single steps instead. Signals
+      are noticed between calls.
     devices: how many devices to use; 0 for all.
     stages: overrides, one dict per stage, each with its own `steps`; and `reset`, {'params' | 'optimizer' | 'ema':
       players that start anew on entering}. Empty: one stage.
@@ -45,6 +48,7 @@ class Settings:
     samples: examples on a grid.
     eval: {'every': steps between evaluations, 0 for none; and any of `evaluation.options.Options`, such as 'metrics',
       'samples', 'features'}. Its figures are metrics called eval_NAME, which keep_best may name.
+    profile: steps of a trace for TensorBoard and Perfetto in WORKDIR/profile, after the first 10 steps; 0 for none.
     init_from: a run whose weights and running averages to start from; empty for none.
     init_players: the players that take them; empty for all that the two runs share.
     resume: 'auto' goes on with a run of the same settings; 'force' with one of others, as far as its arrays fit.
@@ -58,6 +62,7 @@ class Settings:
   steps: int = 10_000
   seed: int = 0
   accumulate: int = 1
+  steps_per_call: int = 1
   devices: int = 0
   stages: Sequence[Mapping[str, Any]] = ()
   log_every: int = 50
@@ -67,6 +72,7 @@ class Settings:
   keep_best: str = ''
   samples: int = 64
   eval: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(IN_TRAINING))
+  profile: int = 0
   init_from: str = ''
   init_players: Sequence[str] = ()
   resume: str = 'auto'

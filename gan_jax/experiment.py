@@ -1,6 +1,6 @@
 """From a config to the objects of a run: its stages, each with a game, optimizers, streams, a state and a step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -23,8 +23,8 @@ RESETTABLE = ('params', 'optimizer', 'ema')
 #: What a stage may set; the loop reads the rest from the config itself.
 STAGED = ('game', 'optimizers', 'data', 'ema', 'batch_size', 'accumulate', 'steps')
 LEAST = {
-  **dict.fromkeys(('batch_size', 'accumulate', 'log_every', 'keep', 'samples', 'steps'), 1),
-  **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every'), 0),
+  **dict.fromkeys(('batch_size', 'accumulate', 'steps_per_call', 'log_every', 'keep', 'samples', 'steps'), 1),
+  **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every', 'profile'), 0),
 }
 
 
@@ -272,13 +272,19 @@ def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> ga
   return state
 
 
-def make_step(stage: Stage, mesh: Mesh):
-  """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics)."""
+def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
+  """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics).
+
+  Args:
+    stage: of the run.
+    mesh: the devices.
+    count: steps in one call; more than 1 takes what `Feed.take(count)` gives, and metrics have the steps in front.
+  """
   for name, stream in stage.streams.items():
     where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
     parallel.check_batch(mesh, where, stream.batch_size or 0, stage.accumulate)
   parallel.check_batch(mesh, 'config.batch_size', stage.batch_size, stage.accumulate)
-  return game_lib.make_step(
+  step = game_lib.make_step(
     stage.game,
     stage.optimizers,
     streams=tuple(stage.streams),
@@ -291,16 +297,29 @@ def make_step(stage: Stage, mesh: Mesh):
     steps=stage.steps,
     images=stage.images,
   )
+  if count == 1:
+    return step
+
+  def steps(state: game_lib.GameState, feed: Any, key: jax.Array) -> tuple[game_lib.GameState, dict[str, jax.Array]]:
+    one = lambda state, moves: step(state, {**feed, 'moves': moves}, key)
+    unroll = 1
+    if jax.default_backend() == 'cpu':
+      unroll = game_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
+    return jax.lax.scan(one, state, feed['moves'], length=count, unroll=unroll)
+
+  return steps
 
 
-def abstract_feed(stage: Stage, mesh: Mesh) -> dict[str, Any]:
-  """Shapes of what a streaming `Feed` gives one step, for compiling without data."""
+def abstract_feed(stage: Stage, mesh: Mesh, count: int = 1) -> dict[str, Any]:
+  """Shapes of what a streaming `Feed` gives a call of `count` steps, for compiling without data."""
+  front = () if count == 1 else (count,)
   moves = {}
   for name, stream in stage.streams.items():
-    count = stage.moves[name]
-    if count:
+    times = stage.moves[name]
+    if times:
+      place = parallel.sharded(mesh, 1 + len(front))
       moves[name] = {
-        key: jax.ShapeDtypeStruct((count, *s.shape), s.dtype, sharding=parallel.sharded(mesh, 1))
+        key: jax.ShapeDtypeStruct((*front, times, *s.shape), s.dtype, sharding=place)
         for key, s in stream.stored(stream.batch_size or stage.batch_size).items()
       }
   return {'moves': moves, 'store': {}}

@@ -53,6 +53,8 @@ class Turn(NamedTuple):
     streams: the data streams the loss reads; None for all. The others are not drawn for it.
     when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up its data.
     dynamics: (field, params of the movers) -> directions, a rule of `gan_jax.dynamics`; None for the gradients.
+    share: the first move takes the latents (not the data, nor the noise) of the move before it. If the generator did
+      not move in between and draws no noise of its own, the compiler computes its forward pass once for both.
   """
 
   movers: tuple[str, ...]
@@ -61,6 +63,7 @@ class Turn(NamedTuple):
   streams: tuple[str, ...] | None = None
   when: Callable[[Clock, Mapping[str, Any]], jax.Array] | None = None
   dynamics: Callable[[Callable[[Any], Any], Any], Any] | None = None
+  share: bool = False
 
   @property
   def methods(self) -> tuple[str, ...]:
@@ -263,6 +266,9 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
       f'{sorted(players - frozen)}: give each of them one optimizer'
     )
   for turn in game.turns:
+    if turn.share and (turn is game.turns[0] or game.latents is None):
+      reason = 'no move comes before it in a step' if game.latents is not None else 'the game draws none'
+      raise UserError(f'turn {turn.title!r} of {type(game).__name__} shares latents, but {reason}: leave out share')
     if turn.repeat < 1:
       raise UserError(f'turn {turn.title!r} of {type(game).__name__} has repeat={turn.repeat}: it must be at least 1')
     if not isinstance(turn.loss, str) and set(turn.loss) != set(turn.movers):
@@ -482,10 +488,10 @@ def play(
 
     # What an earlier turn wrote to scratch has the microbatches in front already.
     inputs = (jnp.arange(accumulate), state.scratch, jax.tree.map(split, dict(batch)))
-    shapes = jax.eval_shape(microbatch, mine, memory, *jax.tree.map(lambda x: x[0], inputs))[-1]
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    # XLA:CPU computes convolutions inside loops on a path 60 times slower.
-    unroll = accumulate if jax.default_backend() == 'cpu' else 1
+    traced = jax.make_jaxpr(microbatch, return_shape=True)
+    jaxpr, shapes = traced(mine, memory, *jax.tree.map(lambda x: x[0], inputs))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])
+    unroll = unrolling(jaxpr, accumulate)
     (mine, memory, sums), scratch = jax.lax.scan(body, (mine, memory, zeros), inputs, unroll=unroll)
     means = jax.tree.map(lambda x: (x / accumulate).astype(x.dtype), sums)
 
@@ -505,6 +511,26 @@ def play(
     updated[name] = TrainState(params, variables, opt_state, average)
   tables = {'table': means['table'], 'memory': memory}
   return state.replace(players=updated, table=tables, scratch=scratch), metrics
+
+
+def _convolves(jaxpr: Any) -> bool:
+  """Whether a traced program holds convolutions of XLA's own, at any depth."""
+  inner = (
+    item for e in jaxpr.eqns for value in e.params.values() for item in (value if type(value) is tuple else [value])
+  )
+  return any(e.primitive.name == 'conv_general_dilated' for e in jaxpr.eqns) or any(
+    _convolves(item) for item in inner if hasattr(item, 'eqns')
+  )
+
+
+def unrolling(jaxpr: Any, length: int) -> int:
+  """How far to unroll a scan of some length over a traced body.
+
+  XLA:CPU computes its convolutions inside loops on a path 60 times slower, so there a body that holds any is written
+  out in full, which takes as many times longer to compile. `nets.conv` needs it on several CPU devices only, but the
+  networks of others may have convolutions from elsewhere: what counts is what was traced.
+  """
+  return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
 def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
@@ -565,6 +591,7 @@ def make_step(
     seen = images[0] + stage_step.astype(jnp.float32) * images[1]
     clock = Clock(state.step, stage_step, jnp.asarray(steps, jnp.int32), seen)
     drawn = dict.fromkeys(streams, 0)
+    latents: Any = None
     totals: dict[str, jax.Array] = {}
     for number, turn in enumerate(game.turns):
       for move_number in range(turn.repeat):
@@ -575,7 +602,9 @@ def make_step(
           batch[stream] = prepare(feed, stream, drawn[stream], jax.random.fold_in(data_key, i))
           drawn[stream] += 1
         if game.latents is not None:
-          batch['latents'] = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))
+          if not (turn.share and move_number == 0):
+            latents = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))
+          batch['latents'] = latents
 
         def move(state, turn=turn, batch=batch, key=play_key):
           state, metrics = play(game, optimizers, turn, state, batch, key, clock=clock, ema=ema, accumulate=accumulate)

@@ -45,10 +45,17 @@ def constrain(mesh: Mesh) -> Callable[[Any], Any]:
   return lambda tree: jax.lax.with_sharding_constraint(tree, jax.tree.map(lambda _: sharded(mesh), tree))
 
 
-def place(mesh: Mesh) -> Callable[[Any], Any]:
-  """Puts this process's share of host arrays (moves, B, ...) on the devices, split over B."""
-  sharding = sharded(mesh, 1)
-  return lambda tree: jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+def place(mesh: Mesh) -> Callable[..., Any]:
+  """Puts this process's share of host arrays (moves, B, ...) on the devices, split over B, which is axis 1.
+
+  Of the steps of one call, (steps, moves, B, ...), it is axis 2: `place(mesh)(tree, 2)`.
+  """
+
+  def put(tree: Any, axis: int = 1) -> Any:
+    sharding = sharded(mesh, axis)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+  return put
 
 
 def replicate(mesh: Mesh) -> Callable[[Any], Any]:

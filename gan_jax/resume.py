@@ -18,8 +18,8 @@ from gan_jax.writers import write_text
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|resume|init_from|init_players'
-  r'|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|steps_per_call|profile|resume|init_from'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 RESUME = ('auto', 'force')
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,8 +19,12 @@ from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
+from gan_jax.profiling import Profile
 from gan_jax.sample import Sampler, named
 from gan_jax.writers import Writer, duration, write_text
+
+#: Steps whose metrics may wait on the device, whatever config.log_every.
+MOST_PENDING = 1000
 
 
 def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: bool = False) -> game_lib.GameState:
@@ -65,6 +70,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   with command.writable(workdir):
     resume.write_config(workdir, config)
     writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
+  profile = Profile(config.profile, workdir / 'profile', writer.say)
   number, position = place.stage, place.position
   started = time.perf_counter()
   try:
@@ -73,7 +79,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
         if stage.number != number:
           state = resume.enter(stage, state, mesh, key)
         state, position = _train_stage(
-          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch
+          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch, profile
         )
         if watch.stopped:
           break
@@ -87,6 +93,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   finally:
     with contextlib.suppress(UserError):  # the one that is being raised says more
       checkpoints.close()
+    profile.close()
     writer.close()
   if not silent:
     print(_closing(workdir, done=step == stages[-1].last_step))
@@ -113,7 +120,9 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
     ) from error
 
 
-def _train_stage(stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch):
+def _train_stage(
+  stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch, profile
+):
   first = int(state.step)
   if first >= stage.last_step:
     return state, position
@@ -130,22 +139,41 @@ def _train_stage(stages, stage, mesh, state, position, key, config, options, wor
     writer.say(line)
   evaluator = Evaluator(stage, options, mesh, writer.say) if options else None
   writer.say('compiling ...')
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+  programs: dict[int, Any] = {}
   sampler = Sampler(stage.game)
-  pending: list[tuple[int, Any]] = []
+  pending: list[tuple[int, int, Any]] = []
+  rows: list[tuple[int, dict[str, float]]] = []
+  periods = (config.log_every, config.sample_every, config.checkpoint_every, config.eval.every if evaluator else 0)
+  often = min([stage.last_step - first, *(every for every in periods if every)])
+  if config.steps_per_call > often:
+    writer.say(
+      f'note: config.steps_per_call={config.steps_per_call} is more than the {often} steps between what is due (log '
+      'lines, pictures, checkpoints, evaluations, the end), so every call is one step'
+    )
   watched = diagnostics.START
   since = time.perf_counter()
 
   def due(every: int, n: int) -> bool:
     return n == stage.last_step or bool(every and n % every == 0)
 
-  for n in range(first + 1, stage.last_step + 1):
-    state, metrics = step(state, next(feed), key)
-    pending.append((n, metrics))
-    if n == first + 1:
+  n = timed_from = first
+  while n < stage.last_step:
+    count = _steps_of_call(n, config.steps_per_call, stage.last_step, periods)
+    new = count not in programs
+    if new:
+      programs[count] = parallel.compile_step(experiment.make_step(stage, mesh, count), mesh)
+    given = next(feed) if count == 1 else feed.take(count)
+    state, metrics = profile.call(count, programs[count], state, given, key)
+    pending.append((n + 1, count, metrics))
+    n += count
+    if new:  # nothing before it is timed, for it compiled
       jax.block_until_ready(metrics)
-      writer.say(f'first step after {duration(time.perf_counter() - since)}')
+      if n == first + count:
+        writer.say(f'first {"step" if count == 1 else f"{count} steps"} after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
+    if sum(steps for _, steps, _ in pending) >= MOST_PENDING:
+      rows += _fetched(pending, checkpoints.steps())
+      pending = []
     evaluating = bool(evaluator) and due(config.eval.every, n)
     stopping = bool(watch.stopped)  # read once: a signal after this is for the next step
     # Every evaluation has its checkpoint, so that the best can be kept.
@@ -154,8 +182,8 @@ def _train_stage(stages, stage, mesh, state, position, key, config, options, wor
     sampling = due(config.sample_every, n)
     logging = due(config.log_every, n) or saving or sampling
     if logging:
-      values = _collect(pending, checkpoints.steps())
-      pending = []
+      values = _averages([*rows, *_fetched(pending, checkpoints.steps())])
+      pending, rows = [], []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
     spread = _write_samples(stage, sampler, state, config, workdir, writer, n) if sampling else None
@@ -196,13 +224,31 @@ def _evaluated(evaluator, state, n: int, workdir: epath.Path, keep_best: str) ->
   return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, float]:
-  """The mean of each metric over the steps that had it.
+def _steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
+  """How many steps the next call makes after step n: `most`, or 1 if so many would pass over a step that is due.
+
+  Two programs at most are compiled, and whatever is due comes exactly after its step.
+
+  Args:
+    n: steps finished.
+    most: config.steps_per_call.
+    last: step of the stage.
+    periods: steps between what is due; 0 for never.
+  """
+  left = min([last - n, *(every - n % every for every in periods if every)])
+  return most if most <= left else 1
+
+
+def _fetched(pending: list[tuple[int, int, Any]], saved: list[int]) -> list[tuple[int, dict[str, float]]]:
+  """(step, its metrics) for each step of the calls, (first step, number of steps, metrics), that are pending.
 
   Raises:
     UserError: one is not finite; names the first step and metric.
   """
-  rows = [(n, game_lib.means(metrics)) for n, metrics in jax.device_get(pending)]
+  rows = []
+  for n, count, metrics in jax.device_get(pending):
+    steps = [metrics] if count == 1 else [{k: v[i] for k, v in metrics.items()} for i in range(count)]
+    rows += [(n + i, game_lib.means(row)) for i, row in enumerate(steps)]
   for n, row in rows:
     # The loss says more than the norm of its gradient.
     for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
@@ -212,6 +258,11 @@ def _collect(pending: list[tuple[int, Any]], saved: list[int]) -> dict[str, floa
           f'{f"the checkpoint of step {saved[-1]} is kept" if saved else "there is no checkpoint yet"}; lower '
           'config.optimizers.PLAYER.learning_rate or change the loss'
         )
+  return rows
+
+
+def _averages(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+  """The mean of each metric over the steps that had it."""
   names = dict.fromkeys(name for _, row in rows for name in row)
   return {name: float(np.mean([row[name] for _, row in rows if name in row])) for name in names}
 

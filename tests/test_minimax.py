@@ -12,7 +12,7 @@ from gan_jax import game as game_lib
 from gan_jax.data.latents import Normal
 from gan_jax.errors import UserError
 from gan_jax.games.standard import Standard
-from gan_jax.nets import mlp
+from gan_jax.nets import conv, mlp
 
 KEY = jax.random.key(0)
 
@@ -295,6 +295,34 @@ def test_symplectic_adjustment_keeps_a_potential_game_as_it_is():
   params = {'x': jnp.float32(0.3), 'y': jnp.float32(-0.7)}
   expected, adjusted = field(params), dynamics.symplectic(field, params)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), adjusted, expected)
+
+
+def test_symplectic_adjustment_of_convolutions_without_forward_mode():
+  """Against J F by forward mode, which the plain formulation has, for a generator and a critic of its pictures."""
+  z, real = np.random.RandomState(0).randn(2, 3, 4, 4, 2).astype(np.float32)
+  draw = lambda seed, *shape: jnp.asarray(np.random.RandomState(seed).randn(*shape) / 4, jnp.float32)
+  params = {'critic': draw(1, 3, 3, 2, 4), 'generator': draw(2, 3, 3, 2, 2)}
+
+  def value(params):
+    score = lambda x: jnp.tanh(conv.conv(x, params['critic'], (2, 2))).sum((1, 2, 3)).mean()
+    return score(real) - score(conv.conv_transpose(z, params['generator'], (1, 1)))
+
+  def field(params):
+    gradient = jax.grad(value)(params)
+    return {'critic': -gradient['critic'], 'generator': gradient['generator']}
+
+  def expected(params):
+    here, backward = jax.vjp(field, params)
+    (transposed,), (_, forward) = backward(here), jax.jvp(field, (params,), (here,))
+    return jax.tree.map(lambda f, t, j: f + 0.5 * (t - j), here, transposed, forward)
+
+  with conv.formulation('plain'):
+    answer = jax.jit(expected)(params)
+  assert not np.allclose(answer['critic'], field(params)['critic'], rtol=1e-2)  # it is no potential game
+  for name in conv.FORMULATIONS:
+    with conv.formulation(name):
+      adjusted = jax.jit(lambda p: dynamics.symplectic(field, p, align=False))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), adjusted, answer)
 
 
 def test_lookahead_shrinks_simultaneous_play():

@@ -6,6 +6,7 @@ by grain's threads on the host. Both give the same examples in the same order.
 
 import collections
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ RESIDENT_BYTES = 1 << 30
 READ_THREADS = min(8, os.cpu_count() or 1)
 #: Examples that a thread reads at a time, at most.
 CHUNK = 16
-#: Steps whose examples are sent to the device ahead.
+#: Calls of the step whose examples are sent to the device ahead.
 AHEAD = 2
 LEAST = {
   **dict.fromkeys(('size', 'batch_size'), 1),
@@ -173,13 +174,13 @@ class _Ordered:
 
 
 class Feed:
-  """Feeds steps: each call of `next` gives the examples of one step, for all streams.
+  """Feeds steps: `next` gives the examples of one step, for all streams, `take` those of several.
 
   Args:
     streams: {name: settings}.
     moves: {name: moves per step that read the stream}.
     seed: of the run.
-    place: puts this process's share of a tree of arrays (moves, B, ...) on the devices, sharded over B.
+    place: (tree, axis of B) -> this process's share of a tree of arrays on the devices, sharded over B.
     replicate: puts a tree of arrays on the devices, whole on each.
     position: {name: examples drawn before}, as in a checkpoint.
     process: (number of this process, how many there are).
@@ -197,7 +198,10 @@ class Feed:
     self._streams, self._moves, self._place, self._process = streams, moves, place, process
     self._seeds = {name: seed + stream.seed for name, stream in streams.items()}
     self._readers: dict[str, Iterator[dict[str, np.ndarray]]] = {}
+    # Steps drawn but not given out, (position after it, examples), and the first of them on their way to the device.
     self._ahead: collections.deque[tuple[dict[str, int], Any]] = collections.deque()
+    self._placed: collections.deque[Any] = collections.deque()
+    self._count: int | None = None
     self._drawn = dict(self.position)
     store = {}
     for name, stream in streams.items():
@@ -241,12 +245,32 @@ class Feed:
     return self
 
   def __next__(self) -> dict[str, Any]:
-    # Batches are on their way to the device before the step that needs them.
-    while len(self._ahead) < AHEAD:
-      given = self._draw()
-      self._ahead.append((dict(self._drawn), given))
-    self.position, given = self._ahead.popleft()
-    return {'moves': given, 'store': self._store}
+    return self._give(None)
+
+  def take(self, steps: int) -> dict[str, Any]:
+    """The examples of the next `steps` steps: what `next` gives of each, with the steps in front of 'moves'.
+
+    The order is that of `next`, and the two may be mixed.
+    """
+    return self._give(steps)
+
+  def _give(self, count: int | None) -> dict[str, Any]:
+    if count != self._count:  # what was placed for calls of another length is placed anew
+      self._placed.clear()
+      self._count = count
+    length = count or 1
+    # Batches are on their way to the device before the call that needs them.
+    while len(self._placed) < AHEAD:
+      start = len(self._placed) * length
+      while len(self._ahead) < start + length:
+        given = self._draw()
+        self._ahead.append((dict(self._drawn), given))
+      block = [given for _, given in itertools.islice(self._ahead, start, start + length)]
+      stacked = block[0] if count is None else jax.tree.map(lambda *rows: np.stack(rows), *block)
+      self._placed.append(self._place(stacked, 1 if count is None else 2))
+    for _ in range(length):
+      self.position, _ = self._ahead.popleft()
+    return {'moves': self._placed.popleft(), 'store': self._store}
 
   def _draw(self) -> Any:
     drawn = {}
@@ -264,7 +288,7 @@ class Feed:
         chosen = chosen.astype(np.int32).reshape(moves, batch)
         drawn[name] = {'index': chosen[:, index * share : (index + 1) * share]}
       self._drawn[name] += moves * batch
-    return self._place(drawn)
+    return drawn
 
   def close(self) -> None:
     """Ends the readers' processes."""

@@ -122,6 +122,13 @@ _kernel_adjoint.defvjp(
 )
 
 
+def _check(x: jax.Array, kernel: jax.Array, strides: Sizes) -> None:
+  if not x.ndim == kernel.ndim == len(strides) + 2:
+    raise ValueError(f'convolution of x {x.shape} by a kernel {kernel.shape} with strides {strides}: ranks differ')
+  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.inexact):
+    raise TypeError(f'convolution of {x.dtype} by a kernel of {kernel.dtype}: make both the same type of real numbers')
+
+
 def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) -> jax.Array:
   """The 'SAME' convolution of `nn.Conv`.
 
@@ -137,6 +144,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) 
   (1, 3, 3, 8)
   """
   window, strides = kernel.shape[:-2], tuple(strides or (1,) * (kernel.ndim - 2))
+  _check(x, kernel, strides)
   if math.prod(window) == 1:  # a matrix product is faster where it is one
     return x[(slice(None), *(slice(None, None, s) for s in strides))] @ kernel.reshape(kernel.shape[-2:])
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides)
@@ -156,8 +164,10 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> j
   >>> conv_transpose(jnp.ones((1, 4, 4, 3)), jnp.ones((4, 4, 8, 3)), (2, 2)).shape
   (1, 8, 8, 8)
   """
+  strides = tuple(strides)
+  _check(x, kernel, strides)
   spatial = tuple(n * s for n, s in zip(x.shape[1:-1], strides, strict=True))
-  return (_xla_input if chosen() == 'plain' else _input_adjoint)(x, kernel, tuple(strides), spatial)
+  return (_xla_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial)
 
 
 def _boxed(kernel: jax.Array) -> jax.Array:

@@ -99,7 +99,7 @@ def _blocks(x: jax.Array, strides: Index) -> jax.Array:
   shape = [size for n, s in zip(x.shape[1:-1], strides, strict=True) for size in (n // s, s)]
   x = x.reshape(x.shape[0], *shape, x.shape[-1])
   x = x.transpose(0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2), 2 * axes + 1)
-  return x.reshape(*x.shape[: axes + 1], -1)
+  return x.reshape(*x.shape[: axes + 1], math.prod(x.shape[axes + 1 :]))
 
 
 def _pixels(x: jax.Array, strides: Index) -> jax.Array:
@@ -199,7 +199,7 @@ def _winograd(x: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
   outputs = _transformed([OUTPUT[r] for r in shape.taps], products)  # {(2, 2): (B, *tiles, out)}
   pairs = _stacked(outputs, (2,) * axes)  # (2, 2, B, *tiles, out)
   order = (axes, *(a for i in range(axes) for a in (axes + 1 + i, i)), 2 * axes + 1)
-  y = pairs.transpose(order).reshape(x.shape[0], *(2 * t for t in shape.tiles), -1)
+  y = pairs.transpose(order).reshape(x.shape[0], *(2 * t for t in shape.tiles), pairs.shape[-1])
   return _cut(y, [0] * axes, shape.outputs)
 
 
@@ -213,7 +213,7 @@ def _overlapped(parts: Sequence[jax.Array], axis: int) -> jax.Array:
     pads[axis] = (i // 2, length - tiles - i // 2, 0)
     placed.append(lax.pad(part, jnp.zeros((), part.dtype), pads))
   pair = jnp.stack([sum(placed[2::2], placed[0]), sum(placed[3::2], placed[1])], axis + 1)
-  return pair.reshape(*pair.shape[:axis], -1, *pair.shape[axis + 2 :])
+  return pair.reshape(*pair.shape[:axis], 2 * length, *pair.shape[axis + 2 :])
 
 
 def _winograd_input(y: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:

@@ -1,0 +1,55 @@
+"""A trace of some steps of a run, for TensorBoard, xprof and Perfetto."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from etils import epath
+
+#: Steps of a run before the trace begins, so that compiling is not in it.
+FIRST = 10
+
+
+class Profile:
+  """Traces some steps of a run, after its first ones; made of whole calls.
+
+  Args:
+    steps: to trace, at least; 0 for none.
+    folder: where the trace goes.
+    say: told where it is.
+  """
+
+  def __init__(self, steps: int, folder: epath.Path, say: Callable[[str], None]):
+    self._steps, self._folder, self._say = steps, folder, say
+    self._seen = self._traced = 0
+    self._tracing, self._done = False, not steps
+
+  def call(self, count: int, step: Callable[..., Any], *arguments: Any) -> Any:
+    """step(*arguments), which is `count` steps, inside the trace if it is time for it."""
+    if self._done:
+      return step(*arguments)
+    if not self._tracing and self._seen >= FIRST:
+      jax.block_until_ready(arguments)  # what was called before is not a part of it
+      jax.profiler.start_trace(str(self._folder))
+      self._tracing = True
+    with jax.profiler.StepTraceAnnotation('train', step_num=self._seen):
+      out = step(*arguments)
+    self._seen += count
+    if self._tracing:
+      self._traced += count
+      if self._traced >= self._steps:
+        jax.block_until_ready(out)
+        self.close()
+    return out
+
+  def close(self) -> None:
+    """Ends the trace, if it is not ended yet, and says where it is."""
+    if self._tracing:
+      jax.profiler.stop_trace()
+      self._say(
+        f'profile   {self._traced} steps in {self._folder}: `tensorboard --logdir {self._folder}` (pip install xprof), '
+        'or open its trace.json.gz in ui.perfetto.dev'
+      )
+    elif not self._done:
+      self._say(f'profile   no trace: it begins after {FIRST} steps, this run had {self._seen}')
+    self._tracing, self._done = False, True

@@ -1,0 +1,250 @@
+"""Several steps in one compiled call: the same numbers, the same examples, everything due on its step."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import optax
+import pytest
+from rows import IDS, ROWS, load_shrunk
+
+import gan_jax
+from gan_jax import checkpoint, experiment, parallel, train, writers
+from gan_jax import config as config_lib
+from gan_jax import game as game_lib
+from gan_jax.data import streams
+from gan_jax.data.streams import Feed
+
+KEY = jax.random.key(0)
+#: (row, devices): batch norm, running averages, stages; memory, two streams, accumulation; a table, scratch, `when`.
+CASES = [('gan:ring', 1), ('dcgan:digits', 1), ('growing:default', 1)]
+CASES += [('quickstart:', 2), ('pool:accumulate', 2), ('accuracy:default', 2)]
+
+
+def leaves(tree):
+  return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def small(*more, config='configs/gan.py:ring'):
+  """Arguments of a run with narrow networks."""
+  narrow = ['--config.game.generator.hidden=(8,)', '--config.game.discriminator.hidden=(8,)', '--config.batch_size=8']
+  quiet = ['--config.devices=1', '--config.samples=4', '--config.sample_every=0']
+  return config_lib.override(config_lib.load(config), [*narrow, *quiet, *more])
+
+
+def started(stage, mesh, before=None):
+  enter = jax.jit(lambda s, k: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+  feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
+  return enter(before, KEY), feed
+
+
+@pytest.mark.parametrize(('name', 'devices'), CASES)
+def test_a_call_of_three_steps_equals_three_calls(name, devices):
+  mesh = parallel.make_mesh(devices)
+  one = many = None
+  for stage in experiment.stages_of(load_shrunk(ROWS[IDS.index(name)])):
+    if devices > 1:  # as in law 6: Adam blows up the rounding of gradients near 0
+      stage = stage._replace(optimizers={player: optax.sgd(0.1) for player in stage.optimizers})
+    one, feed = started(stage, mesh, one)
+    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+    rows = []
+    for _ in range(6):
+      one, metrics = step(one, next(feed), KEY)
+      rows.append(jax.device_get(metrics))
+    position = feed.position
+    many, feed = started(stage, mesh, many)
+    steps = parallel.compile_step(experiment.make_step(stage, mesh, 3), mesh)
+    placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), many)
+    donated, found = jax.tree.leaves(many), []
+    for _ in range(2):
+      many, metrics = steps(many, feed.take(3), KEY)
+      assert all(value.shape == (3, 2) for value in metrics.values())
+      found += [{k: np.asarray(v)[i] for k, v in metrics.items()} for i in range(3)]
+    # Law 5, of the program of three steps.
+    assert steps._cache_size() == 1, 'the second call compiled again'
+    assert all(leaf.is_deleted() for leaf in donated), 'buffers are not donated'
+    assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), many) == placed
+    assert feed.position == position
+    a, b = leaves((one, rows)), leaves((many, found))
+    assert a.keys() == b.keys()
+    for path in a:
+      np.testing.assert_allclose(a[path], b[path], rtol=1e-5, atol=1e-6, err_msg=path)
+
+
+def test_dense_networks_give_the_same_bits():
+  mesh = parallel.make_mesh(1)
+  (stage,) = experiment.stages_of(small())
+  one, feed = started(stage, mesh)
+  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+  for _ in range(8):
+    one, _ = step(one, next(feed), KEY)
+  many, feed = started(stage, mesh)
+  many, _ = parallel.compile_step(experiment.make_step(stage, mesh, 8), mesh)(many, feed.take(8), KEY)
+  for path, value in leaves(one).items():
+    np.testing.assert_array_equal(value, leaves(many)[path], err_msg=path)
+
+
+def test_only_loops_over_convolutions_are_written_out():
+  mesh = parallel.make_mesh(1)
+
+  def loops(row, *more):
+    (stage,) = experiment.stages_of(config_lib.override(load_shrunk(row), list(more)))
+    state = jax.eval_shape(lambda key: experiment.new_state(stage, key), KEY)
+    traced = jax.make_jaxpr(experiment.make_step(stage, mesh, 3))(state, experiment.abstract_feed(stage, mesh, 3), KEY)
+    return {e.params['length']: e.params['unroll'] for e in traced.eqns if e.primitive.name == 'scan'}
+
+  assert loops('configs/gan.py:ring') == {3: 1}
+  assert loops('configs/dcgan.py:digits') == {3: 3}, 'XLA:CPU is slow at convolutions in loops'
+  from gan_jax.nets.conv import formulation
+
+  with formulation('matmul'):
+    assert loops('configs/dcgan.py:digits') == {3: 1}
+
+
+@pytest.mark.parametrize('resident', [True, False])
+@pytest.mark.parametrize('process', [(0, 1), (1, 2)])
+def test_examples_come_once_and_in_order_however_many_steps_are_taken(resident, process):
+  stream = streams.Stream(name='digits', size=8, channels=1, classes=10, batch_size=20, resident=resident)
+  mesh = parallel.make_mesh(2 if process == (0, 1) else 1)
+
+  def taken(counts):
+    feed = Feed(
+      {'images': stream}, {'images': 2}, 0, parallel.place(mesh), parallel.replicate(mesh), None, process=process
+    )
+    rows = []
+    for count in counts:
+      given = feed.take(count) if count else next(feed)
+      moves = {k: np.asarray(v) for k, v in given['moves']['images'].items()}
+      share = 20 // process[1]
+      assert all(v.shape[:3] == (count, 2, share) for v in moves.values()) if count else True
+      rows += [{k: v[i] for k, v in moves.items()} for i in range(count)] if count else [moves]
+      assert feed.position == {'images': 40 * len(rows)}
+    feed.close()
+    return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
+
+  whole, mixed = taken([0] * 12), taken([3, 0, 0, 2, 2, 1, 0, 1])
+  assert whole.keys() == mixed.keys()
+  for name in whole:
+    np.testing.assert_array_equal(whole[name], mixed[name])
+
+
+def test_no_call_passes_over_a_step_that_is_due():
+  def calls(most, last, *periods, first=0):
+    n, found = first, []
+    while n < last:
+      count = train._steps_of_call(n, most, last, periods)
+      assert count in (1, most)
+      n += count
+      found.append(n)
+    return found
+
+  assert calls(4, 10) == [4, 8, 9, 10]
+  assert calls(4, 12, 6, 0) == [4, 5, 6, 10, 11, 12]
+  assert calls(5, 20, 10, 20) == [5, 10, 15, 20]
+  assert calls(5, 20, 10, first=3) == [8, 9, 10, 15, 20]
+  assert calls(3, 5, 2) == [1, 2, 3, 4, 5]
+
+
+def rows_of(folder):
+  # The last step of a run has pictures, which a longer one need not have there.
+  lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  return [{k: v for k, v in line.items() if 'per_second' not in k and k != 'sample_diversity'} for line in lines]
+
+
+def assert_same_run(a, b):
+  assert rows_of(a) == rows_of(b)
+  ends = [checkpoint.Checkpoints(folder) for folder in (a, b)]
+  assert ends[0].steps() == ends[1].steps()
+  for step in ends[0].steps():
+    assert ends[0].place(step) == ends[1].place(step)
+    states = [leaves(gan_jax.load(folder, step).state) for folder in (a, b)]
+    for path, value in states[0].items():
+      np.testing.assert_array_equal(value, states[1][path], err_msg=f'step {step}: {path}')
+
+
+RUN = ['--config.log_every=6', '--config.checkpoint_every=10', '--config.keep=9', '--config.steps=27']
+
+
+@pytest.mark.parametrize('more', [[], ['--config.data.resident=False']], ids=['resident', 'read'])
+def test_a_run_is_the_same_run_and_may_change_its_calls_when_resumed(tmp_path, capsys, more):
+  train.run(small(*RUN, *more), tmp_path / 'one', silent=True)
+  train.run(small(*RUN, *more, '--config.steps_per_call=4'), tmp_path / 'four')
+  assert 'first 4 steps after' in capsys.readouterr().out
+  assert [row['step'] for row in rows_of(tmp_path / 'four')] == [6, 10, 12, 18, 20, 24, 27]
+  assert_same_run(tmp_path / 'one', tmp_path / 'four')
+  short = [*RUN[:-1], *more]
+  train.run(small(*short, '--config.steps=10', '--config.steps_per_call=5'), tmp_path / 'changed', silent=True)
+  train.run(small(*short, '--config.steps=27', '--config.steps_per_call=3'), tmp_path / 'changed', silent=True)
+  assert_same_run(tmp_path / 'one', tmp_path / 'changed')
+
+
+def test_stages_end_on_their_step(tmp_path):
+  row = ROWS[IDS.index('growing:default')]
+  quiet = ['--config.log_every=50', '--config.checkpoint_every=0', '--config.devices=1']
+  ends = []
+  for calls in (1, 2):
+    config = config_lib.override(load_shrunk(row), [*quiet, f'--config.steps_per_call={calls}'])
+    ends.append(leaves(train.run(config, tmp_path / str(calls), silent=True)))
+  places = [checkpoint.Checkpoints(tmp_path / calls).place(6) for calls in '12']
+  assert places[0] == places[1]
+  for path, value in ends[0].items():
+    np.testing.assert_allclose(value, ends[1][path], rtol=1e-4, atol=1e-5, err_msg=path)
+
+
+def test_a_signal_is_noticed_between_calls(tmp_path, monkeypatch):
+  original = writers.Writer.metrics
+
+  def metrics(self, step, *arguments):
+    if step == 10:
+      os.kill(os.getpid(), signal.SIGTERM)
+    original(self, step, *arguments)
+
+  monkeypatch.setattr(writers.Writer, 'metrics', metrics)
+  many = ['--config.log_every=10', '--config.checkpoint_every=0', '--config.steps_per_call=5']
+  state = train.run(small(*many, '--config.steps=100'), tmp_path / 'run', silent=True)
+  assert int(state.step) == 15 and gan_jax.load(tmp_path / 'run').step == 15
+  monkeypatch.setattr(writers.Writer, 'metrics', original)
+  state = train.run(small(*many, '--config.steps=30'), tmp_path / 'run', silent=True)
+  whole = train.run(small('--config.steps=30', '--config.log_every=10'), tmp_path / 'whole', silent=True)
+  for path, value in leaves(whole).items():
+    np.testing.assert_array_equal(value, leaves(state)[path], err_msg=path)
+
+
+def test_metrics_do_not_wait_on_the_device_without_end(tmp_path, monkeypatch):
+  config = small('--config.log_every=40', '--config.steps=40')
+  train.run(config, tmp_path / 'late', silent=True)
+  sizes, original = [], train._fetched
+  monkeypatch.setattr(train, 'MOST_PENDING', 12)
+  monkeypatch.setattr(train, '_fetched', lambda pending, saved: sizes.append(len(pending)) or original(pending, saved))
+  train.run(config, tmp_path / 'often', silent=True)
+  assert sizes == [12, 12, 12, 4]
+  assert rows_of(tmp_path / 'late') == rows_of(tmp_path / 'often')
+
+
+def test_calls_that_never_fit_are_told(tmp_path, capsys):
+  train.run(small('--config.steps=4', '--config.log_every=2', '--config.steps_per_call=3'), tmp_path / 'run')
+  assert 'config.steps_per_call=3 is more than the 2 steps' in capsys.readouterr().out
+
+
+def test_a_trace_of_some_steps(tmp_path, capsys):
+  settings = ['--config.log_every=5', '--config.steps=15']
+  train.run(small(*settings, '--config.profile=3'), tmp_path / 'run')
+  said = capsys.readouterr().out
+  assert '3 steps in ' in said and f'tensorboard --logdir {tmp_path / "run" / "profile"}' in said
+  files = [file.name for file in (tmp_path / 'run' / 'profile').rglob('*') if file.is_file() and file.stat().st_size]
+  assert any(name.endswith('.xplane.pb') for name in files) and any(name.endswith('.trace.json.gz') for name in files)
+  # It may be asked of a run that goes on; one that is too short says so.
+  train.run(small('--config.log_every=5', '--config.steps=18', '--config.profile=2'), tmp_path / 'run')
+  assert 'no trace: it begins after 10 steps, this run had 3' in capsys.readouterr().out
+  train.run(small(*settings, '--config.profile=50', '--config.steps_per_call=5'), tmp_path / 'short')
+  assert '5 steps in ' in capsys.readouterr().out, 'the run ended before the trace'
+
+
+def test_game_means_are_per_step():
+  rows = train._fetched(
+    [(3, 2, {'loss': np.array([[2.0, 1.0], [6.0, 2.0]]), 'rare': np.array([[0.0, 0.0], [1.0, 1.0]])})], []
+  )
+  assert rows == [(3, {'loss': 2.0}), (4, {'loss': 3.0, 'rare': 1.0})]
+  assert game_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
