@@ -1,0 +1,18 @@
+"""The benchmarks against PyTorch in their smallest form: the same losses from the same weights, and a row."""
+
+import pytest
+
+from benchmarks import run
+
+
+@pytest.mark.parametrize('work', ['gan2014', 'dcgan64', 'sngan32', 'biggan32', 'biggan128'])
+def test_two_steps_of_a_work(work):
+  arguments = ['--work', work, '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--variants', 'eager']
+  (row,) = run.main(arguments)
+  assert row['difference'] < 1e-4 and row['ratio'] > 0 and row['flops'] > 0 and row['other_memory'] > 0
+
+
+def test_through_the_loaders():
+  arguments = ['--work', 'gan2014', '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--variants', 'eager']
+  (row,) = run.main([*arguments, '--input', 'loader'])
+  assert row['ratio'] > 0
