@@ -161,7 +161,8 @@ def _train_stage(
     count = _steps_of_call(n, config.steps_per_call, stage.last_step, periods)
     new = count not in programs
     if new:
-      programs[count] = parallel.compile_step(experiment.make_step(stage, mesh, count), mesh)
+      step = experiment.make_step(stage, mesh, count)
+      programs[count] = parallel.compile_step(step, mesh, experiment.compiler_options(stage))
     given = next(feed) if count == 1 else feed.take(count)
     state, metrics = profile.call(count, programs[count], state, given, key)
     pending.append((n + 1, count, metrics))

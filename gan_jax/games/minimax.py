@@ -22,18 +22,21 @@ class Minimax(nn.Module):
     discriminator: examples, train -> logits.
     latents: what the generator starts from.
     discriminator_steps: k, moves of the discriminator for one of the generator.
+    share_latents: the generator moves on the latents of the discriminator's last move, whose fakes need not be computed
+      again: PyTorch's DCGAN example does, algorithm 1 of GAN 2014 draws anew.
   """
 
   generator: nn.Module
   discriminator: nn.Module
   latents: Latents = Uniform((100,))
   discriminator_steps: int = 1
+  share_latents: bool = False
 
   @property
   def turns(self) -> tuple[Turn, ...]:
     return (
       Turn(('discriminator',), 'value', repeat=self.discriminator_steps),
-      Turn(('generator',), 'generator_value', streams=()),
+      Turn(('generator',), 'generator_value', streams=(), share=self.share_latents),
     )
 
   def value(self, batch):

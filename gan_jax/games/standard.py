@@ -17,6 +17,7 @@ from gan_jax.build import resolve
 from gan_jax.data.latents import Latents, Normal
 from gan_jax.errors import UserError
 from gan_jax.game import Turn
+from gan_jax.games.coupling import check_uncoupled
 
 
 def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
@@ -62,6 +63,13 @@ class Standard(nn.Module):
     feature_matching: weight of the generator's feature matching loss beside its own; a discriminator that is asked for
       it takes `features=True` and returns (logits, features).
     discriminator_steps: k.
+    share_latents: the generator moves on the latents of the discriminator's last move, whose fakes need not be computed
+      again: PyTorch's DCGAN example does, algorithm 1 of GAN 2014 draws anew.
+    one_pass: the discriminator sees real and generated examples as one batch of 2B, where its loss needs both; only
+      for discriminators that judge each example by itself. Refused are those with batch statistics, and those whose
+      logit of an example changes with its neighbour (tried on two examples, with random weights, when the game is
+      made); not found out is what couples larger groups only. differs: spectral norm makes one power iteration in a
+      move, not two, and dropout has other masks.
     dynamics: None to take turns; or a rule by which both move at once, such as {'name': 'rule', 'of': 'extragradient',
       'rate': 1e-3} (`gan_jax.dynamics`).
   """
@@ -74,6 +82,8 @@ class Standard(nn.Module):
   augment: Callable[..., jax.Array] | None = None
   feature_matching: float = 0.0
   discriminator_steps: int = 1
+  share_latents: bool = False
+  one_pass: bool = False
   dynamics: Callable[..., Any] | None = None
 
   @property
@@ -81,15 +91,20 @@ class Standard(nn.Module):
     if self.dynamics is not None:
       if self.discriminator_steps != 1 or getattr(self.penalty, 'every', 1) != 1:
         raise UserError('config.game.dynamics moves both players at once: set discriminator_steps and every to 1')
+      if self.share_latents:
+        raise UserError('config.game.dynamics moves both players at once, on the same latents: leave share_latents out')
       own = {'discriminator': 'discriminator_loss', 'generator': 'generator_loss'}
       return (Turn(('discriminator', 'generator'), own, dynamics=self.dynamics),)
     every = getattr(self.penalty, 'every', 1)
-    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0)
+    share = self.share_latents
+    # The lazy penalty shares too, or the generator would have its latents, not the discriminator's.
+    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0, share=share)
+    # A relativistic generator compares with data.
+    streams = None if self.pair.relativistic or self.feature_matching else ()
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       *((lazy,) if every > 1 else ()),
-      # A relativistic generator compares with data.
-      Turn(('generator',), 'generator_loss', streams=None if self.pair.relativistic or self.feature_matching else ()),
+      Turn(('generator',), 'generator_loss', streams=streams, share=share),
     )
 
   @property
@@ -112,13 +127,29 @@ class Standard(nn.Module):
     probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
     return self.augment(self.make_rng('noise'), images, *probability)
 
+  def judged(self, first, second, **asked):
+    """What the discriminator gives for two batches, one of them real: in two passes, or in one."""
+    if not self.one_pass:
+      # Separate passes: batch norm must not mix the statistics of real and fake.
+      return self.discriminator(first, train=True, **asked), self.discriminator(second, train=True, **asked)
+    if first.shape != second.shape:
+      raise UserError(
+        f'config.game.one_pass takes as many real as generated examples, not {first.shape[0]} and {second.shape[0]}: '
+        'set config.data.batch_size to config.batch_size, or one_pass=False'
+      )
+    # Not concatenated: rows stay on the devices that have them.
+    both = self.discriminator(jnp.stack([first, second], 1).reshape(-1, *first.shape[1:]), train=True, **asked)
+    if self.is_initializing():
+      check_uncoupled(self.discriminator, first)
+    row = lambda i: jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
+    return row(0), row(1)
+
   def discriminator_loss(self, batch):
     image = batch['images']['image']
     fake = self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
     image, fake = self.augmented(image), self.augmented(fake)
-    # Separate passes: batch norm must not mix the statistics of real and fake.
-    real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
+    real_logits, fake_logits = self.judged(image, fake)
     check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
@@ -142,9 +173,8 @@ class Standard(nn.Module):
       return self.pair.generator(self.discriminator(fake, train=True))
     real = self.augmented(batch['images']['image'])
     if not self.feature_matching:
-      return self.pair.generator(self.discriminator(fake, train=True), self.discriminator(real, train=True))
-    fake_logits, fake_features = self.discriminator(fake, train=True, features=True)
-    real_logits, real_features = self.discriminator(real, train=True, features=True)
+      return self.pair.generator(*self.judged(fake, real))
+    (fake_logits, fake_features), (real_logits, real_features) = self.judged(fake, real, features=True)
     matching = losses.features.feature_matching(real_features, fake_features)
     loss = self.pair.generator(fake_logits, real_logits) + self.feature_matching * matching
     return loss, {'feature_matching': matching}

@@ -1,0 +1,287 @@
+"""Work that is done once: latents that two turns share, real and generated examples in one pass."""
+
+import itertools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from rows import load_shrunk
+
+from gan_jax import config as config_lib
+from gan_jax import dynamics, experiment, parallel
+from gan_jax import game as game_lib
+from gan_jax.data.latents import Normal
+from gan_jax.errors import UserError
+from gan_jax.game import Turn
+from gan_jax.games.coupling import couples
+from gan_jax.games.minimax import Minimax
+from gan_jax.games.penalties import GradientPenalty
+from gan_jax.games.standard import Standard
+from gan_jax.nets import dcgan, mlp
+from gan_jax.nets.conv import formulation
+from gan_jax.nets.minibatch import minibatch_stddev
+
+KEY = jax.random.key(0)
+SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+
+
+def batch_of(count, shape=(2,), latents=3, seed=0):
+  random = np.random.RandomState(seed)
+  image, z = (jnp.asarray(random.randn(count, *s), jnp.float32) for s in (shape, (latents,)))
+  return {'images': {'image': image}, 'latents': z}
+
+
+class Telling(Standard):
+  """Says which latents, data and noise each turn had, as sums of one and of three moves."""
+
+  def told(self, batch, name):
+    found = {'latents': batch['latents'].sum(), 'noise': jax.random.normal(self.make_rng('noise'))}
+    return {f'{name}_{key}': value for key, value in found.items()}
+
+  def discriminator_loss(self, batch):
+    loss, metrics = super().discriminator_loss(batch)
+    return loss, {**metrics, **self.told(batch, 'discriminator')}
+
+  def penalty_loss(self, batch):
+    return super().penalty_loss(batch), self.told(batch, 'penalty')
+
+  def generator_loss(self, batch):
+    return super().generator_loss(batch), self.told(batch, 'generator')
+
+
+def told(accumulate=1, **settings):
+  game = Telling(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), **settings)
+  state = game_lib.init(game, SGD, batch_of(4), KEY)
+  step = game_lib.make_step(game, SGD, streams=('images',), latents_batch=4, accumulate=accumulate)
+  moves = game_lib.moves_per_step(game, 'images')
+  _, metrics = jax.jit(step)(state, {'images': {'image': jnp.ones((moves, 4, 2))}}, KEY)
+  return game_lib.means(jax.device_get(metrics))
+
+
+def test_the_generator_takes_the_latents_of_the_move_before_it():
+  apart, shared = told(), told(share_latents=True)
+  assert apart['generator_latents'] != pytest.approx(apart['discriminator_latents'])
+  assert shared['generator_latents'] == pytest.approx(shared['discriminator_latents'], rel=1e-6)
+  assert shared['discriminator_latents'] == apart['discriminator_latents'], 'the others draw as before'
+  assert shared['generator_noise'] == apart['generator_noise'] != shared['discriminator_noise']
+  # Microbatches are the same parts of the same latents.
+  split = told(accumulate=2, share_latents=True)
+  assert 2 * split['generator_latents'] == pytest.approx(shared['generator_latents'], rel=1e-5)
+  # The last of several moves, which here are told as a mean of two.
+  twice = told(share_latents=True, discriminator_steps=2)
+  assert twice['generator_latents'] != pytest.approx(twice['discriminator_latents'])
+  # A lazy penalty in between passes the discriminator's on.
+  lazy = told(share_latents=True, penalty=GradientPenalty(every=2))
+  assert lazy['generator_latents'] == pytest.approx(lazy['discriminator_latents'], rel=1e-6)
+  assert lazy['penalty_latents'] == pytest.approx(lazy['discriminator_latents'], rel=1e-6)
+
+
+def counted(lowered):
+  analysis = lowered.compile().cost_analysis()
+  return (analysis[0] if isinstance(analysis, list) else analysis)['flops']
+
+
+def flops(game, image, batch, latents):
+  state = jax.eval_shape(lambda: game_lib.init(game, SGD, batch_of(batch, image, latents), KEY))
+  step = game_lib.make_step(game, SGD, streams=('images',), latents_batch=batch)
+  feed = {'images': {'image': jax.ShapeDtypeStruct((1, batch, *image), jnp.float32)}}
+  return counted(jax.jit(step).lower(state, feed, KEY))
+
+
+@pytest.mark.parametrize('kind', [Standard, Minimax])
+def test_shared_latents_save_a_forward_pass_of_the_generator(kind):
+  batch, widths = 512, (32, 256, 256, 64)
+  generator = mlp.Generator(widths[1:-1], widths[-1:], 'identity')
+  game = lambda **settings: kind(generator, mlp.Discriminator((64,)), Normal(widths[:1]), **settings)
+  saved = flops(game(), (64,), batch, 32) - flops(game(share_latents=True), (64,), batch, 32)
+  forward = 2 * batch * sum(a * b for a, b in itertools.pairwise(widths))
+  # And the drawing of 512 x 32 normals.
+  assert forward <= saved <= 1.1 * forward
+
+
+def test_shared_latents_save_a_forward_pass_of_a_dcgan_with_batch_norm():
+  batch, sizes, used = 32, (64, 32, 16), {}
+  widths = [f'--config.game.generator.channels={sizes}', '--config.game.discriminator.channels=(8,8,8)']
+  mesh = parallel.make_mesh(1)
+  place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
+  with formulation('plain'):
+    for share in (False, True):
+      more = [f'--config.batch_size={batch}', f'--config.game.share_latents={share}']
+      (stage,) = experiment.stages_of(config_lib.override(config_lib.load('configs/dcgan.py:digits'), [*widths, *more]))
+      state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
+      options = experiment.compiler_options(stage)
+      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, options)
+      used[share] = counted(step.lower(state, experiment.abstract_feed(stage, mesh), KEY))
+    generator, z = stage.game.generator, jnp.zeros((batch, 100))
+    variables = generator.init(KEY, z, train=True)
+    forward = counted(
+      jax.jit(lambda v, z: generator.apply(v, z, train=True, mutable=['batch_stats'])).lower(variables, z)
+    )
+  assert 0.95 * forward <= used[False] - used[True] <= 1.1 * forward
+
+
+def test_what_cannot_be_shared_is_an_error():
+  nets = mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,))
+
+  class First(Standard):
+    turns = (Turn(('generator',), 'generator_loss', share=True), Turn(('discriminator',), 'discriminator_loss'))
+
+  with pytest.raises(UserError, match="turn 'generator_loss' of First shares latents, but no move comes before"):
+    game_lib.init(First(*nets, Normal((3,))), SGD, batch_of(4), KEY)
+
+  class Without(Standard):
+    turns = (Turn(('generator',), 'generator_loss'), Turn(('discriminator',), 'discriminator_loss', share=True))
+
+  with pytest.raises(UserError, match='the game draws none'):
+    game_lib.init(Without(*nets, None), SGD, batch_of(4), KEY)
+  at_once = Standard(*nets, Normal((3,)), dynamics=dynamics.simultaneous, share_latents=True)
+  with pytest.raises(UserError, match='leave share_latents out'):
+    game_lib.init(at_once, SGD, batch_of(4), KEY)
+
+
+def test_configs_take_both_by_name():
+  settings = ['--config.game.share_latents=true', '--config.game.one_pass=true']
+  (stage,) = experiment.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
+  assert [turn.share for turn in stage.game.turns] == [False, True] and stage.game.one_pass
+
+
+SMOOTH = dict(generator=mlp.Generator((16,), (2,), 'identity'), latents=Normal((3,)))
+PICTURES = dict(generator=dcgan.Generator((8, 8), 1, kernel=4, base=2), latents=Normal((3,)))
+PASSES = {
+  'mlp': (SMOOTH, mlp.Discriminator((16, 16)), {}, (2,)),
+  'two_way_softmax': (SMOOTH, mlp.Discriminator((16,), outputs=2), dict(loss='two_way_softmax'), (2,)),
+  'relativistic': (SMOOTH, mlp.Discriminator((16,)), dict(loss='relativistic_average'), (2,)),
+  'penalty': (SMOOTH, mlp.Discriminator((16,)), dict(penalty=GradientPenalty(at='real')), (2,)),
+  'feature_matching': (PICTURES, dcgan.Discriminator((8, 8), 4, norm='none'), dict(feature_matching=1.0), (8, 8, 1)),
+}
+
+
+@pytest.mark.parametrize('name', PASSES)
+def test_one_pass_equals_two(name):
+  rest, discriminator, settings, shape = PASSES[name]
+  batch, ends = batch_of(8, shape), []
+  for one_pass in (False, True):
+    game = Standard(discriminator=discriminator, **rest, **settings, one_pass=one_pass)
+    state = game_lib.init(game, SGD, batch, KEY)
+    moved = [game_lib.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
+    ends.append([(metrics, after.players) for after, metrics in moved])
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
+
+
+def calls_of_the_discriminator(one_pass):
+  seen = []
+
+  class Counting(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+      seen.append(x.shape)
+      return nn.Dense(1)(x)[:, 0]
+
+  game = Standard(discriminator=Counting(), **SMOOTH, one_pass=one_pass)
+  state = game_lib.init(game, SGD, batch_of(8), KEY)
+  seen.clear()
+  game_lib.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
+  return seen
+
+
+def test_it_is_one_batch_of_twice_the_size():
+  assert calls_of_the_discriminator(False) == [(8, 2), (8, 2)]
+  assert calls_of_the_discriminator(True) == [(16, 2)]
+
+
+def test_spectral_norm_makes_one_power_iteration_per_pass():
+  """With a rate of 0 the kernel stays, so that u shows how many iterations there were."""
+  still, batch = {name: optax.sgd(0.0) for name in SGD}, batch_of(8, (8, 8, 1))
+  discriminator = dcgan.Discriminator((8, 8), 4, norm='none', weights='spectral')
+  vectors = {}
+  for one_pass in (False, True):
+    game = Standard(discriminator=discriminator, **PICTURES, one_pass=one_pass)
+    if not one_pass:
+      start = game_lib.init(game, still, batch, KEY)
+    state, vectors[one_pass] = start, []
+    for _ in range(2):
+      state, _ = game_lib.play(game, still, game.turns[0], state, batch, KEY)
+      vectors[one_pass].append(state.players['discriminator'].variables['spectral'])
+  same = lambda a, b: all(np.allclose(x, y, atol=1e-6) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
+  assert same(vectors[True][1], vectors[False][0]), 'two moves of one pass, one move of two'
+  assert not same(vectors[True][0], vectors[False][0])
+
+
+class Gated(nn.Module):
+  """Couples examples behind a gate that starts at 0, and through a layer that has no variables."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    gate = self.param('gate', nn.initializers.zeros, ())
+    x = minibatch_stddev(x) * jnp.concatenate([jnp.ones(x.shape[-1]), gate[None]])[None, None, None]
+    return nn.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
+
+
+class Dropping(nn.Module):
+  @nn.compact
+  def __call__(self, x, *, train):
+    return nn.Dense(1)(nn.Dropout(0.5, deterministic=not train)(x.reshape(x.shape[0], -1)))[:, 0]
+
+
+class Unhashable(nn.Module):
+  sizes: tuple = (np.ones(2),)
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    return nn.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
+
+
+@pytest.mark.parametrize(
+  ('discriminator', 'words'),
+  [
+    (dcgan.Discriminator((8, 8), 4), 'would mix the batch statistics'),
+    (dcgan.Discriminator((8, 8), 4, norm='none', minibatch_kernels=5), 'depends on the other examples'),
+    (Gated(), 'depends on the other examples'),
+    (dcgan.Discriminator((8, 8), 4, norm='none'), ''),
+    (dcgan.Discriminator((8, 8), 4, norm='none', weights='spectral'), ''),
+    (dcgan.Discriminator((8, 8), 4, norm='none', weights='weight'), ''),
+    (mlp.MaxoutDiscriminator((8,), 2, (0.2, 0.5)), ''),
+    (Dropping(), ''),
+    (Unhashable(), ''),
+  ],
+)
+def test_discriminators_that_couple_examples_are_refused(discriminator, words):
+  game = Standard(discriminator=discriminator, **PICTURES, one_pass=True)
+  begin = lambda: jax.eval_shape(lambda key: game_lib.init(game, SGD, batch_of(8, (8, 8, 1)), key), KEY)
+  if words:
+    with pytest.raises(UserError, match=f'{words}.*set config.game.one_pass=False'):
+      begin()
+  else:
+    begin()
+  # Two passes take them all.
+  game_lib.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
+
+
+def test_coupling_is_looked_for_once_for_each_network():
+  game = Standard(discriminator=mlp.Discriminator((3, 5)), **SMOOTH, one_pass=True)
+  for _ in range(3):
+    before = couples.cache_info()
+    game_lib.init(game, SGD, batch_of(8), KEY)
+  assert couples.cache_info().misses == before.misses
+
+
+def test_one_pass_needs_batches_of_one_size():
+  game = Standard(discriminator=mlp.Discriminator((8,)), **SMOOTH, one_pass=True)
+  batch = {**batch_of(8), 'latents': jnp.zeros((4, 3))}
+  with pytest.raises(UserError, match=r'not 8 and 4: set config\.data\.batch_size'):
+    game_lib.init(game, SGD, batch, KEY)
+
+
+def test_one_pass_moves_no_examples_between_devices():
+  settings = ['--config.game.one_pass=true', '--config.batch_size=16']
+  (stage,) = experiment.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
+  mesh = parallel.make_mesh(2)
+  place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
+  state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
+  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+  text = step.lower(state, experiment.abstract_feed(stage, mesh), KEY).compile().as_text()
+  assert 'all-reduce' in text and not re.search(r'= \S+ (all-gather|all-to-all|collective-permute)\(', text)
