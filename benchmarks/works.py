@@ -112,7 +112,7 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
       latents=latents,
       generator=dict(name='dcgan.Generator', channels=width['channels'], kernel=4),
       discriminator=dict(name='dcgan.Discriminator', channels=width['channels'][::-1], kernel=4),
-      # share_latents=True,
+      share_latents=True,
     )
     optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   elif name == 'sngan32':
@@ -123,7 +123,7 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
       generator=dict(name='benchmarks.networks.SNGANGenerator', channels=width['generator']),
       discriminator=dict(name='benchmarks.networks.SNGANDiscriminator', channels=width['discriminator']),
       discriminator_steps=work.moves,
-      # one_pass=True,
+      one_pass=True,
     )
     optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.9)
   else:

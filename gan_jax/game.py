@@ -533,6 +533,22 @@ def unrolling(jaxpr: Any, length: int) -> int:
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
+def _is_loop(make_move: Callable[..., Any], state: GameState, moves: int) -> bool:
+  """Whether the moves of a turn may be a loop: compiled once, however many they are.
+
+  A turn that writes to the scratch for the first time changes the state's structure.
+  """
+  if moves < 3:
+    return False
+  jaxpr, shapes = jax.make_jaxpr(lambda state: make_move(state, None, 0)[0], return_shape=True)(state)
+  structures: list[Any] = [jax.tree.structure(tree) for tree in (shapes, state)]
+  return structures[0] == structures[1] and unrolling(jaxpr, moves) == 1
+
+
+def _added(totals: Mapping[str, jax.Array], metrics: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+  return {**totals, **{k: totals[k] + v if k in totals else v for k, v in metrics.items()}}
+
+
 def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
   """`move(state)` where the condition holds; else the same state and zeros for what the move would have added."""
   shapes, metric_shapes = jax.eval_shape(move, state)
@@ -570,7 +586,8 @@ def make_step(
     streams: the names of the data streams.
     latents_batch: latents per move.
     prepare: (feed, stream, move, key) -> fields of one move, from what the step is fed; `move` counts the moves of
-      this step that read the stream. By default feed[stream] has the moves in front: {field: (moves, B, ...)}.
+      this step that read the stream, and may be traced. By default feed[stream] has the moves in front:
+      {field: (moves, B, ...)}.
     constrain: places the latents on the devices; without it every device would run the whole generator.
     ema: per player, the decay of its running averages: a number, or a function of the clock.
     accumulate: microbatches per move.
@@ -594,28 +611,51 @@ def make_step(
     latents: Any = None
     totals: dict[str, jax.Array] = {}
     for number, turn in enumerate(game.turns):
-      for move_number in range(turn.repeat):
-        move_key = jax.random.fold_in(jax.random.fold_in(key, number), move_number)
-        latents_key, data_key, play_key = jax.random.split(move_key, 3)
+      turn_key, before = jax.random.fold_in(key, number), dict(drawn)
+
+      def make_move(state, latents, move_number, turn=turn, key=turn_key, before=before):
+        """One move of the turn on latents that are given, or None for new ones: (state, latents, metrics)."""
+        latents_key, data_key, play_key = jax.random.split(jax.random.fold_in(key, move_number), 3)
         batch: dict[str, Any] = {}
         for i, stream in enumerate(turn_streams(turn, streams)):
-          batch[stream] = prepare(feed, stream, drawn[stream], jax.random.fold_in(data_key, i))
-          drawn[stream] += 1
+          batch[stream] = prepare(feed, stream, before[stream] + move_number, jax.random.fold_in(data_key, i))
         if game.latents is not None:
-          if not (turn.share and move_number == 0):
+          if latents is None:
             latents = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))
           batch['latents'] = latents
 
-        def move(state, turn=turn, batch=batch, key=play_key):
-          state, metrics = play(game, optimizers, turn, state, batch, key, clock=clock, ema=ema, accumulate=accumulate)
+        def move(state):
+          state, metrics = play(
+            game, optimizers, turn, state, batch, play_key, clock=clock, ema=ema, accumulate=accumulate
+          )
           return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
 
         if turn.when is None:
           state, metrics = move(state)
         else:
           state, metrics = _play_if(turn.when(clock, state.table), move, state)
-        for name, metric in metrics.items():
-          totals[name] = totals[name] + metric if name in totals else metric
+        return state, latents, metrics
+
+      numbers = list(range(turn.repeat))
+      if turn.share:
+        state, latents, metrics = make_move(state, latents, numbers.pop(0))
+        totals = _added(totals, metrics)
+      if _is_loop(make_move, state, len(numbers)):
+
+        def body(carry, move_number, make_move=make_move):
+          state, latents, metrics = make_move(carry[0], None, move_number)
+          return (state, latents, _added(carry[2], metrics)), None
+
+        shapes = jax.eval_shape(lambda state, make_move=make_move: make_move(state, None, 0), state)
+        latents, zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1:])
+        (state, latents, metrics), _ = jax.lax.scan(body, (state, latents, zeros), jnp.array(numbers))
+        totals = _added(totals, metrics)
+      else:
+        for move_number in numbers:
+          state, latents, metrics = make_move(state, None, move_number)
+          totals = _added(totals, metrics)
+      for stream in turn_streams(turn, streams):
+        drawn[stream] += turn.repeat
     return state.replace(step=state.step + 1, scratch={}), totals
 
   return step
