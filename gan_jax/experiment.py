@@ -310,14 +310,6 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
   return steps
 
 
-def compiler_options(stage: Stage) -> dict[str, Any]:
-  """XLA's options for the step of a stage."""
-  # Where turns share latents, two forward passes of the generator are to be found equal. flax's batch norm takes
-  # rsqrt of a reshaped variance, and the reshape is moved in one of the passes before they are compared.
-  shares = any(turn.share for turn in stage.game.turns)
-  return {'xla_disable_hlo_passes': 'reshape-mover'} if shares and jax.default_backend() == 'cpu' else {}
-
-
 def abstract_feed(stage: Stage, mesh: Mesh, count: int = 1) -> dict[str, Any]:
   """Shapes of what a streaming `Feed` gives a call of `count` steps, for compiling without data."""
   front = () if count == 1 else (count,)

@@ -63,15 +63,7 @@ def replicate(mesh: Mesh) -> Callable[[Any], Any]:
   return lambda tree: jax.tree.map(lambda x: jax.device_put(x, replicated(mesh)), tree)
 
 
-def compile_step(step: Callable[..., Any], mesh: Mesh, options: dict[str, Any] | None = None) -> Any:
-  """The step under `jax.jit`: state donated, outputs placed as the inputs are, so that nothing compiles twice.
-
-  Args:
-    step: (state, feed, key) -> (state, metrics).
-    mesh: the devices.
-    options: of the compiler, such as `experiment.compiler_options`.
-  """
+def compile_step(step: Callable[..., Any], mesh: Mesh) -> Any:
+  """The step under `jax.jit`: state donated, outputs placed as the inputs are, so that nothing compiles twice."""
   # keep_unused, or a state entry that the step only overwrites would not be donated.
-  return jax.jit(
-    step, donate_argnums=0, keep_unused=True, out_shardings=replicated(mesh), compiler_options=options or None
-  )
+  return jax.jit(step, donate_argnums=0, keep_unused=True, out_shardings=replicated(mesh))

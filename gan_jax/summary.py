@@ -72,7 +72,7 @@ def cost(stage: experiment.Stage, stages: tuple[experiment.Stage, ...], mesh: Me
   key = jax.random.key(0)
   place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
   state = jax.tree.map(place, experiment.abstract_state(stages, stage.number, key))
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, experiment.compiler_options(stage))
+  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
   compiled = step.lower(state, experiment.abstract_feed(stage, mesh), key).compile()
   analysis = compiled.cost_analysis() or {}
   memory = compiled.memory_analysis()

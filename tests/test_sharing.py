@@ -113,8 +113,7 @@ def test_shared_latents_save_a_forward_pass_of_a_dcgan_with_batch_norm():
       more = [f'--config.batch_size={batch}', f'--config.game.share_latents={share}']
       (stage,) = experiment.stages_of(config_lib.override(config_lib.load('configs/dcgan.py:digits'), [*widths, *more]))
       state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
-      options = experiment.compiler_options(stage)
-      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, options)
+      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
       used[share] = counted(step.lower(state, experiment.abstract_feed(stage, mesh), KEY))
     generator, z = stage.game.generator, jnp.zeros((batch, 100))
     variables = generator.init(KEY, z, train=True)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 #: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
-WORKING_SET = {'winograd': 1 << 24, 'gathering': 1 << 22}
+WORKING_SET = {'winograd': 1 << 25, 'gathering': 1 << 22}
 #: With fewer channels than this the transforms of winograd cost more than the products that they save.
 FEWEST_CHANNELS = 32
 

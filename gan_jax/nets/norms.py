@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.nets.layers import Standardised
 from gan_jax.nets.weights import Dense, Embed
 
 
@@ -35,16 +36,7 @@ class PlainBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    norm = nn.BatchNorm(
-      use_running_average=not train,
-      momentum=self.momentum,
-      epsilon=self.epsilon,
-      use_fast_variance=False,
-      use_bias=False,
-      use_scale=False,
-      name='norm',
-    )
-    return norm(x)
+    return Standardised(self.momentum, self.epsilon, None, name='norm')(x, train=train)
 
 
 class ClassBatchNorm(nn.Module):
