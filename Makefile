@@ -32,10 +32,10 @@ test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	@touch $@
 
 test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch
-	$(BIN)/python -m pytest tests/parity
+	$(BIN)/python -m pytest -m 'not slow' tests/parity
 
-test-all: .venv/.test lint  ## the long product as well
-	$(BIN)/python -m pytest --ignore=tests/parity
+test-all: .venv/.parity lint  ## the long product as well
+	$(BIN)/python -m pytest
 
 soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
 	$(BIN)/python tests/soak.py

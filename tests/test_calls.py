@@ -19,8 +19,9 @@ from gan_jax.data.streams import Feed
 
 KEY = jax.random.key(0)
 #: (row, devices): batch norm, running averages, stages; memory, two streams, accumulation; a table, scratch, `when`.
-CASES = [('gan:ring', 1), ('dcgan:digits', 1), ('growing:default', 1)]
-CASES += [('quickstart:', 2), ('pool:accumulate', 2), ('accuracy:default', 2)]
+CASES = [('gan:ring', 1), ('dcgan:digits', 1), ('accuracy:default', 2)]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in (('growing:default', 1), ('quickstart:', 2))]
+CASES += [pytest.param('pool:accumulate', 2, marks=pytest.mark.slow)]
 
 
 def leaves(tree):
@@ -167,7 +168,11 @@ def assert_same_run(a, b):
 RUN = ['--config.log_every=6', '--config.checkpoint_every=10', '--config.keep=9', '--config.steps=27']
 
 
-@pytest.mark.parametrize('more', [[], ['--config.data.resident=False']], ids=['resident', 'read'])
+@pytest.mark.parametrize(
+  'more',
+  [[], pytest.param(['--config.data.resident=False'], marks=pytest.mark.slow)],
+  ids=['resident', 'read'],
+)
 def test_a_run_is_the_same_run_and_may_change_its_calls_when_resumed(tmp_path, capsys, more):
   train.run(small(*RUN, *more), tmp_path / 'one', silent=True)
   train.run(small(*RUN, *more, '--config.steps_per_call=4'), tmp_path / 'four')

@@ -61,6 +61,7 @@ def damages(data):
       yield f'bit flipped at {place}', data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
 
 
+@pytest.mark.slow
 def test_every_damage_to_every_file_is_refused_or_passed_over(trained, tmp_path, capsys):
   folder, states = trained
   files = sorted(path for path in (folder / 'checkpoints' / '4').rglob('*') if path.is_file())

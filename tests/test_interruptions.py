@@ -75,7 +75,7 @@ def test_kill_9(whole, tmp_path, kind):
   assert not [path for path in (folder / 'checkpoints').iterdir() if 'tmp' in path.name], 'what was partial is cleared'
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
   folder = tmp_path / 'run'
   process = start(folder, steps=100_000)

@@ -149,7 +149,7 @@ def game_and_data(dtype):
   return game, data
 
 
-@pytest.mark.parametrize('discriminator_steps', [1, 2])
+@pytest.mark.parametrize('discriminator_steps', [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_alternate_in_a_foreign_loop_equals_play_bit_for_bit(discriminator_steps):
   """Given the same gradients: those that play computed, seen by a spy in the optimizers' place.
 
