@@ -101,7 +101,7 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
       input=values.input,
       device=values.device,
       threads=os.cpu_count(),
-      per_call=1 if values.small else work.per_call,
+      per_call=values.per_call or (1 if values.small else work.per_call),
     )
     weights = str(pathlib.Path(folder) / 'weights.npz')
     ours = Side('gan_jax', name, '', settings)
@@ -174,6 +174,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu')
   parser.add_argument('--batch', type=int, default=0, help="examples per move; 0 for the work's")
   parser.add_argument('--steps', type=int, default=0, help="steps in one timed run; 0 for the work's")
+  parser.add_argument('--per_call', type=int, default=0, help="gan_jax's steps in one compiled call; 0 for the work's")
   parser.add_argument('--rounds', type=int, default=5, help='pairs of timed runs')
   parser.add_argument('--variants', default=','.join(VARIANTS), help="PyTorch's; empty to measure gan_jax alone")
   parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')

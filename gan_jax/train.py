@@ -172,7 +172,7 @@ def _train_stage(
       if n == first + count:
         writer.say(f'first {"step" if count == 1 else f"{count} steps"} after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
-    if sum(steps for _, steps, _ in pending) >= MOST_PENDING:
+    if n - pending[0][0] + 1 >= MOST_PENDING:
       rows += _fetched(pending, checkpoints.steps())
       pending = []
     evaluating = bool(evaluator) and due(config.eval.every, n)
