@@ -1,5 +1,6 @@
 """Networks and layers against independent answers."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,23 @@ def test_batch_norm_against_numpy_and_far_from_zero():
     (wide - stats['mean']) / np.sqrt(stats['var'] + 1e-5),
     rtol=1e-3,
   )
+
+
+def test_standardised_is_flax_batch_norm_gain_bias_epsilon_and_gradients():
+  ours, theirs = layers.Standardised(0.8, 1e-2, nn.initializers.normal()), nn.BatchNorm(momentum=0.8, epsilon=1e-2)
+  x = 0.1 * jax.random.normal(KEY, (6, 5, 5, 3))
+  variables = ours.init(KEY, x, train=True)
+  assert jax.tree.structure(variables) == jax.tree.structure(theirs.init(KEY, x, use_running_average=False))
+
+  def value(apply, params, x, **mode):
+    y, written = apply({**variables, 'params': params}, x, **mode, mutable=['batch_stats'])
+    return jnp.sum(y**3), (y, written)
+
+  for train in (True, False):
+    a = lambda p, x, train=train: value(ours.apply, p, x, train=train)
+    b = lambda p, x, train=train: value(theirs.apply, p, x, use_running_average=not train)
+    found, wanted = (jax.value_and_grad(f, (0, 1), has_aux=True)(variables['params'], x) for f in (a, b))
+    jax.tree.map(lambda u, v: np.testing.assert_allclose(u, v, rtol=1e-4, atol=1e-6), found, wanted)
 
 
 def test_maxout_is_the_largest_piece():
