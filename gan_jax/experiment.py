@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax import parallel
 from gan_jax.build import build, check_call
 from gan_jax.config import Settings
@@ -284,7 +285,7 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
     where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
     parallel.check_batch(mesh, where, stream.batch_size or 0, stage.accumulate)
   parallel.check_batch(mesh, 'config.batch_size', stage.batch_size, stage.accumulate)
-  step = game_lib.make_step(
+  step = moves_lib.make_step(
     stage.game,
     stage.optimizers,
     streams=tuple(stage.streams),
@@ -304,7 +305,7 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
     one = lambda state, moves: step(state, {**feed, 'moves': moves}, key)
     unroll = 1
     if jax.default_backend() == 'cpu':
-      unroll = game_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
+      unroll = moves_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
     return jax.lax.scan(one, state, feed['moves'], length=count, unroll=unroll)
 
   return steps

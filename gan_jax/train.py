@@ -15,6 +15,7 @@ from flax.errors import FlaxError
 
 from gan_jax import checkpoint, command, diagnostics, experiment, interrupt, parallel, pictures, resume, summary
 from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation.evaluator import Evaluator, check
@@ -249,7 +250,7 @@ def _fetched(pending: list[tuple[int, int, Any]], saved: list[int]) -> list[tupl
   rows = []
   for n, count, metrics in jax.device_get(pending):
     steps = [metrics] if count == 1 else [{k: v[i] for k, v in metrics.items()} for i in range(count)]
-    rows += [(n + i, game_lib.means(row)) for i, row in enumerate(steps)]
+    rows += [(n + i, moves_lib.means(row)) for i, row in enumerate(steps)]
   for n, row in rows:
     # The loss says more than the norm of its gradient.
     for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):

@@ -13,7 +13,7 @@ from rows import IDS, ROWS, load_shrunk
 import gan_jax
 from gan_jax import checkpoint, experiment, parallel, train, writers
 from gan_jax import config as config_lib
-from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax.data import streams
 from gan_jax.data.streams import Feed
 
@@ -252,4 +252,4 @@ def test_game_means_are_per_step():
     [(3, 2, {'loss': np.array([[2.0, 1.0], [6.0, 2.0]]), 'rare': np.array([[0.0, 0.0], [1.0, 1.0]])})], []
   )
   assert rows == [(3, {'loss': 2.0}), (4, {'loss': 3.0, 'rare': 1.0})]
-  assert game_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
+  assert moves_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}

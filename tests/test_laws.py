@@ -19,7 +19,9 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import experiment, main, parallel
 from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax.checkpoint import Checkpoints
+from gan_jax.data import latents
 from gan_jax.data.streams import Feed
 
 KEY = jax.random.key(0)
@@ -122,11 +124,11 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
     for turn in stage.game.turns:
       batch = {name: prepare(given, name, 0, KEY) for name in game_lib.turn_streams(turn, stage.streams)}
       if stage.game.latents is not None:
-        batch['latents'] = game_lib.latents_lib.draw(stage.game.latents, KEY, stage.batch_size)
+        batch['latents'] = latents.draw(stage.game.latents, KEY, stage.batch_size)
 
       @jax.jit
       def move(state, batch, turn=turn, stage=stage):
-        return game_lib.play(
+        return moves_lib.play(
           stage.game, stage.optimizers, turn, state, batch, KEY, ema=stage.ema, accumulate=stage.accumulate
         )
 

@@ -9,6 +9,7 @@ import pytest
 
 from gan_jax import dynamics, losses, minimax
 from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax.data.latents import Normal
 from gan_jax.errors import UserError
 from gan_jax.games.standard import Standard
@@ -72,7 +73,7 @@ class Dirac(nn.Module):
 def trajectory(game, optimizers, steps):
   """(steps + 1, 2): the two numbers along play."""
   state = game_lib.init(game, optimizers, {}, KEY)
-  step = jax.jit(game_lib.make_step(game, optimizers, streams=(), latents_batch=1))
+  step = jax.jit(moves_lib.make_step(game, optimizers, streams=(), latents_batch=1))
   points = [[float(state.players[name].params[name]['value']) for name in ('x', 'y')]]
   for _ in range(steps):
     state, _ = step(state, {}, KEY)
@@ -172,7 +173,7 @@ def test_alternate_in_a_foreign_loop_equals_play_bit_for_bit(discriminator_steps
   spy = {name: recording(tx_, recorded, name) for name, tx_ in optimizers.items()}
   with jax.disable_jit():
     for i, name in enumerate(cycle * 3):
-      state, _ = game_lib.play(game, spy, turns[name], state, batch(i % 6), jax.random.key(i))
+      state, _ = moves_lib.play(game, spy, turns[name], state, batch(i % 6), jax.random.key(i))
       others = {k: jax.tree.map(jnp.ones_like, v) for k, v in foreign.items() if k != name}
       updates, foreign_state = tx.update({name: recorded[name], **others}, foreign_state, foreign)
       foreign = optax.apply_updates(foreign, updates)
@@ -219,7 +220,7 @@ def test_alternate_end_to_end_in_float64():
       }
       updates, foreign_state = tx.update(grads, foreign_state, foreign)
       foreign = optax.apply_updates(foreign, updates)
-      state, _ = game_lib.play(game, optimizers, turns[name], state, batch(i), jax.random.key(i))
+      state, _ = moves_lib.play(game, optimizers, turns[name], state, batch(i), jax.random.key(i))
     for player in optimizers:
       ours = state.players[player].params[player]
       jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), foreign[player], ours)

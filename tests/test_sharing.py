@@ -14,6 +14,7 @@ from rows import load_shrunk
 from gan_jax import config as config_lib
 from gan_jax import dynamics, experiment, parallel
 from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
 from gan_jax.data.latents import Normal
 from gan_jax.errors import UserError
 from gan_jax.game import Turn
@@ -56,10 +57,10 @@ class Telling(Standard):
 def told(accumulate=1, **settings):
   game = Telling(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), **settings)
   state = game_lib.init(game, SGD, batch_of(4), KEY)
-  step = game_lib.make_step(game, SGD, streams=('images',), latents_batch=4, accumulate=accumulate)
+  step = moves_lib.make_step(game, SGD, streams=('images',), latents_batch=4, accumulate=accumulate)
   moves = game_lib.moves_per_step(game, 'images')
   _, metrics = jax.jit(step)(state, {'images': {'image': jnp.ones((moves, 4, 2))}}, KEY)
-  return game_lib.means(jax.device_get(metrics))
+  return moves_lib.means(jax.device_get(metrics))
 
 
 def test_the_generator_takes_the_latents_of_the_move_before_it():
@@ -87,7 +88,7 @@ def counted(lowered):
 
 def flops(game, image, batch, latents):
   state = jax.eval_shape(lambda: game_lib.init(game, SGD, batch_of(batch, image, latents), KEY))
-  step = game_lib.make_step(game, SGD, streams=('images',), latents_batch=batch)
+  step = moves_lib.make_step(game, SGD, streams=('images',), latents_batch=batch)
   feed = {'images': {'image': jax.ShapeDtypeStruct((1, batch, *image), jnp.float32)}}
   return counted(jax.jit(step).lower(state, feed, KEY))
 
@@ -166,7 +167,7 @@ def test_one_pass_equals_two(name):
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **rest, **settings, one_pass=one_pass)
     state = game_lib.init(game, SGD, batch, KEY)
-    moved = [game_lib.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
+    moved = [moves_lib.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
     ends.append([(metrics, after.players) for after, metrics in moved])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
 
@@ -183,7 +184,7 @@ def calls_of_the_discriminator(one_pass):
   game = Standard(discriminator=Counting(), **SMOOTH, one_pass=one_pass)
   state = game_lib.init(game, SGD, batch_of(8), KEY)
   seen.clear()
-  game_lib.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
+  moves_lib.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
   return seen
 
 
@@ -203,7 +204,7 @@ def test_spectral_norm_makes_one_power_iteration_per_pass():
       start = game_lib.init(game, still, batch, KEY)
     state, vectors[one_pass] = start, []
     for _ in range(2):
-      state, _ = game_lib.play(game, still, game.turns[0], state, batch, KEY)
+      state, _ = moves_lib.play(game, still, game.turns[0], state, batch, KEY)
       vectors[one_pass].append(state.players['discriminator'].variables['spectral'])
   same = lambda a, b: all(np.allclose(x, y, atol=1e-6) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
   assert same(vectors[True][1], vectors[False][0]), 'two moves of one pass, one move of two'
