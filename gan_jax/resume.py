@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from gan_jax import config as config_lib
-from gan_jax import experiment, parallel
+from gan_jax import experiment
 from gan_jax import game as game_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
@@ -18,7 +18,7 @@ from gan_jax.writers import write_text
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|steps_per_call|profile|resume|init_from'
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 RESUME = ('auto', 'force')
@@ -64,7 +64,9 @@ def check_config(config: Any) -> None:
 
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
-  old, new = json.loads(_config_text(workdir)), json.loads(config_lib.to_json(config))
+  defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
+  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  new = json.loads(config_lib.to_json(config))
   changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
   if changed and config.resume != 'force':
     raise UserError(
@@ -91,14 +93,15 @@ def start(
     key: of the run.
     say: told what was found.
   """
-  whole = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
 
   def abstract_of(place: Place) -> Any:
     if place.stage >= len(stages):
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
       )
-    return jax.tree.map(whole, experiment.abstract_state(stages, place.stage, key))
+    state = experiment.abstract_state(stages, place.stage, key)
+    placed = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
+    return jax.tree.map(placed, state, experiment.state_sharding(stages[place.stage], mesh, state))
 
   found = checkpoints.newest(abstract_of, say)
   if found is not None:
@@ -113,14 +116,15 @@ def start(
     return found
   state = enter(stages[0], None, mesh, key)
   if config.init_from:
-    state = jax.device_put(warm(config, state, say), parallel.replicated(mesh))
+    state = jax.device_put(warm(config, state, say), experiment.state_sharding(stages[0], mesh, state))
   return Place(0, 0, {}), state
 
 
 def enter(stage: experiment.Stage, state: Any, mesh: jax.sharding.Mesh, key: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  begin = jax.jit(lambda state, key: experiment.enter(stage, state, key), out_shardings=parallel.replicated(mesh))
-  return begin(state, key)
+  begin = lambda state, key: experiment.enter(stage, state, key)
+  placed = experiment.state_sharding(stage, mesh, jax.eval_shape(begin, state, key))
+  return jax.jit(begin, out_shardings=placed)(state, key)
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:

@@ -163,7 +163,7 @@ def _train_stage(
     new = count not in programs
     if new:
       step = experiment.make_step(stage, mesh, count)
-      programs[count] = parallel.compile_step(step, mesh)
+      programs[count] = parallel.compile_step(step, mesh, experiment.state_sharding(stage, mesh, state))
     given = next(feed) if count == 1 else feed.take(count)
     state, metrics = profile.call(count, programs[count], state, given, key)
     pending.append((n + 1, count, metrics))

@@ -21,11 +21,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from gan_jax.errors import one_of
 from gan_jax.nets import matmul_conv
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
+#: The name that `kept` gives.
+KEPT = 'product'
 Sizes = tuple[int, ...]
 
 _chosen: contextvars.ContextVar[str] = contextvars.ContextVar('formulation', default='')
@@ -274,8 +277,14 @@ class ConvTranspose(nn.Module):
     return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
 
 
+def kept(x: jax.Array) -> jax.Array:
+  """x, marked as what config.remat keeps: the outputs of convolutions and dense layers."""
+  return checkpoint_name(x, KEPT)
+
+
 def biased(module: nn.Module, features: int, x: jax.Array, use_bias: bool) -> jax.Array:
-  """x plus a parameter `bias` of the module, (features,), where one is used."""
+  """x, which is kept, plus a parameter `bias` of the module, (features,), where one is used."""
+  x = kept(x)
   if not use_bias:
     return x
   bias = module.param('bias', nn.initializers.zeros, (features,), jnp.float32)
