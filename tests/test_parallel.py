@@ -74,7 +74,7 @@ def test_pmap_is_jit_where_examples_are_not_coupled(name):
 
 
 def test_pmap_has_batch_statistics_of_its_own_and_averages_the_running_ones():
-  """The mean after the generator's first layer is linear in the batch; the variance lacks that of the devices' means."""
+  """The mean after the first layer is linear in the batch; the variance lacks that of the devices' means."""
   one, mapped = (
     played('dcgan:digits', devices, f'--config.parallel={way}', calls=1)[0].players['generator']
     for devices, way in ((1, 'jit'), (4, 'pmap'))
