@@ -30,6 +30,10 @@ def make_mesh(devices: int | None = None) -> Mesh:
   count = devices or jax.device_count()
   if count > jax.device_count():
     raise UserError(f'config.devices={count} but there are {jax.device_count()}: set it to 0 for all of them')
+  if jax.process_count() > 1 and count != jax.device_count():
+    raise UserError(
+      f'config.devices={count} of the {jax.device_count()} of {jax.process_count()} processes: set it to 0 for all'
+    )
   # The default of axis_types changed between versions of JAX.
   return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
@@ -108,8 +112,18 @@ def place(mesh: Mesh) -> Callable[..., Any]:
 
 
 def replicate(mesh: Mesh) -> Callable[[Any], Any]:
-  """Puts arrays on the devices, whole on each."""
-  return lambda tree: jax.tree.map(lambda x: jax.device_put(x, replicated(mesh)), tree)
+  """Puts arrays, which every process has, on the devices, whole on each."""
+  whole = replicated(mesh)
+
+  def put(x: Any) -> jax.Array:
+    if jax.process_count() == 1:
+      return jax.device_put(x, whole)
+    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+      return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+    local = np.asarray(x)
+    return jax.make_array_from_callback(local.shape, whole, lambda index: local[index])
+
+  return lambda tree: jax.tree.map(put, tree)
 
 
 def gather(mesh: Mesh) -> Callable[[Any], Any]:

@@ -13,7 +13,18 @@ import numpy as np
 from etils import epath
 from flax.errors import FlaxError
 
-from gan_jax import checkpoint, command, diagnostics, experiment, interrupt, parallel, pictures, resume, summary
+from gan_jax import (
+  checkpoint,
+  command,
+  diagnostics,
+  experiment,
+  interrupt,
+  parallel,
+  pictures,
+  processes,
+  resume,
+  summary,
+)
 from gan_jax import game as game_lib
 from gan_jax import moves as moves_lib
 from gan_jax.data.streams import Feed
@@ -22,7 +33,7 @@ from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
 from gan_jax.profiling import Profile
 from gan_jax.sample import Sampler, named
-from gan_jax.writers import Writer, duration, write_text
+from gan_jax.writers import NoWriter, Writer, duration, write_text
 
 #: Steps whose metrics may wait on the device, whatever config.log_every.
 MOST_PENDING = 1000
@@ -43,6 +54,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     UserError: settings that do not fit, data that are not there, a loss that is not finite.
   """
   workdir = epath.Path(workdir)
+  silent = silent or not processes.first()
   stages = experiment.stages_of(config)
   options = options_of(config.eval)
   mesh = parallel.make_mesh(config.devices or None)
@@ -66,29 +78,33 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     if checkpoints.steps():
       resume.check_resumable(workdir, config)
     (workdir / 'samples').mkdir(exist_ok=True)
+  processes.together('have looked at the workdir')
   say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
   place, state = resume.start(config, checkpoints, stages, mesh, key, say)
-  with command.writable(workdir):
-    resume.write_config(workdir, config)
-    writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
-  profile = Profile(config.profile, workdir / 'profile', writer.say)
+  writer: Writer | NoWriter = NoWriter()
+  if processes.first():
+    with command.writable(workdir):
+      resume.write_config(workdir, config)
+      writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
+  profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say)
   number, position = place.stage, place.position
   started = time.perf_counter()
   try:
     with interrupt.Watch() as watch:
+      agreement = processes.Agreement(watch)
       for stage in stages[number:]:
         if stage.number != number:
           state = resume.enter(stage, state, mesh, key)
         state, position = _train_stage(
-          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch, profile
+          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, agreement, profile
         )
-        if watch.stopped:
+        if agreement.stopped:
           break
     step = int(state.step)
     checkpoints.close()
     took = duration(time.perf_counter() - started)
-    if watch.stopped:
-      writer.say(f'{watch.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
+    if agreement.stopped:
+      writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
     else:
       writer.say(f'finished {step} steps in {took}')
   finally:
@@ -122,7 +138,7 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
 
 
 def _train_stage(
-  stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, watch, profile
+  stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, agreement, profile
 ):
   first = int(state.step)
   if first >= stage.last_step:
@@ -177,7 +193,7 @@ def _train_stage(
       rows += _fetched(pending, checkpoints.steps())
       pending = []
     evaluating = bool(evaluator) and due(config.eval.every, n)
-    stopping = bool(watch.stopped)  # read once: a signal after this is for the next step
+    stopping = agreement.after(n)  # looked at once: a signal after this is for the next step
     # Every evaluation has its checkpoint, so that the best can be kept.
     saving = due(config.checkpoint_every, n) or stopping or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
@@ -188,7 +204,7 @@ def _train_stage(
       pending, rows = [], []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
-    spread = _write_samples(stage, sampler, state, config, workdir, writer, n) if sampling else None
+    spread = _write_samples(stage, sampler, state, config, workdir, writer, mesh, n) if sampling else None
     if evaluating:
       try:
         values |= _evaluated(evaluator, state, n, workdir, config.keep_best)
@@ -217,8 +233,9 @@ def _train_stage(
 def _evaluated(evaluator, state, n: int, workdir: epath.Path, keep_best: str) -> dict[str, float]:
   """The figures of a step as metrics, eval_NAME; their protocols are in evaluation.json."""
   found = evaluator(state, n)
-  with command.writable(workdir):
-    write_text(workdir / 'evaluation.json', found.to_json())
+  if processes.first():
+    with command.writable(workdir):
+      write_text(workdir / 'evaluation.json', found.to_json())
   values = {f'eval_{name}': value for name, value in found.values.items()}
   best = keep_best.removeprefix('-')
   if best.startswith('eval_') and best not in values:
@@ -269,8 +286,19 @@ def _averages(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
   return {name: float(np.mean([row[name] for _, row in rows if name in row])) for name in names}
 
 
-def _write_samples(stage, sampler, state, config, workdir, writer, n) -> float | None:
+def _write_samples(stage, sampler, state, config, workdir, writer, mesh, n) -> float | None:
   """Writes the grid of a step; returns how diverse samples are against data, where the game makes such examples."""
+  if stage.shard_state:
+    state = parallel.gather(mesh)(state)
+  spread = math.nan
+  if processes.first():  # the others go on, and wait for it in the next step
+    spread = _samples(stage, sampler, state, config, workdir, writer, n)
+  spread = processes.of_first(spread)
+  return spread if math.isfinite(spread) else None
+
+
+def _samples(stage, sampler, state, config, workdir, writer, n) -> float:
+  """Writes the grid of a step; returns the diversity of samples, or nan."""
   inputs, count = None, config.samples
   if stage.game.latents is None:
     inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
@@ -292,10 +320,7 @@ def _write_samples(stage, sampler, state, config, workdir, writer, n) -> float |
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((named(draw(False)) if averaged else samples).values()))
-  if inputs is not None or latest.shape[1:] != data.shape[1:]:
-    return None
-  spread = diagnostics.diversity(latest, data)
-  return spread if math.isfinite(spread) else None
+  return math.nan if inputs is not None or latest.shape[1:] != data.shape[1:] else diagnostics.diversity(latest, data)
 
 
 def _first_examples(stream, count: int, *, spread: bool = False) -> dict[str, np.ndarray]:
