@@ -119,7 +119,7 @@ class Agreement:
       now = time.perf_counter()
       seconds = max(now - self._at, 1e-6) / max(step - self._looked, 1)
       # By the clock of process 0 all look again in a second, or after the next step.
-      everyones = _gathered(np.array([bool(self._watch.stopped), max(SECONDS // seconds, 1)]))
+      everyones = _gathered(np.array([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)]))
       self._looked, self._at, self._next = step, now, step + int(everyones[0, 1])
       if everyones[:, 0].any():
         self.stopped = self._watch.stopped or 'a signal to another process'
