@@ -65,7 +65,7 @@ def join(values: flags.FlagValues) -> None:
       jax.distributed.initialize()
   except (ValueError, RuntimeError) as error:
     cure = 'let all start within 5 minutes, with the same --coordinator' if given else (
-      'no cluster was recognised, or its processes did not all come: see docs/clusters.md'
+      'no cluster was recognised, or its processes did not all come: see docs/parallel.md'
     )  # fmt: skip
     raise UserError(f'the processes did not find each other ({" ".join(str(error).split())}): {cure}') from error
 

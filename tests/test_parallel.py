@@ -231,6 +231,40 @@ def test_bfloat16_is_near_float32():
     assert rounded[name] == pytest.approx(exact[name], rel=0.02)
 
 
+def test_four_microbatches_of_16_are_a_batch_of_64():
+  whole = played('gan:ring', 1, '--config.batch_size=64')
+  for devices in (1, 2):
+    assert_close(whole, played('gan:ring', devices, '--config.batch_size=64', '--config.accumulate=4'))
+
+
+def test_players_alternate_by_updates_not_by_microbatches():
+  """As in BigGAN's code: both of the discriminator's moves, all microbatches of each before its one update."""
+  order, seen = [], {}
+
+  def noting(name):
+    inner = optax.sgd(0.1)
+
+    def update(gradients, state, params=None):
+      order.append(name)
+      seen.setdefault(name, []).append(params)
+      return inner.update(gradients, state, params)
+
+    return optax.GradientTransformation(inner.init, update)
+
+  game = Standard(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), discriminator_steps=2)
+  optimizers = {name: noting(name) for name in ('generator', 'discriminator')}
+  image = jax.random.normal(KEY, (2, 16, 2))
+  state = game_lib.init(game, optimizers, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  step = moves_lib.make_step(game, optimizers, streams=('images',), latents_batch=16, accumulate=4)
+  after, _ = step(state, {'images': {'image': image}}, KEY)
+  assert order == ['discriminator', 'discriminator', 'generator']
+  # The second move starts from what the first one left, and the generator's sees the discriminator after both.
+  first, second = seen['discriminator']
+  kernel = lambda params: np.asarray(params['discriminator']['Dense_0']['kernel'])
+  assert not np.allclose(kernel(first), kernel(second))
+  assert not np.allclose(kernel(second), kernel(after.players['discriminator'].params))
+
+
 MAPS = jax.random.normal(KEY, (4, 8, 8, 8), jnp.bfloat16)
 BLOCK = lambda norm: resnet.GeneratorBlock(8, norm)
 LAYERS = {
