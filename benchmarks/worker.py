@@ -62,6 +62,8 @@ class GanJax:
     self.config = config(name, settings['path'], batch=settings['batch'], small=settings['small'])
     self.config.data.resident = {'resident': True, 'loader': None, 'stream': False}[settings['input']]
     self.config.data.workers = settings.get('workers', 0)
+    # What PyTorch's AMP computes in; the check before compares losses in float32.
+    self.config.dtype = 'float32' if settings['device'] == 'cpu' else 'bfloat16'
     (self.stage,) = experiment.stages_of(self.config)
     self.mesh = parallel.make_mesh(1)
     self.key = jax.random.key(0)
