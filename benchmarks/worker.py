@@ -108,14 +108,19 @@ class GanJax:
     return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
 
   def run(self, steps: int) -> None:
-    from gan_jax import experiment, parallel
+    from gan_jax import experiment, memory, parallel
 
+    new = False
     while steps:
       count = self.per_call if steps >= self.per_call else 1
       if count not in self.programs:
         self.programs[count] = parallel.compile_step(experiment.make_step(self.stage, self.mesh, count), self.mesh)
+        new = True
       given = next(self.feed) if count == 1 else self.feed.take(count)
       self.state, metrics = self.programs[count](self.state, given, self.key)
+      if new:  # as the training loop does
+        memory.release()
+        new = False
       steps -= count
     self.jax.block_until_ready((self.state, metrics))
 

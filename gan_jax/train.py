@@ -19,6 +19,7 @@ from gan_jax import (
   diagnostics,
   experiment,
   interrupt,
+  memory,
   parallel,
   pictures,
   processes,
@@ -186,6 +187,7 @@ def _train_stage(
     n += count
     if new:  # nothing before it is timed, for it compiled
       jax.block_until_ready(metrics)
+      memory.release()
       if n == first + count:
         writer.say(f'first {"step" if count == 1 else f"{count} steps"} after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
