@@ -48,8 +48,9 @@ def test_a_call_of_three_steps_equals_three_calls(name, devices):
   mesh = parallel.make_mesh(devices)
   one = many = None
   for stage in experiment.stages_of(load_shrunk(ROWS[IDS.index(name)])):
-    if devices > 1:  # as in law 6: Adam blows up the rounding of gradients near 0
-      stage = stage._replace(optimizers={player: optax.sgd(0.1) for player in stage.optimizers})
+    # As in law 6, Adam blows up the rounding of gradients near 0, which differs between the two programs; with a wide
+    # epsilon it does not, and the moments and the count are still compared.
+    stage = stage._replace(optimizers={player: optax.adam(0.01, eps=0.1) for player in stage.optimizers})
     one, feed = started(stage, mesh, one)
     step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
     rows = []

@@ -149,7 +149,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) 
   window, strides = kernel.shape[:-2], tuple(strides or (1,) * (kernel.ndim - 2))
   _check(x, kernel, strides)
   if math.prod(window) == 1:  # a matrix product is faster where it is one
-    return x[(slice(None), *(slice(None, None, s) for s in strides))] @ kernel.reshape(kernel.shape[-2:])
+    return matmul_conv.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides)
 
 
