@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from gan_jax import config as config_lib
-from gan_jax import experiment, parallel
+from gan_jax import parallel
 from gan_jax import game as game_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
@@ -64,7 +64,8 @@ def check_config(config: Any) -> None:
 
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
-  old, new = json.loads(_config_text(workdir)), json.loads(config_lib.to_json(config))
+  # Settings that are newer than the run have their defaults in it.
+  old, new = (json.loads(config_lib.to_json(c)) for c in (read_config(workdir), config))
   changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
   if changed and config.resume != 'force':
     raise UserError(
@@ -76,9 +77,9 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
 def start(
   config: Any,
   checkpoints: Checkpoints,
-  stages: tuple[experiment.Stage, ...],
+  population: Any,
   mesh: jax.sharding.Mesh,
-  key: jax.Array,
+  keys: jax.Array,
   say: Callable[[str], None],
 ) -> tuple[Place, game_lib.GameState]:
   """The state a run begins with, and where it stands.
@@ -86,11 +87,12 @@ def start(
   Args:
     config: of the run.
     checkpoints: of its workdir.
-    stages: of the config.
+    population: of the config.
     mesh: the devices.
-    key: of the run.
+    keys: of the run, or of each member.
     say: told what was found.
   """
+  stages = population.stages
   whole = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
 
   def abstract_of(place: Place) -> Any:
@@ -98,7 +100,7 @@ def start(
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
       )
-    return jax.tree.map(whole, experiment.abstract_state(stages, place.stage, key))
+    return jax.tree.map(whole, population.abstract_state(place.stage))
 
   found = checkpoints.newest(abstract_of, say)
   if found is not None:
@@ -111,16 +113,17 @@ def start(
     checkpoints.put_aside(after=found[0].step)
     say(f'resuming at step {found[0].step}')
     return found
-  state = enter(stages[0], None, mesh, key)
+  state = enter(population, 0, None, mesh, keys)
   if config.init_from:
-    state = jax.device_put(warm(config, state, say), parallel.replicated(mesh))
+    warmed = [warm(m.config, m.of(state), (lambda line: None) if m.number else say) for m in population.members]
+    state = warmed[0] if population.alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *warmed)
+    state = jax.device_put(state, parallel.replicated(mesh))
   return Place(0, 0, {}), state
 
 
-def enter(stage: experiment.Stage, state: Any, mesh: jax.sharding.Mesh, key: jax.Array) -> game_lib.GameState:
+def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  begin = jax.jit(lambda state, key: experiment.enter(stage, state, key), out_shardings=parallel.replicated(mesh))
-  return begin(state, key)
+  return jax.jit(lambda *before: population.enter(number, *before), out_shardings=parallel.replicated(mesh))(state, keys)
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:
