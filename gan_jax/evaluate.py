@@ -2,8 +2,8 @@
 
     python -m gan_jax.evaluate --workdir runs/x [--metrics fid,kid,prdc] [--samples 50000] [--checkpoint best|last|N]
 
-Writes WORKDIR/evaluation.json (evaluation_member_I.json of a population): value, standard error where there is one, protocol, seconds, device. Figures compare
-only with figures of the same protocol.
+Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value, standard error where there is one,
+protocol, seconds, device. Figures compare only with figures of the same protocol.
 """
 
 import sys

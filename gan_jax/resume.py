@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from etils import epath
 
 from gan_jax import config as config_lib
-from gan_jax import parallel
 from gan_jax import game as game_lib
+from gan_jax import parallel
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
 from gan_jax.writers import write_text
@@ -123,7 +123,9 @@ def start(
 
 def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  return jax.jit(lambda *before: population.enter(number, *before), out_shardings=parallel.replicated(mesh))(state, keys)
+  return jax.jit(lambda *before: population.enter(number, *before), out_shardings=parallel.replicated(mesh))(
+    state, keys
+  )
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:

@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -59,20 +59,41 @@ def chosen() -> str:
   return _chosen.get() or ('matmul' if alone else 'xla')
 
 
+def _each(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+  """A function of two arrays which under `jax.vmap` over both, as over a population, runs once for each of them.
+
+  JAX would make one grouped convolution of them all. XLA's partitioner copies the whole batch of such a one to every
+  device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800).
+  """
+  batched = jax.custom_batching.custom_vmap(function)
+
+  @batched.def_vmap
+  def rule(size, in_batched, a, b):
+    if all(in_batched):
+      return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
+    return jax.vmap(function, [0 if is_batched else None for is_batched in in_batched])(a, b), True
+
+  return batched
+
+
 def _xla(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
   spatial = ''.join(chr(ord('0') + i) for i in range(kernel.ndim - 2))
   numbers = (f'N{spatial}C', f'{spatial}IO', f'N{spatial}C')
   return jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=numbers)
 
 
+def _xla_forward(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
+  return _each(lambda x, kernel: _xla(x, kernel, strides))(x, kernel)
+
+
 def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes) -> jax.Array:
   x = jax.ShapeDtypeStruct((y.shape[0], *spatial, kernel.shape[-2]), y.dtype)
-  return jax.linear_transpose(lambda x: _xla(x, kernel, strides), x)(y)[0]
+  return _each(lambda y, kernel: jax.linear_transpose(lambda x: _xla(x, kernel, strides), x)(y)[0])(y, kernel)
 
 
 def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> jax.Array:
   kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], y.shape[-1]), x.dtype)
-  return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides), kernel)(y)[0]
+  return _each(lambda x, y: jax.linear_transpose(lambda kernel: _xla(x, kernel, strides), kernel)(y)[0])(x, y)
 
 
 # A convolution y = conv(x, kernel) and its two adjoints, of y in x and of y in the kernel. The derivatives of each are
@@ -81,7 +102,7 @@ def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> ja
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
-  return (matmul_conv.forward if chosen() == 'matmul' else _xla)(x, kernel, strides)
+  return (matmul_conv.forward if chosen() == 'matmul' else _xla_forward)(x, kernel, strides)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
