@@ -1,7 +1,12 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-parity test-all soak lint lock readme clean
+.PHONY: demo test test-oldest test-newest test-parity test-all soak lint lock readme clean
+
+# Installs into environment $(1), without the lock; $(2) are settings for uv, $(3) for pip.
+install = if command -v uv >/dev/null; then set -- uv pip install --quiet --python $(1)/bin/python $(2); else \
+	  set -- $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3); fi; "$$@"
+versions = $(1)/bin/python -c 'import platform, flax, jax; print("Python", platform.python_version(), "jax", jax.__version__, "flax", flax.__version__)'
 
 # A virtual environment with the library, then one with the test tools: `make demo` needs only the first.
 .venv/.library: pyproject.toml constraints.txt
@@ -23,6 +28,36 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/parity
+
+# The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
+.venv-oldest/.test: pyproject.toml Makefile
+	@echo "Setting up .venv-oldest (once, about a minute) ..."
+	@test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	@$(call install,.venv-oldest) -e '.[test]' jax==0.7.2 flax==0.11.2
+	@touch $@
+
+test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
+	@$(call versions,.venv-oldest)
+	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
+
+# The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
+.venv-newest/bin/python:
+	@echo "Setting up .venv-newest (once, about a minute) ..."
+	@for minor in 14 13 12; do \
+	  for python in python3.$$minor "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$minor.*/bin/python; do \
+	    if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then exec "$$python" -m venv .venv-newest; fi; \
+	  done; \
+	done; \
+	echo "No Python from 3.12 on is here: fetching 3.13 with uv ..."; \
+	uv=$$(command -v uv) || { \
+	  uv=.venv-uv/bin/uv; \
+	  $(PYTHON) -m venv .venv-uv && .venv-uv/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+	} && $$uv venv --quiet --seed --python 3.13 .venv-newest
+
+test-newest: .venv-newest/bin/python  ## the tests with the newest of everything, looked up each time
+	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
+	@$(call versions,.venv-newest)
+	.venv-newest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test
@@ -53,4 +88,4 @@ readme: .venv/.library  ## after a change of the configs: the README's table of 
 	$(BIN)/python docs/systems_table.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf .venv .venv-oldest .venv-newest .venv-uv .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,16 +1,22 @@
 """How the cost of a DCGAN step grows: with devices, batch, resolution, moves and discriminators. Nothing is run.
 
-    python -m benchmarks.growth [--small]
+    python -m benchmarks.growth [--small] [--work biggan128 ...]
 
 The step is compiled for up to 8 simulated CPU devices with XLA's own convolutions, and XLA's analysis of the compiled
 program is printed per device: GFLOP of a step, MiB of arguments (the state) and of temporaries. Networks of a higher
-resolution have more layers and the same width at 4x4.
+resolution have more layers and the same width at 4x4. With --work, a step of that work of `benchmarks.run` instead, in
+bfloat16 and at its batch, with the bytes that it reads and writes.
 """
 
 import argparse
+import pathlib
+import tempfile
 
 import jax
 
+from benchmarks.run import examples
+from benchmarks.works import WORKS
+from benchmarks.works import config as work_config
 from gan_jax import config as config_lib
 from gan_jax import experiment, parallel
 from gan_jax.nets.conv import formulation
@@ -45,7 +51,7 @@ def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1
 
 
 def cost(config, devices: int) -> dict[str, float]:
-  """Per device: GFLOP of a step, MiB of arguments and temporaries."""
+  """Per device: GFLOP of a step, MiB of arguments and temporaries, GiB read and written."""
   key = jax.random.key(0)
   (stage,) = experiment.stages_of(config)
   mesh = parallel.make_mesh(devices)
@@ -61,16 +67,34 @@ def cost(config, devices: int) -> dict[str, float]:
     'flops': analysis['flops'] / 1e9,
     'arguments': memory.argument_size_in_bytes / 2**20,
     'temporaries': memory.temp_size_in_bytes / 2**20,
+    'accessed': analysis['bytes accessed'] / 2**30,
   }
+
+
+def of_work(name: str, small: bool) -> dict[str, float]:
+  """The cost of one of the works on one device."""
+  work = WORKS[name]
+  with tempfile.TemporaryDirectory() as folder:
+    path = examples(work, pathlib.Path(folder), 16)
+    described = work_config(name, path, batch=4 if small else work.batch, small=small)
+    described.dtype = 'bfloat16'
+    return cost(described, 1)
 
 
 def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
+  parser.add_argument('--work', action='append', choices=[*WORKS])
   values = parser.parse_args(arguments)
   if not jax.config.jax_num_cpu_devices or jax.config.jax_num_cpu_devices < 8:
     jax.config.update('jax_platforms', 'cpu')
     jax.config.update('jax_num_cpu_devices', 8)
+  if values.work:
+    found = {name: of_work(name, values.small) for name in values.work}
+    for name, row in found.items():
+      parts = ', '.join(f'{key} {value:,.1f}' for key, value in row.items())
+      print(f'{name}, batch {4 if values.small else WORKS[name].batch}: {parts} (GFLOP, MiB, MiB, GiB)')
+    return found
   width, batch = (4, 8) if values.small else (64, 64)
   rows = {f'{n} devices, batch {batch}': (settings(width=width, batch=batch), n) for n in (1, 2, 4, 8)}
   for factor in (2, 4):

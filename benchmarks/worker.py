@@ -62,6 +62,8 @@ class GanJax:
     self.config = config(name, settings['path'], batch=settings['batch'], small=settings['small'])
     self.config.data.resident = {'resident': True, 'loader': None, 'stream': False}[settings['input']]
     self.config.data.workers = settings.get('workers', 0)
+    # What PyTorch's AMP computes in; the check before compares losses in float32.
+    self.config.dtype = 'float32' if settings['device'] == 'cpu' else 'bfloat16'
     (self.stage,) = experiment.stages_of(self.config)
     self.mesh = parallel.make_mesh(1)
     self.key = jax.random.key(0)
@@ -106,14 +108,19 @@ class GanJax:
     return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
 
   def run(self, steps: int) -> None:
-    from gan_jax import experiment, parallel
+    from gan_jax import experiment, memory, parallel
 
+    new = False
     while steps:
       count = self.per_call if steps >= self.per_call else 1
       if count not in self.programs:
         self.programs[count] = parallel.compile_step(experiment.make_step(self.stage, self.mesh, count), self.mesh)
+        new = True
       given = next(self.feed) if count == 1 else self.feed.take(count)
       self.state, metrics = self.programs[count](self.state, given, self.key)
+      if new:  # as the training loop does
+        memory.release()
+        new = False
       steps -= count
     self.jax.block_until_ready((self.state, metrics))
 

@@ -21,6 +21,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 import gan_jax
+from gan_jax import processes
 from gan_jax.errors import UserError
 
 #: Raised when what a checkpoint holds changes its meaning; older formats are refused by name.
@@ -232,11 +233,12 @@ class Checkpoints:
     if not later:
       return
     self.close()
-    for step in later:
+    for step in later if processes.first() else ():
       stamp = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
       target = self._workdir / 'damaged' / f'{step}-{stamp}'
       target.parent.mkdir(exist_ok=True)
       (self._folder / str(step)).rename(target)
+    processes.together('put checkpoints aside')
     self._checkpointer = self._open()
 
   def close(self) -> None:

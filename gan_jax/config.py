@@ -42,6 +42,11 @@ class Settings:
       pass over a step at which something is due (a log line, a checkpoint) is made of single steps instead. Signals
       are noticed between calls.
     devices: how many devices to use; 0 for all.
+    parallel: 'jit', one program of the whole batch divided by the compiler; or 'pmap', the same program on every device
+      for its share, with batch statistics of its own (`gan_jax.parallel`).
+    dtype: 'bfloat16' to compute networks in; parameters, normalisations and losses stay float32.
+    remat: keep only the outputs of convolutions and dense layers for the backward pass: less memory, more work.
+    shard_state: divide optimizer states and running averages over the devices: less memory, more communication.
     stages: overrides, one dict per stage, each with its own `steps`; and `reset`, {'params' | 'optimizer' | 'ema':
       players that start anew on entering}. Empty: one stage.
     log_every: steps between lines of metrics.
@@ -70,6 +75,10 @@ class Settings:
   accumulate: int = 1
   steps_per_call: int = 1
   devices: int = 0
+  parallel: str = 'jit'
+  dtype: str = 'float32'
+  remat: bool = False
+  shard_state: bool = False
   stages: Sequence[Mapping[str, Any]] = ()
   log_every: int = 50
   sample_every: int = 1000

@@ -8,10 +8,9 @@ protocol, seconds, device. Figures compare only with figures of the same protoco
 
 import sys
 
-import jax
 from absl import flags
 
-from gan_jax import command
+from gan_jax import command, processes
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -38,6 +37,7 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
 
 
 def _define(values: flags.FlagValues) -> None:
+  processes.define_flags(values)
   default = Options()
   known = ', '.join(measures.MEASURES)
   flags.DEFINE_string('workdir', None, 'The run to evaluate.', flag_values=values)
@@ -65,10 +65,11 @@ def _step(checkpoint: str) -> int | str | None:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
+  processes.join(values)
   run = load(values.workdir, _step(values.checkpoint), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
   result = evaluate(run, lambda line: print(line, file=sys.stderr, flush=True), **options)
-  if jax.process_index() == 0:
+  if processes.first():
     print(result.table())
     with command.writable(run.workdir):
       name = 'evaluation.json' if run.member is None else f'evaluation_member_{run.member}.json'

@@ -23,6 +23,8 @@ from gan_jax.errors import UserError, one_of
 RESETTABLE = ('params', 'optimizer', 'ema')
 #: What a stage may set; the loop reads the rest from the config itself.
 STAGED = ('game', 'optimizers', 'data', 'ema', 'batch_size', 'accumulate', 'steps')
+#: float16 is left out: it would need loss scaling.
+DTYPES = ('float32', 'bfloat16')
 LEAST = {
   **dict.fromkeys(('batch_size', 'accumulate', 'steps_per_call', 'log_every', 'keep', 'samples', 'steps'), 1),
   **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every', 'profile'), 0),
@@ -44,6 +46,10 @@ class Stage(NamedTuple):
     steps: its length.
     reset: {'params' | 'optimizer' | 'ema': players that start anew on entering}.
     images: (real examples drawn before it, per step), of the widest stream.
+    parallel: 'jit' or 'pmap'.
+    dtype: that networks compute in.
+    remat: whether the backward pass computes again what lies between convolutions and dense layers.
+    shard_state: whether optimizer states and running averages are divided over the devices.
   """
 
   number: int
@@ -57,6 +63,10 @@ class Stage(NamedTuple):
   steps: int
   reset: Mapping[str, tuple[str, ...]]
   images: tuple[int, int]
+  parallel: str = 'jit'
+  dtype: str = 'float32'
+  remat: bool = False
+  shard_state: bool = False
 
   @property
   def last_step(self) -> int:
@@ -95,6 +105,11 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
   for name, least in LEAST.items():
     if config[name] < least:
       raise UserError(f'config.{name}={config[name]} must be at least {least}')
+  for name, known in (('parallel', parallel.WAYS), ('dtype', DTYPES)):
+    if config[name] not in known:
+      raise one_of(f'config.{name}', config[name], known)
+  if config.parallel == 'pmap' and config.shard_state:
+    raise UserError("config.shard_state=True divides one program's state: set config.parallel='jit', or leave it out")
 
 
 def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
@@ -165,6 +180,7 @@ def _stage(
     steps=settings['steps'],
     reset={key: tuple(names) for key, names in reset.items()},
     images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
+    **{name: settings[name] for name in ('parallel', 'dtype', 'remat', 'shard_state')},
   )
 
 
@@ -199,7 +215,7 @@ def example_batch(stage: Stage) -> dict[str, Any]:
   if latents is not None:
     draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
     batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
-  return batch
+  return moves_lib.cast(batch, stage.dtype)
 
 
 def new_state(stage: Stage, key: jax.Array) -> game_lib.GameState:
@@ -274,6 +290,19 @@ def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> ga
   return state
 
 
+def state_sharding(stage: Stage, mesh: Mesh, state: Any) -> Any:
+  """Where each array of a state (or of its shapes) lies: whole on every device, or divided by config.shard_state."""
+  whole = jax.tree.map(lambda _: parallel.replicated(mesh), state)
+  if not stage.shard_state:
+    return whole
+  parts = lambda tree: jax.tree.map(lambda x: parallel.divided(mesh, x.shape), tree)
+  players = {
+    name: whole.players[name].replace(opt_state=parts(player.opt_state), ema=parts(player.ema))
+    for name, player in state.players.items()
+  }
+  return whole.replace(players=players)
+
+
 def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
   """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics).
 
@@ -286,21 +315,29 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
     where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
     parallel.check_batch(mesh, where, stream.batch_size or 0, stage.accumulate)
   parallel.check_batch(mesh, 'config.batch_size', stage.batch_size, stage.accumulate)
+  mapped = stage.parallel == 'pmap'
+  optimizers = stage.optimizers
+  if stage.shard_state:
+    optimizers = {name: parallel.with_whole_gradients(tx, mesh) for name, tx in optimizers.items()}
   step = moves_lib.make_step(
     stage.game,
-    stage.optimizers,
+    optimizers,
     streams=tuple(stage.streams),
-    latents_batch=stage.batch_size,
+    latents_batch=stage.batch_size // mesh.size if mapped else stage.batch_size,
     prepare=make_prepare(stage.streams),
-    constrain=parallel.constrain(mesh),
+    constrain=(lambda latents: latents) if mapped else parallel.constrain(mesh),
+    axis_name=parallel.AXIS if mapped else None,
+    dtype=stage.dtype,
+    remat=stage.remat,
     ema=stage.ema,
     accumulate=stage.accumulate,
     first_step=stage.first_step,
     steps=stage.steps,
     images=stage.images,
   )
+  divide = (lambda step: parallel.per_device(step, mesh, count > 1)) if mapped else (lambda step: step)
   if count == 1:
-    return step
+    return divide(step)
 
   def steps(state: game_lib.GameState, feed: Any, key: jax.Array) -> tuple[game_lib.GameState, dict[str, jax.Array]]:
     one = lambda state, moves: step(state, {**feed, 'moves': moves}, key)
@@ -309,7 +346,7 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
       unroll = moves_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
     return jax.lax.scan(one, state, feed['moves'], length=count, unroll=unroll)
 
-  return steps
+  return divide(steps)
 
 
 def abstract_feed(stage: Stage, mesh: Mesh, count: int = 1) -> dict[str, Any]:

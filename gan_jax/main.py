@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gan_jax import command
+from gan_jax import command, processes
 from gan_jax.errors import UserError
 
 
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('workdir', None, 'Where the run is written, and resumed from.', flag_values=values)
+  processes.define_flags(values)
   flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
   flags.DEFINE_bool(
     'dry_run', False, 'Print networks, parameters, flops and memory of a step without training.', flag_values=values
@@ -37,12 +38,15 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
       raise UserError(f'unknown argument {argument!r}: settings are written --config.NAME=VALUE; see --help')
   command.require(values, 'config')
+  processes.join(values)
   config = config_lib.override(config_lib.load(values.config), rest)
   if values.dry_run:
     _dry_run(config)
     return
   from gan_jax import train
 
+  if not (processes.alone() or values.workdir):
+    raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   train.run(config, values.workdir or f'runs/{values.config.split("/")[-1].replace(".py", "").replace(":", "-")}-{now}')
 

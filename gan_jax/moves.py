@@ -26,6 +26,7 @@ from gan_jax.game import (
   turn_streams,
   variables_of_player,
 )
+from gan_jax.nets.conv import KEPT
 
 #: Names in a row of metrics that are no metric's.
 RESERVED = ('step', 'steps_per_second', 'images_per_second')
@@ -36,6 +37,19 @@ def _averaged(ema: Any, new: Any, decay: Any) -> Any:
     return new if not jnp.issubdtype(new.dtype, jnp.inexact) else (old + (1 - decay) * (new - old)).astype(new.dtype)
 
   return jax.tree.map(leaf, ema, new)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+  """The real numbers of a tree in another dtype; what are not, such as labels, as they were."""
+  return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def _over(axis_name: str | None) -> Callable[[Any], Any]:
+  """The mean over devices of the real numbers of a tree, where there are several programs; all else as it is."""
+  if axis_name is None:
+    return lambda tree: tree
+  mean = lambda x: jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+  return lambda tree: jax.tree.map(mean, tree)
 
 
 def _norm(tree: Any) -> jax.Array:
@@ -54,6 +68,8 @@ def play(
   clock: Clock | None = None,
   ema: Mapping[str, Any] | None = None,
   accumulate: int = 1,
+  remat: bool = False,
+  axis_name: str | None = None,
 ) -> tuple[GameState, dict[str, jax.Array]]:
   """One move: the turn's movers take one step down its loss; everybody else comes back untouched.
 
@@ -71,6 +87,11 @@ def play(
     ema: per player, the decay of its running averages: a number, or a function of the clock.
     accumulate: the number of microbatches to split the batch into. Gradients are averaged before the one update;
       batch statistics pass from one microbatch to the next; losses that couple examples see one microbatch.
+    remat: keep only the outputs of convolutions and dense layers for the backward pass, and compute what lies between
+      again: less memory.
+    axis_name: of the devices that play the same move on their own examples each (`jax.pmap`, `jax.shard_map`).
+      Gradients, table, running statistics and metrics are averaged over them; batch statistics and losses that couple
+      examples are each device's own. Noise differs between them. The memory of a game would not be the same on all.
 
   Returns:
     The new state, and {name: scalar}: the loss under the name of its method, the norm of each mover's gradient
@@ -80,6 +101,13 @@ def play(
     clock = Clock(state.step, state.step, state.step + 1, jnp.zeros(()))
   everybody = playing(game, state)
   players = tuple(everybody)
+  averaged = _over(axis_name)
+  if axis_name is not None:
+    if state.table['memory']:
+      raise UserError(
+        f'{type(game).__name__} keeps a memory of examples, which would differ between devices: set config.parallel=jit'
+      )
+    key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
   moving = {name: state.players[name].params for name in turn.movers}
   mutable = DenyList(('params', 'clock'))
 
@@ -130,11 +158,13 @@ def play(
         return loss_of({**moving, **own}, owned, tables, scratch, batch, key, method)
 
       own = {name: moving[name] for name in names}
+      if remat:
+        loss = jax.checkpoint(loss, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
       (_, left), gradients = jax.value_and_grad(loss, has_aux=True)(own, owned, tables, scratch)
       owned, tables, scratch, new_metrics = left
       metrics |= new_metrics
       grads |= gradients
-    return (owned, tables, scratch, metrics), grads
+    return (owned, tables, scratch, metrics), averaged(grads)
 
   def microbatch(owned, memory, index, scratch, batch):
     tables = {'table': state.table['table'], 'memory': memory}
@@ -142,7 +172,8 @@ def play(
     left, grads = gradient(moving, owned, tables, scratch, batch, micro_key)
     if turn.dynamics is not None:
       field = lambda params: gradient(params, owned, tables, scratch, batch, micro_key)[1]
-      grads = turn.dynamics(field, moving)
+      # Averaged once more: a rule that differentiates the field saw this device's own derivative.
+      grads = averaged(turn.dynamics(field, moving))
     owned, tables, scratch, metrics = left
     return owned, tables['memory'], scratch, {'grads': grads, 'metrics': metrics, 'table': tables['table']}
 
@@ -169,8 +200,8 @@ def play(
     (mine, memory, sums), scratch = jax.lax.scan(body, (mine, memory, zeros), inputs, unroll=unroll)
     means = jax.tree.map(lambda x: (x / accumulate).astype(x.dtype), sums)
 
+  mine, tables, metrics = averaged((mine, means['table'], dict(means['metrics'])))
   updated = dict(state.players)
-  metrics = dict(means['metrics'])
   for name in turn.movers:
     player = state.players[name]
     metrics[f'{name}_gradient_norm'] = _norm(means['grads'][name])
@@ -183,8 +214,8 @@ def play(
       decay = decay(clock) if callable(decay) else decay
       average = _averaged(average, {'params': params, 'variables': variables}, decay)
     updated[name] = TrainState(params, variables, opt_state, average)
-  tables = {'table': means['table'], 'memory': memory}
-  return state.replace(players=updated, table=tables, scratch=scratch), metrics
+  table = {'table': tables, 'memory': memory}
+  return state.replace(players=updated, table=table, scratch=scratch), metrics
 
 
 def _convolves(jaxpr: Any) -> bool:
@@ -248,6 +279,9 @@ def make_step(
   constrain: Callable[[Any], Any] = lambda tree: tree,
   ema: Mapping[str, Any] | None = None,
   accumulate: int = 1,
+  remat: bool = False,
+  dtype: Any = jnp.float32,
+  axis_name: str | None = None,
   first_step: int = 0,
   steps: int = 1,
   images: tuple[int, int] = (0, 0),
@@ -258,13 +292,17 @@ def make_step(
     game: the module.
     optimizers: an optax transformation for each player that moves.
     streams: the names of the data streams.
-    latents_batch: latents per move.
+    latents_batch: latents per move; with `axis_name`, per device.
     prepare: (feed, stream, move, key) -> fields of one move, from what the step is fed; `move` counts the moves of
       this step that read the stream, and may be traced. By default feed[stream] has the moves in front:
       {field: (moves, B, ...)}.
     constrain: places the latents on the devices; without it every device would run the whole generator.
     ema: per player, the decay of its running averages: a number, or a function of the clock.
     accumulate: microbatches per move.
+    remat: as in `play`.
+    dtype: of the examples and latents that a game is given. Networks compute in the dtype of what they are given;
+      parameters, normalisations and losses stay float32.
+    axis_name: as in `play`.
     first_step: the step at which this stage begins.
     steps: the length of this stage.
     images: (real examples drawn before this stage, drawn per step), for the clock.
@@ -278,6 +316,7 @@ def make_step(
 
   def step(state: GameState, feed: Any, key: jax.Array) -> tuple[GameState, dict[str, jax.Array]]:
     key = jax.random.fold_in(key, state.step)
+    device = 0 if axis_name is None else jax.lax.axis_index(axis_name)
     stage_step = state.step - first_step
     seen = images[0] + stage_step.astype(jnp.float32) * images[1]
     clock = Clock(state.step, stage_step, jnp.asarray(steps, jnp.int32), seen)
@@ -292,16 +331,19 @@ def make_step(
         latents_key, data_key, play_key = jax.random.split(jax.random.fold_in(key, move_number), 3)
         batch: dict[str, Any] = {}
         for i, stream in enumerate(turn_streams(turn, streams)):
-          batch[stream] = prepare(feed, stream, before[stream] + move_number, jax.random.fold_in(data_key, i))
+          own_key = jax.random.fold_in(data_key, i)
+          own_key = own_key if axis_name is None else jax.random.fold_in(own_key, device)
+          batch[stream] = cast(prepare(feed, stream, before[stream] + move_number, own_key), dtype)
         if game.latents is not None:
           if latents is None:
-            latents = constrain(latents_lib.draw(game.latents, latents_key, latents_batch))
+            # Examples of their own for every device, the same ones that one device would draw for all.
+            fresh = latents_lib.draw(game.latents, latents_key, latents_batch, start=device * latents_batch)
+            latents = constrain(cast(fresh, dtype))
           batch['latents'] = latents
 
         def move(state):
-          state, metrics = play(
-            game, optimizers, turn, state, batch, play_key, clock=clock, ema=ema, accumulate=accumulate
-          )
+          settings: dict[str, Any] = dict(accumulate=accumulate, remat=remat, axis_name=axis_name)
+          state, metrics = play(game, optimizers, turn, state, batch, play_key, clock=clock, ema=ema, **settings)
           return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
 
         if turn.when is None:

@@ -314,6 +314,13 @@ class Population:
     """
     if self.alone:
       return
+    config = self.members[0].config
+    for name, usual in (('parallel', 'jit'), ('shard_state', False)):
+      if config[name] != usual:
+        raise UserError(
+          f'config.{name}={config[name]!r} with config.population={len(self.members)} is not supported: leave it at '
+          f'{usual!r}, or train each member by itself'
+        )
     if jax.process_count() > 1:
       raise UserError(
         f'config.population={len(self.members)} in {jax.process_count()} processes is not supported: train it in one '

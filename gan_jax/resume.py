@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from etils import epath
 
 from gan_jax import config as config_lib
+from gan_jax import experiment
 from gan_jax import game as game_lib
-from gan_jax import parallel
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
 from gan_jax.writers import write_text
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|steps_per_call|profile|resume|init_from'
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 RESUME = ('auto', 'force')
@@ -64,8 +64,9 @@ def check_config(config: Any) -> None:
 
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
-  # Settings that are newer than the run have their defaults in it.
-  old, new = (json.loads(config_lib.to_json(c)) for c in (read_config(workdir), config))
+  defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
+  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  new = json.loads(config_lib.to_json(config))
   changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
   if changed and config.resume != 'force':
     raise UserError(
@@ -93,14 +94,15 @@ def start(
     say: told what was found.
   """
   stages = population.stages
-  whole = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
 
   def abstract_of(place: Place) -> Any:
     if place.stage >= len(stages):
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
       )
-    return jax.tree.map(whole, population.abstract_state(place.stage))
+    state = population.abstract_state(place.stage)
+    placed = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
+    return jax.tree.map(placed, state, experiment.state_sharding(stages[place.stage], mesh, state))
 
   found = checkpoints.newest(abstract_of, say)
   if found is not None:
@@ -117,15 +119,15 @@ def start(
   if config.init_from:
     warmed = [warm(m.config, m.of(state), (lambda line: None) if m.number else say) for m in population.members]
     state = warmed[0] if population.alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *warmed)
-    state = jax.device_put(state, parallel.replicated(mesh))
+    state = jax.device_put(state, experiment.state_sharding(stages[0], mesh, state))
   return Place(0, 0, {}), state
 
 
 def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  return jax.jit(lambda *before: population.enter(number, *before), out_shardings=parallel.replicated(mesh))(
-    state, keys
-  )
+  begin = lambda state, keys: population.enter(number, state, keys)
+  placed = experiment.state_sharding(population.stages[number], mesh, jax.eval_shape(begin, state, keys))
+  return jax.jit(begin, out_shardings=placed)(state, keys)
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:

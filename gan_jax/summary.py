@@ -57,7 +57,7 @@ def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, size
   lines = [f'devices   {mesh.size} x {device.device_kind} ({device.platform})']
   if len(stages) > 1:
     lines.append(f'stage     {number + 1} of {len(stages)}, steps {stage.first_step} to {stage.last_step}')
-  lines += [f'game      {type(stage.game).__name__}, float32', *networks(stage, state)]
+  lines += [f'game      {type(stage.game).__name__}, {stage.dtype}', *networks(stage, state)]
   for name, stream in stage.streams.items():
     shape = 'x'.join(map(str, stream.fields(1)['image'].shape[1:]))
     examples = f'{sizes[name]:,} examples' if name in sizes else 'not opened'
@@ -70,13 +70,19 @@ def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, size
 
 def cost(population: Population, number: int, mesh: Mesh) -> str:
   """Flops and memory of one step per device, from the compiled program; compiles, needs no data."""
-  place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
-  state = jax.tree.map(place, population.abstract_state(number))
-  step = parallel.compile_step(population.make_step(number, mesh), mesh)
+  state = population.abstract_state(number)
+  placed = experiment.state_sharding(population.stages[number], mesh, state)
+  place = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
+  state = jax.tree.map(place, state, placed)
+  step = parallel.compile_step(population.make_step(number, mesh), mesh, placed)
   compiled = step.lower(state, population.abstract_feed(number, mesh), population.keys).compile()
   analysis = compiled.cost_analysis() or {}
   memory = compiled.memory_analysis()
+  found = parallel.collectives(compiled)
   lines = [f'flops     {analysis.get("flops", float("nan")):.4g} per step and device (loops counted once)']
+  for kind in dict.fromkeys(one.kind for one in found):
+    sizes = [one.size for one in found if one.kind == kind]
+    lines.append(f'exchange  {len(sizes)} x {kind}, {sum(sizes) / 2**20:,.2f} MiB per step and device')
   if memory is not None:
     parts = {
       'state and batch': memory.argument_size_in_bytes,

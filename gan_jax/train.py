@@ -13,7 +13,19 @@ import numpy as np
 from etils import epath
 from flax.errors import FlaxError
 
-from gan_jax import checkpoint, command, diagnostics, experiment, interrupt, parallel, pictures, resume, summary
+from gan_jax import (
+  checkpoint,
+  command,
+  diagnostics,
+  experiment,
+  interrupt,
+  memory,
+  parallel,
+  pictures,
+  processes,
+  resume,
+  summary,
+)
 from gan_jax import game as game_lib
 from gan_jax import moves as moves_lib
 from gan_jax import population as population_lib
@@ -23,7 +35,7 @@ from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
 from gan_jax.profiling import Profile
 from gan_jax.sample import Sampler, named
-from gan_jax.writers import Writer, duration, write_text
+from gan_jax.writers import NoWriter, Writer, duration, write_text
 
 #: Steps whose metrics may wait on the device, whatever config.log_every.
 MOST_PENDING = 1000
@@ -44,6 +56,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     UserError: settings that do not fit, data that are not there, a loss that is not finite.
   """
   workdir = epath.Path(workdir)
+  silent = silent or not processes.first()
   population = population_lib.population_of(config)
   stages = population.stages
   options = options_of(config.eval)
@@ -69,23 +82,39 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     if checkpoints.steps():
       resume.check_resumable(workdir, config)
     (workdir / 'samples').mkdir(exist_ok=True)
+  processes.together('have looked at the workdir')
   say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
   place, state = resume.start(config, checkpoints, population, mesh, keys, say)
-  with command.writable(workdir):
-    resume.write_config(workdir, config)
-    writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
-  profile = Profile(config.profile, workdir / 'profile', writer.say)
+  writer: Writer | NoWriter = NoWriter()
+  if processes.first():
+    with command.writable(workdir):
+      resume.write_config(workdir, config)
+      writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
+  profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say)
   number, position = place.stage, place.position
   started = time.perf_counter()
   try:
     with interrupt.Watch() as watch:
+      agreement = processes.Agreement(watch)
       for stage in stages[number:]:
         if stage.number != number:
           state = resume.enter(population, stage.number, state, mesh, keys)
         state, position = _train_stage(
-          population, stage, mesh, state, position, keys, config, options, workdir, checkpoints, writer, watch, profile
+          population,
+          stage,
+          mesh,
+          state,
+          position,
+          keys,
+          config,
+          options,
+          workdir,
+          checkpoints,
+          writer,
+          agreement,
+          profile,
         )
-        if watch.stopped:
+        if agreement.stopped:
           break
     step = population.step_of(state)
     checkpoints.close()
@@ -93,8 +122,8 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
       place = checkpoint.Place(step, stage.number, position)
       ended = list(population_lib.export_best(config, population, workdir, state, place))
     took = duration(time.perf_counter() - started)
-    if watch.stopped:
-      writer.say(f'{watch.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
+    if agreement.stopped:
+      writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
     else:
       writer.say(f'finished {step} steps in {took}')
   finally:
@@ -128,7 +157,7 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
 
 
 def _train_stage(
-  population, stage, mesh, state, position, keys, config, options, workdir, checkpoints, writer, watch, profile
+  population, stage, mesh, state, position, keys, config, options, workdir, checkpoints, writer, agreement, profile
 ):
   first = population.step_of(state)
   if first >= stage.last_step:
@@ -172,13 +201,14 @@ def _train_stage(
     new = count not in programs
     if new:
       step = population.make_step(stage.number, mesh, count)
-      programs[count] = parallel.compile_step(step, mesh)
+      programs[count] = parallel.compile_step(step, mesh, experiment.state_sharding(stage, mesh, state))
     given = next(feed) if count == 1 else feed.take(count)
     state, metrics = profile.call(count, programs[count], state, given, keys)
     pending.append((n + 1, count, metrics))
     n += count
     if new:  # nothing before it is timed, for it compiled
       jax.block_until_ready(metrics)
+      memory.release()
       if n == first + count:
         writer.say(f'first {"step" if count == 1 else f"{count} steps"} after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
@@ -186,7 +216,7 @@ def _train_stage(
       rows += _fetched(pending, checkpoints.steps())
       pending = []
     evaluating = bool(evaluators) and due(config.eval.every, n)
-    stopping = bool(watch.stopped)  # read once: a signal after this is for the next step
+    stopping = agreement.after(n)  # looked at once: a signal after this is for the next step
     # Every evaluation has its checkpoint, so that the best can be kept.
     saving = due(config.checkpoint_every, n) or stopping or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
@@ -200,7 +230,7 @@ def _train_stage(
     spreads: list[float | None] = [None for _ in members]
     if sampling:
       spreads = [
-        _write_samples(member, stage.number, sampler, member.of(state), workdir, writer, n)
+        _write_samples(member, stage.number, sampler, member.of(state), workdir, writer, mesh, n)
         for member, sampler in zip(members, samplers, strict=True)
       ]
     if evaluating:
@@ -235,8 +265,9 @@ def _train_stage(
 def _evaluated(member, evaluator, state, n: int, workdir: epath.Path) -> dict[str, float]:
   """The figures of a step as metrics, eval_NAME; their protocols are in evaluation.json."""
   found = evaluator(state, n)
-  with command.writable(workdir):
-    write_text(workdir / f'evaluation{member.suffix}.json', found.to_json())
+  if processes.first():
+    with command.writable(workdir):
+      write_text(workdir / f'evaluation{member.suffix}.json', found.to_json())
   values = {f'eval_{name}': value for name, value in found.values.items()}
   best = member.config.keep_best.removeprefix('-')
   if best.startswith('eval_') and best not in values:
@@ -294,8 +325,19 @@ def _averages(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
   return {name: float(np.mean([row[name] for _, row in rows if name in row])) for name in names}
 
 
-def _write_samples(member, number, sampler, state, workdir, writer, n) -> float | None:
+def _write_samples(member, number, sampler, state, workdir, writer, mesh, n) -> float | None:
   """Writes the grid of a step; returns how diverse samples are against data, where the game makes such examples."""
+  if member.stages[number].shard_state:
+    state = parallel.gather(mesh)(state)
+  spread = math.nan
+  if processes.first():  # the others go on, and wait for it in the next step
+    spread = _samples(member, number, sampler, state, workdir, writer, n)
+  spread = processes.of_first(spread)
+  return spread if math.isfinite(spread) else None
+
+
+def _samples(member, number, sampler, state, workdir, writer, n) -> float:
+  """Writes the grid of a step; returns the diversity of samples, or nan."""
   config, stage = member.config, member.stages[number]
   inputs, count = None, config.samples
   if stage.game.latents is None:
@@ -318,10 +360,7 @@ def _write_samples(member, number, sampler, state, workdir, writer, n) -> float 
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((named(draw(False)) if averaged else samples).values()))
-  if inputs is not None or latest.shape[1:] != data.shape[1:]:
-    return None
-  spread = diagnostics.diversity(latest, data)
-  return spread if math.isfinite(spread) else None
+  return math.nan if inputs is not None or latest.shape[1:] != data.shape[1:] else diagnostics.diversity(latest, data)
 
 
 def _first_examples(stream, count: int, *, spread: bool = False) -> dict[str, np.ndarray]:

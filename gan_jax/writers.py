@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from etils import epath
 from tqdm import tqdm
@@ -88,6 +89,18 @@ class Writer:
     self._board.close()
     if self._bar is not None:
       self._bar.close()
+
+
+class NoWriter:
+  """The writer of a process that leaves writing to another."""
+
+  def say(self, line: str) -> None: ...
+
+  def metrics(self, step: int, values: Mapping[str, float], rates: Mapping[str, float]) -> None: ...
+
+  def picture(self, name: str, step: int, image: Any) -> None: ...
+
+  def close(self) -> None: ...
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -46,8 +48,9 @@ def test_a_call_of_three_steps_equals_three_calls(name, devices):
   mesh = parallel.make_mesh(devices)
   one = many = None
   for stage in experiment.stages_of(load_shrunk(ROWS[IDS.index(name)])):
-    if devices > 1:  # as in law 6: Adam blows up the rounding of gradients near 0
-      stage = stage._replace(optimizers={player: optax.sgd(0.1) for player in stage.optimizers})
+    # As in law 6, Adam blows up the rounding of gradients near 0, which differs between the two programs; with a wide
+    # epsilon it does not, and the moments and the count are still compared.
+    stage = stage._replace(optimizers={player: optax.adam(0.01, eps=0.1) for player in stage.optimizers})
     one, feed = started(stage, mesh, one)
     step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
     rows = []
@@ -253,3 +256,21 @@ def test_game_means_are_per_step():
   )
   assert rows == [(3, {'loss': 2.0}), (4, {'loss': 3.0, 'rare': 1.0})]
   assert moves_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
+
+
+def test_what_was_freed_is_given_back():
+  """As many small pieces as a compiler leaves, one in a thousand of which is still in use."""
+  script = """
+import sys
+from gan_jax import memory
+resident = lambda: next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmRSS')) / 1024
+pieces = [bytearray(20000 + i % 7) for i in range(10000)]
+kept = pieces[::1000]
+del pieces
+before = resident()
+memory.release()
+sys.exit(not before - resident() > 50)
+"""
+  if not os.path.exists('/proc/self/status'):
+    pytest.skip('not Linux')
+  assert subprocess.run([sys.executable, '-c', script]).returncode == 0

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
+from precision import float64
 
 from gan_jax.errors import UserError
 from gan_jax.nets import conv, dcgan, matmul_conv, resample, resnet
@@ -76,7 +78,7 @@ def layer_inputs(kind, shape, window, features):
 def expected(kind, shape, window, strides, features):
   """Flax's in float64."""
   layer = layer_of(kind, window, strides, features, ours=False)
-  with jax.enable_x64(True):
+  with float64():
     params, x = jax.tree.map(np.float64, layer_inputs(kind, shape, window, features))
     return jax.tree.map(np.asarray, derivatives(lambda p, x: layer.apply({'params': p}, x), params, x))
 
@@ -255,8 +257,8 @@ def test_plain_has_forward_mode_and_exports_with_a_free_batch():
   with conv.formulation('plain'):
     y, tangent = jax.jvp(function, (x,), (2 * x,))
     close(tangent, 2 * y)
-    (batch,) = jax.export.symbolic_shape('batch')
-    exported = jax.export.export(jax.jit(function))(jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype))
+    (batch,) = export.symbolic_shape('batch')
+    exported = export.export(jax.jit(function))(jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype))
   for n in (1, 4):
     close(exported.call(x[:n]), y[:n])
 

@@ -52,6 +52,28 @@ def test_commands_in_pages_name_what_is_there():
       assert config.load(name), f'{page.name}: {name}'
 
 
+def test_scripts_for_clusters_parse_and_give_flags_that_exist():
+  from absl import flags
+
+  from gan_jax import config, main
+
+  values = flags.FlagValues()
+  main._define(values)
+  settings = set(config.load('configs/dcgan.py'))
+  scripts = sorted((ROOT / 'docs' / 'clusters').iterdir())
+  assert {script.suffix for script in scripts} == {'.sh', '.yaml'}
+  for script in scripts:
+    if script.suffix == '.sh':
+      subprocess.run(['bash', '-n', str(script)], check=True)
+    else:
+      yaml = pytest.importorskip('yaml')
+      assert [part['kind'] for part in yaml.safe_load_all(script.read_text())] == ['Service', 'Job']
+    given = script.read_text().split('gan_jax.main')[1]
+    for flag in re.findall(r'--([a-z_.]+)', given):
+      name = flag.removeprefix('config.')
+      assert name in settings if flag.startswith('config.') else name in values or name == 'config', flag
+
+
 def without_docstrings(lines):
   text = '\n'.join(line.rstrip() for line in lines)
   return re.sub(r'\n\s*"""(?:(?!""").)*"""', '', text, flags=re.DOTALL)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from optax import softmax_cross_entropy_with_integer_labels
+from precision import float64
 from scipy import special, stats
 
 from gan_jax import losses
@@ -372,7 +373,7 @@ def test_gradients_against_finite_differences(name, number):
   case = CASES[name][number]
   if name in ('boosted_weights', 'hardest_of'):
     pytest.skip('held fixed in the gradient' if name == 'boosted_weights' else 'a maximum')
-  with jax.enable_x64(True):
+  with float64():
     inputs = [jnp.asarray(x) for x in case.inputs]
     for argument, x in enumerate(case.inputs):
       if argument in case.integers:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from precision import float64
 
 from gan_jax import dynamics, losses, minimax
 from gan_jax import game as game_lib
@@ -191,7 +192,7 @@ def recording(tx, recorded, name):
 
 def test_alternate_end_to_end_in_float64():
   """Somebody else's loop, which computes its own gradients from the pure losses, against play."""
-  with jax.enable_x64(True):
+  with float64():
     game, data = game_and_data(np.float64)
     widen = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree)
     optimizers = {'generator': optax.adam(1e-2, b1=0.5), 'discriminator': optax.adam(1e-2, b1=0.5)}

@@ -369,6 +369,7 @@ TWO = '--config.population=2'
     (['--config.vary.seed=(1,2)'], r'config.vary.seed=\(1, 2\) but config.population=0: set config.population=2'),
     ([TWO, '--config.vary.seed=(1,2,3)'], r'config.vary.seed has 3 values for config.population=2: give one to each'),
     ([TWO, '--config.vary.seed=(1.5,2)'], r'1.5 is not a whole number, and only numbers vary'),
+    ([TWO, '--config.parallel=pmap'], r"config.parallel='pmap' with config.population=2 is not supported: leave it at"),
     ([TWO, '--config.vary.seed=3'], r'config.vary.seed=3 is no list: give a value to each member'),
     ([TWO, '--config.vary=3'], r'--config.vary=3: name the setting, as in --config.vary.seed='),
     ([TWO, '--config.vary.batch_size=(8,16)'], r'all members share config.batch_size; what may vary is the seed'),

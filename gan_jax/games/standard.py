@@ -125,7 +125,7 @@ class Standard(nn.Module):
     if self.augment is None:
       return images
     probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
-    return self.augment(self.make_rng('noise'), images, *probability)
+    return self.augment(self.make_rng('noise'), images, *probability).astype(images.dtype)
 
   def judged(self, first, second, **asked):
     """What the discriminator gives for two batches, one of them real: in two passes, or in one."""

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.nets.conv import Conv
-from gan_jax.nets.layers import BatchNorm
+from gan_jax.nets.layers import BatchNorm, dense
 
 #: Larger pictures are folded, so that they cost no more than one of this side.
 SIDE = 32
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
       x = _max_pool(x) if min(x.shape[1:3]) > LEAST else x
       x = nn.relu(BatchNorm()(x, train=train))
     features = x.max((1, 2))  # (B, 256)
-    return nn.Dense(self.classes)(features), features
+    return dense(features, self.classes), features
 
 
 def _even(x: jax.Array, multiple: int) -> jax.Array:

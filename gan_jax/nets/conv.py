@@ -21,6 +21,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from gan_jax.errors import one_of
 from gan_jax.nets import matmul_conv
@@ -29,6 +30,8 @@ FORMULATIONS = ('matmul', 'xla', 'plain')
 #: Members of a population whose convolutions are run one by one; a longer axis is one of examples, and would take long
 #: to compile.
 MOST_ALONE = 32
+#: The name that `kept` gives.
+KEPT = 'product'
 Sizes = tuple[int, ...]
 
 _chosen: contextvars.ContextVar[str] = contextvars.ContextVar('formulation', default='')
@@ -171,7 +174,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) 
   window, strides = kernel.shape[:-2], tuple(strides or (1,) * (kernel.ndim - 2))
   _check(x, kernel, strides)
   if math.prod(window) == 1:  # a matrix product is faster where it is one
-    return x[(slice(None), *(slice(None, None, s) for s in strides))] @ kernel.reshape(kernel.shape[-2:])
+    return matmul_conv.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides)
 
 
@@ -299,8 +302,14 @@ class ConvTranspose(nn.Module):
     return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
 
 
+def kept(x: jax.Array) -> jax.Array:
+  """x, marked as what config.remat keeps: the outputs of convolutions and dense layers."""
+  return checkpoint_name(x, KEPT)
+
+
 def biased(module: nn.Module, features: int, x: jax.Array, use_bias: bool) -> jax.Array:
-  """x plus a parameter `bias` of the module, (features,), where one is used."""
+  """x, which is kept, plus a parameter `bias` of the module, (features,), where one is used."""
+  x = kept(x)
   if not use_bias:
     return x
   bias = module.param('bias', nn.initializers.zeros, (features,), jnp.float32)

@@ -11,7 +11,7 @@ import jax
 from gan_jax.errors import UserError, one_of
 from gan_jax.nets import weights
 from gan_jax.nets.conv import Conv, ConvTranspose
-from gan_jax.nets.layers import BatchNorm, activation, head
+from gan_jax.nets.layers import BatchNorm, activation, dense, head
 from gan_jax.nets.minibatch import MinibatchDiscrimination
 
 NORMAL = nn.initializers.normal(0.02)
@@ -49,7 +49,7 @@ class Generator(nn.Module):
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
-    x = nn.Dense(self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')(z)
+    x = dense(z, self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')
     x = x.reshape(-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
     window = (self.kernel, self.kernel)
@@ -108,7 +108,7 @@ class Discriminator(nn.Module):
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
     if self.weights == 'plain':
-      logits = head(nn.Dense(self.outputs, kernel_init=NORMAL)(seen))
+      logits = head(dense(seen, self.outputs, kernel_init=NORMAL))
     else:
       logits = head(weights.Dense(self.outputs, self.weights, kernel_init=NORMAL, name='Dense_0')(seen, train=train))
     if layers:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import one_of
+from gan_jax.nets.conv import kept
 
 
 def uniform_init(limit: float) -> nn.initializers.Initializer:
@@ -22,6 +23,11 @@ def gain_init(stddev: float) -> nn.initializers.Initializer:
   return lambda key, shape, dtype=jnp.float32: 1.0 + stddev * jax.random.normal(key, shape, dtype)
 
 
+def wide(x: jax.Array) -> jax.Array:
+  """float32, or as wide as it is: what normalisations compute in."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def activation(x: jax.Array, name: str) -> jax.Array:
   """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
   functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
@@ -33,6 +39,19 @@ def activation(x: jax.Array, name: str) -> jax.Array:
 def head(logits: jax.Array) -> jax.Array:
   """(B, 1) -> (B,), the shape that losses take; wider heads stay (B, n)."""
   return logits[:, 0] if logits.shape[-1] == 1 else logits
+
+
+def dense(
+  x: jax.Array,
+  features: int,
+  *,
+  use_bias: bool = True,
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal(),
+  name: str | None = None,
+) -> jax.Array:
+  """`nn.Dense`, (..., n) to (..., features), inside a compact method; computes in the dtype of x."""
+  layer = nn.Dense(features, use_bias=use_bias, dtype=x.dtype, kernel_init=kernel_init, name=name)
+  return kept(layer(x))
 
 
 class BatchNorm(nn.Module):
@@ -76,11 +95,11 @@ class Standardised(nn.Module):
     channels, axes = x.shape[-1], tuple(range(x.ndim - 1))
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32)
     running_variance = self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)
-    wide = lambda v: v.reshape((1,) * len(axes) + (channels,))
-    exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    row = lambda v: v.reshape((1,) * len(axes) + (channels,))
+    exact = wide(x)
     if train:
       mean = exact.mean(axes)
-      variance = jnp.square(exact - wide(mean)).mean(axes)
+      variance = jnp.square(exact - row(mean)).mean(axes)
       if not self.is_initializing() and self.is_mutable_collection('batch_stats'):
         running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
         running_variance.value = self.momentum * running_variance.value + (1 - self.momentum) * variance
@@ -90,9 +109,9 @@ class Standardised(nn.Module):
     scale = jax.lax.rsqrt(variance + self.epsilon)
     if self.gain is not None:
       scale = scale * self.param('scale', self.gain, (channels,), jnp.float32)
-    y = (exact - wide(mean)) * wide(scale)
+    y = (exact - row(mean)) * row(scale)
     if self.gain is not None:
-      y = y + wide(self.param('bias', nn.initializers.zeros, (channels,), jnp.float32))
+      y = y + row(self.param('bias', nn.initializers.zeros, (channels,), jnp.float32))
     return y.astype(x.dtype)
 
 
@@ -113,7 +132,7 @@ class Maxout(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    x = nn.Dense(self.units * self.pieces, kernel_init=self.kernel_init)(x)
+    x = dense(x, self.units * self.pieces, kernel_init=self.kernel_init)
     return x.reshape(*x.shape[:-1], self.units, self.pieces).max(-1)  # (B, units)
 
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.errors import UserError
-from gan_jax.nets.layers import Maxout, activation, head, uniform_init
+from gan_jax.nets.layers import Maxout, activation, dense, head, uniform_init
 
 
 class Generator(nn.Module):
@@ -31,8 +31,8 @@ class Generator(nn.Module):
     init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
     x = z
     for width in self.hidden:
-      x = nn.relu(nn.Dense(width, kernel_init=init)(x))  # (B, width)
-    x = nn.Dense(math.prod(self.shape), kernel_init=init)(x)
+      x = nn.relu(dense(x, width, kernel_init=init))  # (B, width)
+    x = dense(x, math.prod(self.shape), kernel_init=init)
     return activation(x, self.output).reshape(-1, *self.shape)
 
 
@@ -65,7 +65,7 @@ class MaxoutDiscriminator(nn.Module):
       x = nn.Dropout(rate, deterministic=not train)(x)
       x = Maxout(units, self.pieces, kernel_init=init)(x)  # (B, units)
     x = nn.Dropout(self.dropout[-1], deterministic=not train)(x)
-    return head(nn.Dense(1, kernel_init=init)(x))
+    return head(dense(x, 1, kernel_init=init))
 
 
 class Discriminator(nn.Module):
@@ -85,5 +85,5 @@ class Discriminator(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
-      x = nn.leaky_relu(nn.Dense(width)(x), self.slope)  # (B, width)
-    return head(nn.Dense(self.outputs)(x))
+      x = nn.leaky_relu(dense(x, width), self.slope)  # (B, width)
+    return head(dense(x, self.outputs))

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers import Standardised
+from gan_jax.nets.layers import Standardised, wide
 from gan_jax.nets.weights import Dense, Embed
 
 
@@ -20,7 +20,8 @@ def pixel_norm(x: jax.Array, *, epsilon: float = 1e-8) -> jax.Array:
   >>> [round(v, 3) for v in pixel_norm(jnp.array([3.0, 4.0])).tolist()]
   [0.849, 1.131]
   """
-  return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + epsilon)
+  exact = wide(x)
+  return (exact * jax.lax.rsqrt(jnp.mean(exact**2, -1, keepdims=True) + epsilon)).astype(x.dtype)
 
 
 class PlainBatchNorm(nn.Module):
@@ -56,9 +57,9 @@ class ClassBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, label: jax.Array, *, train: bool) -> jax.Array:
-    normal = PlainBatchNorm(self.momentum, self.epsilon)(x, train=train)
+    normal = PlainBatchNorm(self.momentum, self.epsilon)(wide(x), train=train)
     table = lambda init, name: Embed(self.classes, x.shape[-1], kernel_init=init, name=name)(label, train=train)
-    return _modulated(normal, table(nn.initializers.ones, 'gain'), table(nn.initializers.zeros, 'bias'))
+    return _modulated(normal, table(nn.initializers.ones, 'gain'), table(nn.initializers.zeros, 'bias')).astype(x.dtype)
 
 
 class VectorBatchNorm(nn.Module):
@@ -82,12 +83,12 @@ class VectorBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, vector: jax.Array, *, train: bool) -> jax.Array:
-    normal = PlainBatchNorm(self.momentum, self.epsilon)(x, train=train)
+    normal = PlainBatchNorm(self.momentum, self.epsilon)(wide(x), train=train)
     if self.hidden is not None:
       vector = nn.relu(Dense(self.hidden, self.kind, name='hidden')(vector, train=train))
-    gain = 1.0 + Dense(x.shape[-1], self.kind, use_bias=False, name='gain')(vector, train=train)
+    gain = 1.0 + wide(Dense(x.shape[-1], self.kind, use_bias=False, name='gain')(vector, train=train))
     bias = Dense(x.shape[-1], self.kind, use_bias=False, name='bias')(vector, train=train)
-    return _modulated(normal, gain, bias)
+    return _modulated(normal, gain, wide(bias)).astype(x.dtype)
 
 
 def _modulated(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
@@ -112,14 +113,14 @@ class GhostBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    channels = x.shape[-1]
+    channels, dtype, x = x.shape[-1], x.dtype, wide(x)
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
     variance = self.variable('batch_stats', 'var', jnp.ones, (channels,))
-    wide = lambda v: v.reshape((1,) * x.ndim + (-1,))
+    row = lambda v: v.reshape((1,) * x.ndim + (-1,))
     if not train:
-      groups, m, v = x[None], wide(mean.value), wide(variance.value)
+      groups, m, v = x[None], row(mean.value), row(variance.value)
     else:
       if x.shape[0] % self.group:
         raise ValueError(f'GhostBatchNorm: group={self.group} does not divide the batch of {x.shape[0]}')
@@ -130,7 +131,7 @@ class GhostBatchNorm(nn.Module):
         follow = lambda old, new: self.momentum * old + (1 - self.momentum) * new.reshape(-1, channels).mean(0)
         mean.value, variance.value = follow(mean.value, m), follow(variance.value, v)
     normal = (groups - m) * jax.lax.rsqrt(v + self.epsilon)
-    return (normal * wide(scale) + wide(bias)).reshape(x.shape)
+    return (normal * row(scale) + row(bias)).reshape(x.shape).astype(dtype)
 
 
 class VirtualBatchNorm(nn.Module):
@@ -150,7 +151,8 @@ class VirtualBatchNorm(nn.Module):
   def __call__(self, x: jax.Array, reference: jax.Array) -> tuple[jax.Array, jax.Array]:
     scale = self.param('scale', nn.initializers.ones, (x.shape[-1],), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-    n, spatial = reference.shape[0], tuple(range(1, x.ndim - 1))
+    n, spatial, dtype = reference.shape[0], tuple(range(1, x.ndim - 1)), x.dtype
+    x, reference = wide(x), wide(reference)
     of_each = lambda v: v.mean(spatial, keepdims=True)  # (B, 1, ..., C)
     mean, square = (of_each(v).mean(0, keepdims=True) for v in (reference, reference**2))
     share = 1.0 / (n + 1)
@@ -159,6 +161,7 @@ class VirtualBatchNorm(nn.Module):
 
     def normal(v, mean, square):
       variance = jnp.maximum(square - mean**2, 0.0)
-      return (v - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale.reshape(shape) + bias.reshape(shape)
+      normal = (v - mean) * jax.lax.rsqrt(variance + self.epsilon)
+      return (normal * scale.reshape(shape) + bias.reshape(shape)).astype(dtype)
 
     return normal(x, mixed_mean, mixed_square), normal(reference, mean, square)

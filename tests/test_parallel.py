@@ -1,0 +1,343 @@
+"""Ways to be parallel and to save memory: each against the plain step on one device."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from rows import IDS, ROWS, load_shrunk
+
+from gan_jax import config as config_lib
+from gan_jax import dynamics, experiment, parallel
+from gan_jax import game as game_lib
+from gan_jax import moves as moves_lib
+from gan_jax.data.latents import Normal
+from gan_jax.data.streams import Feed
+from gan_jax.errors import UserError
+from gan_jax.games.standard import Standard
+from gan_jax.nets import attention, dcgan, layers, minibatch, mlp, norms, resnet
+
+KEY = jax.random.key(0)
+#: Of games in which nothing couples the examples of a batch.
+FREE = ('gan:ring', 'began:default')
+
+
+def stages_of(name, *settings):
+  config = config_lib.override(load_shrunk(ROWS[IDS.index(name)]), ['--config.batch_size=16', *settings])
+  # Plain descent shows the gradients; Adam would blow up the noise of those near 0.
+  return [s._replace(optimizers={n: optax.sgd(0.1) for n in s.optimizers}) for s in experiment.stages_of(config)]
+
+
+@functools.lru_cache(maxsize=32)
+def played(name, devices, *settings, calls=2, count=1):
+  """(state on the devices, metrics of the last call, the compiled step) after some calls of the first stage."""
+  stage, mesh = stages_of(name, *settings)[0], parallel.make_mesh(devices)
+  begin = lambda key: experiment.enter(stage, None, key)
+  placed = experiment.state_sharding(stage, mesh, jax.eval_shape(begin, KEY))
+  state = jax.jit(begin, out_shardings=placed)(KEY)
+  feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
+  step = parallel.compile_step(experiment.make_step(stage, mesh, count), mesh, placed)
+  for _ in range(calls):
+    state, metrics = step(state, next(feed) if count == 1 else feed.take(count), KEY)
+  assert step._cache_size() == 1
+  assert jax.tree.map(lambda x: x.sharding, state) == placed
+  return state, metrics
+
+
+@functools.lru_cache(maxsize=32)
+def compiled(name, devices, *settings):
+  stage, mesh = stages_of(name, *settings)[0], parallel.make_mesh(devices)
+  state = experiment.abstract_state((stage,), 0, KEY)
+  placed = experiment.state_sharding(stage, mesh, state)
+  put = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
+  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, placed)
+  return step.lower(jax.tree.map(put, state, placed), experiment.abstract_feed(stage, mesh), KEY).compile()
+
+
+def assert_close(a, b, **tolerance):
+  tolerance = {'rtol': 1e-5, 'atol': 1e-6, **tolerance}
+  a, b = jax.device_get((a, b))
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+@pytest.mark.parametrize('name', FREE)
+def test_pmap_is_jit_where_examples_are_not_coupled(name):
+  one = played(name, 1)
+  # BEGAN's k is clipped on every device before the mean: the same while it is inside.
+  for devices in (2, 8) if name == 'gan:ring' else (2,):
+    assert_close(one, played(name, devices, '--config.parallel=pmap'))
+  assert_close(one, played(name, 2, '--config.parallel=pmap', '--config.accumulate=2'), rtol=1e-4)
+  assert_close(one[0], played(name, 2, '--config.parallel=pmap', calls=1, count=2)[0])
+
+
+def test_pmap_has_batch_statistics_of_its_own_and_averages_the_running_ones():
+  """The mean after the first layer is linear in the batch; the variance lacks that of the devices' means."""
+  one, mapped = (
+    played('dcgan:digits', devices, f'--config.parallel={way}', calls=1)[0].players['generator']
+    for devices, way in ((1, 'jit'), (4, 'pmap'))
+  )
+  a, b = (jax.device_get(p.variables['batch_stats']['generator']['BatchNorm_0']['norm']) for p in (one, mapped))
+  np.testing.assert_allclose(a['mean'], b['mean'], rtol=1e-4, atol=1e-6)
+  assert np.all(b['var'] < a['var'])
+  kernels = [player.params['generator']['project']['kernel'] for player in (one, mapped)]
+  assert not np.allclose(*kernels)
+
+
+def test_devices_draw_latents_that_differ_and_noise_that_differs():
+  class Telling(Standard):
+    def discriminator_loss(self, batch):
+      loss, _ = super().discriminator_loss(batch)
+      spread = lambda x: jnp.square(x - jax.lax.pmean(x, parallel.AXIS))
+      noise = jax.random.normal(self.make_rng('noise'))
+      return loss, {'noise': spread(noise), 'apart': spread(batch['latents'].sum())}
+
+  nets = mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,))
+  sgd = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+  image = jax.random.normal(KEY, (2, 16, 2))
+  state = game_lib.init(Standard(*nets), sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  step = moves_lib.make_step(Telling(*nets), sgd, streams=('images',), latents_batch=4, axis_name=parallel.AXIS)
+  step = parallel.per_device(fed(step), parallel.make_mesh(4), False)
+  _, metrics = jax.jit(step)(state, {'moves': {'image': image}, 'store': {}}, KEY)
+  means = moves_lib.means(jax.device_get(metrics))
+  assert means['noise'] > 1e-3 and means['apart'] > 1e-3
+
+
+def fed(step):
+  return lambda state, feed, key: step(state, {'images': feed['moves']}, key)
+
+
+def test_pmap_refuses_a_memory_of_examples_and_a_divided_state():
+  with pytest.raises(UserError, match=r'Pool keeps a memory of examples.*set config\.parallel=jit'):
+    played('pool:accumulate', 2, '--config.parallel=pmap')
+  with pytest.raises(UserError, match=r"config\.shard_state=True divides one program's state"):
+    stages_of('gan:ring', '--config.parallel=pmap', '--config.shard_state=True')
+  with pytest.raises(UserError, match=r"config\.parallel 'shard': choose one of jit, pmap"):
+    stages_of('gan:ring', '--config.parallel=shard')
+  with pytest.raises(UserError, match=r"config\.dtype 'float16': choose one of bfloat16, float32"):
+    stages_of('gan:ring', '--config.dtype=float16')
+
+
+RULES = {'consensus': dict(weight=1.0), 'symplectic': {}, 'extragradient': dict(rate=0.5)}
+
+
+@pytest.mark.parametrize('name', RULES)
+def test_dynamics_see_the_field_of_all_devices(name):
+  """Consensus differentiates the field: on every device its own part of it."""
+  sgd = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+  image, ends = jax.random.normal(KEY, (2, 16, 2)), []
+  rule = dynamics.rule(of=name, **RULES[name])
+  game = Standard(mlp.Generator((8,), (2,), 'tanh'), mlp.Discriminator((8,)), Normal((3,)), dynamics=rule)
+  state = game_lib.init(game, sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  for size, axis_name in ((1, None), (4, parallel.AXIS)):
+    step = fed(moves_lib.make_step(game, sgd, streams=('images',), latents_batch=16 // size, axis_name=axis_name))
+    step = parallel.per_device(step, parallel.make_mesh(4), False) if axis_name else step
+    ends.append(jax.jit(step)(state, {'moves': {'image': image}, 'store': {}}, KEY)[0])
+  assert_close(*ends)
+
+
+@pytest.mark.parametrize('name', ['dcgan:digits', 'gan:ring'])
+def test_a_divided_state_is_the_same_state(name):
+  rate = ('--config.ema={"generator": 0.9, "discriminator": 0.9}',)
+  one = played(name, 1, *rate)
+  many = played(name, 8, '--config.shard_state=True', *rate)
+  assert_close(one, many, rtol=2e-4, atol=1e-5)
+  divided = [x for x in jax.tree.leaves(many[0].players['generator'].ema) if not x.sharding.is_fully_replicated]
+  assert divided and all(x.addressable_shards[0].data.size == x.size // 8 for x in divided)
+  assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(many[0].players['generator'].params))
+
+
+def test_a_divided_state_takes_less_memory_of_each_device():
+  config = lambda *settings: config_lib.override(load_shrunk('configs/dcgan.py:digits'), settings)
+  sizes = {}
+  for shard in (False, True):
+    (stage,) = experiment.stages_of(config(f'--config.shard_state={shard}', '--config.batch_size=16'))
+    mesh = parallel.make_mesh(8)
+    state = experiment.abstract_state((stage,), 0, KEY)
+    placed = experiment.state_sharding(stage, mesh, state)
+    pairs = [
+      zip(*(jax.tree.leaves(s.players[p].opt_state) for s in (state, placed)), strict=True) for p in state.players
+    ]
+    sizes[shard] = sum(np.prod(sharding.shard_shape(leaf.shape)) for pair in pairs for leaf, sharding in pair)
+  assert sizes[True] < sizes[False] / 6
+
+
+def test_what_is_exchanged_is_gradients_and_batch_statistics_and_nothing_else():
+  state = experiment.abstract_state(tuple(stages_of('dcgan:digits')), 0, KEY)
+  bare = lambda shape: tuple(sorted(n for n in shape if n > 1))
+  allowed = {bare(leaf.shape) for p in state.players.values() for leaf in jax.tree.leaves((p.params, p.variables))}
+  sizes = lambda text: bare(tuple(int(n) for n in text[text.index('[') + 1 : -1].split(',') if n))
+  counts = {}
+  for way in ('jit', 'pmap'):
+    found = parallel.collectives(compiled('dcgan:digits', 8, f'--config.parallel={way}'))
+    assert {one.kind for one in found} == {'all-reduce'}
+    assert {sizes(shape) for one in found for shape in one.shapes} <= allowed | {()}
+    counts[way] = sum(len(one.shapes) for one in found), sum(one.size for one in found)
+  weights = 4 * sum(leaf.size for p in state.players.values() for leaf in jax.tree.leaves(p.params))
+  # Gradients once, and what is small beside them.
+  assert all(weights <= size <= 1.2 * weights for _, size in counts.values())
+  divided = parallel.collectives(compiled('dcgan:digits', 8, '--config.shard_state=True'))
+  assert {one.kind for one in divided} <= {'all-reduce', 'all-gather', 'reduce-scatter'}
+  assert {sizes(shape) for one in divided for shape in one.shapes} <= allowed | {()}
+  assert parallel.collectives(compiled('dcgan:digits', 1)) == []
+
+
+@pytest.mark.parametrize('setting', ['--config.parallel=pmap', '--config.shard_state=True'])
+def test_law_7_work_scales(setting):
+  work = lambda batch, devices: compiled('gan:ring', devices, setting, f'--config.batch_size={batch}').cost_analysis()
+  added = {devices: work(128, devices)['flops'] - work(64, devices)['flops'] for devices in (1, 8)}
+  assert 0 < added[8] <= added[1] / 7
+
+
+def products(jaxpr, found):
+  """The types of both sides of every product and convolution, at any depth."""
+  for equation in jaxpr.eqns:
+    if equation.primitive.name in ('dot_general', 'conv_general_dilated'):
+      found.append(tuple(v.aval for v in equation.invars))
+    for value in equation.params.values():
+      for item in value if isinstance(value, tuple | list) else (value,):
+        inner = getattr(item, 'jaxpr', item)
+        if hasattr(inner, 'eqns'):
+          products(inner, found)
+  return found
+
+
+SHIPPED = [row for row in ROWS if 'probes' not in row]
+
+
+@pytest.mark.parametrize('row', SHIPPED, ids=[IDS[ROWS.index(row)] for row in SHIPPED])
+def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
+  config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
+  for stage in experiment.stages_of(config):
+    mesh = parallel.make_mesh(1)
+    state = experiment.abstract_state((stage,), 0, KEY)
+    assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(state))
+    step = experiment.make_step(stage, mesh)
+    feed = experiment.abstract_feed(stage, mesh)
+    after, metrics = jax.eval_shape(step, state, feed, KEY)
+    assert jax.tree.map(lambda s: s.dtype, after) == jax.tree.map(lambda s: s.dtype, state)
+    assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype('float32')}
+    found = products(jax.make_jaxpr(step)(state, feed, KEY).jaxpr, [])
+    assert found and {v.dtype for pair in found for v in pair} == {jnp.dtype('bfloat16')}
+
+
+def test_bfloat16_is_near_float32():
+  exact, rounded = (played('gan:ring', 1, *settings)[1] for settings in ((), ('--config.dtype=bfloat16',)))
+  exact, rounded = (moves_lib.means(jax.device_get(m)) for m in (exact, rounded))
+  assert exact != rounded
+  for name in ('discriminator_loss', 'generator_loss'):
+    assert rounded[name] == pytest.approx(exact[name], rel=0.02)
+
+
+def test_four_microbatches_of_16_are_a_batch_of_64():
+  whole = played('gan:ring', 1, '--config.batch_size=64')
+  for devices in (1, 2):
+    assert_close(whole, played('gan:ring', devices, '--config.batch_size=64', '--config.accumulate=4'))
+
+
+def test_players_alternate_by_updates_not_by_microbatches():
+  """As in BigGAN's code: both of the discriminator's moves, all microbatches of each before its one update."""
+  order, seen = [], {}
+
+  def noting(name):
+    inner = optax.sgd(0.1)
+
+    def update(gradients, state, params=None):
+      order.append(name)
+      seen.setdefault(name, []).append(params)
+      return inner.update(gradients, state, params)
+
+    return optax.GradientTransformation(inner.init, update)
+
+  game = Standard(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), discriminator_steps=2)
+  optimizers = {name: noting(name) for name in ('generator', 'discriminator')}
+  image = jax.random.normal(KEY, (2, 16, 2))
+  state = game_lib.init(game, optimizers, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  step = moves_lib.make_step(game, optimizers, streams=('images',), latents_batch=16, accumulate=4)
+  after, _ = step(state, {'images': {'image': image}}, KEY)
+  assert order == ['discriminator', 'discriminator', 'generator']
+  # The second move starts from what the first one left, and the generator's sees the discriminator after both.
+  first, second = seen['discriminator']
+  kernel = lambda params: np.asarray(params['discriminator']['Dense_0']['kernel'])
+  assert not np.allclose(kernel(first), kernel(second))
+  assert not np.allclose(kernel(second), kernel(after.players['discriminator'].params))
+
+
+MAPS = jax.random.normal(KEY, (4, 8, 8, 8), jnp.bfloat16)
+BLOCK = lambda norm: resnet.GeneratorBlock(8, norm)
+LAYERS = {
+  'batch': (layers.BatchNorm(), (), dict(train=True)),
+  'class': (norms.ClassBatchNorm(3), (jnp.array([0, 1, 2, 1]),), dict(train=True)),
+  'vector': (norms.VectorBatchNorm('spectral'), (jnp.ones((4, 5), jnp.bfloat16),), dict(train=True)),
+  'ghost': (norms.GhostBatchNorm(2), (), dict(train=True)),
+  'attention': (attention.SelfAttention(), (), dict(train=True)),
+  'residual': (BLOCK(lambda name: layers.BatchNorm(name=name)), (), dict(train=True)),
+  'minibatch': (minibatch.MinibatchDiscrimination(3), (), {}),
+}
+
+
+@pytest.mark.parametrize('name', LAYERS)
+def test_layers_give_the_dtype_they_are_given_and_compute_statistics_exactly(name):
+  layer, condition, settings = LAYERS[name]
+  x = MAPS.reshape(4, -1) if name == 'minibatch' else MAPS
+  variables = layer.init(KEY, x, *condition, **settings)
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
+  apply = lambda x, *condition: layer.apply(variables, x, *condition, **settings, mutable=['batch_stats', 'spectral'])
+  y, written = apply(x, *condition)
+  exact, exactly = apply(*moves_lib.cast((x, *condition), jnp.float32))
+  assert y.dtype == jnp.bfloat16 and exact.dtype == jnp.float32
+  np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=0.05, atol=0.05)
+  if name in ('batch', 'class', 'vector', 'ghost'):  # the statistics of the same rounded numbers are the same
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), written, exactly)
+
+
+def test_pixel_norm_and_minibatch_deviation_in_bfloat16():
+  for function in (norms.pixel_norm, minibatch.minibatch_stddev):
+    y = function(MAPS)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), function(MAPS.astype(jnp.float32)), rtol=0.01)
+
+
+@pytest.mark.parametrize('name', ['dcgan:digits', 'gan:ring', 'pool:accumulate'])
+def test_remat_gives_the_same_numbers(name):
+  assert_close(played(name, 1), played(name, 1, '--config.remat=True'))
+
+
+def test_remat_keeps_only_what_is_named():
+  """What the backward pass is given, beside arguments: one array per product, and no other as large."""
+  generator = dcgan.Generator((16, 16, 16), 1, kernel=4, base=2)
+  z = jax.random.normal(KEY, (8, 5))
+  variables = generator.init(KEY, z, train=True)
+
+  def loss(params):
+    return jnp.sum(generator.apply({**variables, 'params': params}, z, train=True, mutable=['batch_stats'])[0] ** 2)
+
+  def kept(function):
+    _, backward = jax.vjp(function, variables['params'])
+    return sum(leaf.size for leaf in jax.tree.leaves(backward) if leaf.ndim == 4 and leaf.shape[0] == 8)
+
+  policy = jax.checkpoint_policies.save_only_these_names(moves_lib.KEPT)
+  outputs = sum(8 * side**2 * width for side, width in ((4, 16), (8, 16), (16, 1)))
+  assert kept(jax.checkpoint(loss, policy=policy)) <= outputs
+  assert kept(loss) > 2 * outputs
+
+
+class Mixed(nn.Module):
+  """A network of someone who knows nothing of dtypes."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    return nn.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
+
+
+def test_networks_of_others_work_with_bfloat16():
+  game = Standard(mlp.Generator((8,), (2,), 'identity'), Mixed(), Normal((3,)))
+  sgd = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+  batch = {'images': {'image': jnp.ones((4, 2))}, 'latents': jnp.ones((4, 3))}
+  state = game_lib.init(game, sgd, batch, KEY)
+  step = moves_lib.make_step(game, sgd, streams=('images',), latents_batch=4, dtype='bfloat16')
+  after, metrics = step(state, {'images': {'image': jnp.ones((2, 4, 2))}}, KEY)
+  assert all(np.isfinite(v) for v in moves_lib.means(jax.device_get(metrics)).values())
+  assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)

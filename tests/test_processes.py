@@ -1,0 +1,196 @@
+"""Real processes on this machine, two simulated devices each, against one process."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import interrupt, parallel, processes, train
+from gan_jax.errors import UserError
+
+ROW = 'configs/dcgan.py:digits'
+SMALL = ['--config.game.generator.channels=(8,8,8)', '--config.game.discriminator.channels=(8,8,8)']
+SMALL += ['--config.batch_size=16', '--config.samples=9', '--config.log_every=1', '--config.sample_every=0']
+#: Rows of metrics of two runs agree but for their speed.
+SPEEDS = ('steps_per_second', 'images_per_second')
+
+
+def port():
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    return free.getsockname()[1]
+
+
+def start(workdir, *settings, count=2):
+  """The processes of one run, each writing what it says to WORKDIR.log.NUMBER."""
+  environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'}
+  command = [sys.executable, '-m', 'gan_jax.main', '--config', ROW, '--workdir', str(workdir), *SMALL, *settings]
+  command += ['--coordinator', f'127.0.0.1:{port()}', '--processes', str(count)]
+  started = []
+  for number in range(count):
+    with open(f'{workdir}.log.{number}', 'w') as log:
+      one = [*command, '--process', str(number)]
+      started.append(subprocess.Popen(one, env=environment, stdout=log, stderr=subprocess.STDOUT))
+  return started
+
+
+def said(workdir, number=0):
+  return pathlib.Path(f'{workdir}.log.{number}').read_text()
+
+
+def finished(workdir, started):
+  codes = [process.wait(250) for process in started]
+  assert codes == [0] * len(codes), said(workdir) + said(workdir, 1)
+
+
+def rows(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  return [{k: v for k, v in json.loads(line).items() if k not in SPEEDS} for line in lines]
+
+
+def alone(workdir, *settings):
+  config = config_lib.override(config_lib.load(ROW), [*SMALL, '--config.devices=4', *settings])
+  return train.run(config, workdir, silent=True)
+
+
+def assert_same(a, b):
+  a, b = ({jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(t)} for t in (a, b))
+  assert a.keys() == b.keys()
+  for name in a:
+    np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope='module')
+def two(tmp_path_factory):
+  """A run of two processes, four steps, and the same of one process."""
+  folder = tmp_path_factory.mktemp('processes')
+  settings = ['--config.steps=4', '--config.checkpoint_every=2', '--config.ema={"generator": 0.9}']
+  settings += ['--config.eval.every=4', "--config.eval.metrics=('fid',)", '--config.eval.features=raw']
+  settings += ['--config.eval.samples=200']
+  started = start(folder / 'two', *settings)
+  one = alone(folder / 'one', *settings)
+  finished(folder / 'two', started)
+  return folder, one, settings
+
+
+@pytest.mark.timeout(400)
+def test_two_processes_train_what_one_does(two):
+  folder, one, _ = two
+  assert_same(gan_jax.load(folder / 'two').state, one)
+  ours, theirs = rows(folder / 'two'), rows(folder / 'one')
+  assert len(ours) == len(theirs) == 4
+  for a, b in zip(ours, theirs, strict=True):
+    assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+  assert 'eval_fid' in ours[-1] and 'sample_diversity' in ours[-1]
+  names = lambda kind: sorted(p.relative_to(folder / kind).as_posix() for p in (folder / kind).rglob('*.png'))
+  assert names('two') == names('one') != []
+  assert 'devices   4 x cpu' in said(folder / 'two') and 'step ' not in said(folder / 'two', 1)
+
+
+@pytest.mark.timeout(400)
+def test_one_process_goes_on_from_what_two_saved(two):
+  folder, _, settings = two
+  shutil.copytree(folder / 'two', folder / 'more')
+  more = [*settings, '--config.steps=6', '--config.eval.every=0']
+  ours, theirs = alone(folder / 'more', *more), alone(folder / 'six', *more)
+  assert int(ours.step) == 6
+  assert_same(ours, theirs)
+
+
+@pytest.mark.timeout(400)
+def test_a_signal_to_one_stops_all_after_a_save(tmp_path):
+  workdir = tmp_path / 'run'
+  started = start(workdir, '--config.steps=100000', '--config.shard_state=true', '--config.log_every=5')
+  until = time.time() + 200
+  while not (workdir / 'metrics.jsonl').exists() and time.time() < until:
+    time.sleep(0.2)
+  started[1].send_signal(signal.SIGTERM)
+  finished(workdir, started)
+  run = gan_jax.load(workdir)
+  assert f'a signal to another process: stopped after step {run.step} of 100000' in said(workdir)
+  assert 0 < run.step == int(run.state.step) < 100000
+
+
+def test_what_is_drawn_is_counted_over_all_processes(two):
+  folder, _, _ = two
+  from gan_jax.checkpoint import Checkpoints
+
+  checkpoints = Checkpoints(folder / 'two')
+  assert checkpoints.place(4).position == {'images': 64}
+  checkpoints.close()
+
+
+def flag_values(*arguments):
+  values = flags.FlagValues()
+  processes.define_flags(values)
+  values(['program', *arguments])
+  return values
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (('--process=1',), 'give --coordinator, --processes too'),
+    (('--coordinator=a:1', '--processes=2'), 'give --process too'),
+    (('--coordinator=a:1', '--processes=2', '--process=2'), '--process=2 of --processes=2: count from 0'),
+    (('--distributed', '--coordinator=a:1', '--processes=2', '--process=0'), 'leave --distributed out'),
+  ],
+)
+def test_flags_that_do_not_fit_together(arguments, words):
+  with pytest.raises(UserError, match=words):
+    processes.join(flag_values(*arguments))
+
+
+def test_a_launcher_without_the_flag_is_an_error(monkeypatch):
+  """Each process would train the whole run, in the same folder."""
+  processes.join(flag_values())
+  monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '4')
+  with pytest.raises(UserError, match=r'srun started 4 processes.*give --distributed'):
+    processes.join(flag_values())
+
+
+def test_alone_everything_is_decided_at_once():
+  assert processes.alone() and processes.first()
+  assert processes.of_first(2.5) == 2.5
+  processes.together('nothing')
+  watch = interrupt.Watch()
+  agreement = processes.Agreement(watch)
+  assert not agreement.after(1)
+  watch.stopped = 'SIGTERM'
+  assert agreement.stopped == '' and agreement.after(2) and agreement.stopped == 'SIGTERM'
+
+
+def test_all_look_after_the_same_steps(monkeypatch):
+  """Process 0 says when: here steps of it take no time at all, so all look again many steps later."""
+  looks, watch = [], interrupt.Watch()
+  monkeypatch.setattr(processes, 'alone', lambda: False)
+  monkeypatch.setattr(processes, '_gathered', lambda row: looks.append(row) or np.array([row, [len(looks) == 3, 1.0]]))
+  monkeypatch.setattr(processes.time, 'perf_counter', lambda: 0.05 * now)
+  now, at = 0, []
+  agreement = processes.Agreement(watch)
+  for now in range(1, 60):
+    before = len(looks)
+    stop = agreement.after(now)
+    at += [now] if len(looks) > before else []
+    if stop:
+      break
+  assert at == [1, 21, 41], 'every 20 steps of 0.05 seconds'
+  assert agreement.stopped == 'a signal to another process'
+
+
+def test_devices_must_be_all_where_there_are_several_processes(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  with pytest.raises(UserError, match=r'config\.devices=1 of the 8 of 2 processes: set it to 0'):
+    parallel.make_mesh(1)
