@@ -183,10 +183,10 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
     config.seed + i for i in range(config.population)
   )
   if not config.population:
-    return Population((Member(None, config, experiment.stages_of(config)),), (config.seed,), {})
+    return Population(config, (Member(None, config, experiment.stages_of(config)),), (config.seed,), {})
   configs = [member_config(config, i) for i in range(config.population)]
   members = tuple(Member(i, alone, experiment.stages_of(alone)) for i, alone in enumerate(configs))
-  return Population(members, seeds, numbers)
+  return Population(config, members, seeds, numbers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,11 +197,13 @@ class Population:
   methods give what `experiment` gives.
 
   Attributes:
+    config: of the run.
     members: one or more.
     seeds: one per member.
     numbers: {dotted path: a value per member} of what varies beside the seed.
   """
 
+  config: ml_collections.ConfigDict
   members: tuple[Member, ...]
   seeds: tuple[int, ...]
   numbers: Mapping[str, tuple[float, ...]]
@@ -314,12 +316,11 @@ class Population:
     """
     if self.alone:
       return
-    config = self.members[0].config
     for name, usual in (('parallel', 'jit'), ('shard_state', False)):
-      if config[name] != usual:
+      if self.config[name] != usual:
         raise UserError(
-          f'config.{name}={config[name]!r} with config.population={len(self.members)} is not supported: leave it at '
-          f'{usual!r}, or train each member by itself'
+          f'config.{name}={self.config[name]!r} with config.population={len(self.members)} is not supported: leave it '
+          f'at {usual!r}, or train each member by itself'
         )
     if jax.process_count() > 1:
       raise UserError(
@@ -458,20 +459,18 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   return {}
 
 
-def export_best(
-  config: ml_collections.ConfigDict, population: Population, workdir: epath.Path, state: Any, place: Place
-) -> Iterable[str]:
+def export_best(population: Population, workdir: epath.Path, state: Any, place: Place) -> Iterable[str]:
   """Writes the best member to WORKDIR/best, as a run of its own; yields lines that say so.
 
   A folder that somebody has worked in is put aside, never overwritten.
 
   Args:
-    config: of the population.
-    population: of that config.
+    population: of the run.
     workdir: of the population.
     state: of the population.
     place: where it stands.
   """
+  config = population.config
   if population.alone:
     return
   if not config.keep_best:

@@ -100,19 +100,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
         if stage.number != number:
           state = resume.enter(population, stage.number, state, mesh, keys)
         state, position = _train_stage(
-          population,
-          stage,
-          mesh,
-          state,
-          position,
-          keys,
-          config,
-          options,
-          workdir,
-          checkpoints,
-          writer,
-          agreement,
-          profile,
+          population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
         )
         if agreement.stopped:
           break
@@ -120,7 +108,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     checkpoints.close()
     with command.writable(workdir):
       place = checkpoint.Place(step, stage.number, position)
-      ended = list(population_lib.export_best(config, population, workdir, state, place))
+      ended = list(population_lib.export_best(population, workdir, state, place))
     took = duration(time.perf_counter() - started)
     if agreement.stopped:
       writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
@@ -157,7 +145,7 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
 
 
 def _train_stage(
-  population, stage, mesh, state, position, keys, config, options, workdir, checkpoints, writer, agreement, profile
+  population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
 ):
   first = population.step_of(state)
   if first >= stage.last_step:
@@ -171,7 +159,7 @@ def _train_stage(
     {**dict.fromkeys(stage.streams, 0), **position},
     (jax.process_index(), jax.process_count()),
   )
-  stages, members = population.stages, population.members
+  config, stages, members = population.config, population.stages, population.members
   described = summary.describe(stages, stage.number, mesh, feed.sizes).splitlines()
   for line in [*described, *population.describe(), *feed.notes]:
     writer.say(line)
