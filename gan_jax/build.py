@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import typeguard
 
 from gan_jax.errors import UserError
@@ -128,6 +129,9 @@ def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   except Exception:  # names that only a type checker sees
     return
   for key, value in keywords.items():
+    # A number that varies over a population; each of its values was checked.
+    if isinstance(value, jax.core.Tracer):
+      continue
     if key in hints and not _fits(value, hints[key]):
       expected = getattr(hints[key], '__name__', None) if isinstance(hints[key], type) else None
       raise UserError(f'{where}.{key}={value!r} is of type {type(value).__name__}, must be {expected or hints[key]}')

@@ -33,6 +33,10 @@ class Settings:
     batch_size: examples per move and stream, and latents per move.
     steps: steps of training; a step plays every turn once (times its repeat).
     seed: of parameters, order, latents and noise.
+    population: train so many games in one compiled step, of seeds seed, seed + 1, ...; 0 for one game. See
+      `gan_jax.population`.
+    vary: {dotted path in the config: a value for each member of the population}, of the seed and of numbers in game,
+      optimizers and ema, such as {'optimizers.generator.learning_rate': (1e-4, 2e-4)}.
     accumulate: microbatches that each move is split into.
     steps_per_call: steps in one compiled call, to save the time between calls where steps are short; a call that would
       pass over a step at which something is due (a log line, a checkpoint) is made of single steps instead. Signals
@@ -66,6 +70,8 @@ class Settings:
   batch_size: int = 64
   steps: int = 10_000
   seed: int = 0
+  population: int = 0
+  vary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   accumulate: int = 1
   steps_per_call: int = 1
   devices: int = 0
@@ -104,6 +110,8 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
       values[field.name] = settings[field.name]
       if field.name == 'eval':  # a file may name some of its settings only
         values['eval'] = {**IN_TRAINING, **settings['eval']}
+      if field.name == 'vary':  # ConfigDict takes no dots in names
+        values['vary'] = _nested(settings['vary'])
     elif default is not dataclasses.MISSING:
       values[field.name] = default
     else:
@@ -118,6 +126,26 @@ def _copied(value: Any) -> Any:
   if isinstance(value, Mapping):
     return {key: _copied(entry) for key, entry in value.items()}
   return tuple(_copied(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _nested(settings: Any) -> Any:
+  """Dicts with dotted keys as dicts in dicts.
+
+  >>> _nested({'a.b': (1, 2), 'a': {'c.d': (3, 4)}})
+  {'a': {'b': (1, 2), 'c': {'d': (3, 4)}}}
+  """
+  if not isinstance(settings, Mapping | ml_collections.ConfigDict):
+    return settings
+  tree: dict[str, Any] = {}
+  for path, value in settings.items():
+    here, (*parents, last), value = tree, str(path).split('.'), _nested(value)
+    for name in parents:
+      here = here.setdefault(name, {})
+    if isinstance(value, dict) and isinstance(here.get(last), dict):
+      here[last].update(value)
+    else:
+      here[last] = value
+  return tree
 
 
 def stream(**settings: Any) -> dict[str, Any]:
@@ -209,6 +237,13 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
   """
   for argument in arguments:
     name, value = _path(argument), argument.partition('=')[2]
+    if name[0] == 'vary':  # its entries are new, and lists of another length
+      given = _nested({'.'.join(name): _literal(value)})
+      if not isinstance(given['vary'], dict):
+        raise UserError(f'{argument}: name the setting, as in --config.vary.seed=(1,2,3)')
+      with config.unlocked():
+        config.vary.update(ml_collections.ConfigDict(_copied(given['vary'])))
+      continue
     if _is_new(config, argument):
       with config.unlocked():
         here = config

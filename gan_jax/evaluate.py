@@ -2,8 +2,8 @@
 
     python -m gan_jax.evaluate --workdir runs/x [--metrics fid,kid,prdc] [--samples 50000] [--checkpoint best|last|N]
 
-Writes WORKDIR/evaluation.json: value, standard error where there is one, protocol, seconds, device. Figures compare
-only with figures of the same protocol.
+Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value, standard error where there is one,
+protocol, seconds, device. Figures compare only with figures of the same protocol.
 """
 
 import sys
@@ -44,6 +44,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list('metrics', [], f'Some of {known}; empty: those that suit the set.', flag_values=values)
   flags.DEFINE_integer('samples', default.samples, 'How many samples to draw.', lower_bound=2, flag_values=values)
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
+  flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running averages where kept, or raw.', flag_values=values)
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
@@ -65,13 +66,14 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
   processes.join(values)
-  run = load(values.workdir, _step(values.checkpoint))
+  run = load(values.workdir, _step(values.checkpoint), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
   result = evaluate(run, lambda line: print(line, file=sys.stderr, flush=True), **options)
   if processes.first():
     print(result.table())
     with command.writable(run.workdir):
-      write_text(run.workdir / 'evaluation.json', result.to_json())
+      name = 'evaluation.json' if run.member is None else f'evaluation_member_{run.member}.json'
+      write_text(run.workdir / name, result.to_json())
 
 
 if __name__ == '__main__':

@@ -154,7 +154,8 @@ def _stage(
       raise UserError(f'config.optimizers.{name} is no optax transformation: give it a name, such as optax.adam')
   decays = {name: build(v, home='gan_jax.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()}
   for name, decay in decays.items():
-    if not callable(decay) and not (isinstance(decay, float | int) and 0 <= decay < 1):
+    varies = isinstance(decay, jax.core.Tracer)  # over a population, whose values were checked
+    if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):
       raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
   streams = streams_of(settings['data'], settings['batch_size'])
   for key, names in reset.items():

@@ -52,13 +52,15 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
 
 def _dry_run(config) -> None:
-  from gan_jax import experiment, parallel, summary
+  from gan_jax import parallel, summary
+  from gan_jax.population import population_of
 
-  stages = experiment.stages_of(config)
+  population = population_of(config)
   mesh = parallel.make_mesh(config.devices or None)
-  for stage in stages:
-    print(summary.describe(stages, stage.number, mesh, {}))
-    print(summary.cost(stage, stages, mesh))
+  population.check(mesh)
+  for stage in population.stages:
+    print('\n'.join([summary.describe(population.stages, stage.number, mesh, {}), *population.describe()]))
+    print(summary.cost(population, stage.number, mesh))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -78,9 +78,9 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
 def start(
   config: Any,
   checkpoints: Checkpoints,
-  stages: tuple[experiment.Stage, ...],
+  population: Any,
   mesh: jax.sharding.Mesh,
-  key: jax.Array,
+  keys: jax.Array,
   say: Callable[[str], None],
 ) -> tuple[Place, game_lib.GameState]:
   """The state a run begins with, and where it stands.
@@ -88,18 +88,19 @@ def start(
   Args:
     config: of the run.
     checkpoints: of its workdir.
-    stages: of the config.
+    population: of the config.
     mesh: the devices.
-    key: of the run.
+    keys: of the run, or of each member.
     say: told what was found.
   """
+  stages = population.stages
 
   def abstract_of(place: Place) -> Any:
     if place.stage >= len(stages):
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
       )
-    state = experiment.abstract_state(stages, place.stage, key)
+    state = population.abstract_state(place.stage)
     placed = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
     return jax.tree.map(placed, state, experiment.state_sharding(stages[place.stage], mesh, state))
 
@@ -114,17 +115,19 @@ def start(
     checkpoints.put_aside(after=found[0].step)
     say(f'resuming at step {found[0].step}')
     return found
-  state = enter(stages[0], None, mesh, key)
+  state = enter(population, 0, None, mesh, keys)
   if config.init_from:
-    state = jax.device_put(warm(config, state, say), experiment.state_sharding(stages[0], mesh, state))
+    warmed = [warm(m.config, m.of(state), (lambda line: None) if m.number else say) for m in population.members]
+    state = warmed[0] if population.alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *warmed)
+    state = jax.device_put(state, experiment.state_sharding(stages[0], mesh, state))
   return Place(0, 0, {}), state
 
 
-def enter(stage: experiment.Stage, state: Any, mesh: jax.sharding.Mesh, key: jax.Array) -> game_lib.GameState:
+def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  begin = lambda state, key: experiment.enter(stage, state, key)
-  placed = experiment.state_sharding(stage, mesh, jax.eval_shape(begin, state, key))
-  return jax.jit(begin, out_shardings=placed)(state, key)
+  begin = lambda state, keys: population.enter(number, state, keys)
+  placed = experiment.state_sharding(population.stages[number], mesh, jax.eval_shape(begin, state, keys))
+  return jax.jit(begin, out_shardings=placed)(state, keys)
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:

@@ -19,6 +19,7 @@ from etils import epath
 
 from gan_jax import checkpoint, command, experiment, parallel, pictures, resume
 from gan_jax import game as game_lib
+from gan_jax import population as population_lib
 from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
 
@@ -146,32 +147,42 @@ class Run:
     stage: the stage its checkpoint stands in, with the game and the streams.
     step: steps trained.
     state: the GameState.
+    member: its number in a population, whose workdir this is; config, stage and state are its own. None for one game.
   """
 
-  def __init__(self, workdir: epath.PathLike, step: int | str | None = None):
+  def __init__(self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None):
     workdir = epath.Path(workdir)
     self.workdir = workdir
-    self.config: ml_collections.ConfigDict = resume.read_config(workdir)
-    stages = experiment.stages_of(self.config)
+    config: ml_collections.ConfigDict = resume.read_config(workdir)
+    population = population_lib.population_of(config)
+    if member is not None and population.alone:
+      raise UserError(f'member={member} asked of {workdir}, which is one game, not a population: leave it out')
     # Several processes hold one array together, whole on every device.
     one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     sharding = one if jax.process_count() == 1 else parallel.replicated(parallel.make_mesh())
     with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
 
     def abstract_of(place: checkpoint.Place) -> Any:
-      return jax.tree.map(with_device, experiment.abstract_state(stages, place.stage, jax.random.key(0)))
+      return jax.tree.map(with_device, population.abstract_state(place.stage))
 
-    checkpoints = checkpoint.Checkpoints(workdir, best=self.config.keep_best)
+    checkpoints = checkpoint.Checkpoints(workdir, best=config.keep_best)
     if isinstance(step, str):
       if step != 'best':
         raise UserError(f"checkpoint {step!r} must be 'best' or a step")
       step = checkpoints.best()
-    found = checkpoints.newest(abstract_of, lambda line: print(line, file=sys.stderr), step)
+    say = lambda line: print(line, file=sys.stderr)
+    found = checkpoints.newest(abstract_of, say, step)
     checkpoints.close()
     if found is None:
       raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
-    place, self.state = found
-    self.stage = stages[place.stage]
+    place, state = found
+    if not population.alone:
+      member, why = population_lib.choose(workdir, config, place.step, member)
+      if why:
+        say(why)
+    self.member, chosen = member, population.members[member or 0]
+    self.config, self.state = chosen.config, chosen.of(state)
+    self.stage = chosen.stages[place.stage]
     self.step = place.step
 
   def variables(self, ema: bool = True) -> dict[str, Any]:
@@ -201,17 +212,18 @@ class Run:
     return next(iter(self.stage.streams.values())).range
 
 
-def load(workdir: epath.PathLike, step: int | str | None = None) -> Run:
+def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:
   """Reads a run back.
 
   Args:
     workdir: given to training as --workdir.
     step: of the checkpoint, or 'best' by config.keep_best; the latest by default.
+    member: of a population; by default the best by config.keep_best, else the first, and a line says which.
 
   Raises:
-    UserError: there is no run, or no such checkpoint.
+    UserError: there is no run, or no such checkpoint or member.
   """
-  return Run(workdir, step)
+  return Run(workdir, step, member)
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -220,6 +232,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
   flags.DEFINE_integer('label', None, 'Class to ask a conditional game for.', flag_values=values)
   flags.DEFINE_integer('step', None, 'Checkpoint; the latest by default.', flag_values=values)
+  flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
   flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays.', flag_values=values)
 
@@ -229,7 +242,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.require(values, 'workdir')
   if not values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} must end in .png or .npz')
-  run = load(values.workdir, values.step)
+  run = load(values.workdir, values.step, values.member)
   if run.stage.game.latents is None:
     raise UserError('this game translates examples: sample it in Python with run.sample(count, inputs=...)')
   samples = named(run.sample(values.count, seed=values.seed, label=values.label, ema=values.ema))

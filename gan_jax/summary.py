@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 
 from gan_jax import experiment, parallel
 from gan_jax import game as game_lib
+from gan_jax.population import Population
 
 
 def count(tree: Any) -> int:
@@ -67,15 +68,14 @@ def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, size
   return '\n'.join(lines)
 
 
-def cost(stage: experiment.Stage, stages: tuple[experiment.Stage, ...], mesh: Mesh) -> str:
+def cost(population: Population, number: int, mesh: Mesh) -> str:
   """Flops and memory of one step per device, from the compiled program; compiles, needs no data."""
-  key = jax.random.key(0)
-  state = experiment.abstract_state(stages, stage.number, key)
-  placed = experiment.state_sharding(stage, mesh, state)
+  state = population.abstract_state(number)
+  placed = experiment.state_sharding(population.stages[number], mesh, state)
   place = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
   state = jax.tree.map(place, state, placed)
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, placed)
-  compiled = step.lower(state, experiment.abstract_feed(stage, mesh), key).compile()
+  step = parallel.compile_step(population.make_step(number, mesh), mesh, placed)
+  compiled = step.lower(state, population.abstract_feed(number, mesh), population.keys).compile()
   analysis = compiled.cost_analysis() or {}
   memory = compiled.memory_analysis()
   found = parallel.collectives(compiled)

@@ -28,6 +28,7 @@ from gan_jax import (
 )
 from gan_jax import game as game_lib
 from gan_jax import moves as moves_lib
+from gan_jax import population as population_lib
 from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation.evaluator import Evaluator, check
@@ -56,16 +57,18 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   """
   workdir = epath.Path(workdir)
   silent = silent or not processes.first()
-  stages = experiment.stages_of(config)
+  population = population_lib.population_of(config)
+  stages = population.stages
   options = options_of(config.eval)
   mesh = parallel.make_mesh(config.devices or None)
-  key = parallel.replicate(mesh)(jax.random.key(config.seed))
+  key, keys = jax.random.key(config.seed), parallel.replicate(mesh)(population.keys)
   for stage in stages:  # before anything is written: sizes that do not divide, networks that do not fit
     experiment.make_step(stage, mesh)
     experiment.abstract_state(stages, stage.number, key)
     _check_sampling(stages, stage, key)
     if options:
       check(stage, options)
+  population.check(mesh)
   if config.keep_best.removeprefix('-').startswith('eval_') and not options:
     raise UserError(
       f'config.keep_best={config.keep_best!r} needs evaluations: set config.eval.every to a number of steps'
@@ -81,7 +84,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     (workdir / 'samples').mkdir(exist_ok=True)
   processes.together('have looked at the workdir')
   say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
-  place, state = resume.start(config, checkpoints, stages, mesh, key, say)
+  place, state = resume.start(config, checkpoints, population, mesh, keys, say)
   writer: Writer | NoWriter = NoWriter()
   if processes.first():
     with command.writable(workdir):
@@ -95,14 +98,17 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
       agreement = processes.Agreement(watch)
       for stage in stages[number:]:
         if stage.number != number:
-          state = resume.enter(stage, state, mesh, key)
+          state = resume.enter(population, stage.number, state, mesh, keys)
         state, position = _train_stage(
-          stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, agreement, profile
+          population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
         )
         if agreement.stopped:
           break
-    step = int(state.step)
+    step = population.step_of(state)
     checkpoints.close()
+    with command.writable(workdir):
+      place = checkpoint.Place(step, stage.number, position)
+      ended = list(population_lib.export_best(population, workdir, state, place))
     took = duration(time.perf_counter() - started)
     if agreement.stopped:
       writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
@@ -114,7 +120,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     profile.close()
     writer.close()
   if not silent:
-    print(_closing(workdir, done=step == stages[-1].last_step))
+    print('\n'.join([*ended, _closing(workdir, done=step == stages[-1].last_step)]))
   return state
 
 
@@ -139,36 +145,39 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
 
 
 def _train_stage(
-  stages, stage, mesh, state, position, key, config, options, workdir, checkpoints, writer, agreement, profile
+  population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
 ):
-  first = int(state.step)
+  first = population.step_of(state)
   if first >= stage.last_step:
     return state, position
   feed = Feed(
     stage.streams,
     stage.moves,
-    config.seed,
+    population.feed_seed,
     parallel.place(mesh),
     parallel.replicate(mesh),
     {**dict.fromkeys(stage.streams, 0), **position},
     (jax.process_index(), jax.process_count()),
   )
-  for line in [*summary.describe(stages, stage.number, mesh, feed.sizes).splitlines(), *feed.notes]:
+  config, stages, members = population.config, population.stages, population.members
+  described = summary.describe(stages, stage.number, mesh, feed.sizes).splitlines()
+  for line in [*described, *population.describe(), *feed.notes]:
     writer.say(line)
-  evaluator = Evaluator(stage, options, mesh, writer.say) if options else None
+  evaluator = lambda stage: Evaluator(stage, options, mesh, writer.say)
+  evaluators = population.each(stage.number, evaluator) if options else []
   writer.say('compiling ...')
   programs: dict[int, Any] = {}
-  sampler = Sampler(stage.game)
+  samplers = population.each(stage.number, lambda stage: Sampler(stage.game))
   pending: list[tuple[int, int, Any]] = []
   rows: list[tuple[int, dict[str, float]]] = []
-  periods = (config.log_every, config.sample_every, config.checkpoint_every, config.eval.every if evaluator else 0)
+  periods = (config.log_every, config.sample_every, config.checkpoint_every, config.eval.every if evaluators else 0)
   often = min([stage.last_step - first, *(every for every in periods if every)])
   if config.steps_per_call > often:
     writer.say(
       f'note: config.steps_per_call={config.steps_per_call} is more than the {often} steps between what is due (log '
       'lines, pictures, checkpoints, evaluations, the end), so every call is one step'
     )
-  watched = diagnostics.START
+  watched = [diagnostics.START for _ in members]
   since = time.perf_counter()
 
   def due(every: int, n: int) -> bool:
@@ -179,10 +188,10 @@ def _train_stage(
     count = _steps_of_call(n, config.steps_per_call, stage.last_step, periods)
     new = count not in programs
     if new:
-      step = experiment.make_step(stage, mesh, count)
+      step = population.make_step(stage.number, mesh, count)
       programs[count] = parallel.compile_step(step, mesh, experiment.state_sharding(stage, mesh, state))
     given = next(feed) if count == 1 else feed.take(count)
-    state, metrics = profile.call(count, programs[count], state, given, key)
+    state, metrics = profile.call(count, programs[count], state, given, keys)
     pending.append((n + 1, count, metrics))
     n += count
     if new:  # nothing before it is timed, for it compiled
@@ -194,7 +203,7 @@ def _train_stage(
     if n - pending[0][0] + 1 >= MOST_PENDING:
       rows += _fetched(pending, checkpoints.steps())
       pending = []
-    evaluating = bool(evaluator) and due(config.eval.every, n)
+    evaluating = bool(evaluators) and due(config.eval.every, n)
     stopping = agreement.after(n)  # looked at once: a signal after this is for the next step
     # Every evaluation has its checkpoint, so that the best can be kept.
     saving = due(config.checkpoint_every, n) or stopping or evaluating
@@ -206,21 +215,30 @@ def _train_stage(
       pending, rows = [], []
       now = time.perf_counter()
       speed = (n - timed_from) / max(now - since, 1e-9) if n > timed_from else math.nan
-    spread = _write_samples(stage, sampler, state, config, workdir, writer, mesh, n) if sampling else None
+    spreads: list[float | None] = [None for _ in members]
+    if sampling:
+      spreads = [
+        _write_samples(member, stage.number, sampler, member.of(state), workdir, writer, mesh, n)
+        for member, sampler in zip(members, samplers, strict=True)
+      ]
     if evaluating:
       try:
-        values |= _evaluated(evaluator, state, n, workdir, config.keep_best)
+        for member, evaluator in zip(members, evaluators, strict=True):
+          values |= member.named(_evaluated(member, evaluator, member.of(state), n, workdir))
       except UserError:  # the weights are worth keeping all the same
         checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), {})
         raise
     if logging:
-      if spread is not None:
-        values['sample_diversity'] = spread
-      rates = {'steps_per_second': speed, 'images_per_second': speed * stage.images[1]}
+      for member, spread in zip(members, spreads, strict=True):
+        values |= {} if spread is None else member.named({'sample_diversity': spread})
+      values = population.statistics(values)
+      rates = {'steps_per_second': speed, 'images_per_second': speed * stage.images[1] * len(members)}
       writer.metrics(n, values, {} if math.isnan(speed) else rates)
-      watched, warnings = diagnostics.watch(watched, n - stage.first_step, values, diversity=spread)
-      for warning in warnings:
-        writer.say(f'warning: {warning}')
+      for i, (member, spread) in enumerate(zip(members, spreads, strict=True)):
+        row = member.row(values)
+        watched[i], warnings = diagnostics.watch(watched[i], n - stage.first_step, row, diversity=spread)
+        for warning in warnings:
+          writer.say(f'warning: {member.title}{warning}')
       since, timed_from = time.perf_counter(), n
     if saving:
       # Figures of different stages, of other sizes perhaps, do not compete for the best.
@@ -232,14 +250,14 @@ def _train_stage(
   return state, {**position, **feed.position}
 
 
-def _evaluated(evaluator, state, n: int, workdir: epath.Path, keep_best: str) -> dict[str, float]:
+def _evaluated(member, evaluator, state, n: int, workdir: epath.Path) -> dict[str, float]:
   """The figures of a step as metrics, eval_NAME; their protocols are in evaluation.json."""
   found = evaluator(state, n)
   if processes.first():
     with command.writable(workdir):
-      write_text(workdir / 'evaluation.json', found.to_json())
+      write_text(workdir / f'evaluation{member.suffix}.json', found.to_json())
   values = {f'eval_{name}': value for name, value in found.values.items()}
-  best = keep_best.removeprefix('-')
+  best = member.config.keep_best.removeprefix('-')
   if best.startswith('eval_') and best not in values:
     raise one_of('metric in config.keep_best', best, values)
   return {name: value for name, value in values.items() if math.isfinite(value)}
@@ -266,20 +284,27 @@ def _fetched(pending: list[tuple[int, int, Any]], saved: list[int]) -> list[tupl
   Raises:
     UserError: one is not finite; names the first step and metric.
   """
-  rows = []
+  rows: list[tuple[int, dict[str, float]]] = []
   for n, count, metrics in jax.device_get(pending):
     steps = [metrics] if count == 1 else [{k: v[i] for k, v in metrics.items()} for i in range(count)]
-    rows += [(n + i, moves_lib.means(row)) for i, row in enumerate(steps)]
-  for n, row in rows:
-    # The loss says more than the norm of its gradient.
-    for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
-      if not math.isfinite(value):
-        raise UserError(
-          f'{name} is {value} at step {n}: training stopped, '
-          f'{f"the checkpoint of step {saved[-1]} is kept" if saved else "there is no checkpoint yet"}; lower '
-          'config.optimizers.PLAYER.learning_rate or change the loss'
-        )
+    for i, step in enumerate(steps):
+      rows.append((n + i, {}))
+      for member, metrics in population_lib.by_member(step):
+        row = moves_lib.means(metrics)
+        _check_finite(row, n + i, member, saved)
+        rows[-1][1].update(row if member is None else {f'{name}_{member}': value for name, value in row.items()})
   return rows
+
+
+def _check_finite(row: dict[str, float], n: int, member: int | None, saved: list[int]) -> None:
+  # The loss says more than the norm of its gradient.
+  for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
+    if not math.isfinite(value):
+      raise UserError(
+        f'{name}{"" if member is None else f" of member {member}"} is {value} at step {n}: training stopped, '
+        f'{f"the checkpoint of step {saved[-1]} is kept" if saved else "there is no checkpoint yet"}; lower '
+        'config.optimizers.PLAYER.learning_rate or change the loss'
+      )
 
 
 def _averages(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
@@ -288,19 +313,20 @@ def _averages(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
   return {name: float(np.mean([row[name] for _, row in rows if name in row])) for name in names}
 
 
-def _write_samples(stage, sampler, state, config, workdir, writer, mesh, n) -> float | None:
+def _write_samples(member, number, sampler, state, workdir, writer, mesh, n) -> float | None:
   """Writes the grid of a step; returns how diverse samples are against data, where the game makes such examples."""
-  if stage.shard_state:
+  if member.stages[number].shard_state:
     state = parallel.gather(mesh)(state)
   spread = math.nan
   if processes.first():  # the others go on, and wait for it in the next step
-    spread = _samples(stage, sampler, state, config, workdir, writer, n)
+    spread = _samples(member, number, sampler, state, workdir, writer, n)
   spread = processes.of_first(spread)
   return spread if math.isfinite(spread) else None
 
 
-def _samples(stage, sampler, state, config, workdir, writer, n) -> float:
+def _samples(member, number, sampler, state, workdir, writer, n) -> float:
   """Writes the grid of a step; returns the diversity of samples, or nan."""
+  config, stage = member.config, member.stages[number]
   inputs, count = None, config.samples
   if stage.game.latents is None:
     inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
@@ -315,9 +341,9 @@ def _samples(stage, sampler, state, config, workdir, writer, n) -> float:
     real = _first_examples(stream, 1000)['image'] if array.ndim == 2 else None
     picture = pictures.picture_of(array, stream.range, real if real is not None and real.ndim == 2 else None)
     if picture is not None:
-      stem = f'step_{n:07d}' + (f'_{name}' if name else '')
+      stem = f'step_{n:07d}' + (f'_{name}' if name else '') + member.suffix
       pictures.write(picture, workdir / 'samples' / f'{stem}.png')
-      writer.picture(name or 'samples', n, picture)
+      writer.picture((name or 'samples') + member.suffix, n, picture)
   data = _first_examples(stream, 4 * count, spread=True)['image']
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())

@@ -179,7 +179,7 @@ class Feed:
   Args:
     streams: {name: settings}.
     moves: {name: moves per step that read the stream}.
-    seed: of the run.
+    seed: of the run; or one for each member of a population, whose examples come stacked in front of the moves.
     place: (tree, axis of B) -> this process's share of a tree of arrays on the devices, sharded over B.
     replicate: puts a tree of arrays on the devices, whole on each.
     position: {name: examples drawn before}, as in a checkpoint.
@@ -196,8 +196,9 @@ class Feed:
     self.sizes: dict[str, int] = {}
     self.notes: list[str] = []
     self._streams, self._moves, self._place, self._process = streams, moves, place, process
-    self._seeds = {name: seed + stream.seed for name, stream in streams.items()}
-    self._readers: dict[str, Iterator[dict[str, np.ndarray]]] = {}
+    self._several, self._seeds = isinstance(seed, tuple), seed if isinstance(seed, tuple) else (seed,)
+    # Each seed has an order of its own, and all of them one position.
+    self._readers: dict[str, dict[int, Iterator[dict[str, np.ndarray]]]] = {}
     # Steps drawn but not given out, (position after it, examples), and the first of them on their way to the device.
     self._ahead: collections.deque[tuple[dict[str, int], Any]] = collections.deque()
     self._placed: collections.deque[Any] = collections.deque()
@@ -221,17 +222,17 @@ class Feed:
       if arrays is not None:
         store[name] = arrays.arrays
       elif moves[name]:
-        self._readers[name] = self._reader(name, source)
+        self._readers[name] = {seed: self._reader(name, source, seed) for seed in set(self._seeds)}
     self._store = replicate(store)
 
-  def _reader(self, name: str, source: sources.Source) -> Iterator[dict[str, np.ndarray]]:
+  def _reader(self, name: str, source: sources.Source, seed: int) -> Iterator[dict[str, np.ndarray]]:
     import grain
 
     stream = self._streams[name]
     count = self._moves[name] * stream.batch_size // self._process[1]
     # Threads read small chunks ahead, worker processes whole steps in turn.
     chunk = count if stream.workers else max(n for n in range(1, CHUNK + 1) if count % n == 0)
-    arguments = (self._seeds[name], name, self.position[name], stream.batch_size, self._process, chunk)
+    arguments = (seed + stream.seed, name, self.position[name], stream.batch_size, self._process, chunk)
     examples = grain.MapDataset.source(_Ordered(source, *arguments))
     if not stream.workers:
       ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
@@ -250,7 +251,7 @@ class Feed:
   def take(self, steps: int) -> dict[str, Any]:
     """The examples of the next `steps` steps: what `next` gives of each, with the steps in front of 'moves'.
 
-    The order is that of `next`, and the two may be mixed.
+    The order is that of `next`, and the two may be mixed. The members of a population come behind the steps.
     """
     return self._give(steps)
 
@@ -267,12 +268,20 @@ class Feed:
         self._ahead.append((dict(self._drawn), given))
       block = [given for _, given in itertools.islice(self._ahead, start, start + length)]
       stacked = block[0] if count is None else jax.tree.map(lambda *rows: np.stack(rows), *block)
-      self._placed.append(self._place(stacked, 1 if count is None else 2))
+      self._placed.append(self._place(stacked, 1 + self._several + (count is not None)))
     for _ in range(length):
       self.position, _ = self._ahead.popleft()
     return {'moves': self._placed.popleft(), 'store': self._store}
 
   def _draw(self) -> Any:
+    of_seed = {seed: self._draw_of(seed) for seed in dict.fromkeys(self._seeds)}
+    for name, stream in self._streams.items():
+      self._drawn[name] += self._moves[name] * stream.batch_size
+    if not self._several:
+      return of_seed[self._seeds[0]]
+    return jax.tree.map(lambda *members: np.stack(members), *(of_seed[seed] for seed in self._seeds))
+
+  def _draw_of(self, seed: int) -> Any:
     drawn = {}
     index, count = self._process
     for name, stream in self._streams.items():
@@ -281,18 +290,17 @@ class Feed:
         continue
       share = batch // count
       if name in self._readers:
-        fields = next(self._readers[name])
+        fields = next(self._readers[name][seed])
         drawn[name] = {k: v.reshape(moves, share, *v.shape[2:]) for k, v in fields.items()}  # from (n, chunk, ...)
       else:
-        chosen = order.indices(self._seeds[name], name, self.sizes[name], self._drawn[name], moves * batch)
+        chosen = order.indices(seed + stream.seed, name, self.sizes[name], self._drawn[name], moves * batch)
         chosen = chosen.astype(np.int32).reshape(moves, batch)
         drawn[name] = {'index': chosen[:, index * share : (index + 1) * share]}
-      self._drawn[name] += moves * batch
     return drawn
 
   def close(self) -> None:
     """Ends the readers' processes."""
-    for reader in self._readers.values():
+    for reader in (reader for readers in self._readers.values() for reader in readers.values()):
       if hasattr(reader, 'close'):
         reader.close()
 

@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +27,9 @@ from gan_jax.errors import one_of
 from gan_jax.nets import matmul_conv
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
+#: Members of a population whose convolutions are run one by one; a longer axis is one of examples, and would take long
+#: to compile.
+MOST_ALONE = 32
 #: The name that `kept` gives.
 KEPT = 'product'
 Sizes = tuple[int, ...]
@@ -78,23 +81,45 @@ def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> ja
   return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides), kernel)(y)[0]
 
 
+def _each(function: Callable[..., jax.Array], *sizes: Sizes) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """A function of two arrays (and sizes) which under `jax.vmap` over both, as over a population, runs once for each.
+
+  JAX would make one grouped convolution of them all. XLA's partitioner copies the whole batch of such a one to every
+  device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800).
+  """
+  batched = jax.custom_batching.custom_vmap(lambda a, b: function(a, b, *sizes))
+
+  @batched.def_vmap
+  def rule(size, in_batched, a, b):
+    if all(in_batched) and size <= MOST_ALONE:
+      return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
+    axes = [0 if is_batched else None for is_batched in in_batched]
+    return jax.vmap(lambda a, b: function(a, b, *sizes), axes)(a, b), True
+
+  return batched
+
+
 # A convolution y = conv(x, kernel) and its two adjoints, of y in x and of y in the kernel. The derivatives of each are
 # the other two, so that every order of reverse mode has the fast formulation.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
-  return (matmul_conv.forward if chosen() == 'matmul' else _xla)(x, kernel, strides)
+  return matmul_conv.forward(x, kernel, strides) if chosen() == 'matmul' else _each(_xla, strides)(x, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _input_adjoint(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes) -> jax.Array:
-  return (matmul_conv.input_adjoint if chosen() == 'matmul' else _xla_input)(y, kernel, strides, spatial)
+  if chosen() == 'matmul':
+    return matmul_conv.input_adjoint(y, kernel, strides, spatial)
+  return _each(_xla_input, strides, spatial)(y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _kernel_adjoint(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> jax.Array:
-  return (matmul_conv.kernel_adjoint if chosen() == 'matmul' else _xla_kernel)(x, y, strides, window)
+  if chosen() == 'matmul':
+    return matmul_conv.kernel_adjoint(x, y, strides, window)
+  return _each(_xla_kernel, strides, window)(x, y)
 
 
 def _strided_backward(strides: Sizes, residuals: Any, y: jax.Array) -> Any:

@@ -1,0 +1,515 @@
+"""Populations: N games of one config in one compiled step, by `vmap` over their states.
+
+    python -m gan_jax.main --config configs/quickstart.py --config.population=3
+
+Member i is the run that `member_config(config, i)` describes: its own seed, hence its own weights, order of the data,
+latents and noise, and its own value of every setting in `config.vary`. It trains what `train.run` of that config
+trains, up to rounding. An ordinary run is a population of one member without a number, so that there is one loop.
+
+A number that varies reaches the game or the optimizer as a traced float32 scalar. The rounding of float32 is all that
+may then differ, but it shows where a number is close to 1: 1 - b2 of Adam is wrong in its fifth digit for b2 = 0.999.
+"""
+
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+
+from gan_jax import config as config_lib
+from gan_jax import experiment, parallel, resume
+from gan_jax import game as game_lib
+from gan_jax.checkpoint import Checkpoints, Place
+from gan_jax.errors import UserError
+
+#: Settings whose numbers may vary, beside the seed; all others are of the loop, which the members share.
+VARIED = ('game', 'optimizers', 'ema')
+#: What the export of a member writes; a folder with more in it has been used.
+EXPORTED = {'config.json', 'checkpoints'}
+
+
+def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
+  """{dotted path: a value per member} of config.vary.
+
+  Raises:
+    UserError: a value that is no number, too few or too many of them, or a setting that members share.
+
+  >>> config = config_lib.load('configs/quickstart.py')
+  >>> varied(config_lib.override(config, ['--config.population=2', '--config.vary.ema.generator=(0.9, 0.99)']))
+  {'ema.generator': (0.9, 0.99)}
+  """
+  found: dict[str, tuple[float, ...]] = {}
+  _collect(config.to_dict()['vary'], (), found)
+  size = config.population
+  for path, values in found.items():
+    where = f'config.vary.{path}'
+    if not size:
+      raise UserError(f'{where}={values} but config.population=0: set config.population={len(values)}, or drop it')
+    if path != 'seed' and path.partition('.')[0] not in VARIED:
+      raise UserError(
+        f'{where}={values}: all members share config.{path}; what may vary is the seed and any number in '
+        f'{", ".join(f"config.{name}" for name in VARIED)}'
+      )
+    if len(values) != size:
+      raise UserError(f'{where} has {len(values)} values for config.population={size}: give one to each member')
+    kind, words = (int, 'a whole number') if path == 'seed' else (int | float, 'a number')
+    for value in values:
+      if isinstance(value, bool) or not isinstance(value, kind):
+        raise UserError(f'{where}={values}: {value!r} is not {words}, and only numbers vary: run each value by itself')
+    for i, changes in enumerate(config.stages):
+      if _found(changes, path.split('.')):
+        raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
+  return found
+
+
+def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str, tuple[float, ...]]) -> None:
+  for key, value in settings.items():
+    here = (*path, str(key))
+    if isinstance(value, Mapping):
+      _collect(value, here, found)
+    elif isinstance(value, tuple | list) and value:
+      found['.'.join(here)] = tuple(value)
+    else:
+      raise UserError(f'config.vary.{".".join(here)}={value!r} is no list: give a value to each member, such as (1, 2)')
+
+
+def _found(settings: Any, path: Sequence[str]) -> bool:
+  if not path:
+    return True
+  return isinstance(settings, Mapping) and path[0] in settings and _found(settings[path[0]], path[1:])
+
+
+def _put(settings: dict[str, Any], path: str, value: Any) -> None:
+  """Sets what a dotted path names, in plain dicts."""
+  *parents, last = path.split('.')
+  here: Any = settings
+  for depth, name in enumerate(parents):
+    if not isinstance(here.get(name), dict):
+      where = '.'.join(('config', *parents[: depth + 1]))
+      raise UserError(f'config.vary.{path}: {where} is not there to set: known here are {", ".join(map(str, here))}')
+    here = here[name]
+  old = here.get(last, 0)
+  if last not in here and 'name' not in here and parents != ['ema']:
+    raise UserError(f'config.vary.{path}: unknown setting {last!r}: known here are {", ".join(map(str, here))}')
+  if isinstance(old, bool) or not isinstance(old, int | float | None):
+    raise UserError(f'config.vary.{path}: config.{path}={old!r} is no number, and only numbers vary')
+  here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
+
+
+def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:
+  """The config of one member as a run of its own.
+
+  Args:
+    config: of a population.
+    number: of the member, from 0.
+
+  Raises:
+    UserError: there is no such member, or config.vary does not fit the config.
+
+  >>> config = config_lib.override(config_lib.load('configs/quickstart.py'), ['--config.population=3'])
+  >>> alone = member_config(config, 2)
+  >>> alone.seed, alone.population
+  (2, 0)
+  """
+  if not 0 <= number < config.population:
+    raise UserError(f'there is no member {number} in a population of {config.population}: members count from 0')
+  settings = config.to_dict()
+  settings |= {'population': 0, 'vary': {}, 'seed': config.seed + number}
+  for path, values in varied(config).items():
+    _put(settings, path, values[number])
+  return config_lib.base(**settings)
+
+
+class Member(NamedTuple):
+  """One of the games of a run.
+
+  Attributes:
+    number: from 0; None for the one game of an ordinary run.
+    config: as a run of its own.
+    stages: of that config.
+  """
+
+  number: int | None
+  config: ml_collections.ConfigDict
+  stages: tuple[experiment.Stage, ...]
+
+  @property
+  def suffix(self) -> str:
+    """What the names of its files end in."""
+    return '' if self.number is None else f'_member_{self.number}'
+
+  @property
+  def title(self) -> str:
+    """For messages: 'member 3: '; nothing for an ordinary run."""
+    return '' if self.number is None else f'member {self.number}: '
+
+  def of(self, state: Any) -> Any:
+    """Its part of the state of the population."""
+    return state if self.number is None else _slice(state, self.number)
+
+  def named(self, values: Mapping[str, float]) -> dict[str, float]:
+    """Metrics under the names that they have in the row of the population: NAME_0, NAME_1, ..."""
+    return dict(values) if self.number is None else {f'{name}_{self.number}': v for name, v in values.items()}
+
+  def row(self, values: Mapping[str, float]) -> dict[str, float]:
+    """The reverse of `named`: its own metrics among those of all."""
+    if self.number is None:
+      return dict(values)
+    end = f'_{self.number}'
+    return {name.removesuffix(end): value for name, value in values.items() if name.endswith(end)}
+
+
+_slice = jax.jit(lambda tree, number: jax.tree.map(lambda x: x[number], tree))
+
+
+def population_of(config: ml_collections.ConfigDict) -> 'Population':
+  """The members that a config describes: config.population of them, or one without a number.
+
+  Raises:
+    UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
+  """
+  if config.population < 0:
+    raise UserError(f'config.population={config.population} must be at least 0')
+  numbers = varied(config)
+  seeds = tuple(int(seed) for seed in numbers.pop('seed', ())) or tuple(
+    config.seed + i for i in range(config.population)
+  )
+  if not config.population:
+    return Population(config, (Member(None, config, experiment.stages_of(config)),), (config.seed,), {})
+  configs = [member_config(config, i) for i in range(config.population)]
+  members = tuple(Member(i, alone, experiment.stages_of(alone)) for i, alone in enumerate(configs))
+  return Population(config, members, seeds, numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+  """The games of a run, which begin, move and are saved together.
+
+  States have the members in front of every leaf; so have the moves of a `Feed`. Of an ordinary run (`alone`) all
+  methods give what `experiment` gives.
+
+  Attributes:
+    config: of the run.
+    members: one or more.
+    seeds: one per member.
+    numbers: {dotted path: a value per member} of what varies beside the seed.
+  """
+
+  config: ml_collections.ConfigDict
+  members: tuple[Member, ...]
+  seeds: tuple[int, ...]
+  numbers: Mapping[str, tuple[float, ...]]
+
+  @property
+  def alone(self) -> bool:
+    """Whether this is an ordinary run."""
+    return self.members[0].number is None
+
+  @property
+  def stages(self) -> tuple[experiment.Stage, ...]:
+    """The stages of the first member. The others' differ in numbers, never in shapes, steps or streams."""
+    return self.members[0].stages
+
+  @property
+  def keys(self) -> jax.Array:
+    """The key of the run, or (N,) of the members."""
+    if self.alone:
+      return jax.random.key(self.seeds[0])
+    return jnp.stack([jax.random.key(seed) for seed in self.seeds])
+
+  @property
+  def feed_seed(self) -> int | tuple[int, ...]:
+    """What `Feed` takes as its seed."""
+    return self.seeds[0] if self.alone else self.seeds
+
+  def step_of(self, state: game_lib.GameState) -> int:
+    """Steps finished."""
+    return int(state.step if self.alone else state.step[0])
+
+  def _stage(self, number: int, index: jax.Array) -> experiment.Stage:
+    """A stage of the member of a traced index."""
+    if not self.numbers:
+      return self.stages[number]
+    settings = self.members[0].config.to_dict()
+    for path, values in self.numbers.items():
+      # Chosen among Python's numbers, so that it has their weak type: a bfloat16 network stays one.
+      value: Any = values[-1]
+      for i, other in enumerate(values[:-1]):
+        value = jnp.where(index == i, other, value)
+      _put(settings, path, value)
+    return experiment.stages_of(ml_collections.ConfigDict(settings))[number]
+
+  def enter(self, number: int, before: game_lib.GameState | None, keys: jax.Array) -> game_lib.GameState:
+    """The state in which stage `number` begins, see `experiment.enter`; jit it."""
+    if self.alone:
+      return experiment.enter(self.stages[number], before, keys)
+    one = lambda before, key, index: experiment.enter(self._stage(number, index), before, key)
+    return jax.vmap(one)(before, keys, jnp.arange(len(self.members)))
+
+  def abstract_state(self, number: int) -> game_lib.GameState:
+    """Shapes and dtypes of the state inside stage `number`."""
+    state = experiment.abstract_state(self.stages, number, jax.random.key(0))
+    if self.alone:
+      return state
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct((len(self.members), *s.shape), s.dtype), state)
+
+  def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
+    """The step of stage `number` for all members, see `experiment.make_step`: (state, feed, keys) -> (state, metrics).
+
+    Metrics have the members in front, behind the steps of a call.
+    """
+    if self.alone:
+      return experiment.make_step(self.stages[number], mesh, count)
+    axis = 0 if count == 1 else 1
+
+    def step(state: Any, feed: Any, keys: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+      # All members stand at one step. As one number, a condition on the clock stays a condition: under vmap, one of
+      # each member would be a choice between two results that are both computed.
+      shared = state.step[0]
+
+      def one(state, moves, key, index):
+        step = experiment.make_step(self._stage(number, index), mesh, count)
+        return step(state.replace(step=shared), {**feed, 'moves': moves}, key)
+
+      members = jnp.arange(len(self.members))
+      return jax.vmap(one, in_axes=(0, axis, 0, 0), out_axes=(0, axis))(state, feed['moves'], keys, members)
+
+    return step
+
+  def abstract_feed(self, number: int, mesh: Mesh, count: int = 1) -> dict[str, Any]:
+    """Shapes of what a streaming `Feed` gives a call of `count` steps."""
+    feed = experiment.abstract_feed(self.stages[number], mesh, count)
+    if self.alone:
+      return feed
+    axis = 0 if count == 1 else 1
+
+    def stacked(s: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+      shape = (*s.shape[:axis], len(self.members), *s.shape[axis:])
+      return jax.ShapeDtypeStruct(shape, s.dtype, sharding=parallel.sharded(mesh, axis + 2))
+
+    return {**feed, 'moves': jax.tree.map(stacked, feed['moves'])}
+
+  def each(self, number: int, make: Callable[[experiment.Stage], Any]) -> list[Any]:
+    """`make(stage)` for the stage of every member; members whose game has the same settings share one."""
+    made: dict[Any, Any] = {}
+    things = []
+    for i, member in enumerate(self.members):
+      game = tuple(values[i] for path, values in self.numbers.items() if path.startswith('game.'))
+      if game not in made:
+        made[game] = make(member.stages[number])
+      things.append(made[game])
+    return things
+
+  def check(self, mesh: Mesh) -> None:
+    """Traces every stage, so that what cannot be one program is known before the first step.
+
+    Raises:
+      UserError: a number that varies is read by Python, changes shapes, or two metrics would have one name.
+    """
+    if self.alone:
+      return
+    for name, usual in (('parallel', 'jit'), ('shard_state', False)):
+      if self.config[name] != usual:
+        raise UserError(
+          f'config.{name}={self.config[name]!r} with config.population={len(self.members)} is not supported: leave it '
+          f'at {usual!r}, or train each member by itself'
+        )
+    if jax.process_count() > 1:
+      raise UserError(
+        f'config.population={len(self.members)} in {jax.process_count()} processes is not supported: train it in one '
+        'process (of as many devices as it has), or each member by itself'
+      )
+    for stage in self.stages:
+      try:
+        names = self._traced(stage.number, mesh)
+      except Exception as error:
+        self._blame(stage.number, mesh, error)
+        raise
+      rows = [row for name in names for row in (name, f'{name}_standard_error', *(m.named({name: 0}).popitem()[0]
+              for m in self.members))]  # fmt: skip
+      double = {name for name in rows if rows.count(name) > 1}
+      if double:
+        raise UserError(
+          f'metric {min(double)!r} of {type(stage.game).__name__} is also the name of a figure over members: rename '
+          'the metric'
+        )
+
+  def _traced(self, number: int, mesh: Mesh) -> list[str]:
+    """The names of the metrics of a step.
+
+    Raises:
+      whatever a number that is no plain one brings about.
+    """
+    shapes = lambda tree: jax.tree.map(lambda s: (s.shape, s.dtype), tree)
+    state = self.abstract_state(number)
+    before = self.abstract_state(number - 1) if number else None
+    keys = jax.eval_shape(lambda: self.keys)
+    begun = jax.eval_shape(lambda before, keys: self.enter(number, before, keys), before, keys)
+    after, metrics = jax.eval_shape(self.make_step(number, mesh), state, self.abstract_feed(number, mesh), keys)
+    if not shapes(begun) == shapes(state) == shapes(after):
+      raise ValueError('shapes or types of the state change with it')
+    return list(metrics)
+
+  def _blame(self, number: int, mesh: Mesh, error: Exception) -> None:
+    """Raises a UserError that names the settings by which a stage cannot be traced; returns if there are none."""
+
+    def failing(numbers: Mapping[str, tuple[float, ...]]) -> Exception | None:
+      try:
+        dataclasses.replace(self, numbers=numbers)._traced(number, mesh)
+      except Exception as error:
+        return error
+      return None
+
+    if not self.numbers or failing({}) is not None:
+      return
+    for path, values in self.numbers.items():
+      found = failing({path: values})
+      if found is not None:
+        raise _rigid(f'config.vary.{path}={values}', found) from found
+    raise _rigid(', '.join(f'config.vary.{path}' for path in self.numbers), error) from error
+
+  def statistics(self, values: Mapping[str, float]) -> dict[str, float]:
+    """A row of metrics: NAME (mean over the members), NAME_standard_error, then NAME_0, NAME_1, ...
+
+    Args:
+      values: {NAME_i: value}; a member may lack some. Those of an ordinary run are returned as they are.
+    """
+    if self.alone:
+      return dict(values)
+    return statistics(values)
+
+  def describe(self) -> list[str]:
+    """Lines for the person at the console."""
+    if self.alone:
+      return []
+    lines = [f'members   {len(self.members)} games in one step, of seeds {", ".join(map(str, self.seeds))}']
+    return lines + [f'  {path}: {", ".join(map(str, values))}' for path, values in self.numbers.items()]
+
+
+def _rigid(where: str, error: Exception) -> UserError:
+  detail = ' '.join(str(error).split('The error occurred')[0].split())
+  kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
+  return UserError(
+    f'{where} cannot vary inside a population, for what reads it needs a plain number, to branch or for a shape '
+    f'({kind}{detail[:200]}): train its values in runs of their own'
+  )
+
+
+def by_member(metrics: Mapping[str, Any]) -> list[tuple[int | None, dict[str, Any]]]:
+  """(number of a member, metrics of one step) of each; (None, metrics) where a step has those of one game.
+
+  Args:
+    metrics: {name: (2,)} or, of N members, {name: (N, 2)}, as in `moves.make_step`.
+  """
+  if all(np.ndim(value) == 1 for value in metrics.values()):
+    return [(None, dict(metrics))]
+  size = len(next(iter(metrics.values())))
+  return [(i, {name: value[i] for name, value in metrics.items()}) for i in range(size)]
+
+
+def statistics(values: Mapping[str, float]) -> dict[str, float]:
+  """Means and standard errors over members.
+
+  The standard error is the standard deviation (of N - 1 degrees of freedom) over the square root of N, the members
+  that have the metric; one alone has none.
+
+  Args:
+    values: {NAME_i: value of member i}.
+
+  >>> statistics({'loss_0': 1.0, 'loss_1': 3.0, 'rare_1': 2.0})
+  {'loss': 2.0, 'rare': 2.0, 'loss_standard_error': 1.0, 'loss_0': 1.0, 'loss_1': 3.0, 'rare_1': 2.0}
+  """
+  found: dict[str, list[float]] = {}
+  for name, value in values.items():
+    found.setdefault(name.rpartition('_')[0], []).append(value)
+  means = {name: float(np.mean(row)) for name, row in found.items()}
+  errors = {
+    f'{name}_standard_error': float(np.std(row, ddof=1) / math.sqrt(len(row)))
+    for name, row in found.items()
+    if len(row) > 1
+  }
+  return {**means, **errors, **values}
+
+
+def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> dict[int, float]:
+  """{member: the metric of config.keep_best} at the last row that has it, best first; empty if there is none.
+
+  Args:
+    workdir: of the population.
+    config: of the population.
+    step: rows after it do not count.
+  """
+  name, file = config.keep_best.removeprefix('-'), epath.Path(workdir) / 'metrics.jsonl'
+  if not name or not file.exists():
+    return {}
+  sign = -1 if config.keep_best.startswith('-') else 1
+  for line in reversed(file.read_text().splitlines()):
+    row = json.loads(line) if line.endswith('}') else {}
+    found = {i: row[f'{name}_{i}'] for i in range(config.population) if f'{name}_{i}' in row}
+    if found and row['step'] <= step:
+      return dict(sorted(found.items(), key=lambda item: sign * item[1]))
+  return {}
+
+
+def export_best(population: Population, workdir: epath.Path, state: Any, place: Place) -> Iterable[str]:
+  """Writes the best member to WORKDIR/best, as a run of its own; yields lines that say so.
+
+  A folder that somebody has worked in is put aside, never overwritten.
+
+  Args:
+    population: of the run.
+    workdir: of the population.
+    state: of the population.
+    place: where it stands.
+  """
+  config = population.config
+  if population.alone:
+    return
+  if not config.keep_best:
+    yield 'best      not exported: config.keep_best=METRIC would say which member is the best (-METRIC: the highest)'
+    return
+  found = ranking(workdir, config, place.step)
+  if not found:
+    yield f'best      not exported: no row of metrics has {config.keep_best.removeprefix("-")!r} of config.keep_best'
+    return
+  best, name = next(iter(found)), config.keep_best.removeprefix('-')
+  member, folder, new = population.members[best], workdir / 'best', workdir / 'best.new'
+  if new.exists():  # of an export that was killed
+    new.rmtree()
+  new.mkdir()
+  resume.write_config(new, member.config)
+  checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
+  checkpoints.save(member.of(state), place, {name: found[best]})
+  checkpoints.close()
+  if folder.exists():
+    if {file.name for file in folder.iterdir()} <= EXPORTED:
+      folder.rmtree()
+    else:
+      aside = workdir / f'best-{datetime.datetime.now().strftime("%Y%m%d-%H%M%S")}'
+      folder.rename(aside)
+      yield f'note: {folder} was used, and is now {aside}'
+  new.rename(folder)
+  yield f'best      {folder}: member {best} of step {place.step}, {name} {found[best]:.4g}'
+
+
+def choose(workdir: epath.Path, config: ml_collections.ConfigDict, step: int, member: int | None) -> tuple[int, str]:
+  """(the member to load, a line that says why): the one asked for, else the best, else the first.
+
+  Raises:
+    UserError: there is no such member.
+  """
+  if member is not None:
+    member_config(config, member)
+    return member, ''
+  found = ranking(workdir, config, step)
+  best = next(iter(found), 0)
+  why = f'the best by {config.keep_best}' if found else 'for config.keep_best names no metric that its rows have'
+  return best, f'{workdir} is a population of {config.population}: member {best}, {why}; member=I names another'
