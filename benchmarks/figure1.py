@@ -201,7 +201,7 @@ def main() -> None:
   parser.add_argument('--animation', default='figure1.gif')
   parser.add_argument('--steps', type=int, default=10_000)
   parser.add_argument('--seed', type=int, default=0)
-  parser.add_argument('--frames', type=int, default=40)
+  parser.add_argument('--frames', type=int, default=30)
   values = parser.parse_args()
   panels, film = train(values.steps, near=200, alone=1000, follow=60, frames=values.frames, seed=values.seed)
   sheet = Image.new('RGB', (2 * WIDTH, 2 * HEIGHT), 'white')
