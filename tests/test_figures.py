@@ -1,10 +1,12 @@
 """The benchmarks that draw, in their smallest form: known densities, D at its optimum, turns of the sweep."""
 
+import jax
 import numpy as np
 import pytest
 
-from benchmarks import collapse, figure1
+from benchmarks import ablation, ablation_networks, collapse, figure1
 from gan_jax import experiment
+from gan_jax.nets import dcgan
 
 
 def quantiles_of_data(count=4000):
@@ -54,3 +56,38 @@ def test_the_plot_of_the_sweep():
   blue = (picture[..., 2] - picture[..., 0]) > 100
   heights = [np.flatnonzero(column).mean() for column in np.array_split(blue, 60, 1) if column.any()]
   assert len(heights) > 40 and np.argmin(heights) > np.argmax(heights)  # more modes further right
+
+
+def test_networks_of_the_ablation_are_dcgan_with_switches():
+  random = np.random.RandomState(0)
+  latents, images = (random.randn(4, *shape).astype(np.float32) for shape in ((100,), (32, 32, 1)))
+  pairs = (
+    (ablation_networks.Generator(), dcgan.Generator((64, 32, 16), 1, kernel=4), latents),
+    (ablation_networks.Discriminator(), dcgan.Discriminator((16, 32, 64), kernel=4), images),
+  )
+  for own, ours, inputs in pairs:
+    variables = ours.init(jax.random.key(0), inputs, train=True)
+    for train in (False, True):
+      apply = lambda network: network.apply(variables, inputs, train=train, mutable=['batch_stats'])[0]  # noqa: B023
+      np.testing.assert_allclose(apply(own), apply(ours), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ablation.VARIANTS)
+def test_each_row_of_the_ablation_changes_one_thing(name):
+  config = ablation.settings(name, 40, 'digits')
+  config.population = 0
+  (stage,) = experiment.stages_of(config)
+  state = jax.eval_shape(lambda: experiment.new_state(stage, jax.random.key(0)))
+  norms = len(jax.tree.leaves([player.variables for player in state.players.values()])) // 2
+  hidden = 2 * ('hidden' in name)
+  assert norms == {'no batch norm': 0, 'batch norm everywhere': 7}.get(name, 5 + hidden)
+  reference = ablation.settings('as the paper says', 40, 'digits').to_dict()
+  changed = [(player, key) for player in ('generator', 'discriminator') for key in config.game[player] if key != 'name']
+  rates = {config.optimizers[player].learning_rate for player in ('generator', 'discriminator')}
+  assert len({key for _, key in changed}) + (rates != {2e-4}) == (name != 'as the paper says')
+  assert {**config.to_dict(), 'game': 0, 'optimizers': 0, 'population': 3} == {**reference, 'game': 0, 'optimizers': 0}
+
+
+def test_pooling_takes_the_largest_of_each_square():
+  image = np.arange(16.0).reshape(1, 4, 4, 1)
+  assert ablation_networks._pooled(image)[0, :, :, 0].tolist() == [[5, 7], [13, 15]]
