@@ -1,6 +1,6 @@
 """The collapse sweep: how many modes of the ring a GAN reaches, by moves of the generator for one of the discriminator.
 
-    python -m benchmarks.collapse [--moves 4000] [--out docs/images/collapse.png]
+    python -m benchmarks.collapse [--moves 3000] [--out docs/images/collapse.png]
 
 Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 6: "G must not be trained too much without updating D",
 or it maps too many z to one x. Settings of configs/gan.py:ring, a population of three seeds for each ratio. Whoever
@@ -89,10 +89,12 @@ class Row(NamedTuple):
     return f'{self.ratio[0]}:{self.ratio[1]}'
 
 
-def settings(ratio: tuple[int, int], moves: int):
+def settings(ratio: tuple[int, int], moves: int, b1: float):
   """The config of a ratio: configs/gan.py:ring with another game around its networks."""
   config = config_lib.load('configs/gan.py:ring').to_dict()
   game = {name: config['game'][name] for name in ('generator', 'discriminator', 'latents')}
+  for optimizer in config['optimizers'].values():
+    optimizer['b1'] = b1
   config |= {
     'game': {
       'name': 'benchmarks.collapse.Ratio',
@@ -112,10 +114,10 @@ def settings(ratio: tuple[int, int], moves: int):
   return config_lib.base(**config)
 
 
-def measure(ratio: tuple[int, int], moves: int) -> Row:
+def measure(ratio: tuple[int, int], moves: int, b1: float) -> Row:
   with tempfile.TemporaryDirectory() as folder:
     since = time.perf_counter()
-    train.run(settings(ratio, moves), folder, silent=True)
+    train.run(settings(ratio, moves, b1), folder, silent=True)
     seconds = time.perf_counter() - since
     found = [
       [
@@ -149,21 +151,22 @@ def plot(rows: list[Row], width: int = 560, height: int = 300, smooth: int = 3) 
       for modes in quarters[:-1]:
         pen.line([(at - r, y(modes)), (at + r, y(modes))], fill=(150, 150, 150), width=smooth)
       pen.ellipse([at - r, y(quarters[-1]) - r, at + r, y(quarters[-1]) + r], fill=(31, 119, 180))
-  words = "generator's moves : discriminator's moves; modes of 8, dots at the end, dashes at earlier quarters"
+  words = 'moves of the generator : of the discriminator; dots at the end, dashes at earlier quarters'
   pen.text(((left + right) / 2, bottom + 34 * smooth), words, fill='black', font=font, anchor='mt')
   return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--moves', type=int, default=4000)
+  parser.add_argument('--moves', type=int, default=3000)
+  parser.add_argument('--b1', type=float, default=0.0, help="Adam's momentum, 0 in configs/gan.py:ring")
   parser.add_argument('--out', default='collapse.png')
   values = parser.parse_args()
   print('| generator : discriminator | modes of 8 at the end | at each quarter | within 3 deviations | seconds |')
   print('|---|---|---|---|---|')
   rows = []
   for ratio in RATIOS:
-    row = measure(ratio, values.moves)
+    row = measure(ratio, values.moves, values.b1)
     rows.append(row)
     ends = ', '.join(map(str, row.modes[:, -1]))
     quarters = '; '.join(' '.join(map(str, member)) for member in row.modes)

@@ -195,6 +195,18 @@ def draw(panel: Panel, arrows: int = 17) -> Image.Image:
   return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
+def palette() -> Image.Image:
+  """The colours of a panel and what lies between them and white: the same ones in every frame."""
+  shades = [
+    tuple(round(255 + share * (part - 255)) for part in colour)
+    for colour in (BLACK, GREEN, BLUE, GREY)
+    for share in (0.25, 0.5, 0.75, 1.0)
+  ]
+  image = Image.new('P', (1, 1))
+  image.putpalette([part for colour in [(255, 255, 255), *shades] for part in colour])
+  return image
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--out', default='figure1.png')
@@ -207,9 +219,12 @@ def main() -> None:
   sheet = Image.new('RGB', (2 * WIDTH, 2 * HEIGHT), 'white')
   for i, panel in enumerate(panels):
     sheet.paste(draw(panel), (i % 2 * WIDTH, i // 2 * HEIGHT))
-  sheet.quantize(64).save(values.out, optimize=True)
+  sheet.save(values.out, optimize=True)
   small = (3 * WIDTH // 4, 3 * HEIGHT // 4)
-  frames = [draw(panel).resize(small, Image.Resampling.LANCZOS).quantize(12) for panel in film]
+  frames = [
+    draw(panel).resize(small, Image.Resampling.LANCZOS).quantize(palette=palette(), dither=Image.Dither.NONE)
+    for panel in film
+  ]
   frames[0].save(values.animation, save_all=True, append_images=frames[1:], duration=150, loop=0, optimize=True)
 
 

@@ -36,15 +36,20 @@ def test_figure_1_in_small():
   np.testing.assert_array_equal(b.judged, c.judged)  # then G alone
   assert (b.samples != c.samples).any() and (c.samples != d.samples).any() and (c.judged != d.judged).any()
   assert 5 <= len(film) <= 9
-  picture = np.asarray(figure1.draw(d))
+  drawn = figure1.draw(d)
+  picture = np.asarray(drawn)
   assert picture.shape == (figure1.HEIGHT, figure1.WIDTH, 3) and len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
+  frame = np.asarray(drawn.quantize(palette=figure1.palette(), dither=0).convert('RGB')).astype(int)
+  assert np.abs(frame - picture).mean() < 3  # few colours, but the same picture
+  assert {figure1.GREEN, figure1.BLUE} <= {tuple(colour) for colour in np.unique(frame.reshape(-1, 3), axis=0)}
 
 
 @pytest.mark.parametrize('ratio', [(1, 5), (20, 1)])
 def test_a_step_of_the_sweep_makes_so_many_moves(ratio):
-  config = collapse.settings(ratio, 40)
+  config = collapse.settings(ratio, 40, 0.5)
   config.population = 0
   (stage,) = experiment.stages_of(config)
+  assert {optimizer.b1 for optimizer in config.optimizers.values()} == {0.5}
   moves = {turn.movers: turn.repeat for turn in stage.game.turns}
   assert moves == {('generator',): ratio[0], ('discriminator',): ratio[1]}
   assert stage.moves == {'images': ratio[1]}  # the generator needs no data
