@@ -27,7 +27,7 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
 .venv-oldest/.test: pyproject.toml Makefile
@@ -38,7 +38,7 @@ test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
-	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:
@@ -57,7 +57,7 @@ test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that 
 test-newest: .venv-newest/bin/python  ## the tests with the newest of everything, looked up each time
 	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
 	@$(call versions,.venv-newest)
-	.venv-newest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test
