@@ -45,8 +45,9 @@ def _alike():
   return [[row for _, row in sorted(group)] for group in groups.values()]
 
 
-#: Rows that play another row's game at another size: laws of moves and runs are for `make test-all`.
-REPEATED = {row for group in _alike() for row in group[1:]}
+#: Rows whose laws of moves and runs are for `make test-all`: those that play another row's game at another size, and
+#: one that compiles for a minute (windows of 8x8, on many devices).
+LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index('gan:cifar10_conv')]}
 
 
 def _walk(settings, where):
@@ -68,7 +69,7 @@ def shrunk(row):
       )
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
-      arguments.append(f'{path}=digits')
+      arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
   arguments.append(f'--config.batch_size={min(config.batch_size, 8)}')
   if not config.stages:
     arguments.append('--config.steps=4')

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
-from rows import IDS, REPEATED, ROWS, load_shrunk, shrunk
+from rows import IDS, LATER, ROWS, load_shrunk, shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
@@ -26,7 +26,7 @@ from gan_jax.data.streams import Feed
 
 KEY = jax.random.key(0)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-_marks = [pytest.mark.slow if row in REPEATED else () for row in ROWS]
+_marks = [pytest.mark.slow if row in LATER else () for row in ROWS]
 PLAYED = [pytest.param(row, id=name, marks=marks) for row, name, marks in zip(ROWS, IDS, _marks, strict=True)]
 RUN = [pytest.param(i, id=name, marks=marks) for i, (name, marks) in enumerate(zip(IDS, _marks, strict=True))]
 
