@@ -1,28 +1,45 @@
 """Pictures of samples: a grid of images, a scatter of points."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax.data.transforms import to_uint8
 
+#: Height of letters, pixels.
+FONT = 12
 
-def grid(images: np.ndarray, limits: tuple[float, float], *, least_side: int = 512) -> Image.Image:
-  """Images side by side, enlarged by a whole number so that small ones can be seen.
+
+def grid(
+  images: np.ndarray,
+  limits: tuple[float, float],
+  *,
+  columns: int | None = None,
+  names: Sequence[str] = (),
+  heads: Sequence[str] = (),
+  least_side: int = 512,
+) -> Image.Image:
+  """Images side by side, row by row, enlarged by a whole number so that small ones can be seen.
 
   Args:
     images: (N, H, W, C) float in [low, high], C 1 or 3.
     limits: (low, high).
-    least_side: enlarge until the picture is about this wide, pixels.
+    columns: images in a row; by default what makes the grid about square.
+    names: of the rows, written on their left; none by default.
+    heads: of the columns, written above them.
+    least_side: enlarge until the picture, without names and heads, is about this wide, pixels.
 
   >>> grid(np.zeros((4, 8, 8, 1)), (-1.0, 1.0), least_side=1).size
   (19, 19)
+  >>> grid(np.zeros((4, 8, 8, 1)), (-1.0, 1.0), columns=4, least_side=1).size
+  (37, 10)
   """
   pixels = to_uint8(images, limits)
   count, height, width, channels = pixels.shape
-  columns = math.ceil(math.sqrt(count))
+  columns = columns or math.ceil(math.sqrt(count))
   rows = math.ceil(count / columns)
   sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
   for i, image in enumerate(pixels):
@@ -30,7 +47,38 @@ def grid(images: np.ndarray, limits: tuple[float, float], *, least_side: int = 5
     sheet[top : top + height, left : left + width] = image
   factor = max(1, round(least_side / sheet.shape[1]))
   sheet = sheet.repeat(factor, 0).repeat(factor, 1)
-  return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+  picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+  return _labelled(picture, names, heads, factor * (width + 1), factor * (height + 1)) if names or heads else picture
+
+
+def _labelled(picture: Image.Image, names: Sequence[str], heads: Sequence[str], width: int, height: int) -> Image.Image:
+  """A grid of cells of a width and height, with the names of its rows on the left and of its columns above."""
+  font = ImageFont.load_default(FONT)
+  left = max([math.ceil(font.getlength(name)) + FONT for name in names], default=0)
+  top = 2 * FONT if heads else 0
+  page = Image.new(picture.mode, (left + picture.width, top + picture.height), 'white')
+  page.paste(picture, (left, top))
+  draw = ImageDraw.Draw(page)
+  for i, name in enumerate(names):
+    draw.text((left - FONT // 2, top + (i + 0.5) * height), name, fill='black', font=font, anchor='rm')
+  for i, head in enumerate(heads):
+    draw.text((left + (i + 0.5) * width, top // 2), head, fill='black', font=font, anchor='mm')
+  return page
+
+
+def beside(pictures: Sequence[Image.Image], *, gap: int = 16) -> Image.Image:
+  """Pictures from left to right on white, their tops on one line.
+
+  >>> beside([Image.new('L', (4, 6)), Image.new('L', (5, 3))], gap=2).size
+  (11, 6)
+  """
+  width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
+  page = Image.new(pictures[0].mode, (width, max(picture.height for picture in pictures)), 'white')
+  left = 0
+  for picture in pictures:
+    page.paste(picture, (left, 0))
+    left += picture.width + gap
+  return page
 
 
 def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 512) -> Image.Image:

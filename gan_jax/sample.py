@@ -1,6 +1,7 @@
 """Samples from a run.
 
     python -m gan_jax.sample --workdir runs/x --count 64 --seed 0 --out grid.png
+    python -m gan_jax.sample --workdir runs/x --picture=interpolation --out interpolation.png
 
 Sample i depends on (seed, i) alone, not on the batch it is made in.
 """
@@ -16,96 +17,14 @@ import ml_collections
 import numpy as np
 from absl import flags
 from etils import epath
+from PIL.Image import Image
 
-from gan_jax import checkpoint, command, experiment, parallel, pictures, resume
+from gan_jax import checkpoint, command, experiment, exploration, parallel, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax import population as population_lib
-from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
-
-#: Samples made at a time; always the same, so that a sample has the same numbers in every call.
-CHUNK = 64
-#: Folded into the key for a generator's own noise, so that it differs from the latents'.
-NOISE = 1 << 30
-
-
-class Sampler:
-  """Makes samples of a game, networks in eval mode.
-
-  Attributes:
-    game: the module.
-  """
-
-  def __init__(self, game: Any):
-    self.game = game
-    self._block = jax.jit(self.block)
-
-  def block(
-    self, variables: Mapping[str, Any], key: jax.Array, start: jax.Array, latents: Any = None, inputs: Any = None
-  ) -> Any:
-    """Samples start ... start + CHUNK - 1 of a key, pure: for `jax.jit`, and `jax.vmap` over starts.
-
-    Args:
-      variables: of the game.
-      key: of the seed.
-      start: int32 scalar, a multiple of CHUNK.
-      latents: parts of the latents that replace the drawn ones, such as {'label': (CHUNK,)}.
-      inputs: {stream: fields (CHUNK, ...)} for games that translate examples.
-
-    Returns:
-      (what the game makes, the latents it was made from).
-    """
-    batch: dict[str, Any] = dict(inputs or {})
-    drawn = None
-    if self.game.latents is not None:
-      drawn = latents_lib.draw(self.game.latents, key, CHUNK, start=start)
-      drawn = {**drawn, **latents} if latents else drawn
-      batch['latents'] = drawn
-    noise = jax.random.fold_in(jax.random.fold_in(key, NOISE), start)
-    return self.game.apply(variables, batch, method='sample', rngs={'noise': noise}), drawn
-
-  def check_label(self, label: int | None) -> None:
-    """Raises a UserError unless this class can be asked for."""
-    latents = self.game.latents
-    if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
-      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
-    if label is not None and not 0 <= label < latents['label'].classes:
-      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
-
-  def __call__(
-    self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
-  ) -> Any:
-    """Samples 0 ... count - 1 of a seed.
-
-    Args:
-      variables: of the game, from `game.game_variables`.
-      count: how many.
-      seed: of the latents.
-      label: the class to ask for, if the latents have a 'label'.
-      inputs: {stream: fields (count, ...)} for games that translate examples; None for games of latents alone.
-
-    Returns:
-      (count, ...) float32 numpy, or a dict of such if the game makes several things.
-    """
-    self.check_label(label)
-    latents = None if label is None else {'label': jnp.full((CHUNK,), label, jnp.int32)}
-    chunks = []
-    variables = jax.device_put(variables, jax.local_devices()[0])
-    for name, fields in (inputs or {}).items():
-      if any(len(value) < count for value in fields.values()):
-        raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
-    for start in range(0, count, CHUNK):
-      given = {
-        name: {k: _padded(np.asarray(v)[start : start + CHUNK]) for k, v in fields.items()}
-        for name, fields in (inputs or {}).items()
-      }
-      samples, _ = self._block(variables, jax.random.key(seed), start, latents, given)
-      chunks.append(jax.device_get(samples))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
-
-
-def _padded(rows: np.ndarray) -> np.ndarray:
-  return rows[np.arange(CHUNK) % len(rows)]
+from gan_jax.evaluation.scores import pick
+from gan_jax.sampler import Sampler
 
 
 def standing_statistics(
@@ -202,6 +121,20 @@ class Run:
     """
     return self._sampler(self.variables(ema), count, seed, label, inputs)
 
+  def latents(self, count: int, *, seed: int = 0, label: int | None = None) -> Any:
+    """What `sample` with the same arguments starts from: (count, ...) numpy, or a dict of such."""
+    return self._sampler.latents(count, seed, label)
+
+  def generate(self, latents: Any, *, seed: int = 0, ema: bool = True) -> Any:
+    """Examples of latents of your own, (count, ...) float32 numpy in the range of the run's data.
+
+    Args:
+      latents: (count, ...), or a dict of such: what `latents` gives, or a path from `gan_jax.latent_paths`.
+      seed: of a generator's own noise, if it has any.
+      ema: use running averages where the run keeps them.
+    """
+    return self._sampler.generate(self.variables(ema), latents, seed)
+
   @functools.cached_property
   def _sampler(self) -> Sampler:
     return Sampler(self.stage.game)
@@ -227,14 +160,25 @@ def load(workdir: epath.PathLike, step: int | str | None = None, member: int | N
 
 
 def _define(values: flags.FlagValues) -> None:
+  known = ['grid', *exploration.PICTURES]
   flags.DEFINE_string('workdir', None, 'The run to sample from.', flag_values=values)
-  flags.DEFINE_integer('count', 64, 'How many samples.', lower_bound=1, flag_values=values)
+  flags.DEFINE_enum('picture', 'grid', known, f'What to draw: {", ".join(known)}.', flag_values=values)
+  flags.DEFINE_integer(
+    'count',
+    None,
+    'How many samples, 64 by default; of neighbours, interpolation and codes rows, of classes columns, of manifold '
+    'pictures on a side, of arithmetic samples to look among.',
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_list('concepts', [], 'Of arithmetic: three, such as 3:bright,3:dark,7:dark.', flag_values=values)
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
   flags.DEFINE_integer('label', None, 'Class to ask a conditional game for.', flag_values=values)
+  flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
   flags.DEFINE_integer('step', None, 'Checkpoint; the latest by default.', flag_values=values)
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
-  flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays.', flag_values=values)
+  flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays of a grid.', flag_values=values)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
@@ -242,25 +186,51 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.require(values, 'workdir')
   if not values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} must end in .png or .npz')
+  if values.picture != 'grid' and values.out.endswith('.npz'):
+    raise UserError(f'--out={values.out} with --picture={values.picture}: arrays are those of a grid; end it in .png')
+  if values.concepts and values.picture != 'arithmetic':
+    raise UserError(f'--concepts with --picture={values.picture}: set --picture=arithmetic, or leave them out')
   run = load(values.workdir, values.step, values.member)
   if run.stage.game.latents is None:
     raise UserError('this game translates examples: sample it in Python with run.sample(count, inputs=...)')
-  samples = named(run.sample(values.count, seed=values.seed, label=values.label, ema=values.ema))
+  if values.picture != 'grid':
+    drawn, what = _explored(run, values), values.picture
+  else:
+    count = values.count or 64
+    made = run.sample(count, seed=values.seed, label=values.label, ema=values.ema)
+    samples, what = {'': np.asarray(pick(made, values.output))} if values.output else named(made), f'{count} samples'
+    if values.out.endswith('.npz'):
+      _write_arrays(samples, values.out)
+      print(f'{what} of step {run.step}: {values.out}')
+      return
+    drawn = {name: _grid(run, array) for name, array in samples.items()}
   out = epath.Path(values.out)
-  if out.suffix == '.npz':
-    with command.writable(out), out.open('wb') as file:
-      arrays: dict[str, Any] = {name or 'samples': array for name, array in samples.items()}
-      np.savez_compressed(file, **arrays)
-    print(f'{values.count} samples of step {run.step}: {out}')
-    return
-  for name, array in samples.items():
-    picture = pictures.picture_of(array, run.range)
-    if picture is None:
-      raise UserError(f'samples of shape {array.shape[1:]} have no picture: use --out=samples.npz')
-    path = out if not name else out.with_name(f'{out.stem}_{name}.png')
+  for name, picture in drawn.items():
+    path = out.with_name(f'{out.stem}_{name}.png') if name else out
     with command.writable(path):
       pictures.write(picture, path)
-    print(f'{values.count} samples of step {run.step}: {path}')
+    print(f'{what} of step {run.step}: {path}')
+
+
+def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
+  with command.writable(out), epath.Path(out).open('wb') as file:
+    arrays: dict[str, Any] = {name or 'samples': array for name, array in samples.items()}
+    np.savez_compressed(file, **arrays)
+
+
+def _grid(run: Run, samples: np.ndarray) -> Image:
+  picture = pictures.picture_of(samples, run.range)
+  if picture is None:
+    raise UserError(f'samples of shape {samples.shape[1:]} have no picture: use --out=samples.npz')
+  return picture
+
+
+def _explored(run: Run, values: flags.FlagValues) -> dict[str, Image]:
+  options = exploration.Options(values.seed, values.label, values.ema, values.output)
+  count = {'count': values.count} if values.count else {}
+  concepts = {'concepts': values.concepts} if values.concepts else {}
+  picture = exploration.PICTURES[values.picture](run, options=options, **count, **concepts)
+  return picture if isinstance(picture, dict) else {'': picture}
 
 
 if __name__ == '__main__':

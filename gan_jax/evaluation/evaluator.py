@@ -21,7 +21,7 @@ from gan_jax.evaluation.measures import Figure
 from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
-from gan_jax.sample import Sampler
+from gan_jax.sampler import Sampler
 
 
 class Evaluation(NamedTuple):

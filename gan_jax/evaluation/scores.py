@@ -18,7 +18,7 @@ from gan_jax.data.streams import READ_THREADS, Stream
 from gan_jax.errors import UserError
 from gan_jax.features.base import Extractor
 from gan_jax.metrics import frechet
-from gan_jax.sample import CHUNK, Sampler
+from gan_jax.sampler import CHUNK, Sampler
 
 #: Features that are kept whole, the first; moments are of all.
 KEPT = 50_000
