@@ -22,7 +22,7 @@ from gan_jax.nets import attention, dcgan, layers, minibatch, mlp, norms, resnet
 
 KEY = jax.random.key(0)
 #: Of games in which nothing couples the examples of a batch.
-FREE = ('gan:ring', 'began:default')
+FREE = ('gan:ring', 'began:digits')
 
 
 def stages_of(name, *settings):
