@@ -36,16 +36,17 @@ def settings(row: str, data: str, size: int, up: tuple[int, ...], steps: int):
   """The config of a row."""
   config = config_lib.load(ROWS[row][1])
   game, base = 'config.game', size >> len(up)
-  generators = [f'{game}.generator']
-  discriminators = [f'{game}.discriminator']
+  generators, discriminators, arguments = [f'{game}.generator'], [f'{game}.discriminator'], []
   if row == 'ebgan':
     generators += [f'{game}.discriminator.decoder']
     discriminators = [f'{game}.discriminator.encoder']
-  arguments = [f'--{name}.channels={up}' for name in generators]
+    # The norm over three channels is sqrt(3) times that over one.
+    arguments += [f'--{game}.margin={3**0.5 * config.game.margin}']
+  arguments += [f'--{name}.channels={up}' for name in generators]
   arguments += [f'--{name}.base={base}' for name in generators] + [f'--{name}.image_channels=3' for name in generators]
   arguments += [f'--{name}.channels={up[::-1]}' for name in discriminators]
   arguments += [f'--config.data.name={data}', f'--config.data.size={size}', '--config.data.channels=3']
-  arguments += [f'--config.steps={steps}', '--config.batch_size=64', '--config.devices=1', f'--config.sample_every=0']
+  arguments += [f'--config.steps={steps}', '--config.batch_size=64', '--config.devices=1', '--config.sample_every=0']
   return config_lib.override(config, arguments)
 
 

@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
 
   celeb_a   64x64 faces, 128 filters, batch 16; the default. Unmeasured.
   mnist     32x32, 16 filters, pixels in [-1, 1]. Unmeasured.
-  digits    8x8, 32 filters, scikit-learn's digits: needs no download. Unmeasured.
+  digits    8x8, 16 filters, scikit-learn's digits: needs no download. Unmeasured.
 
 The learning rate is halved every 100,000 steps down to 2e-5.
 
@@ -23,8 +23,9 @@ DATA = {
   'digits': dict(name='digits', size=8, channels=1),
 }
 #: (filters n, resolutions, lowest resolution, code and latents)
-NETWORKS = {'celeb_a': (128, 4, 8, 64), 'mnist': (16, 3, 8, 64), 'digits': (32, 2, 4, 32)}
-RATES = {'celeb_a': (8e-5, 0.001), 'mnist': (5e-4, 0.01), 'digits': (5e-4, 0.01)}
+NETWORKS = {'celeb_a': (128, 4, 8, 64), 'mnist': (16, 3, 8, 16), 'digits': (16, 2, 4, 8)}
+#: (learning rate, gamma, lambda)
+RATES = {'celeb_a': (8e-5, 0.5, 0.001), 'mnist': (5e-4, 0.7, 0.1), 'digits': (5e-4, 0.7, 0.1)}
 STEPS = {'celeb_a': 250_000, 'mnist': 3_000, 'digits': 5_000}
 
 
@@ -35,7 +36,7 @@ def get_config(variant):
     name='autoencoder.Decoder', channels=(filters,) * resolutions, base=base, image_channels=data['channels']
   )
   encoder = dict(name='autoencoder.Encoder', channels=tuple(filters * (i + 1) for i in range(resolutions)), code=code)
-  rate, gain = RATES[variant]
+  rate, gamma, gain = RATES[variant]
   falling = dict(
     name='optax.exponential_decay',
     init_value=rate,
@@ -49,7 +50,7 @@ def get_config(variant):
   return config_lib.base(
     game=dict(
       name='began.BEGAN',
-      gamma=0.5,
+      gamma=gamma,
       gain=gain,
       latents=dict(name='Uniform', shape=(code,), low=-1.0, high=1.0),
       generator=decoder,

@@ -71,7 +71,7 @@ def test_a_step_of_began_by_hand(accumulate):
 def test_the_balance_rests_where_the_errors_have_the_ratio_gamma():
   # L(x) = 0.75 * 2 = 1.5 and L(G(z)) = 0.75 * 0.8 * 1.5 = 0.9 = gamma L(x); nobody moves.
   game = BEGAN(Scale(0.8), Scale(0.25), Normal((2,)), gamma=0.6, gain=1.0, k=0.3)
-  state, metrics = step_of(game, {'generator': 0.0, 'discriminator': 0.0}, IMAGES, LATENTS)
+  _, metrics = step_of(game, {'generator': 0.0, 'discriminator': 0.0}, IMAGES, LATENTS)
   assert metrics['k'] == pytest.approx(0.3, abs=1e-6)
   assert metrics['global_measure'] == pytest.approx(1.5, rel=1e-5)
   for gamma, end in ((1.0, 1.0), (0.1, 0.0)):  # and stays in [0, 1]

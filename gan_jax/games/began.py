@@ -11,6 +11,7 @@ differs: the generator moves after the discriminator, where the paper computes a
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from gan_jax.data.latents import Latents, Uniform
@@ -27,7 +28,7 @@ class BEGAN(nn.Module):
     generator: latents, train -> examples.
     discriminator: examples, train -> reconstructions of the same shape.
     latents: what the generator starts from.
-    gamma: the diversity ratio E[L(G(z))] / E[L(x)] that the balance holds, in [0, 1]; lower is sharper and less diverse.
+    gamma: the diversity ratio E[L(G(z))] / E[L(x)] that the balance holds, in [0, 1]; the higher, the more diverse.
     gain: lambda, how fast the balance moves.
     k: the balance at the start, in [0, 1].
   """
@@ -61,7 +62,7 @@ class BEGAN(nn.Module):
 
   def generator_loss(self, batch):
     fake_error = self.error(self.generator(batch['latents'], train=True))
-    real_error = self.get_variable('scratch', 'real_error')
+    real_error: jax.Array = self.get_variable('scratch', 'real_error')
     measure = energy.began_measure(real_error, fake_error, gamma=self.gamma)
     if not self.is_initializing():  # which calls every loss once
       settings = dict(gamma=self.gamma, gain=self.gain)
