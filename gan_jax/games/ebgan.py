@@ -60,7 +60,7 @@ class EBGAN(nn.Module):
   def generator_loss(self, batch):
     fake_energy, codes = self.judged(self.generator(batch['latents'], train=True))
     loss = energy.energy_generator(fake_energy)
-    if isinstance(self.pulling_away, (int, float)) and not self.pulling_away:
+    if not self.pulling_away:
       return loss
     if codes.ndim != 2:
       raise UserError(
