@@ -7,7 +7,7 @@ from gan_jax import config as config_lib
 from gan_jax.data.sources import BUILT_IN
 
 HERE = pathlib.Path(__file__).parent
-PROBES = ('pool', 'began', 'accuracy', 'growing', 'triple')
+PROBES = ('pool', 'accuracy', 'growing', 'triple')
 WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units')
 
 
