@@ -72,6 +72,23 @@ test-parity: .venv/.parity  ## against implementations that are not ours, in PyT
 test-all: .venv/.parity lint  ## the long product as well
 	$(BIN)/python -m pytest
 
+# What `make reproduce-NAME` trains and measures, as in docs/results.md; TFDS_DATA_DIR says where prepared data are.
+config_gan = configs/gan.py:mnist --config.steps_per_call=50
+figures_gan = --metrics parzen,classes --samples 10000
+config_cgan = configs/cgan.py:mnist --config.steps_per_call=50
+figures_cgan = --metrics parzen,classes --samples 10000
+config_cgan-tags = configs/cgan.py:tags --config.steps_per_call=50
+figures_cgan-tags = --metrics tags,fid --samples 10000
+config_infogan = configs/infogan.py:mnist
+figures_infogan = --metrics codes,classes --samples 10000
+config_dcgan = configs/dcgan.py:mnist
+figures_dcgan = --samples 10000
+
+reproduce-%: .venv/.library  ## train a system on the paper's set and measure what the paper measures
+	@test -n "$(config_$*)" || { echo "make reproduce-$*: there are gan, cgan, cgan-tags, infogan, dcgan"; exit 2; }
+	$(BIN)/python -m gan_jax.main --config $(config_$*) --workdir runs/$*
+	$(BIN)/python -m gan_jax.evaluate --workdir runs/$* $(figures_$*)
+
 soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
 	$(BIN)/python tests/soak.py
 
