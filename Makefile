@@ -27,7 +27,7 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
 .venv-oldest/.test: pyproject.toml Makefile
@@ -38,7 +38,7 @@ test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
-	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:
@@ -57,7 +57,7 @@ test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that 
 test-newest: .venv-newest/bin/python  ## the tests with the newest of everything, looked up each time
 	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
 	@$(call versions,.venv-newest)
-	.venv-newest/bin/python -m pytest -m 'not slow' --ignore=tests/parity
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test
@@ -71,6 +71,23 @@ test-parity: .venv/.parity  ## against implementations that are not ours, in PyT
 
 test-all: .venv/.parity lint  ## the long product as well
 	$(BIN)/python -m pytest
+
+# What `make reproduce-NAME` trains and measures, as in docs/results.md; TFDS_DATA_DIR says where prepared data are.
+config_gan = configs/gan.py:mnist --config.steps_per_call=50
+figures_gan = --metrics parzen,classes --samples 10000
+config_cgan = configs/cgan.py:mnist --config.steps_per_call=50
+figures_cgan = --metrics parzen,classes --samples 10000
+config_cgan-tags = configs/cgan.py:tags --config.steps_per_call=50
+figures_cgan-tags = --metrics tags,fid --samples 10000
+config_infogan = configs/infogan.py:mnist
+figures_infogan = --metrics codes,classes --samples 10000
+config_dcgan = configs/dcgan.py:mnist
+figures_dcgan = --samples 10000
+
+reproduce-%: .venv/.library  ## train a system on the paper's set and measure what the paper measures
+	@test -n "$(config_$*)" || { echo "make reproduce-$*: there are gan, cgan, cgan-tags, infogan, dcgan"; exit 2; }
+	$(BIN)/python -m gan_jax.main --config $(config_$*) --workdir runs/$*
+	$(BIN)/python -m gan_jax.evaluate --workdir runs/$* $(figures_$*)
 
 soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
 	$(BIN)/python tests/soak.py

@@ -13,7 +13,7 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax import latent_paths, pictures
-from gan_jax.data.latents import Label, Uniform
+from gan_jax.data.latents import Label, Tags, Uniform
 from gan_jax.data.transforms import to_uint8
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import reference
@@ -146,7 +146,8 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
   """For each part of the latents but 'z', and each entry of it, a picture in which it alone varies along the rows.
 
-  Labels run over all classes; real codes from -2 to 2, uniform ones over twice their range, as InfoGAN's figure 2.
+  Labels run over all classes, tags over 0 and 1; real codes from -2 to 2, uniform ones over twice their range, as
+  InfoGAN's figure 2.
 
   Args:
     run: from `gan_jax.load`.
@@ -161,21 +162,27 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   for part, distribution in sorted(_parts(run, 'codes').items()):
     if part == 'z' or not (isinstance(distribution, Label) or np.issubdtype(start[part].dtype, np.floating)):
       continue
-    if isinstance(distribution, Label):
-      values, form = np.arange(distribution.classes, dtype=np.float64), '{:.0f}'
-    elif isinstance(distribution, Uniform):
-      middle, reach = (distribution.high + distribution.low) / 2, distribution.high - distribution.low
-      values, form = np.linspace(middle - reach, middle + reach, steps), '{:.2g}'
-    else:
-      values, form = np.linspace(-2, 2, steps), '{:.2g}'
+    values = _values(distribution, steps)
     for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
       images = _images(run, latent_paths.varied(start, part, values, index), options)
-      heads = [form.format(value) for value in values]
+      heads = [f'{value:.2g}' for value in values]
       name = part if index is None else f'{part}_{index}'
       found[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
   if not found:
     raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
   return found
+
+
+def _values(distribution: Any, steps: int) -> np.ndarray:
+  """What a code is set to, one value after the other."""
+  if isinstance(distribution, Label):
+    return np.arange(distribution.classes, dtype=np.float64)
+  if isinstance(distribution, Tags):
+    return np.array([0.0, 1.0])
+  if isinstance(distribution, Uniform):
+    middle, reach = (distribution.high + distribution.low) / 2, distribution.high - distribution.low
+    return np.linspace(middle - reach, middle + reach, steps)
+  return np.linspace(-2, 2, steps)
 
 
 #: What tells the members of a concept: '3' or '3:bright', or pictures (N, H, W, C) -> (N,) boolean.

@@ -338,11 +338,13 @@ def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> User
   frames = [f for f in traceback.extract_tb(error.__traceback__) if 'site-packages' not in f.filename]
   place = f'{pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno}'
   detail = ' '.join(str(error).split(' (http')[0].split())
-  if isinstance(error, KeyError) and frames[-1].filename == inspect.getsourcefile(type(game)):
+  source = inspect.getsourcefile(type(game))
+  # In the game's own file, or one beside it that games share.
+  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frames[-1].filename).parent:
     fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
     return UserError(
       f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
-      '(labels need config.data.classes)'
+      '(labels need config.data.classes, tags config.data.tags)'
     )
   if isinstance(error, ScopeParamShapeError):
     return UserError(

@@ -7,8 +7,8 @@ from gan_jax import config as config_lib
 from gan_jax.data.sources import BUILT_IN
 
 HERE = pathlib.Path(__file__).parent
-PROBES = ('pool', 'began', 'accuracy', 'growing', 'triple')
-WIDTHS = ('channels', 'hidden', 'units')
+PROBES = ('pool', 'accuracy', 'growing', 'triple')
+WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units')
 
 
 def _paths():
@@ -25,6 +25,31 @@ ROWS = list(_paths())
 IDS = [pathlib.Path(row.partition(':')[0]).stem + ':' + row.partition(':')[2] for row in ROWS]
 
 
+def _structure(value):
+  """Settings without their numbers."""
+  if hasattr(value, 'items'):
+    return tuple((key, _structure(entry)) for key, entry in sorted(value.items()))
+  if isinstance(value, tuple | list) and any(hasattr(entry, 'items') for entry in value):
+    return tuple(_structure(entry) for entry in value)
+  return value if isinstance(value, str | bool | None) else 'numbers'
+
+
+def _alike():
+  """The rows of one file whose games, optimizers and stages differ in numbers alone, small and built-in sets first."""
+  groups = {}
+  for row in ROWS:
+    config = config_lib.load(row)
+    same = (row.partition(':')[0], *(_structure(config[name]) for name in ('game', 'optimizers', 'stages', 'ema')))
+    size = (config.data.size, config.data.name not in BUILT_IN) if 'name' in config.data else ()
+    groups.setdefault((*same, config.accumulate > 1), []).append((size, row))
+  return [[row for _, row in sorted(group)] for group in groups.values()]
+
+
+#: Rows whose laws of moves and runs are for `make test-all`: those that play another row's game at another size, and
+#: one that compiles for a minute (windows of 8x8, on many devices).
+LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index('gan:cifar10_conv')]}
+
+
 def _walk(settings, where):
   for key, value in settings.items():
     if hasattr(value, 'items'):
@@ -38,11 +63,13 @@ def shrunk(row):
   config = config_lib.load(row)
   arguments = []
   for path, key, value in _walk(config.game, '--config.game'):
-    if key in WIDTHS and isinstance(value, tuple):
-      arguments.append(f'{path}={tuple(min(width, 8) for width in value)}')
+    if key in WIDTHS:
+      arguments.append(
+        f'{path}={tuple(min(width, 8) for width in value) if isinstance(value, tuple) else min(value, 8)}'
+      )
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
-      arguments.append(f'{path}=digits')
+      arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
   arguments.append(f'--config.batch_size={min(config.batch_size, 8)}')
   if not config.stages:
     arguments.append('--config.steps=4')

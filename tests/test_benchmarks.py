@@ -1,9 +1,11 @@
 """The benchmarks' programs in their smallest form; nothing here asserts a time."""
 
+import jax
 import pytest
 
-from benchmarks import growth, run
+from benchmarks import growth, run, stability, stacked
 from benchmarks.works import WORKS
+from gan_jax import experiment
 
 
 def test_gan_jax_alone(tmp_path, capsys):
@@ -21,3 +23,38 @@ def test_growth_of_the_cost():
   assert 1.7 < flops['batch 32'] / flops['batch 16'] <= 2.01
   step = flops['2 discriminators'] - flops['1 discriminators']
   assert flops['4 discriminators'] - flops['2 discriminators'] == pytest.approx(2 * step, rel=0.05)
+
+
+def _shapes(config):
+  (stage,) = experiment.stages_of(config)
+  state = experiment.abstract_state((stage,), 0, jax.random.key(0))
+  kernels = lambda name: sorted(leaf.shape for leaf in jax.tree.leaves(state.players[name].params) if leaf.ndim == 4)
+  return kernels('generator'), kernels('discriminator')
+
+
+def test_rows_of_stacked_digits_have_the_same_convolutions():
+  options = dict(data='stacked/digits', size=8, up=(8, 4), steps=2)
+  shapes = {row: _shapes(stacked.settings(row, **options)) for row in stacked.ROWS}
+  # An auto-encoder goes down and up again.
+  up, down = [(4, 4, 3, 4), (4, 4, 4, 8)], [(4, 4, 3, 4), (4, 4, 4, 8)]
+  assert shapes.pop('ebgan') == (up, sorted(up + down))
+  assert set(map(repr, shapes.values())) == {repr((up, down))}
+
+
+def test_pairs_of_the_stability_table_are_games():
+  for loss in stability.losses(1.0):
+    for architecture in stability.ARCHITECTURES:
+      generator, discriminator = _shapes(stability.settings(loss, architecture, 2, 0, 1.0))
+      assert len(generator) == {'mlp': 0, 'deep': 2 + 6}.get(architecture, 2)
+      assert len(discriminator) == {'deep': 2 + 6}.get(architecture, 2)
+
+
+@pytest.mark.slow
+def test_tables_of_stacked_digits_and_of_stability(tmp_path):
+  common = ['--workdir', str(tmp_path), '--steps', '2', '--samples', '60']
+  stack = [*common, '--rows', 'dcgan,ebgan', '--data', 'stacked/digits', '--size', '8', '--channels', '8,4']
+  printed = stacked.main(stack)
+  assert '| DCGAN (-log D) | 1 | 2 |' in printed and 'EBGAN-PT' in printed and 'accuracy' in printed
+  assert stacked.main(stack) == printed  # nothing is trained again, or the time would differ
+  printed = stability.main([*common, '--losses', 'wgan_gp', '--architectures', 'mlp'])
+  assert '| 4 layers of 512, no convolutions in G |  |  |  | ' in printed

@@ -81,6 +81,27 @@ def test_gan_2014_has_the_papers_networks():
   assert count('configs/gan.py', 'discriminator') == 785 * 1200 + 241 * 1200 + 241
 
 
+def test_gan_2014_has_the_authors_networks_for_cifar_10():
+  fc, conv = 'configs/gan.py:cifar10_fc', 'configs/gan.py:cifar10_conv'
+  assert count(fc, 'generator') == 101 * 8000 + 8001 * 8000 + 8001 * 3072
+  assert count(fc, 'discriminator') == 3073 * 8000 + 1601 * 8000 + 1601
+  # A bias for every pixel of the picture; maxout convolutions of 2 pieces, a dense layer of 500 units of 5.
+  assert count(conv, 'generator') == 101 * 8000 + 8001 * 8000 + 25 * 80 * 3 + 3072
+  convolutions = (64 * 3 + 1) * 64 + (64 * 32 + 1) * 64 + (25 * 32 + 1) * 384
+  assert count(conv, 'discriminator') == convolutions + (4 * 4 * 192 + 1) * 2500 + 501
+
+
+def test_the_networks_of_conditional_systems():
+  # CGAN, section 4.1: 100 -> 200 and 10 -> 1000 into 1200; 784 -> 240 x 5 and 10 -> 50 x 5 into 240 x 4.
+  assert count('configs/cgan.py', 'generator') == 101 * 200 + 11 * 1000 + 1201 * 1200 + 1201 * 784
+  assert count('configs/cgan.py', 'discriminator') == 785 * 1200 + 11 * 250 + 291 * 960 + 241
+  # InfoGAN, appendix C.1: 74 -> 1024 -> 7x7x128 -> 14x14x64 -> 28x28, gain and bias for each normed width.
+  generator = 74 * 1024 + 1024 * 6272 + 16 * 128 * 64 + 16 * 64 + 1 + 2 * (1024 + 128 + 64)
+  assert count('configs/infogan.py', 'generator') == generator
+  trunk = 16 * 64 + 64 + 16 * 64 * 128 + 6272 * 1024 + 1025 + 2 * (128 + 1024)
+  assert count('configs/infogan.py', 'discriminator') == trunk + 1024 * 128 + 2 * 128 + 129 * 12
+
+
 def test_dcgan_shapes_and_ranges():
   generator = dcgan.Generator((16, 8), 1, kernel=4, base=3, output='sigmoid')
   images, _ = generator.init_with_output(KEY, jnp.ones((2, 5)), train=True)

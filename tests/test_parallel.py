@@ -22,7 +22,7 @@ from gan_jax.nets import attention, dcgan, layers, minibatch, mlp, norms, resnet
 
 KEY = jax.random.key(0)
 #: Of games in which nothing couples the examples of a batch.
-FREE = ('gan:ring', 'began:default')
+FREE = ('gan:ring', 'began:digits')
 
 
 def stages_of(name, *settings):
@@ -220,7 +220,9 @@ def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
     assert jax.tree.map(lambda s: s.dtype, after) == jax.tree.map(lambda s: s.dtype, state)
     assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype('float32')}
     found = products(jax.make_jaxpr(step)(state, feed, KEY).jaxpr, [])
-    assert found and {v.dtype for pair in found for v in pair} == {jnp.dtype('bfloat16')}
+    wide = [pair for pair in found if {v.dtype for v in pair} != {jnp.dtype('bfloat16')}]
+    # Losses are float32: the pulling-away term's product of all pairs of examples, and its two adjoints.
+    assert len(found) > len(wide) == (3 if 'ebgan' in row else 0)
 
 
 def test_bfloat16_is_near_float32():

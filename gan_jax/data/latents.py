@@ -85,6 +85,20 @@ class Label:
     return jax.random.randint(key, (), 0, self.classes)
 
 
+@dataclass(frozen=True)
+class Tags:
+  """Several tags that hold at once: a row of a table, each row as likely, float32 (n,) of 0 and 1.
+
+  >>> draw({'z': Normal((8,)), 'tags': Tags(((0, 1), (1, 1)))}, jax.random.key(0), 4)['tags'].shape
+  (4, 2)
+  """
+
+  table: tuple[tuple[int, ...], ...]
+
+  def sample(self, key: jax.Array) -> jax.Array:
+    return jax.random.choice(key, jnp.asarray(self.table, jnp.float32))
+
+
 def draw(distribution: Latents, key: jax.Array, count: int, *, start: int | jax.Array = 0) -> Any:
   """Examples start ... start + count - 1 of a distribution.
 

@@ -48,6 +48,7 @@ class Stream:
     random_crop: resize to this side instead, and cut a square of `size` at random in every draw; 0 for none.
     channels: 1 for grey, 3 for colour.
     classes: the number of classes; 0 reads no labels.
+    tags: a row of 0 and 1 for each class, which of several tags it has; examples then have 'tags' beside 'label'.
     per_class: keep only so many examples of each class; 0 for all.
     per_class_seed: which ones.
     range: where pixel values 0 and 255 go.
@@ -66,6 +67,7 @@ class Stream:
   random_crop: int = 0
   channels: int = 3
   classes: int = 0
+  tags: tuple[tuple[int, ...], ...] = ()
   per_class: int = 0
   per_class_seed: int = 0
   range: tuple[float, float] = (-1.0, 1.0)
@@ -93,6 +95,8 @@ class Stream:
     image = fields['image']
     if self.random_crop and image.ndim == 4:
       image = transforms.random_window(image, self.size, jax.random.fold_in(key, 1))
+    if self.tags:
+      fields = {**fields, 'tags': jnp.asarray(self.tags, jnp.float32)[fields['label']]}
     return transforms.to_float({**fields, 'image': image}, self.range, self.flip, key)
 
   @property
@@ -142,6 +146,11 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.random_crop={stream.random_crop} is less than size={stream.size}: make it larger, or 0')
   if stream.per_class and not stream.classes:
     raise UserError(f'{where}.per_class={stream.per_class} needs labels: set {where}.classes')
+  if stream.tags and (len(stream.tags) != stream.classes or len({len(row) for row in stream.tags}) != 1):
+    raise UserError(
+      f'{where}.tags has rows of lengths {[len(row) for row in stream.tags]} for classes={stream.classes}: give each '
+      'class one row, and all rows one length'
+    )
   if stream.path and stream.name not in WITH_PATH:
     raise UserError(f'{where}.path={stream.path!r} is read by {" and ".join(WITH_PATH)} only: set {where}.name to one')
 

@@ -18,7 +18,9 @@ from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.reference import title
 from gan_jax.evaluation.scores import pick
 from gan_jax.features.choose import channel_labels
+from gan_jax.games.conditions import condition_of
 from gan_jax.metrics import (
+  codes,
   diversity,
   frechet,
   held_out,
@@ -66,6 +68,7 @@ SIMILAR_PAIRS = 2000
 TWO_SAMPLE = 5000
 PATHS = 1000
 PROBED, PROBE_BATCH = 10_000, 128
+CODED = 10_000
 INVERTED, RESTARTS = 64, 2
 
 
@@ -147,15 +150,59 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
     )  # fmt: skip
 
 
+def tag_figures(e: Evidence) -> Iterable[Figure]:
+  table = np.array(e.stream.tags, bool)
+  if e.fake.tags is None or not table.size:
+    raise UserError(
+      f'{type(e.game).__name__} is not asked for tags that {e.stream.name!r} has: leave the metric tags out'
+    )
+  wanted, found = e.fake.tags > 0.5, table[e.seen]
+  each = [float(np.mean(found[wanted[:, tag], tag])) for tag in range(table.shape[1])]
+  judge = f'{len(found)} samples, tags of the class that the classifier sees'
+  yield Figure('tag_precision', float(np.mean(each)), f'share with a tag that was asked for, mean over tags, {judge}',
+    parts=each)  # fmt: skip
+  right = float(np.mean((found == wanted).all(1)))
+  error = float(np.sqrt(right * (1 - right) / len(found)))
+  yield Figure('all_tags_right', right, f'share with the tags asked for and no other, {judge}', error)
+
+
+def code_figures(e: Evidence) -> Iterable[Figure]:
+  if not hasattr(type(e.game), 'codes') or e.real.labels is None or e.held_out is None:
+    raise UserError(
+      f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
+      'metric codes out'
+    )
+  game = e.game
+  read = e.once('codes', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='codes')))
+  sides = []
+  for stream in (e.stream, e.held_out):
+    pictures, labels = reference.examples(stream, CODED)
+    whole = e.in_range(pictures[np.arange(-(-len(pictures) // PROBE_BATCH) * PROBE_BATCH) % len(pictures)])
+    rows = [read(e.variables, whole[i : i + PROBE_BATCH]) for i in range(0, len(whole), PROBE_BATCH)]
+    assert labels is not None  # the stream has classes
+    told = {name: np.concatenate([np.asarray(row[name]) for row in rows])[: len(pictures)] for name in rows[0]}
+    sides.append((told, labels))
+  (train, train_labels), (test, test_labels) = sides
+  for name in sorted(train):
+    if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
+      error = codes.code_error(train[name].argmax(1), train_labels, test[name].argmax(1), test_labels)
+      yield Figure(
+        f'code_error_{name}', error.value, f'of the code {name!r} as a classifier of {len(test_labels)} examples of '
+        f'{title(e.held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
+        error.standard_error,
+      )  # fmt: skip
+
+
 def parzen_figure(e: Evidence) -> Iterable[Figure]:
   test = e.unit(e.held_out_examples(10_000))
-  validation = e.unit(e.real_examples(PARZEN_VALIDATION))
+  chosen_on = reference.validation_stream(e.stream)
+  validation = e.unit(reference.examples(chosen_on, PARZEN_VALIDATION)[0])
   samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
   found = parzen.parzen_likelihood(samples, validation, test)
   yield Figure(
     'parzen', found.value,
     f'nats, {len(samples)} samples, {e.values}, sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
-    f'{e.stream.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
+    f'{chosen_on.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
   )  # fmt: skip
 
 
@@ -226,7 +273,7 @@ def two_sample_figure(e: Evidence) -> Iterable[Figure]:
 
 def held_out_figures(e: Evidence) -> Iterable[Figure]:
   network = getattr(type(e.game), '__dataclass_fields__', {})
-  if 'discriminator' not in network or e.fake.labels is not None:
+  if 'discriminator' not in network or condition_of(e.game.latents):
     raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
   game = e.game
 
@@ -345,6 +392,8 @@ MEASURES: dict[str, Measure] = {
   'prdc': prdc,
   'ifid': intra_fid,
   'classes': class_figures,
+  'tags': tag_figures,
+  'codes': code_figures,
   'parzen': parzen_figure,
   'modes': mode_figures,
   'swd': swd,
@@ -365,6 +414,10 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
     names.append('modes')
   elif e.extractor.name.startswith('classifier'):
     names.append('classes')
+    if condition_of(e.game.latents) == 'tags' and e.stream.tags:
+      names.append('tags')
+    if hasattr(type(e.game), 'codes') and e.held_out is not None:
+      names.append('codes')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 
 
@@ -373,6 +426,8 @@ NEEDS = {
   'is': ('told',),
   'ifid': ('labels',),
   'classes': ('told',),
+  'tags': ('told',),
+  'codes': ('labels', 'held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
   'swd': ('pictures',),

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -34,6 +35,12 @@ def reference_stream(stream: Stream, split: str | None = None) -> Stream:
     stream, split=split or stream.split, flip=False, random_crop=0, per_class=0, batch_size=None, seed=0
   )
   return dataclasses.replace(plain, classes=sources.classes_in(plain))
+
+
+def validation_stream(stream: Stream) -> Stream:
+  """What settings of a metric are chosen on: the rest of a split 'train[:N]', else the split itself."""
+  part = re.fullmatch(r'(\w+)\[:(\d+)\]', stream.split)
+  return dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]') if part else stream
 
 
 def held_out_stream(stream: Stream) -> Stream | None:

@@ -24,6 +24,8 @@ from gan_jax.sampler import CHUNK, Sampler
 KEPT = 50_000
 #: Examples that are kept, the first, up to so many bytes.
 KEPT_BYTES = 256 << 20
+#: Parts of the latents that say what is asked for, by their name in a Batch.
+ASKED = {'labels': 'label', 'tags': 'tags'}
 #: Blocks of CHUNK examples that a device is given at a time, at most, and the float32 pixels that they may have.
 BLOCKS, PIXEL_BYTES = 8, 64 << 20
 
@@ -35,11 +37,13 @@ class Batch(NamedTuple):
     examples: (devices, b, ...), split over the devices.
     valid: (devices, b) numpy, False for padding.
     labels: (devices, b) int32, or None.
+    tags: (devices, b, n) asked for, or None.
   """
 
   examples: jax.Array
   valid: np.ndarray
   labels: Any
+  tags: Any = None
 
 
 class Scores(NamedTuple):
@@ -51,6 +55,7 @@ class Scores(NamedTuple):
     logits: (N or KEPT, classes) float32, or None.
     labels: (N or KEPT,) int32, true or asked for; or None.
     examples: the first, as many as KEPT_BYTES hold: uint8 pictures, or float32.
+    tags: (N or KEPT, n) asked for; or None.
   """
 
   moments: frechet.Moments
@@ -58,6 +63,7 @@ class Scores(NamedTuple):
   logits: np.ndarray | None
   labels: np.ndarray | None
   examples: np.ndarray
+  tags: np.ndarray | None = None
 
 
 def whole(x: Any) -> np.ndarray:
@@ -105,7 +111,7 @@ class Scorer:
       UserError: a feature is not finite.
     """
     total: frechet.Moments | None = None
-    kept: dict[str, list[np.ndarray]] = {'features': [], 'logits': [], 'labels': [], 'examples': []}
+    kept: dict[str, list[np.ndarray]] = {'features': [], 'logits': [], 'labels': [], 'examples': [], 'tags': []}
     rows = 0
     room = KEPT
 
@@ -120,7 +126,7 @@ class Scorer:
           total = found if total is None else total.merge(found)
       if rows < KEPT:
         valid = batch.valid.reshape(-1)
-        arrays = {**out, 'labels': batch.labels}
+        arrays = {**out, 'labels': batch.labels, 'tags': batch.tags}
         for name, value in arrays.items():
           if value is not None:
             flat = whole(value)
@@ -189,8 +195,8 @@ class Generated:
     self._sampler, self._mesh, self._limits, self._output = sampler, mesh, limits, output
     self._make = jax.jit(self._made)
 
-  def _made(self, variables: Any, key: jax.Array, starts: jax.Array) -> tuple[jax.Array, jax.Array | None, jax.Array]:
-    """(examples, labels asked for, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
+  def _made(self, variables: Any, key: jax.Array, starts: jax.Array) -> tuple[jax.Array, dict[str, Any], jax.Array]:
+    """(examples, what was asked, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
     made, drawn = jax.vmap(jax.vmap(lambda start: self._sampler.block(variables, key, start)))(starts)
     made = pick(made, self._output)
     examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])
@@ -199,8 +205,8 @@ class Generated:
       low, high = self._limits
       scaled = jnp.round((examples.astype(jnp.float32) - low) * (255.0 / (high - low)))
       examples = jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
-    labels = drawn.get('label') if isinstance(drawn, dict) else None
-    return examples, None if labels is None else labels.reshape(examples.shape[:2]), finite
+    wanted = {name: drawn[kind] for name, kind in ASKED.items() if isinstance(drawn, dict) and kind in drawn}
+    return examples, {name: x.reshape(*examples.shape[:2], *x.shape[3:]) for name, x in wanted.items()}, finite
 
   def batches(self, variables: Any, count: int, seed: int) -> Iterator[Batch]:
     """Batches of samples 0 ... count - 1 of a seed.
@@ -219,13 +225,13 @@ class Generated:
     size = blocks * CHUNK
     for first in range(0, count, devices * size):
       starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
-      examples, labels, finite = self._make(
+      examples, wanted, finite = self._make(
         variables, jax.random.key(seed), split(self._mesh, split_rows(self._mesh, starts))
       )
       if not whole(finite).all():
         raise UserError(f'samples {first} ... {first + devices * size - 1} are not all finite: this model has diverged')
       valid = first + np.arange(devices * size).reshape(devices, size) < count
-      yield Batch(examples, valid, labels)
+      yield Batch(examples, valid, wanted.get('labels'), wanted.get('tags'))
 
 
 def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Batch]:

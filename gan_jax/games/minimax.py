@@ -11,7 +11,7 @@ import flax.linen as nn
 from gan_jax import diagnostics, losses
 from gan_jax.data.latents import Latents, Uniform
 from gan_jax.game import Turn
-from gan_jax.games.standard import check_same_shape
+from gan_jax.games.fit import check_same_shape
 
 
 class Minimax(nn.Module):

@@ -1,6 +1,6 @@
 """The standard two-player game: one generator, one discriminator, a pair of losses on logits.
 
-GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it.
+GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it; with a class or tags among the latents, CGAN.
 """
 
 import inspect
@@ -17,46 +17,21 @@ from gan_jax.build import resolve
 from gan_jax.data.latents import Latents, Normal
 from gan_jax.errors import UserError
 from gan_jax.game import Turn
+from gan_jax.games.conditions import asked, condition_of, generate
 from gan_jax.games.coupling import check_uncoupled
-
-
-def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
-  """Raises a UserError if generated examples and data differ in shape."""
-  if fake.shape[1:] != image.shape[1:]:
-    raise UserError(
-      f'the generator makes examples of shape {fake.shape[1:]} but the data have {image.shape[1:]}: change '
-      "config.data.size and config.data.channels, or the generator's channels and shape, until they agree"
-    )
-
-
-def check_head(loss: Any, logits: jax.Array) -> None:
-  """Raises a UserError if a loss of `gan_jax.losses` and the discriminator's head do not fit."""
-  if loss == 'two_way_softmax' and (logits.ndim != 2 or logits.shape[-1] != 2):
-    raise UserError(
-      f'config.game.loss={loss!r} takes logits (B, 2) but the discriminator gives (B{_tail(logits)}): set '
-      'config.game.discriminator.outputs=2, or another loss'
-    )
-  # (B,) is one logit per example, (B, H, W) one per patch; (B, n) is the head of something else.
-  if isinstance(loss, str) and loss != 'two_way_softmax' and loss in losses.__all__ and logits.ndim == 2:
-    raise UserError(
-      f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B{_tail(logits)}): set '
-      "config.game.discriminator.outputs=1, or loss='two_way_softmax' with two"
-    )
-
-
-def _tail(array: jax.Array) -> str:
-  return ''.join(f', {n}' for n in array.shape[1:])
+from gan_jax.games.fit import check_head, check_same_shape
 
 
 class Standard(nn.Module):
   """k discriminator moves, then one generator move, each on its own loss.
 
-  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1; with a condition in both players, Mirza
+  and Osindero 2014, https://arxiv.org/abs/1411.1784, eq. 2.
 
   Attributes:
-    generator: latents, train -> examples.
-    discriminator: examples, train -> logits.
-    latents: what the generator starts from.
+    generator: latents, train -> examples; if the game is conditional z, train, label -> examples.
+    discriminator: examples, train -> logits; if the game is conditional with label.
+    latents: what the generator starts from; {'z', 'label'} or {'z', 'tags'} makes the game conditional.
     loss: a pair of `gan_jax.losses` by name, dotted for one of your own, or built: {'name': 'smoothed', 'real': 0.9}.
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
     augment: None, or an augmentation of all that the discriminator sees: {'name': 'DiffAugment'}, {'name': 'Adaptive'}.
@@ -127,29 +102,48 @@ class Standard(nn.Module):
     probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
     return self.augment(self.make_rng('noise'), images, *probability).astype(images.dtype)
 
-  def judged(self, first, second, **asked):
-    """What the discriminator gives for two batches, one of them real: in two passes, or in one."""
+  def judged(self, first, second, of_first, of_second, **wanted):
+    """What the discriminator gives for two batches, one of them real: in two passes, or in one.
+
+    Args:
+      first: (B, ...).
+      second: (B, ...).
+      of_first: {} or the condition of the first.
+      of_second: the same of the second.
+      **wanted: what else the discriminator is asked for.
+    """
     if not self.one_pass:
       # Separate passes: batch norm must not mix the statistics of real and fake.
-      return self.discriminator(first, train=True, **asked), self.discriminator(second, train=True, **asked)
+      judge = lambda x, condition: self.discriminator(x, train=True, **condition, **wanted)
+      return judge(first, of_first), judge(second, of_second)
     if first.shape != second.shape:
       raise UserError(
         f'config.game.one_pass takes as many real as generated examples, not {first.shape[0]} and {second.shape[0]}: '
         'set config.data.batch_size to config.batch_size, or one_pass=False'
       )
     # Not concatenated: rows stay on the devices that have them.
-    both = self.discriminator(jnp.stack([first, second], 1).reshape(-1, *first.shape[1:]), train=True, **asked)
+    mixed = lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
+    both = self.discriminator(mixed(first, second), train=True, **jax.tree.map(mixed, of_first, of_second), **wanted)
     if self.is_initializing():
-      check_uncoupled(self.discriminator, first)
+      check_uncoupled(self.discriminator, first, **of_first)
     row = lambda i: jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
     return row(0), row(1)
 
+  def drawn(self, batch):
+    """The latents of a move; where real and generated examples meet in pairs, with the condition of the real ones."""
+    name = condition_of(batch['latents'])
+    if name is None or (self.penalty is None and not self.pair.relativistic):
+      return batch['latents']
+    # A point between two examples, or one example less another, is of one class.
+    return {**batch['latents'], name: batch['images'][name]}
+
   def discriminator_loss(self, batch):
-    image = batch['images']['image']
-    fake = self.generator(batch['latents'], train=True)
+    image, latents = batch['images']['image'], self.drawn(batch)
+    fake = generate(self.generator, latents, train=True)
     check_same_shape(fake, image)
     image, fake = self.augmented(image), self.augmented(fake)
-    real_logits, fake_logits = self.judged(image, fake)
+    of_real, of_fake = asked(latents, batch['images']), asked(latents, latents)
+    real_logits, fake_logits = self.judged(image, fake, of_real, of_fake)
     check_head(self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
@@ -158,26 +152,30 @@ class Standard(nn.Module):
       self.probability.value = self.augment.next(self.probability.value, real_logits)
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
-      metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
+      metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **of_real)
       loss += metrics['penalty']
     return loss, metrics
 
   def penalty_loss(self, batch):
     assert self.penalty is not None  # or there is no such turn
-    image, fake = batch['images']['image'], self.generator(batch['latents'], train=True)
-    return self.penalty(self.discriminator, self.make_rng('noise'), image, fake)
+    image, latents = batch['images']['image'], self.drawn(batch)
+    fake = generate(self.generator, latents, train=True)
+    return self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **asked(latents, batch['images']))
 
   def generator_loss(self, batch):
-    fake = self.augmented(self.generator(batch['latents'], train=True))
+    latents = self.drawn(batch) if 'images' in batch else batch['latents']
+    fake, of_fake = self.augmented(generate(self.generator, latents, train=True)), asked(latents, latents)
     if not (self.pair.relativistic or self.feature_matching):
-      return self.pair.generator(self.discriminator(fake, train=True))
-    real = self.augmented(batch['images']['image'])
+      return self.pair.generator(self.discriminator(fake, train=True, **of_fake))
+    real, of_real = self.augmented(batch['images']['image']), asked(latents, batch['images'])
     if not self.feature_matching:
-      return self.pair.generator(*self.judged(fake, real))
-    (fake_logits, fake_features), (real_logits, real_features) = self.judged(fake, real, features=True)
+      return self.pair.generator(*self.judged(fake, real, of_fake, of_real))
+    (fake_logits, fake_features), (real_logits, real_features) = self.judged(
+      fake, real, of_fake, of_real, features=True
+    )
     matching = losses.features.feature_matching(real_features, fake_features)
     loss = self.pair.generator(fake_logits, real_logits) + self.feature_matching * matching
     return loss, {'feature_matching': matching}
 
   def sample(self, batch):
-    return self.generator(batch['latents'], train=False)
+    return generate(self.generator, batch['latents'], train=False)

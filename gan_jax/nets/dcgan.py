@@ -36,6 +36,7 @@ class Generator(nn.Module):
     base: height and width that the latents are projected to.
     output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
     strides: upsampling of each transposed convolution, the one to the image last; empty for 2 in all.
+    hidden: widths of dense layers before the projection, which DCGAN has none of.
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -44,12 +45,17 @@ class Generator(nn.Module):
   base: int = 4
   output: str = 'tanh'
   strides: tuple[int, ...] = ()
+  hidden: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
-    x = dense(z, self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')
+    x = z
+    for i, width in enumerate(self.hidden):
+      x = dense(x, width, use_bias=False, kernel_init=NORMAL, name=f'hidden_{i}')
+      x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(x, train=train))
+    x = dense(x, self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')
     x = x.reshape(-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
     window = (self.kernel, self.kernel)
@@ -72,6 +78,7 @@ class Discriminator(nn.Module):
     norm: 'batch', or 'none'.
     weights: 'plain', 'spectral', 'weight' or 'equalised', as in `nets.weights`.
     strides: of each convolution; empty for 2 in all, which halves height and width in each.
+    hidden: widths of dense layers behind the convolutions, which DCGAN has none of.
   """
 
   channels: tuple[int, ...] = (128, 256, 512, 1024)
@@ -82,6 +89,7 @@ class Discriminator(nn.Module):
   norm: str = 'batch'
   weights: str = 'plain'
   strides: tuple[int, ...] = ()
+  hidden: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, features: bool = False, layers: bool = False) -> Any:
@@ -106,6 +114,15 @@ class Discriminator(nn.Module):
       x = nn.leaky_relu(x, self.slope)
       maps.append(x)
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
+    for i, width in enumerate(self.hidden):
+      if self.weights == 'plain':
+        last = dense(last, width, use_bias=self.norm != 'batch', kernel_init=NORMAL, name=f'hidden_{i}')
+      else:
+        settings = (self.weights, self.norm != 'batch', NORMAL)
+        last = weights.Dense(width, *settings, name=f'hidden_{i}')(last, train=train)
+      if self.norm == 'batch':
+        last = BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(last, train=train)
+      last = nn.leaky_relu(last, self.slope)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
     if self.weights == 'plain':
       logits = head(dense(seen, self.outputs, kernel_init=NORMAL))

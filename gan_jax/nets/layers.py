@@ -1,5 +1,7 @@
 """Layers and initializers that several families of networks share."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -29,16 +31,30 @@ def wide(x: jax.Array) -> jax.Array:
 
 
 def activation(x: jax.Array, name: str) -> jax.Array:
-  """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
-  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
+  """An activation by its name: 'tanh', 'sigmoid', 'identity' (of a generator's output) or 'relu'."""
+  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x, 'relu': jax.nn.relu}
   if name not in functions:
-    raise one_of('output activation', name, functions)
+    raise one_of('activation', name, functions)
   return functions[name](x)
 
 
 def head(logits: jax.Array) -> jax.Array:
   """(B, 1) -> (B,), the shape that losses take; wider heads stay (B, n)."""
   return logits[:, 0] if logits.shape[-1] == 1 else logits
+
+
+def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:
+  """What a conditional network reads of a label: (B,) classes as one-hot (B, classes); tags (B, n) as they are.
+
+  >>> condition(jnp.array([1]), 3).tolist(), condition(jnp.array([[1.0, 1.0]]), 3).tolist()
+  ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
+  """
+  return label.astype(dtype) if label.ndim == 2 else jax.nn.one_hot(label, classes, dtype=dtype)
+
+
+def beside(*rows: jax.Array) -> jax.Array:
+  """(B, m), (B, n), ... to (B, m + n + ...)."""
+  return jnp.concatenate(rows, -1)
 
 
 def dense(

@@ -1,0 +1,66 @@
+"""BEGAN: an auto-encoding discriminator, its errors on data and fakes held at the ratio gamma.
+
+Paper: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717.
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/began.py:mnist --workdir runs/began
+
+  celeb_a   64x64 faces, 128 filters, batch 16; the default. Unmeasured.
+  mnist     32x32, 16 filters, pixels in [-1, 1]. Unmeasured.
+  digits    8x8, 16 filters, scikit-learn's digits: needs no download. Unmeasured.
+
+The learning rate is halved every 100,000 steps down to 2e-5.
+
+differs: the paper trains on 360,000 faces of its own, and lowers the learning rate when the measure stalls.
+differs: in `mnist` and `digits` the learning rate and the gain of the balance are higher, for runs of minutes.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('celeb_a', 'mnist', 'digits')
+
+DATA = {
+  'celeb_a': dict(name='celeb_a', size=64, channels=3),
+  'mnist': dict(name='mnist', size=32, channels=1),
+  'digits': dict(name='digits', size=8, channels=1),
+}
+#: (filters n, resolutions, lowest resolution, code and latents)
+NETWORKS = {'celeb_a': (128, 4, 8, 64), 'mnist': (16, 3, 8, 16), 'digits': (16, 2, 4, 8)}
+#: (learning rate, gamma, lambda)
+RATES = {'celeb_a': (8e-5, 0.5, 0.001), 'mnist': (5e-4, 0.7, 0.1), 'digits': (5e-4, 0.7, 0.1)}
+STEPS = {'celeb_a': 250_000, 'mnist': 3_000, 'digits': 5_000}
+
+
+def get_config(variant):
+  filters, resolutions, base, code = NETWORKS[variant]
+  data = config_lib.stream(**DATA[variant])
+  decoder = dict(
+    name='autoencoder.Decoder', channels=(filters,) * resolutions, base=base, image_channels=data['channels']
+  )
+  encoder = dict(name='autoencoder.Encoder', channels=tuple(filters * (i + 1) for i in range(resolutions)), code=code)
+  rate, gamma, gain = RATES[variant]
+  falling = dict(
+    name='optax.exponential_decay',
+    init_value=rate,
+    transition_steps=100_000,
+    decay_rate=0.5,
+    staircase=True,
+    end_value=2e-5,
+  )
+  adam = dict(name='optax.adam', learning_rate=falling)
+  steps = STEPS[variant]
+  return config_lib.base(
+    game=dict(
+      name='began.BEGAN',
+      gamma=gamma,
+      gain=gain,
+      latents=dict(name='Uniform', shape=(code,), low=-1.0, high=1.0),
+      generator=decoder,
+      discriminator=dict(name='autoencoder.AutoEncoder', encoder=encoder, decoder=decoder),
+    ),
+    optimizers=dict(generator=adam, discriminator=adam),
+    data=data,
+    batch_size=16,
+    steps=steps,
+    log_every=100,
+    sample_every=max(1_000, steps // 50),
+    checkpoint_every=max(1_000, steps // 50),
+  )

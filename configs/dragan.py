@@ -1,0 +1,40 @@
+"""DRAGAN: the -log D losses, and a penalty on the discriminator's gradient in a neighbourhood of the data.
+
+Paper: Kodali et al. 2017, https://arxiv.org/abs/1705.07215, algorithm 1.
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/dragan.py --workdir runs/dragan
+
+  mnist    32x32, DCGAN's networks with 128 channels; the default. Unmeasured.
+  digits   8x8, scikit-learn's digits: needs no download. Unmeasured.
+
+differs: no batch norm in the discriminator, whose gradient at one example would depend on the others.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('mnist', 'digits')
+
+
+def get_config(variant):
+  digits = variant == 'digits'
+  widths, size = ((32, 64), 8) if digits else ((32, 64, 128), 32)
+  adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
+  return config_lib.base(
+    game=dict(
+      name='standard.Standard',
+      loss='nonsaturating',
+      penalty=dict(name='GradientPenalty', weight=10.0, at='around'),
+      discriminator_steps=1,
+      latents=dict(name='Uniform', shape=(100,), low=-1.0, high=1.0),
+      generator=dict(
+        name='dcgan.Generator', channels=widths[::-1], kernel=4, base=size >> len(widths), image_channels=1
+      ),
+      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none'),
+    ),
+    optimizers=dict(generator=adam, discriminator=adam),
+    data=config_lib.stream(name=variant, size=size, channels=1),
+    batch_size=64,
+    steps=4_000,
+    log_every=100,
+    sample_every=1_000,
+    checkpoint_every=1_000,
+  )

@@ -1,0 +1,55 @@
+"""InfoGAN: a categorical and two real codes that examples must tell, on DCGAN's networks.
+
+Paper: Chen et al. 2016, https://arxiv.org/abs/1606.03657; settings of the authors' code (openai/InfoGAN).
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/infogan.py:mnist --workdir runs/infogan
+
+  mnist   28x28, a code of ten classes and two real ones, 62 other latents; the default. Unmeasured.
+  digits  the same on scikit-learn's digits (8x8): needs no download. Unmeasured.
+
+differs: the hidden dense layers and convolutions start at N(0, 0.02) with DCGAN's batch norm.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('mnist', 'digits')
+CLASSES, REAL = 10, 2
+
+
+def get_config(variant):
+  digits = variant == 'digits'
+  size, base = (8, 2) if digits else (28, 7)
+  channels, hidden = (64, 128), (256,) if digits else (1024,)
+  adam = lambda rate: dict(name='optax.adam', learning_rate=rate, b1=0.5)
+  return config_lib.base(
+    game=dict(
+      name='infogan.InfoGAN',
+      latents=dict(
+        z=dict(name='Uniform', shape=(62,), low=-1.0, high=1.0),
+        digit=dict(name='Label', classes=CLASSES),
+        style=dict(name='Uniform', shape=(REAL,), low=-1.0, high=1.0),
+      ),
+      information=dict(digit=1.0, style=1.0),
+      generator=dict(
+        name='dcgan.Generator',
+        hidden=hidden,
+        channels=channels[::-1],
+        base=base,
+        kernel=4,
+        image_channels=1,
+        output='sigmoid',
+      ),
+      discriminator=dict(
+        name='infogan.Discriminator',
+        trunk=dict(name='dcgan.Discriminator', channels=channels, kernel=4, hidden=hidden, slope=0.1),
+        codes=dict(digit=CLASSES, style=REAL),
+      ),
+    ),
+    # The generator's is the higher one.
+    optimizers=dict(generator=adam(1e-3), discriminator=adam(2e-4)),
+    data=config_lib.stream(name='digits' if digits else 'mnist', size=size, channels=1, range=(0.0, 1.0), classes=10),
+    batch_size=128,
+    steps=5_000,
+    log_every=100,
+    sample_every=1_000,
+    checkpoint_every=1_000,
+  )

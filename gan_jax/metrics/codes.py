@@ -1,0 +1,51 @@
+"""Whether a code that nobody named stands for the classes of data."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from gan_jax.errors import UserError
+
+
+class CodeError(NamedTuple):
+  """How well values of a code serve as classes.
+
+  Attributes:
+    value: share of test examples whose code is matched with another class than theirs.
+    standard_error: of it, binomial.
+    matching: (values,) the class that each value of the code is matched with.
+  """
+
+  value: float
+  standard_error: float
+  matching: np.ndarray
+
+
+def code_error(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray, test_labels: np.ndarray) -> CodeError:
+  """The error of a code as a classifier, each of its values matched with a class of its own on training examples.
+
+  Source: Chen et al. 2016 (InfoGAN), https://arxiv.org/abs/1606.03657, section 7.2.
+
+  Args:
+    codes: (N,) values that a network reads off training examples, 0 ... n - 1.
+    labels: (N,) their classes, 0 ... n - 1.
+    test_codes: (T,) values read off other examples.
+    test_labels: (T,) their classes.
+
+  Raises:
+    UserError: codes and labels differ in number.
+
+  >>> found = code_error(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 2]), np.array([1, 0]), np.array([0, 2]))
+  >>> found.value, found.matching.tolist()
+  (0.5, [1, 0, 2])
+  """
+  for values, known in ((codes, labels), (test_codes, test_labels)):
+    if np.shape(values) != np.shape(known) or np.ndim(values) != 1 or not len(values):
+      raise UserError(f'codes {np.shape(values)} and labels {np.shape(known)}: give one of each an example')
+  size = int(max(np.max(x) for x in (codes, labels, test_codes, test_labels))) + 1
+  together = np.zeros((size, size), np.int64)
+  np.add.at(together, (codes, labels), 1)
+  matching = optimize.linear_sum_assignment(together, maximize=True)[1]
+  wrong = float(np.mean(matching[test_codes] != test_labels))
+  return CodeError(wrong, float(np.sqrt(wrong * (1 - wrong) / len(test_labels))), matching)

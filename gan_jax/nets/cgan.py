@@ -1,0 +1,77 @@
+"""CGAN: what is asked for has a hidden layer of its own and joins the other input in a second one, in both players.
+
+Source: Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784, section 4.1.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+
+from gan_jax.nets.layers import Maxout, activation, beside, condition, dense, head, uniform_init
+
+
+class Generator(nn.Module):
+  """Latents (B, n) and a label to examples (B, *shape) through ReLU layers.
+
+  Attributes:
+    classes: of labels (B,); for tags (B, n) it is not read.
+    z_units: hidden units of the latents.
+    label_units: hidden units of the label.
+    units: of the joint layer.
+    shape: of an example.
+    output: 'sigmoid', 'tanh' or 'identity'.
+    dropout: rate on the input of the last layer, in training.
+    irange: weights start uniform on (-irange, irange).
+  """
+
+  classes: int = 10
+  z_units: int = 200
+  label_units: int = 1000
+  units: int = 1200
+  shape: tuple[int, ...] = (28, 28, 1)
+  output: str = 'sigmoid'
+  dropout: float = 0.5
+  irange: float = 0.05
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool, label: jax.Array) -> jax.Array:
+    init = uniform_init(self.irange)
+    latents = nn.relu(dense(z, self.z_units, kernel_init=init))  # (B, 200)
+    asked = nn.relu(dense(condition(label, self.classes, z.dtype), self.label_units, kernel_init=init))  # (B, 1000)
+    x = nn.relu(dense(beside(latents, asked), self.units, kernel_init=init))  # (B, 1200)
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    return activation(dense(x, math.prod(self.shape), kernel_init=init), self.output).reshape(-1, *self.shape)
+
+
+class MaxoutDiscriminator(nn.Module):
+  """Examples (B, ...) and a label to logits (B,) through maxout layers with dropout.
+
+  Attributes:
+    classes: of labels (B,); for tags (B, n) it is not read.
+    units: maxout units of the example's hidden layer.
+    label_units: of the label's.
+    joint_units: of the joint layer.
+    pieces: affine maps per unit in the hidden layers.
+    joint_pieces: in the joint layer.
+    dropout: rates on the example, on the input of the joint layer and of the last.
+    irange: weights start uniform on (-irange, irange).
+  """
+
+  classes: int = 10
+  units: int = 240
+  label_units: int = 50
+  joint_units: int = 240
+  pieces: int = 5
+  joint_pieces: int = 4
+  dropout: tuple[float, float, float] = (0.2, 0.5, 0.5)
+  irange: float = 0.005
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, label: jax.Array) -> jax.Array:
+    init = uniform_init(self.irange)
+    of_example, of_hidden, of_joint = (nn.Dropout(rate, deterministic=not train) for rate in self.dropout)
+    seen = Maxout(self.units, self.pieces, kernel_init=init)(of_example(x.reshape(x.shape[0], -1)))  # (B, 240)
+    named = Maxout(self.label_units, self.pieces, kernel_init=init)(condition(label, self.classes, x.dtype))  # (B, 50)
+    joint = Maxout(self.joint_units, self.joint_pieces, kernel_init=init)(of_hidden(beside(seen, named)))  # (B, 240)
+    return head(dense(of_joint(joint), 1, kernel_init=init))
