@@ -79,18 +79,17 @@ def test_networks_of_the_ablation_are_dcgan_with_switches():
 
 @pytest.mark.parametrize('name', ablation.VARIANTS)
 def test_each_row_of_the_ablation_changes_one_thing(name):
-  config = ablation.settings(name, 40, 'digits')
-  config.population = 0
+  config = ablation.settings(name, 40, 0, 'digits')
   (stage,) = experiment.stages_of(config)
   state = jax.eval_shape(lambda: experiment.new_state(stage, jax.random.key(0)))
   norms = len(jax.tree.leaves([player.variables for player in state.players.values()])) // 2
   hidden = 2 * ('hidden' in name)
   assert norms == {'no batch norm': 0, 'batch norm everywhere': 7}.get(name, 5 + hidden)
-  reference = ablation.settings('as the paper says', 40, 'digits').to_dict()
+  reference = ablation.settings('as the paper says', 40, 0, 'digits').to_dict()
   changed = [(player, key) for player in ('generator', 'discriminator') for key in config.game[player] if key != 'name']
   rates = {config.optimizers[player].learning_rate for player in ('generator', 'discriminator')}
   assert len({key for _, key in changed}) + (rates != {2e-4}) == (name != 'as the paper says')
-  assert {**config.to_dict(), 'game': 0, 'optimizers': 0, 'population': 3} == {**reference, 'game': 0, 'optimizers': 0}
+  assert {**config.to_dict(), 'game': 0, 'optimizers': 0} == {**reference, 'game': 0, 'optimizers': 0}
 
 
 def test_pooling_takes_the_largest_of_each_square():
