@@ -25,8 +25,8 @@ DATA = {
 #: (filters n, resolutions, lowest resolution, code and latents)
 NETWORKS = {'celeb_a': (128, 4, 8, 64), 'mnist': (16, 3, 8, 16), 'digits': (16, 2, 4, 8)}
 #: (learning rate, gamma, lambda)
-RATES = {'celeb_a': (8e-5, 0.5, 0.001), 'mnist': (5e-4, 0.7, 0.1), 'digits': (5e-4, 0.7, 0.1)}
-STEPS = {'celeb_a': 250_000, 'mnist': 3_000, 'digits': 5_000}
+RATES = {'celeb_a': (8e-5, 0.5, 0.001), 'mnist': (5e-4, 1.0, 0.1), 'digits': (2e-4, 0.7, 0.1)}
+STEPS = {'celeb_a': 250_000, 'mnist': 3_000, 'digits': 3_000}
 
 
 def get_config(variant):

@@ -16,7 +16,7 @@ VARIANTS = ('mnist', 'digits')
 
 def get_config(variant):
   digits = variant == 'digits'
-  widths, size = ((32, 64), 8) if digits else ((32, 64, 128), 32)
+  widths, size = ((64, 128), 8) if digits else ((32, 64, 128), 32)
   adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   return config_lib.base(
     game=dict(
@@ -33,7 +33,7 @@ def get_config(variant):
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),
     batch_size=64,
-    steps=4_000,
+    steps=6_000 if digits else 4_000,
     log_every=100,
     sample_every=1_000,
     checkpoint_every=1_000,

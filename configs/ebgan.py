@@ -17,7 +17,7 @@ VARIANTS = ('mnist', 'digits')
 
 def get_config(variant):
   digits = variant == 'digits'
-  widths, size, code = ((32, 64), 8, 32) if digits else ((32, 64, 128), 32, 64)
+  widths, size, code = ((64, 128), 8, 32) if digits else ((32, 64, 128), 32, 64)
   adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   generator = dict(name='dcgan.Generator', channels=widths[::-1], kernel=4, base=size >> len(widths), image_channels=1)
   encoder = dict(name='dcgan.Discriminator', channels=widths, kernel=4, outputs=code)
@@ -33,7 +33,7 @@ def get_config(variant):
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),
     batch_size=64,
-    steps=4_000,
+    steps=6_000 if digits else 4_000,
     log_every=100,
     sample_every=1_000,
     checkpoint_every=1_000,

@@ -19,7 +19,7 @@ VARIANTS = ('mnist', 'digits')
 
 def get_config(variant):
   digits = variant == 'digits'
-  widths, size = ((32, 64), 8) if digits else ((32, 64, 128), 32)
+  widths, size = ((64, 128), 8) if digits else ((32, 64, 128), 32)
   rate = 2e-4 if digits else 5e-5
   # PyTorch's RMSProp, which the authors used: squares decay by 0.99.
   rmsprop = dict(name='optax.rmsprop', learning_rate=rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
@@ -40,7 +40,7 @@ def get_config(variant):
     ),
     data=config_lib.stream(name=variant, size=size, channels=1),
     batch_size=64,
-    steps=2_000,
+    steps=3_000 if digits else 2_000,
     log_every=100,
     sample_every=500,
     checkpoint_every=1_000,

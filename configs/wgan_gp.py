@@ -16,7 +16,7 @@ VARIANTS = ('mnist', 'digits')
 
 def get_config(variant):
   digits = variant == 'digits'
-  widths, size = ((32, 64), 8) if digits else ((32, 64, 128), 32)
+  widths, size = ((64, 128), 8) if digits else ((32, 64, 128), 32)
   # The authors' code for MNIST and CIFAR-10 has b1 = 0.5, algorithm 1 has 0.
   adam = dict(name='optax.adam', learning_rate=1e-4, b1=0.5, b2=0.9)
   return config_lib.base(
@@ -34,7 +34,7 @@ def get_config(variant):
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),
     batch_size=64,
-    steps=2_000,
+    steps=3_000 if digits else 2_000,
     log_every=100,
     sample_every=500,
     checkpoint_every=1_000,
