@@ -70,7 +70,7 @@ def _networks(data):
   judge = dict(name='mlp.MaxoutDiscriminator', pieces=5, dropout=(0.2, 0.5, 0.5), irange=0.005)
   generator = dict(name='mlp.Generator', irange=0.05)
   if data == 'cifar10_fc':
-    wide = dict(hidden=(8000, 8000), last_hidden='sigmoid', shape=(32, 32, 3), output='identity')
+    wide = dict(hidden=(8000, 8000), sigmoid=True, shape=(32, 32, 3), output='identity')
     return dict(generator={**generator, **wide}, discriminator={**judge, 'units': (1600, 1600)})
   size = 8 if data == 'digits' else 28
   small = dict(hidden=(1200, 1200), shape=(size, size, 1), output='sigmoid')

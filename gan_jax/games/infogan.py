@@ -16,6 +16,7 @@ from gan_jax import diagnostics, losses
 from gan_jax.data.latents import Distribution, Label
 from gan_jax.game import Turn
 from gan_jax.games.fit import check_same_shape
+from gan_jax.nets.layers import condition
 
 
 class InfoGAN(nn.Module):
@@ -42,7 +43,8 @@ class InfoGAN(nn.Module):
     parts = [latents['z']]
     for name in sorted(self.information):
       of = self.latents[name]
-      parts.append(jax.nn.one_hot(latents[name], of.classes) if isinstance(of, Label) else latents[name])
+      value = latents[name]
+      parts.append(condition(value, of.classes, parts[0].dtype) if isinstance(of, Label) else value)
     return self.generator(jnp.concatenate(parts, -1), train=train)
 
   def judged(self, batch):

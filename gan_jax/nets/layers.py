@@ -31,10 +31,10 @@ def wide(x: jax.Array) -> jax.Array:
 
 
 def activation(x: jax.Array, name: str) -> jax.Array:
-  """An activation by its name: 'tanh', 'sigmoid', 'identity' (of a generator's output) or 'relu'."""
-  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x, 'relu': jax.nn.relu}
+  """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
+  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
   if name not in functions:
-    raise one_of('activation', name, functions)
+    raise one_of('output activation', name, functions)
   return functions[name](x)
 
 

@@ -19,22 +19,22 @@ class Generator(nn.Module):
     shape: shape of one example.
     output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1], 'identity' for points.
     irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
-    last_hidden: activation of the last hidden layer, 'relu' or one of those for the output.
+    sigmoid: whether the last hidden layer is one of sigmoids, as in GAN 2014's networks for CIFAR-10.
   """
 
   hidden: tuple[int, ...] = (1200, 1200)
   shape: tuple[int, ...] = (28, 28, 1)
   output: str = 'sigmoid'
   irange: float | None = None
-  last_hidden: str = 'relu'
+  sigmoid: bool = False
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
     init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
     x = z
     for i, width in enumerate(self.hidden):
-      last = i == len(self.hidden) - 1
-      x = activation(dense(x, width, kernel_init=init), self.last_hidden if last else 'relu')  # (B, width)
+      bend = nn.sigmoid if self.sigmoid and i == len(self.hidden) - 1 else nn.relu
+      x = bend(dense(x, width, kernel_init=init))  # (B, width)
     x = dense(x, math.prod(self.shape), kernel_init=init)
     return activation(x, self.output).reshape(-1, *self.shape)
 

@@ -7,6 +7,7 @@ from gan_jax import config as config_lib
 from gan_jax.data.latents import Latents, Normal
 from gan_jax.game import Turn, read_clock
 from gan_jax.losses import hinge
+from gan_jax.nets.conv import Conv
 
 VARIANTS = ('default',)
 
@@ -21,10 +22,10 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, z, fade):
     x = nn.Dense(4 * 4 * 3, name='block_4')(z).reshape(-1, 4, 4, 3)
-    image = nn.Conv(1, (1, 1), name='image_4')(x)
+    image = Conv(1, (1, 1), name='image_4')(x)
     if self.resolution == 8:
-      x = nn.relu(nn.Conv(3, (3, 3), name='block_8')(double(x)))
-      image = fade * nn.Conv(1, (1, 1), name='image_8')(x) + (1 - fade) * double(image)
+      x = nn.relu(Conv(3, (3, 3), name='block_8')(double(x)))
+      image = fade * Conv(1, (1, 1), name='image_8')(x) + (1 - fade) * double(image)
     return jnp.tanh(image)
 
 
@@ -56,7 +57,7 @@ class Discriminator(nn.Module):
   @nn.compact
   def __call__(self, x, *, train):
     if x.shape[1] == 8:
-      x = nn.Conv(1, (3, 3), (2, 2), name='block_8')(x)
+      x = Conv(1, (3, 3), (2, 2), name='block_8')(x)
     return nn.Dense(1, name='block_4')(x.reshape(x.shape[0], -1))[:, 0]
 
 
