@@ -4,7 +4,8 @@ Paper: Kodali et al. 2017, https://arxiv.org/abs/1705.07215, algorithm 1.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/dragan.py --workdir runs/dragan
 
   mnist    32x32, DCGAN's networks with 128 channels; the default. Unmeasured.
-  digits   8x8, scikit-learn's digits: needs no download. Unmeasured.
+  digits   8x8, scikit-learn's digits: needs no download. 1:13 on 2 shared
+           cores, seed 0: Fréchet distance 23.98, every class at least 8.0 % of 5,000 samples.
 
 differs: no batch norm in the discriminator, whose gradient at one example would depend on the others.
 """

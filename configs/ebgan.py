@@ -4,7 +4,8 @@ Paper: Zhao et al. 2016, https://arxiv.org/abs/1609.03126.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/ebgan.py --workdir runs/ebgan
 
   mnist    32x32, DCGAN's networks with 128 channels, margin 10; the default. Unmeasured.
-  digits   8x8, scikit-learn's digits, margin 3: needs no download. Unmeasured.
+  digits   8x8, scikit-learn's digits, margin 3: needs no download. 1:38 on 2 shared
+           cores, seed 0: Fréchet distance 16.38, every class at least 9.1 % of 5,000 samples.
 
 differs: the code is a vector of 64 (32 in `digits`) behind a dense layer; the paper's encoder is convolutional alone.
 differs: Adam 2e-4 with b1 = 0.5, as DCGAN.

@@ -4,7 +4,8 @@ Paper: Mao et al. 2016, https://arxiv.org/abs/1611.04076, eq. 9 (a = 0, b = c = 
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/lsgan.py --workdir runs/lsgan
 
   mnist    32x32, DCGAN's networks with 128 channels; the default. Unmeasured.
-  digits   8x8, scikit-learn's digits: needs no download. Unmeasured.
+  digits   8x8, scikit-learn's digits: needs no download. 0:52 on 2 shared
+           cores, seed 0: Fréchet distance 7.59, every class at least 8.9 % of 5,000 samples.
 
 differs: 100 latents; the authors' code takes 1,024 for scenes of 112x112.
 """

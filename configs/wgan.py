@@ -4,7 +4,8 @@ Paper: Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/wgan.py --workdir runs/wgan
 
   mnist    32x32, DCGAN's networks with 128 channels; the default. Unmeasured.
-  digits   8x8, scikit-learn's digits: needs no download. Unmeasured.
+  digits   8x8, scikit-learn's digits: needs no download. 1:22 on 2 shared
+           cores, seed 0: Fréchet distance 22.48, every class at least 6.3 % of 5,000 samples.
 
 differs: the authors' code makes 100 moves of the critic for each of the first 25 of the generator and for every 500th;
   here there are always 5.
