@@ -13,60 +13,19 @@ import tempfile
 import time
 from typing import NamedTuple
 
-import flax.linen as nn
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import losses, train
-from gan_jax.data.latents import Latents, Normal
+from gan_jax import train
 from gan_jax.data.sources.builtin import RING_STDDEV, ring_centers
-from gan_jax.game import Turn
 from gan_jax.metrics.modes import mixture_coverage
 
 #: Moves of the generator, of the discriminator, in one step.
 RATIOS = ((1, 5), (1, 2), (1, 1), (2, 1), (5, 1), (10, 1), (20, 1))
 SEEDS = 3
 SAMPLES = 2500
-
-
-class Ratio(nn.Module):
-  """The -log D game with any number of moves of each player in a step.
-
-  Attributes:
-    generator: latents, train -> examples.
-    discriminator: examples, train -> logits.
-    latents: what the generator starts from.
-    generator_steps: its moves in a step.
-    discriminator_steps: its moves in a step, before them.
-  """
-
-  generator: nn.Module
-  discriminator: nn.Module
-  latents: Latents = Normal((16,))
-  generator_steps: int = 1
-  discriminator_steps: int = 1
-
-  @property
-  def turns(self):
-    return (
-      Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
-      Turn(('generator',), 'generator_loss', repeat=self.generator_steps, streams=()),
-    )
-
-  def logits(self, x):
-    return self.discriminator(x, train=True)
-
-  def discriminator_loss(self, batch):
-    fake = self.generator(batch['latents'], train=True)
-    return losses.nonsaturating.discriminator(self.logits(batch['images']['image']), self.logits(fake))
-
-  def generator_loss(self, batch):
-    return losses.nonsaturating.generator(self.logits(self.generator(batch['latents'], train=True)))
-
-  def sample(self, batch):
-    return self.generator(batch['latents'], train=False)
 
 
 class Row(NamedTuple):
@@ -90,18 +49,12 @@ class Row(NamedTuple):
 
 
 def settings(ratio: tuple[int, int], moves: int, b1: float):
-  """The config of a ratio: configs/gan.py:ring with another game around its networks."""
+  """The config of a ratio: that of configs/gan.py:ring otherwise."""
   config = config_lib.load('configs/gan.py:ring').to_dict()
-  game = {name: config['game'][name] for name in ('generator', 'discriminator', 'latents')}
   for optimizer in config['optimizers'].values():
     optimizer['b1'] = b1
   config |= {
-    'game': {
-      'name': 'benchmarks.collapse.Ratio',
-      'generator_steps': ratio[0],
-      'discriminator_steps': ratio[1],
-      **game,
-    },
+    'game': {**config['game'], 'generator_steps': ratio[0], 'discriminator_steps': ratio[1]},
     'steps': moves,
     'population': SEEDS,
     'devices': 1,

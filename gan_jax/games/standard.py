@@ -23,7 +23,7 @@ from gan_jax.games.fit import check_head, check_same_shape
 
 
 class Standard(nn.Module):
-  """k discriminator moves, then one generator move, each on its own loss.
+  """k discriminator moves, then one or more of the generator, each on its own loss.
 
   Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1; with a condition in both players, Mirza
   and Osindero 2014, https://arxiv.org/abs/1411.1784, eq. 2.
@@ -38,6 +38,7 @@ class Standard(nn.Module):
     feature_matching: weight of the generator's feature matching loss beside its own; a discriminator that is asked for
       it takes `features=True` and returns (logits, features).
     discriminator_steps: k.
+    generator_steps: moves of the generator after them.
     share_latents: the generator moves on the latents of the discriminator's last move, whose fakes need not be computed
       again: PyTorch's DCGAN example does, algorithm 1 of GAN 2014 draws anew.
     one_pass: the discriminator sees real and generated examples as one batch of 2B, where its loss needs both; only
@@ -57,6 +58,7 @@ class Standard(nn.Module):
   augment: Callable[..., jax.Array] | None = None
   feature_matching: float = 0.0
   discriminator_steps: int = 1
+  generator_steps: int = 1
   share_latents: bool = False
   one_pass: bool = False
   dynamics: Callable[..., Any] | None = None
@@ -64,8 +66,10 @@ class Standard(nn.Module):
   @property
   def turns(self) -> tuple[Turn, ...]:
     if self.dynamics is not None:
-      if self.discriminator_steps != 1 or getattr(self.penalty, 'every', 1) != 1:
-        raise UserError('config.game.dynamics moves both players at once: set discriminator_steps and every to 1')
+      if (self.discriminator_steps, self.generator_steps, getattr(self.penalty, 'every', 1)) != (1, 1, 1):
+        raise UserError(
+          'config.game.dynamics moves both players at once: set discriminator_steps, generator_steps and every to 1'
+        )
       if self.share_latents:
         raise UserError('config.game.dynamics moves both players at once, on the same latents: leave share_latents out')
       own = {'discriminator': 'discriminator_loss', 'generator': 'generator_loss'}
@@ -79,7 +83,7 @@ class Standard(nn.Module):
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       *((lazy,) if every > 1 else ()),
-      Turn(('generator',), 'generator_loss', streams=streams, share=share),
+      Turn(('generator',), 'generator_loss', repeat=self.generator_steps, streams=streams, share=share),
     )
 
   @property
