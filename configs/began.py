@@ -4,13 +4,16 @@ Paper: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/began.py:mnist --workdir runs/began
 
   celeb_a   64x64 faces, 128 filters, batch 16; the default. Unmeasured.
-  mnist     32x32, 16 filters, pixels in [-1, 1]. Unmeasured.
-  digits    8x8, 16 filters, scikit-learn's digits: needs no download. Unmeasured.
+  mnist     32x32, 16 filters, gamma 1, pixels in [-1, 1]. 8 minutes on 2 shared cores, seed 0: the measure falls from
+            0.45 (step 100) to 0.11, but five samples of six are ones.
+  digits    8x8, 16 filters, gamma 0.7, scikit-learn's digits: needs no download. In a population of 8, 5 minutes on 2
+            shared cores: the measure falls from 1.12 (step 100) to 0.20; 6 of 10 classes have 1 % of the samples.
 
 The learning rate is halved every 100,000 steps down to 2e-5.
 
 differs: the paper trains on 360,000 faces of its own, and lowers the learning rate when the measure stalls.
-differs: in `mnist` and `digits` the learning rate and the gain of the balance are higher, for runs of minutes.
+differs: in `mnist` and `digits` learning rate, gamma and the gain of the balance are higher, and codes narrower: with a
+  code of 32 and gamma 0.5 digits are reconstructed so well that the balance stays at 0, and nothing judges.
 """
 
 from gan_jax import config as config_lib
@@ -26,7 +29,7 @@ DATA = {
 NETWORKS = {'celeb_a': (128, 4, 8, 64), 'mnist': (16, 3, 8, 16), 'digits': (16, 2, 4, 8)}
 #: (learning rate, gamma, lambda)
 RATES = {'celeb_a': (8e-5, 0.5, 0.001), 'mnist': (5e-4, 1.0, 0.1), 'digits': (2e-4, 0.7, 0.1)}
-STEPS = {'celeb_a': 250_000, 'mnist': 3_000, 'digits': 3_000}
+STEPS = {'celeb_a': 250_000, 'mnist': 2_500, 'digits': 3_000}
 
 
 def get_config(variant):
