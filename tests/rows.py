@@ -7,7 +7,7 @@ from gan_jax import config as config_lib
 from gan_jax.data.sources import BUILT_IN
 
 HERE = pathlib.Path(__file__).parent
-PROBES = ('pool', 'accuracy', 'growing', 'triple')
+PROBES = ('pool', 'began', 'accuracy', 'growing', 'triple')
 WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units')
 
 
@@ -45,9 +45,11 @@ def _alike():
   return [[row for _, row in sorted(group)] for group in groups.values()]
 
 
-#: Rows whose laws of moves and runs are for `make test-all`: those that play another row's game at another size, and
-#: one that compiles for a minute (windows of 8x8, on many devices).
-LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index('gan:cifar10_conv')]}
+#: Rows that compile for half a minute: many convolutions, or windows of 8x8.
+LONG = ('began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv')
+#: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
+#: size.
+LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index(name)] for name in LONG}
 
 
 def _walk(settings, where):
