@@ -4,7 +4,7 @@ Paper: Chen et al. 2016, https://arxiv.org/abs/1606.03657; settings of the autho
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/infogan.py:mnist --workdir runs/infogan
 
   mnist   28x28, a code of ten classes and two real ones, 62 other latents; the default. Unmeasured.
-  digits  the same on scikit-learn's digits (8x8): needs no download. Unmeasured.
+  digits  the same on scikit-learn's digits (8x8): needs no download. 90 s on 2 shared cores: the code errs on 31 %.
 
 differs: the hidden dense layers and convolutions start at N(0, 0.02) with DCGAN's batch norm.
 """
@@ -48,7 +48,7 @@ def get_config(variant):
     optimizers=dict(generator=adam(1e-3), discriminator=adam(2e-4)),
     data=config_lib.stream(name='digits' if digits else 'mnist', size=size, channels=1, range=(0.0, 1.0), classes=10),
     batch_size=128,
-    steps=5_000,
+    steps=3_000 if digits else 5_000,
     log_every=100,
     sample_every=1_000,
     checkpoint_every=1_000,
