@@ -45,8 +45,8 @@ def _alike():
   return [[row for _, row in sorted(group)] for group in groups.values()]
 
 
-#: Rows that compile for half a minute: many convolutions, or windows of 8x8.
-LONG = ('began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv')
+#: Rows that compile for half a minute (many convolutions, windows of 8x8), and two that another row all but plays.
+LONG = ('began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'dragan:digits')
 #: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
 #: size.
 LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index(name)] for name in LONG}
