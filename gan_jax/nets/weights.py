@@ -167,7 +167,7 @@ class ConvTranspose(nn.Module):
 
 
 class Embed(nn.Module):
-  """Classes (B,) to vectors (B, features).
+  """Classes (B,) to vectors (B, features); shares of classes (B, classes) to the sums of their vectors.
 
   Attributes:
     classes: how many.
@@ -184,4 +184,4 @@ class Embed(nn.Module):
   @nn.compact
   def __call__(self, label: jax.Array, *, train: bool) -> jax.Array:
     table = Kernel((self.classes, self.features), self.kernel_init, self.kind, name='weights')(train=train)
-    return jnp.take(table, label, axis=0)
+    return jnp.take(table, label, axis=0) if label.ndim == 1 else label @ table.astype(label.dtype)
