@@ -16,9 +16,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
   digits            8x8, scikit-learn's digits: needs no download. Unmeasured.
 
 The paper's table 1 as settings: --config.batch_size, the widths in --config.game.generator.channels and
---config.game.discriminator.channels, --config.game.generator.embedding=0 (no shared embedding, with hierarchical=False),
---config.game.generator.hierarchical=False (no latents in the blocks), --config.optimizers.generator.links[0].weight=0
-(no orthogonal regularisation).
+--config.game.discriminator.channels, --config.game.generator.hierarchical=False (no latents in the blocks), with
+--config.game.generator.embedding=0 too (no shared embedding), --config.optimizers.generator.links[0].weight=0.0 (no
+orthogonal regularisation).
 
 differs: the running average starts after 20,000 steps, as in the first author's code; the paper names no start.
 differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.

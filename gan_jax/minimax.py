@@ -178,9 +178,7 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
-def orthogonal(
-  weight: float, *, off_diagonal: bool = True, skip: Sequence[str] = ()
-) -> optax.GradientTransformation:
+def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] = ()) -> optax.GradientTransformation:
   r"""Adds the gradient of an orthogonality penalty on every kernel: first link of a chain.
 
   $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).

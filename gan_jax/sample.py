@@ -149,7 +149,7 @@ class Run:
     name = lambda path: '_'.join(part.key for part in path[:-2])
     return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
 
-  @functools.cache  # noqa: B019: a run lives as long as its samplers
+  @functools.cache  # noqa: B019 (a run lives as long as its samplers)
   def _sampler(self, truncation: float = 0.0) -> Sampler:
     return Sampler(self.stage.game, truncation)
 

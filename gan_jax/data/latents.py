@@ -115,9 +115,7 @@ def truncated(latents: Any, threshold: float) -> Any:
   parts = latents if isinstance(latents, Mapping) else {'': latents}
   if not any(isinstance(part, Normal) for part in parts.values()):
     raise UserError(f'truncation={threshold} asked of latents of which none is Normal: leave it out')
-  found = {
-    name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()
-  }
+  found = {name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()}
   return found if isinstance(latents, Mapping) else found['']
 
 

@@ -135,7 +135,9 @@ class Evaluator:
     )
     self.scorer = Scorer(extractor, self._mesh)
     limits = stream.range if stream.pictures else None
-    self._generated = Generated(Sampler(stage.game, options.truncation), self._mesh, limits=limits, output=options.output)
+    self._generated = Generated(
+      Sampler(stage.game, options.truncation), self._mesh, limits=limits, output=options.output
+    )
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: game_lib.GameState, step: int) -> Evidence:

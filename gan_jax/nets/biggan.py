@@ -87,8 +87,8 @@ class Generator(nn.Module):
     (first, *widths), blocks = self.channels, len(self.channels) - 1
     if self.hierarchical and (not self.embedding or z.shape[-1] % (blocks + 1)):
       raise UserError(
-        f'the generator deals {z.shape[-1]} latents out in {blocks + 1} chunks, with embedding={self.embedding}: take a '
-        f'multiple of {blocks + 1} and an embedding, or hierarchical=False'
+        f'the generator deals {z.shape[-1]} latents out in {blocks + 1} chunks, with embedding={self.embedding}: take '
+        f'a multiple of {blocks + 1} and an embedding, or hierarchical=False'
       )
     z, *chunks = jnp.split(z, blocks + 1, -1) if self.hierarchical else (z, *[z[:, :0]] * blocks)
     if self.embedding:
