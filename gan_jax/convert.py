@@ -138,7 +138,7 @@ class _Names:
       table = name in ('shared', 'embed')  # (classes, features) there and here
       value = weight if table else np.moveaxis(weight, (0, 1), (-1, -2))
       if last == 'u':
-        value = _scale(weight, self._tensor(f'{name}.u0').reshape(-1), table)
+        value = _direction(weight, self._tensor(f'{name}.u0').reshape(-1), table)
     else:
       name = self._module(tuple(module))
       renamed = {'scale': ('gain',), **STATISTICS}.get(last, (last,))
@@ -152,20 +152,24 @@ class _Names:
     return np.array(value, order='C')
 
 
-def _scale(weight: np.ndarray, u: np.ndarray, table: bool) -> np.ndarray:
+def _direction(weight: np.ndarray, u: np.ndarray, table: bool) -> np.ndarray:
   """The vector with which our layer divides by what theirs does in eval mode.
 
-  Theirs makes one power iteration from its u before it multiplies; ours takes the length of W u, whatever the length
-  of u, so that the direction is kept and the length chosen.
+  Theirs makes one more power iteration from its u before it multiplies, and divides by the length of W v; ours by that
+  of W^T u. From their old u to their new one ours rises from below to above it.
   """
   unit = lambda x: x / max(np.linalg.norm(x), 1e-12)
-  matrix = weight.reshape(len(weight), -1).astype(np.float64)  # (out, in)
-  v = unit(u.astype(np.float64) @ matrix)
-  value = np.linalg.norm(matrix @ v)
+  matrix, u = weight.reshape(len(weight), -1).astype(np.float64), unit(u.astype(np.float64))  # (out, in)
+  v = unit(u @ matrix)
   if table:  # theirs counts rows as outputs, ours columns
     return v.astype(np.float32)
-  new = unit(matrix @ v)
-  return (new * value / max(np.linalg.norm(matrix.T @ new), 1e-12)).astype(np.float32)
+  new, value = unit(matrix @ v), np.linalg.norm(matrix @ v)
+  low, high = 0.0, 1.0
+  for _ in range(40):
+    share = (low + high) / 2
+    below = np.linalg.norm(unit((1 - share) * u + share * new) @ matrix) < value
+    low, high = (share, high) if below else (low, share)
+  return unit((1 - high) * u + high * new).astype(np.float32)
 
 
 def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> None:

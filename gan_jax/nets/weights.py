@@ -31,7 +31,7 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   Args:
     matrix: (m, n).
     u: (n,), where to start; not 0.
-    steps: iterations; 0 takes u as it is.
+    steps: iterations; 0 takes the direction of u as it is.
 
   Returns:
     (the singular value, the new u).
@@ -44,7 +44,8 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   fixed = jax.lax.stop_gradient(matrix)
   for _ in range(steps):
     u = unit(fixed.T @ unit(fixed @ u))
-  u = jax.lax.stop_gradient(u)
+  # A running average of unit vectors, as sampling takes it, is shorter than 1.
+  u = jax.lax.stop_gradient(unit(u))
   v = unit(fixed @ u)
   return v @ (matrix @ u), u
 
