@@ -64,10 +64,8 @@ def variables_of(tensors: Mapping[str, np.ndarray], like: Mapping[str, Any]) -> 
   known = _Names(tensors, wanted)
   found = {path: known.array(path, leaf.shape) for path, leaf in wanted.items()}
   # What is only logged or counted there.
-  rest = [
-    name for name in tensors if name not in known.used and not re.search(r'\.(sv\d+|accumulation_counter)$', name)
-  ]
-  rest = [name for name in rest if not name.endswith('num_batches_tracked')]
+  counted = re.compile(r'\.(sv\d+|accumulation_counter|num_batches_tracked)$')
+  rest = [name for name in tensors if name not in known.used and not counted.search(name)]
   if rest:
     raise UserError(f'the network of the config has no place for {len(rest)} tensors, such as {rest[0]}: {CURE}')
   return traverse_util.unflatten_dict(found)
@@ -80,28 +78,22 @@ class _Names:
   """Finds the tensors of one network, and keeps count of those used."""
 
   def __init__(self, tensors: Mapping[str, np.ndarray], wanted: Mapping[Path, Any]):
-    self._tensors, self.used = tensors, set()
+    self._tensors = tensors
+    self.used: set[str] = set()
     heights = {int(path[1].removeprefix('attention_')) for path in wanted if path[1].startswith('attention_')}
+    first = wanted.get(('params', 'project', 'dense', 'weights', 'kernel'))
+    self._generator = first is not None
     # There an attention layer is behind its block; from block to block heights rise in a generator.
-    rising = any(path[1] == 'project' for path in wanted)
-    places = sorted(
-      {int(match[1]) for name in tensors if (match := re.match(r'blocks\.(\d+)\.1\.', name))}, reverse=not rising
-    )
-    self._attention = {f'attention_{height}': place for height, place in zip(sorted(heights), places, strict=False)}
-    kernel = wanted.get(('params', 'project', 'dense', 'weights', 'kernel'))
-    widths = [
-      leaf.shape[-2] for path, leaf in wanted.items() if path[1:3] == ('block_0', 'conv_1') and path[-1] == 'kernel'
-    ]
-    widths += [
-      leaf.shape[-2]
-      for path, leaf in wanted.items()
-      if path[1:3] == ('block_0_same', 'conv_1') and path[-1] == 'kernel'
-    ]
-    self._map = None
-    if kernel is not None:
-      side = int((kernel.shape[-1] // widths[0]) ** 0.5)
+    places = {int(match[1]) for name in tensors if (match := re.match(r'blocks\.(\d+)\.1\.', name))}
+    ordered = sorted(places, reverse=not self._generator)
+    self._attention = {f'attention_{height}': place for height, place in zip(sorted(heights), ordered, strict=False)}
+    self._rows = np.zeros(0, int)
+    if first is not None:
+      kernels = (wanted.get(('params', block, 'conv_1', 'weights', 'kernel')) for block in ('block_0', 'block_0_same'))
+      width = next(kernel.shape[-2] for kernel in kernels if kernel is not None)
+      side = int((first.shape[-1] // width) ** 0.5)
       # Rows of the first map: there by channel, here by place.
-      self._map = np.arange(kernel.shape[-1]).reshape(widths[0], side, side).transpose(1, 2, 0).ravel()
+      self._rows = np.arange(first.shape[-1]).reshape(width, side, side).transpose(1, 2, 0).ravel()
 
   def _module(self, path: Path) -> str:
     """The name there of the module at a path, without its collection."""
@@ -116,8 +108,7 @@ class _Names:
       raise UserError(f'the config has a network with {whole!r}, which BigGAN-PyTorch has not: {CURE}')
     number, kind = int(match[1]), match[2]
     if kind:  # of BigGAN-deep, pairs: same and up, or first and same
-      of_generator = self._map is not None
-      number = 2 * number + (kind == 'up' if of_generator else kind == 'same')
+      number = 2 * number + (kind == 'up' if self._generator else kind == 'same')
     return f'blocks.{number}.0.{LAYERS["/".join(layer)]}'
 
   def _tensor(self, *names: str) -> np.ndarray:
@@ -129,7 +120,7 @@ class _Names:
 
   def array(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The variable at a path (its collection first)."""
-    (_, *module, last), mapped = path, path[1] == 'project' and self._map is not None
+    _, *module, last = path
     if last == 'gamma':
       return self._fitting(self._tensor(f'blocks.{self._attention[module[0]]}.1.gamma').reshape(()), shape, path)
     if module[-1] == 'weights':
@@ -143,7 +134,9 @@ class _Names:
       name = self._module(tuple(module))
       renamed = {'scale': ('gain',), **STATISTICS}.get(last, (last,))
       value = self._tensor(*(f'{name}.{entry}' for entry in renamed))
-    return self._fitting(value[..., self._map] if mapped and value.shape[-1] == len(self._map) else value, shape, path)
+    if module[0] == 'project' and value.shape[-1] == len(self._rows):
+      value = value[..., self._rows]
+    return self._fitting(value, shape, path)
 
   @staticmethod
   def _fitting(value: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarray:

@@ -28,7 +28,9 @@ IDS = [pathlib.Path(row.partition(':')[0]).stem + ':' + row.partition(':')[2] fo
 def _structure(value):
   """Settings without their numbers and losses."""
   if hasattr(value, 'items'):
-    return tuple((key, _structure(entry)) for key, entry in sorted(value.items()) if key not in ('loss', 'learning_rate'))
+    return tuple(
+      (key, _structure(entry)) for key, entry in sorted(value.items()) if key not in ('loss', 'learning_rate')
+    )
   if isinstance(value, tuple | list) and any(hasattr(entry, 'items') for entry in value):
     return tuple(_structure(entry) for entry in value)
   return value if isinstance(value, str | bool | None) else 'numbers'

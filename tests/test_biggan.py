@@ -16,7 +16,7 @@ from gan_jax.games.standard import Standard
 from gan_jax.nets import biggan, sngan
 
 KEY = jax.random.key(0)
-#: Parameters (generator, discriminator). BigGAN-128: Brock et al.'s code prints them. BigGAN-deep: the published modules
+#: Parameters (generator, discriminator). BigGAN-128: Brock et al.'s code prints them. BigGAN-deep: published modules
 #: have 50.4, 55.9 and 56.2 million in the generator, 0.144 of them in a last convolution of 128 channels where the
 #: paper's tables have 3.
 COUNTS = {

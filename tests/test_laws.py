@@ -29,12 +29,10 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 _marks = [pytest.mark.slow if row in LATER else () for row in ROWS]
 PLAYED = [pytest.param(row, id=name, marks=marks) for row, name, marks in zip(ROWS, IDS, _marks, strict=True)]
 RUN = [pytest.param(i, id=name, marks=marks) for i, (name, marks) in enumerate(zip(IDS, _marks, strict=True))]
-#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm and a chain, a table, a memory, stages, three
-#: players.
+#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm and a chain, a table, a memory, stages,
+#: three players.
 _RESUMED = ('dcgan:digits', 'biggan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
-RESUMED = [
-  pytest.param(i, id=name, marks=() if name in _RESUMED else pytest.mark.slow) for i, name in enumerate(IDS)
-]
+RESUMED = [pytest.param(i, id=name, marks=() if name in _RESUMED else pytest.mark.slow) for i, name in enumerate(IDS)]
 
 
 def leaves(tree):

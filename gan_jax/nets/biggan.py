@@ -22,7 +22,7 @@ from gan_jax.nets.resnet import (
   Start,
   ToImage,
 )
-from gan_jax.nets.sngan import check_label
+from gan_jax.nets.sngan import checked_label
 from gan_jax.nets.weights import Conv, Embed
 
 
@@ -83,7 +83,7 @@ class Generator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
-    check_label(label, self.classes, 'generator')
+    label = checked_label(label, self.classes, 'generator')
     (first, *widths), blocks = self.channels, len(self.channels) - 1
     if self.hierarchical and (not self.embedding or z.shape[-1] % (blocks + 1)):
       raise UserError(
@@ -94,10 +94,10 @@ class Generator(nn.Module):
     if self.embedding:
       shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
       conditions = [jnp.concatenate([shared.astype(z.dtype), chunk], -1) for chunk in chunks]
-      norm = lambda name: VectorBatchNorm(self.weights, name=name)
     else:
       conditions = [label] * blocks
-      norm = lambda name: ClassBatchNorm(self.classes, name=name)
+    of_class = lambda name: ClassBatchNorm(self.classes, name=name)
+    norm = (lambda name: VectorBatchNorm(self.weights, name=name)) if self.embedding else of_class
     x = Start(first, self.base, self.weights, name='project')(z, train=train)  # (B, 4, 4, 1536)
     for i, (width, condition) in enumerate(zip(widths, conditions, strict=True)):
       x = GeneratorBlock(width, norm, kind=self.weights, name=f'block_{i}')(x, condition, train=train)
@@ -129,7 +129,7 @@ class DeepGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
-    check_label(label, self.classes, 'generator')
+    label = checked_label(label, self.classes, 'generator')
     shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
     condition = jnp.concatenate([shared.astype(z.dtype), z], -1)
     norm = lambda name: VectorBatchNorm(self.weights, name=name)
@@ -162,7 +162,7 @@ class DeepDiscriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
-    check_label(label, self.classes, 'discriminator')
+    label = checked_label(label, self.classes, 'discriminator')
     first, *widths = self.channels
     x = Conv(first, (3, 3), kind=self.weights, kernel_init=ORTHOGONAL, name='start')(x, train=train)
     for i, width in enumerate(widths):  # (B, 64, 64, 256) to (B, 4, 4, 2048)

@@ -71,7 +71,7 @@ class Projection(nn.Module):
   kind: str = 'spectral'
 
   @nn.compact
-  def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, label: Any = None, *, train: bool) -> jax.Array:
     x = nn.relu(x).sum((1, 2))  # (B, C)
     logits = Dense(1, self.kind, kernel_init=ORTHOGONAL, name='logit')(x, train=train)[:, 0]
     if not self.classes:

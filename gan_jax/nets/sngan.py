@@ -4,6 +4,8 @@ Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 4 to 6, and
 https://arxiv.org/abs/1802.05637, for classes; Zhang et al. 2018, https://arxiv.org/abs/1805.08318 (SAGAN).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 
@@ -14,8 +16,8 @@ from gan_jax.nets.norms import ClassBatchNorm
 from gan_jax.nets.resnet import DiscriminatorBlock, GeneratorBlock, Projection, Start, ToImage
 
 
-def check_label(label: jax.Array | None, classes: int, of: str) -> None:
-  """Raises a UserError if a network of classes is given none, or one without is given some."""
+def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
+  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
   if classes and label is None:
     raise UserError(
       f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
@@ -23,6 +25,7 @@ def check_label(label: jax.Array | None, classes: int, of: str) -> None:
     )
   if label is not None and not classes:
     raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
+  return label
 
 
 class Generator(nn.Module):
@@ -48,7 +51,7 @@ class Generator(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
-    check_label(label, self.classes, 'generator')
+    label = checked_label(label, self.classes, 'generator')
     first, *widths = self.channels
     condition = (label,) if self.classes else ()
     norm = lambda name: ClassBatchNorm(self.classes, name=name) if self.classes else BatchNorm(name=name)
@@ -81,7 +84,7 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
-    check_label(label, self.classes, 'discriminator')
+    label = checked_label(label, self.classes, 'discriminator')
     for i, width in enumerate(self.channels):  # (B, 64, 64, 64) to (B, 4, 4, 1024)
       down = i < self.halvings
       block = DiscriminatorBlock(width, down, i == 0, self.weights, self.wide, name=f'block_{i}')
