@@ -54,6 +54,14 @@ LONG = (
   'lsgan:digits', 'sndcgan:digits', 'sngan:', 'sagan:digits', 'biggan:imagenet64', 'biggan:imagenet128_deep',
   'biggan:imagenet128_256x8', 'biggan:cifar10', 'pool:accumulate',
 )  # fmt: skip
+#: Rows whose full size takes long to lower and is another's but for more blocks: law 1 of these is for `make test-all`.
+GIANT = {
+  ROWS[IDS.index(name)]
+  for name in (
+    'biggan:imagenet64', 'biggan:imagenet256', 'biggan:imagenet512', 'biggan:imagenet256_deep',
+    'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10', 'sngan:imagenet128',
+  )
+}  # fmt: skip
 #: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
 #: size.
 LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index(name)] for name in LONG}

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
-from rows import IDS, LATER, ROWS, load_shrunk, shrunk
+from rows import GIANT, IDS, LATER, ROWS, load_shrunk, shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
@@ -29,6 +29,10 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 _marks = [pytest.mark.slow if row in LATER else () for row in ROWS]
 PLAYED = [pytest.param(row, id=name, marks=marks) for row, name, marks in zip(ROWS, IDS, _marks, strict=True)]
 RUN = [pytest.param(i, id=name, marks=marks) for i, (name, marks) in enumerate(zip(IDS, _marks, strict=True))]
+FULL = [
+  pytest.param(row, id=name, marks=pytest.mark.slow if row in GIANT else ())
+  for row, name in zip(ROWS, IDS, strict=True)
+]
 #: Rows whose runs are resumed in the fast suite: batch norm, spectral norm and a chain, a table, a memory, stages,
 #: three players.
 _RESUMED = ('dcgan:digits', 'biggan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
@@ -72,7 +76,7 @@ def parts(row):
     yield stage, mesh, jax.tree.map(jnp.copy, state), feed
 
 
-@pytest.mark.parametrize('row', ROWS, ids=IDS)
+@pytest.mark.parametrize('row', FULL)
 def test_law_1_full_size_shapes_and_lowering(row):
   stages = experiment.stages_of(config_lib.load(row))
   mesh = parallel.make_mesh(1)
