@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale [--steps 500] [--seeds 0,1,2] [--rows batch,width,attention]
 
-Source: the questions are those of Brock et al. 2018, https://arxiv.org/abs/1809.11096, table 1, and of Zhang et al. 2018,
+Source: the questions are those of Brock et al. 2018, https://arxiv.org/abs/1809.11096, table 1, and Zhang et al. 2018,
 https://arxiv.org/abs/1805.08318, table 1. Protocol: configs/biggan.py:digits with 32 channels, batch 64 and attention;
 one of them is changed in a row. Frechet distance of the classifier's features, 5,000 samples of running averages of
 0.99 against the training digits; the share of samples in which the classifier sees the class asked for.
