@@ -31,7 +31,7 @@ def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1
   player = 'discriminators' if discriminators else 'discriminator'
   if discriminators:
     many = tuple(dict(discriminator) for _ in range(discriminators))
-    game = dict(name='benchmarks.networks.ManyDiscriminators', discriminators=many, **common)
+    game = dict(name='benchmarks.many_discriminators.ManyDiscriminators', discriminators=many, **common)
   else:
     game = dict(
       name='standard.Standard',

@@ -3,9 +3,9 @@
     [TFDS_DATA_DIR=<prepared data>] python -m benchmarks.input [--seconds 5] [--torch]
 
 With --torch (pip install '.[bench]') PyTorch's DataLoader reads the same files in turn, with the same number of worker
-processes, to tensors in [-1, 1]. Pictures are crops of scikit-learn's photographs, 32x32 PNG and 256x256 JPEG, read
-from a folder and decoded; MNIST (the built-in digits where it is not prepared) is read once from its files and once
-from the device's memory.
+processes, to tensors in [-1, 1]. Pictures are crops of scikit-learn's photographs: 32x32 PNG, 256x256 JPEG, and JPEGs
+of ImageNet's usual size, 500x375, whose central square is resized to 128x128. They are read from a folder and decoded;
+MNIST (the built-in digits where it is not prepared) is read once from its files and once from the device's memory.
 """
 
 import argparse
@@ -25,12 +25,16 @@ from gan_jax.data.streams import Feed, Stream, make_prepare
 BATCH = 128
 
 
-def pictures(folder: pathlib.Path, side: int, suffix: str, count: int) -> None:
+#: (height, width, side that networks see, kind, how many files).
+KINDS = ((32, 32, 32, '.png', 2000), (256, 256, 256, '.jpg', 500), (375, 500, 128, '.jpg', 500))
+
+
+def pictures(folder: pathlib.Path, height: int, width: int, suffix: str, count: int) -> None:
   photos, random = load_sample_images().images, np.random.RandomState(0)
   for i in range(count):
     photo = photos[i % 2]
-    top, left = random.randint(0, photo.shape[0] - side), random.randint(0, photo.shape[1] - side)
-    Image.fromarray(photo[top : top + side, left : left + side]).save(folder / f'{i:05}{suffix}')
+    top, left = random.randint(0, photo.shape[0] - height), random.randint(0, photo.shape[1] - width)
+    Image.fromarray(photo[top : top + height, left : left + width]).save(folder / f'{i:05}{suffix}')
 
 
 def rate(stream: Stream, seconds: float) -> float:
@@ -50,7 +54,7 @@ def rate(stream: Stream, seconds: float) -> float:
   return count / elapsed
 
 
-def torch_rate(folder: str, workers: int, seconds: float) -> float:
+def torch_rate(folder: str, side: int, workers: int, seconds: float) -> float:
   """Images per second of PyTorch's DataLoader over the files of a folder, after the first three batches."""
   import torch
 
@@ -61,7 +65,13 @@ def torch_rate(folder: str, workers: int, seconds: float) -> float:
       return len(self.files)
 
     def __getitem__(self, i):
-      array = np.asarray(Image.open(self.files[i]).convert('RGB'))
+      picture = Image.open(self.files[i]).convert('RGB')
+      short = min(picture.size)
+      left, top = (picture.width - short) // 2, (picture.height - short) // 2
+      if picture.size != (side, side):
+        box = (left, top, left + short, top + short)
+        picture = picture.resize((side, side), Image.Resampling.BOX, box=box)
+      array = np.asarray(picture)
       return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1.0
 
   loader = torch.utils.data.DataLoader(
@@ -87,15 +97,15 @@ def main() -> None:
   parser.add_argument('--torch', action='store_true', help="PyTorch's DataLoader beside it")
   values = parser.parse_args()
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}, batch {BATCH}')
-  for side, suffix, count in ((32, '.png', 2000), (256, '.jpg', 500)):
+  for height, width, side, suffix, count in KINDS:
     with tempfile.TemporaryDirectory() as folder:
-      pictures(pathlib.Path(folder), side, suffix, count)
+      pictures(pathlib.Path(folder), height, width, suffix, count)
       for workers in (0, 1, 2):
         stream = Stream(name='folder', path=folder, size=side, batch_size=BATCH, resident=False, workers=workers)
         ours = rate(stream, values.seconds)
-        line = f'{side}x{side} {suffix[1:]:<4} {workers} workers  {ours:>10,.0f} images/s'
+        line = f'{width}x{height} {suffix[1:]:<4} to {side}  {workers} workers  {ours:>10,.0f} images/s'
         if values.torch:
-          theirs = torch_rate(folder, workers, values.seconds)
+          theirs = torch_rate(folder, side, workers, values.seconds)
           line += f'   DataLoader {theirs:>10,.0f}   ratio {ours / theirs:.2f}'
         print(line, flush=True)
   name = 'mnist' if (data_dir() / 'mnist').exists() else 'digits'

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from benchmarks.networks import BIGGAN
 from benchmarks.works import WORKS, latents_of, widths
+from gan_jax.nets.biggan import WIDTHS, wide
 
 Tree = Mapping[str, Any]
+#: The height at which the networks of classes have attention, if they have such a map.
+ATTENTION = 64
 
 
 def _copy(to: torch.Tensor, array: np.ndarray) -> None:
@@ -188,8 +190,8 @@ class _PlainNorm(nn.Module):
     self.norm = nn.BatchNorm2d(channels)
 
   def take(self, params, spectral):
-    _copy(self.norm.weight, params['scale'])
-    _copy(self.norm.bias, params['bias'])
+    _copy(self.norm.weight, params['norm']['scale'])
+    _copy(self.norm.bias, params['norm']['bias'])
 
   def forward(self, x, vector=None):
     return self.norm(x)
@@ -264,40 +266,36 @@ class _Attention(nn.Module):
 class _ResNetGenerator(nn.Module):
   """SNGAN's (no classes) and BigGAN's."""
 
-  def __init__(self, size: int, channels: tuple[int, ...], latents: int, classes: int):
+  def __init__(self, channels: tuple[int, ...], latents: int, classes: int):
     super().__init__()
     kind = 'spectral' if classes else 'plain'
     self.chunk, self.first = (20 if classes else latents), channels[0]
     self.shared = nn.Embedding(classes, 128) if classes else None
     vector = 128 + self.chunk if classes else 0
-    wide = (channels[0], *channels)
     self.project = _linear(kind, self.chunk, 16 * channels[0])
-    self.blocks = nn.ModuleList(_GeneratorBlock(a, b, kind, vector) for a, b in itertools.pairwise(wide))
-    self.attended = BIGGAN[size][3] if classes else 0
-    side = [4 * 2 ** (i + 1) for i in range(len(channels))]
-    self.attention = (
-      _Attention(channels[side.index(self.attended)]) if self.attended and self.attended in side else None
-    )
+    self.blocks = nn.ModuleList(_GeneratorBlock(a, b, kind, vector) for a, b in itertools.pairwise(channels))
+    side = [4 * 2**i for i in range(len(channels))]
+    self.attention = _Attention(channels[side.index(ATTENTION)]) if classes and ATTENTION in side else None
     self.norm = _PlainNorm(channels[-1])
     self.image = _conv(kind, channels[-1], 3, 3)
 
   def take(self, params, spectral):
     if self.shared is not None:
       _copy(self.shared.weight, params['shared']['weights']['kernel'])
-    _take(self.project, params['project'], _in(spectral, 'project'), chw=(4, 4, self.first))
+    _take(self.project, params['project']['dense'], _in(spectral, 'project', 'dense'), chw=(4, 4, self.first))
     for i, block in enumerate(self.blocks):
       block.take(params[f'block_{i}'], spectral.get(f'block_{i}', {}))
     if self.attention is not None:
-      self.attention.take(params['attention'], spectral['attention'])
-    self.norm.take(params['norm'], {})
-    _take(self.image, params['image'], _in(spectral, 'image'))
+      self.attention.take(params[f'attention_{ATTENTION}'], spectral[f'attention_{ATTENTION}'])
+    self.norm.take(params['image']['norm'], {})
+    _take(self.image, params['image']['conv'], _in(spectral, 'image', 'conv'))
 
   def forward(self, z, label=None):
     first, *chunks = z.split(self.chunk, 1)
     x = self.project(first).view(-1, self.first, 4, 4)
     for i, block in enumerate(self.blocks):
       x = block(x) if self.shared is None else block(x, torch.cat([self.shared(label), chunks[i]], 1))
-      if self.attention is not None and x.shape[2] == self.attended:
+      if self.attention is not None and x.shape[2] == ATTENTION:
         x = self.attention(x)
     return torch.tanh(self.image(F.relu(self.norm(x))))
 
@@ -311,11 +309,8 @@ class _ResNetDiscriminator(nn.Module):
     self.blocks = nn.ModuleList(
       _DiscriminatorBlock(a, b, i < halvings, i == 0) for i, (a, b) in enumerate(itertools.pairwise(wide))
     )
-    self.attended = BIGGAN[size][3] if classes else 0
     side = [size // 2 ** (i + 1) if i < halvings else 0 for i in range(len(channels))]
-    self.attention = (
-      _Attention(channels[side.index(self.attended)]) if self.attended and self.attended in side else None
-    )
+    self.attention = _Attention(channels[side.index(ATTENTION)]) if classes and ATTENTION in side else None
     self.logit = _linear('spectral', channels[-1], 1)
     self.projection = spectral_norm(nn.Embedding(classes, channels[-1]), eps=1e-12) if classes else None
 
@@ -323,10 +318,10 @@ class _ResNetDiscriminator(nn.Module):
     for i, block in enumerate(self.blocks):
       block.take(params[f'block_{i}'], spectral[f'block_{i}'])
     if self.attention is not None:
-      self.attention.take(params['attention'], spectral['attention'])
-    _take(self.logit, params['logit'], spectral['logit'])
+      self.attention.take(params[f'attention_{ATTENTION}'], spectral[f'attention_{ATTENTION}'])
+    _take(self.logit, params['head']['logit'], spectral['head']['logit'])
     if self.projection is not None:
-      table, u = params['projection']['weights']['kernel'], spectral['projection']['weights']['u']
+      table, u = params['head']['classes']['weights']['kernel'], spectral['head']['classes']['weights']['u']
       left = table @ u  # our u belongs to the columns
       _copy(self.projection.parametrizations.weight.original, table)
       _copy(self.projection.parametrizations.weight[0]._v, u / np.linalg.norm(u))
@@ -335,7 +330,7 @@ class _ResNetDiscriminator(nn.Module):
   def forward(self, x, label=None):
     for block in self.blocks:
       x = block(x)
-      if self.attention is not None and x.shape[2] == self.attended:
+      if self.attention is not None and x.shape[2] == ATTENTION:
         x = self.attention(x)
     x = F.relu(x).sum((2, 3))
     logits = self.logit(x)[:, 0]
@@ -349,12 +344,12 @@ def _networks(name: str, small: bool, dropout: bool) -> tuple[nn.Module, nn.Modu
   if name == 'dcgan64':
     return _DCGANGenerator(width['channels']), _DCGANDiscriminator(width['channels'][::-1])
   if name == 'sngan32':
-    g, d = (width['generator'],) * 3, (width['discriminator'],) * 4
-    return _ResNetGenerator(32, g, 128, 0), _ResNetDiscriminator(32, d, 2, 0)
-  wide, narrow, halvings, _ = BIGGAN[work.size]
-  scaled = lambda factors: tuple(factor * width['channels'] for factor in factors)
-  generator = _ResNetGenerator(work.size, scaled(wide), latents_of(name), work.classes)
-  return generator, _ResNetDiscriminator(work.size, scaled(narrow), halvings, work.classes)
+    g, d = (width['generator'],) * 4, (width['discriminator'],) * 4
+    return _ResNetGenerator(g, 128, 0), _ResNetDiscriminator(32, d, 2, 0)
+  multiples, ch = WIDTHS[work.size], width['channels']
+  generator = _ResNetGenerator(wide(multiples.generator, ch), latents_of(name), work.classes)
+  discriminator = wide(multiples.discriminator, ch)
+  return generator, _ResNetDiscriminator(work.size, discriminator, multiples.halvings, work.classes)
 
 
 class Program:

@@ -12,6 +12,7 @@ from typing import Any
 import ml_collections
 
 from gan_jax import config as config_lib
+from gan_jax.nets.biggan import WIDTHS, wide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,20 +121,29 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
       name='standard.Standard',
       loss='hinge',
       latents=latents,
-      generator=dict(name='benchmarks.networks.SNGANGenerator', channels=width['generator']),
-      discriminator=dict(name='benchmarks.networks.SNGANDiscriminator', channels=width['discriminator']),
+      generator=dict(name='sngan.Generator', channels=(width['generator'],) * 4),
+      discriminator=dict(name='sngan.Discriminator', channels=(width['discriminator'],) * 4, halvings=2),
       discriminator_steps=work.moves,
       one_pass=True,
     )
     optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.9)
   else:
-    sizes = dict(size=work.size, channels=width['channels'], classes=work.classes)
+    multiples, ch = WIDTHS[work.size], width['channels']
+    common = dict(classes=work.classes, attention=(64,))
     game = dict(
-      name='benchmarks.networks.Conditional',
+      name='standard.Standard',
+      loss='hinge',
       latents=dict(z=latents, label=dict(name='Label', classes=work.classes)),
-      generator=dict(name='benchmarks.networks.BigGANGenerator', **sizes),
-      discriminator=dict(name='benchmarks.networks.BigGANDiscriminator', **sizes),
+      generator=dict(name='biggan.Generator', channels=wide(multiples.generator, ch), **common),
+      discriminator=dict(
+        name='sngan.Discriminator',
+        channels=wide(multiples.discriminator, ch),
+        halvings=multiples.halvings,
+        wide=True,
+        **common,
+      ),
       discriminator_steps=work.moves,
+      one_pass=True,
     )
     optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.999)
   stream = config_lib.stream(

@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from gan_jax import command, processes
+from gan_jax import command, processes, standing
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -46,6 +46,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running averages where kept, or raw.', flag_values=values)
+  standing.define_flags(values)
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
   flags.DEFINE_integer('seed', default.seed, 'Seed of the latents.', flag_values=values)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHADES = {'dark': (0, 1 / 3), 'bright': (2 / 3, 1)}
 #: Examples that the classifier is given at a time.
 BATCH = 500
+#: Of points that attention is shown for.
+COLORS = ((255, 64, 64), (64, 200, 64), (80, 120, 255), (255, 200, 0), (220, 80, 220))
 #: Width of three columns of arithmetic, pixels.
 CELLS = 256
 
@@ -40,16 +42,18 @@ class Options(NamedTuple):
     label: the class to ask a conditional game for; None for classes at random.
     ema: use running averages where the run keeps them.
     output: which of several things the game makes.
+    truncation: of normal latents; 0 for none.
   """
 
   seed: int = 0
   label: int | None = None
   ema: bool = True
   output: str = ''
+  truncation: float = 0.0
 
 
 def _start(run: 'Run', count: int, options: Options) -> Any:
-  return run.latents(count, seed=options.seed, label=options.label)
+  return run.latents(count, seed=options.seed, label=options.label, truncation=options.truncation)
 
 
 def _images(run: 'Run', latents: Any, options: Options) -> np.ndarray:
@@ -131,9 +135,7 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
     count: columns.
     options: which samples.
   """
-  asked = _parts(run, 'classes').get('label')
-  if not isinstance(asked, Label):
-    raise UserError(f'--picture=classes of {type(run.stage.game).__name__}, whose latents have no label: use codes')
+  asked = _classes(run, 'classes')
   if options.label is not None:
     raise UserError(f'--label={options.label} with --picture=classes, which shows all classes: leave it out')
   one = _start(run, count, options)
@@ -141,6 +143,87 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
   latents['label'] = np.repeat(np.arange(asked.classes, dtype=np.int32), count)
   names = [str(i) for i in range(asked.classes)]
   return pictures.grid(_images(run, latents, options), run.range, columns=count, names=names)
+
+
+def _classes(run: 'Run', picture: str) -> Label:
+  asked = _parts(run, picture).get('label')
+  if not isinstance(asked, Label):
+    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes')
+  return asked
+
+
+def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9) -> Image:
+  """A row for each sample: from its class to another, the other latents kept.
+
+  Source: Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 7; with the latents moving too, Brock et al.
+  2018, https://arxiv.org/abs/1809.11096, figure 8.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows.
+    options: which samples; a label is the class of all starts.
+    steps: pictures in a row, both ends included.
+  """
+  classes, start = _classes(run, 'between_classes').classes, _start(run, count, options)
+  # Some other class for each row, the same in every call.
+  ends = (start['label'] + 1 + np.random.RandomState(options.seed).randint(max(classes - 1, 1), size=count)) % classes
+  path = latent_paths.between_classes(start, ends, classes, steps)
+  names = [f'{a} - {b}' for a, b in zip(start['label'], ends, strict=True)]
+  return pictures.grid(_images(run, path, options), run.range, columns=steps, names=names)
+
+
+def attention(run: 'Run', count: int = 6, options: Options = Options(), *, points: int = 5) -> dict[str, Image]:
+  """Where a generator's attention looks from: a sample with points on it, then for each of them what it attends to.
+
+  Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, figure 5. The points lie where the weights of one
+  are least like those of the points before it, which is no choice of the paper's.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows, each another sample.
+    options: which samples.
+    points: looked from in each sample.
+
+  Returns:
+    {layer: picture}.
+  """
+  latents = _start(run, count, options)
+  images = to_uint8(_images(run, latents, options), run.range)
+  found = {}
+  for layer, weights in run.attention(latents, seed=options.seed, ema=options.ema).items():
+    cells = [_looked_from(image, maps, points) for image, maps in zip(images, weights, strict=True)]
+    heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
+    found[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
+  if not found:
+    raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has none; use grid')
+  return found
+
+
+def _looked_from(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:
+  """(1 + points, H, W, 3): a sample with points on it, and the sample lit where each of them attends to.
+
+  Args:
+    image: (H, W, C) of 8 bits.
+    maps: (queries, keys) of two square grids.
+    points: how many queries.
+  """
+  size, side, of_keys = len(image), int(len(maps) ** 0.5), int(maps.shape[1] ** 0.5)
+  middle = (side // 2) * side + side // 2
+  chosen = [middle]
+  while len(chosen) < points:
+    distance = np.abs(maps[:, None] - maps[chosen][None]).sum(-1).min(1)
+    chosen.append(int(distance.argmax()))
+  color = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
+  marked, dot = color.copy(), max(size // 32, 1)
+  for i, place in enumerate(chosen):
+    y, x = (int((c + 0.5) * size / side) for c in divmod(place, side))
+    marked[max(y - dot, 0) : y + dot, max(x - dot, 0) : x + dot] = COLORS[i % len(COLORS)]
+  cells = [marked]
+  for place in chosen:
+    share = maps[place].reshape(of_keys, of_keys)
+    lit = share.repeat(size // of_keys, 0).repeat(size // of_keys, 1)[..., None] / share.max()
+    cells.append((color * (0.25 + 0.75 * lit)).astype(np.uint8))
+  return np.stack(cells)
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
@@ -267,5 +350,7 @@ PICTURES: dict[str, Callable[..., Image | dict[str, Image]]] = {
   'manifold': manifold,
   'arithmetic': arithmetic,
   'classes': classes,
+  'between_classes': between_classes,
+  'attention': attention,
   'codes': codes,
 }

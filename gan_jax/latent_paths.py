@@ -174,6 +174,29 @@ def varied(latents: Any, part: str, values: Sequence[float] | np.ndarray, index:
   return rows
 
 
+def between_classes(latents: Any, ends: Sequence[int] | np.ndarray, classes: int, steps: int) -> Any:
+  """Each example with its label moving to another in equal shares, which conditional networks take for a label.
+
+  Args:
+    latents: a dict with 'label' (B,).
+    ends: (B,) the classes to go to.
+    classes: how many there are.
+    steps: points of each way, both ends included.
+
+  Returns:
+    A dict of (B * steps, ...) with 'label' (B * steps, classes), rows that sum to 1.
+
+  >>> path = between_classes({'z': np.zeros((1, 2)), 'label': np.array([0])}, [1], 2, 3)
+  >>> path['label'].tolist()
+  [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+  """
+  table = np.eye(classes, dtype=np.float32)
+  return {
+    **repeated(latents, steps),
+    'label': walk(table[np.asarray(latents['label'])], table[np.asarray(ends)], steps, kind='linear'),
+  }
+
+
 def chosen(latents: Any, having: np.ndarray, count: int = 3) -> Any:
   """The latents of the first examples that have a concept, such as those in which a classifier sees a class.
 

@@ -178,7 +178,7 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
-def orthogonal(weight: float, *, off_diagonal: bool = True) -> optax.GradientTransformation:
+def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] = ()) -> optax.GradientTransformation:
   r"""Adds the gradient of an orthogonality penalty on every kernel: first link of a chain.
 
   $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).
@@ -188,6 +188,7 @@ def orthogonal(weight: float, *, off_diagonal: bool = True) -> optax.GradientTra
   Args:
     weight: beta (BigGAN's 1e-4).
     off_diagonal: leave the diagonal free.
+    skip: names of modules whose kernels are left alone, such as an embedding's.
 
   >>> tx = orthogonal(0.5)
   >>> w = {'kernel': jnp.array([[1.0, 1.0]])}
@@ -203,8 +204,9 @@ def orthogonal(weight: float, *, off_diagonal: bool = True) -> optax.GradientTra
   def update(updates, state, params=None):
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
-    pull = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u
-    return jax.tree.map(pull, updates, params), state
+    skipped = lambda path: any(getattr(part, 'key', None) in skip for part in path)
+    pull = lambda path, u, p: u + jax.grad(penalty)(p) if p.ndim > 1 and not skipped(path) else u
+    return jax.tree_util.tree_map_with_path(pull, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)
 

@@ -109,7 +109,7 @@ def play(
       )
     key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
   moving = {name: state.players[name].params for name in turn.movers}
-  mutable = DenyList(('params', 'clock'))
+  mutable = DenyList(('params', 'clock', 'intermediates'))
 
   def loss_of(moving, owned, table, scratch, batch, key, method):
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}

@@ -8,11 +8,10 @@ Sample i depends on (seed, i) alone, not on the batch it is made in.
 
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import flags
@@ -22,35 +21,10 @@ from PIL.Image import Image
 from gan_jax import checkpoint, command, experiment, exploration, parallel, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax import population as population_lib
+from gan_jax import standing as standing_lib
 from gan_jax.errors import UserError
 from gan_jax.evaluation.scores import pick
 from gan_jax.sampler import Sampler
-
-
-def standing_statistics(
-  apply: Callable[..., Any], variables: Mapping[str, Any], inputs: Sequence[Any], *, momentum: float = 0.9
-) -> dict[str, Any]:
-  """Batch statistics averaged over several batches of the weights as they are, in place of running ones.
-
-  Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D.
-
-  Args:
-    apply: (variables, batch, mutable=['batch_stats']) -> (out, written), a network in training mode.
-    variables: with 'batch_stats'.
-    inputs: batches, such as latents.
-    momentum: that of the network's batch norm: what is written is momentum * old + (1 - momentum) * batch's.
-
-  Returns:
-    The variables with the averages as their 'batch_stats'.
-  """
-  old = variables['batch_stats']
-  total = None
-  for batch in inputs:
-    _, written = apply(variables, batch, mutable=['batch_stats'])
-    of_batch = lambda new, old: (new - momentum * old) / (1 - momentum)
-    stats = jax.tree.map(of_batch, written['batch_stats'], old)
-    total = stats if total is None else jax.tree.map(jnp.add, total, stats)
-  return {**variables, 'batch_stats': jax.tree.map(lambda x: x / len(inputs), total)}
 
 
 def named(samples: Any) -> dict[str, np.ndarray]:
@@ -104,12 +78,32 @@ class Run:
     self.stage = chosen.stages[place.stage]
     self.step = place.step
 
-  def variables(self, ema: bool = True) -> dict[str, Any]:
-    """The game's variables, with running averages where they are kept."""
-    clock = experiment.clock_at(self.stage, self.step)
-    return game_lib.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
+  def variables(self, ema: bool = True, standing: int = 0, truncation: float = 0.0) -> dict[str, Any]:
+    """The game's variables.
 
-  def sample(self, count: int, *, seed: int = 0, label: int | None = None, inputs: Any = None, ema: bool = True) -> Any:
+    Args:
+      ema: use running averages where the run keeps them.
+      standing: batches whose statistics replace the running ones of batch norm; 0 for none.
+      truncation: of the latents of these batches.
+
+    Raises:
+      UserError: the game has no standing statistics or nothing to truncate.
+    """
+    clock = experiment.clock_at(self.stage, self.step)
+    variables = game_lib.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
+    return standing_lib.of_stage(self.stage, variables, standing, truncation) if standing else variables
+
+  def sample(
+    self,
+    count: int,
+    *,
+    seed: int = 0,
+    label: int | None = None,
+    inputs: Any = None,
+    ema: bool = True,
+    truncation: float = 0.0,
+    standing: int = 0,
+  ) -> Any:
     """Samples 0 ... count - 1 of a seed, (count, ...) float32 numpy in the range of the run's data.
 
     Args:
@@ -118,12 +112,16 @@ class Run:
       label: the class to ask a conditional game for; None for classes at random.
       inputs: {stream: fields} for games that translate examples.
       ema: use running averages where the run keeps them.
+      truncation: normal latents are drawn anew until they lie within it (Brock et al. 2018,
+        https://arxiv.org/abs/1809.11096, section 3.1); 0 for none.
+      standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
-    return self._sampler(self.variables(ema), count, seed, label, inputs)
+    variables = self.variables(ema, standing, truncation)
+    return self._sampler(truncation)(variables, count, seed, label, inputs)
 
-  def latents(self, count: int, *, seed: int = 0, label: int | None = None) -> Any:
+  def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """What `sample` with the same arguments starts from: (count, ...) numpy, or a dict of such."""
-    return self._sampler.latents(count, seed, label)
+    return self._sampler(truncation).latents(count, seed, label)
 
   def generate(self, latents: Any, *, seed: int = 0, ema: bool = True) -> Any:
     """Examples of latents of your own, (count, ...) float32 numpy in the range of the run's data.
@@ -133,11 +131,27 @@ class Run:
       seed: of a generator's own noise, if it has any.
       ema: use running averages where the run keeps them.
     """
-    return self._sampler.generate(self.variables(ema), latents, seed)
+    return self._sampler().generate(self.variables(ema), latents, seed)
 
-  @functools.cached_property
-  def _sampler(self) -> Sampler:
-    return Sampler(self.stage.game)
+  def attention(self, latents: Any, *, seed: int = 0, ema: bool = True) -> dict[str, np.ndarray]:
+    """The weights of every attention layer on the way to the examples of latents.
+
+    Args:
+      latents: as `generate` takes them.
+      seed: of a generator's own noise, if it has any.
+      ema: use running averages where the run keeps them.
+
+    Returns:
+      {layer: (count, queries, keys)}; of each query they sum to 1.
+    """
+    found = self._sampler().intermediates(self.variables(ema), latents, seed)
+    leaves = jax.tree_util.tree_leaves_with_path(found)
+    name = lambda path: '_'.join(part.key for part in path[:-2])
+    return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
+
+  @functools.cache  # noqa: B019 (a run lives as long as its samplers)
+  def _sampler(self, truncation: float = 0.0) -> Sampler:
+    return Sampler(self.stage.game, truncation)
 
   @property
   def range(self) -> tuple[float, float]:
@@ -178,6 +192,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer('step', None, 'Checkpoint; the latest by default.', flag_values=values)
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
+  standing_lib.define_flags(values)
   flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays of a grid.', flag_values=values)
 
 
@@ -188,6 +203,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError(f'--out={values.out} must end in .png or .npz')
   if values.picture != 'grid' and values.out.endswith('.npz'):
     raise UserError(f'--out={values.out} with --picture={values.picture}: arrays are those of a grid; end it in .png')
+  if values.standing and values.picture != 'grid':
+    raise UserError(f'--standing with --picture={values.picture}: it goes with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
     raise UserError(f'--concepts with --picture={values.picture}: set --picture=arithmetic, or leave them out')
   run = load(values.workdir, values.step, values.member)
@@ -197,7 +214,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     drawn, what = _explored(run, values), values.picture
   else:
     count = values.count or 64
-    made = run.sample(count, seed=values.seed, label=values.label, ema=values.ema)
+    how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
+    made = run.sample(count, **how)
     samples, what = {'': np.asarray(pick(made, values.output))} if values.output else named(made), f'{count} samples'
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
@@ -226,7 +244,7 @@ def _grid(run: Run, samples: np.ndarray) -> Image:
 
 
 def _explored(run: Run, values: flags.FlagValues) -> dict[str, Image]:
-  options = exploration.Options(values.seed, values.label, values.ema, values.output)
+  options = exploration.Options(values.seed, values.label, values.ema, values.output, values.truncation)
   count = {'count': values.count} if values.count else {}
   concepts = {'concepts': values.concepts} if values.concepts else {}
   picture = exploration.PICTURES[values.picture](run, options=options, **count, **concepts)

@@ -18,15 +18,23 @@ NOISE = 1 << 30
 class Sampler:
   """Makes samples of a game, networks in eval mode.
 
+  Args:
+    game: the module.
+    truncation: of its normal latents; 0 for none.
+
   Attributes:
     game: the module.
+
+  Raises:
+    UserError: there is nothing to truncate.
   """
 
-  def __init__(self, game: Any):
+  def __init__(self, game: Any, truncation: float = 0.0):
     self.game = game
+    self._latents = latents_lib.truncated(game.latents, truncation)
     self._block = jax.jit(self.block)
     # A program of its own: latents drawn in one that generates too could differ in their last digits.
-    self._draw = jax.jit(lambda key, start: latents_lib.draw(self.game.latents, key, CHUNK, start=start))
+    self._draw = jax.jit(lambda key, start: latents_lib.draw(self._latents, key, CHUNK, start=start))
 
   def block(
     self, variables: Mapping[str, Any], key: jax.Array, start: jax.Array, latents: Any = None, inputs: Any = None
@@ -47,7 +55,7 @@ class Sampler:
     batch: dict[str, Any] = dict(inputs or {})
     drawn = None
     if self.game.latents is not None:
-      drawn = latents_lib.draw(self.game.latents, key, CHUNK, start=start)
+      drawn = latents_lib.draw(self._latents, key, CHUNK, start=start)
       if isinstance(drawn, Mapping):
         drawn = {**drawn, **(latents or {})}
       elif latents is not None:
@@ -124,11 +132,28 @@ class Sampler:
       chunks.append(jax.device_get(self._block(variables, jax.random.key(seed), start, *given)[0]))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
 
+  def intermediates(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
+    """What networks sow on the way to the examples of latents: (count, ...) leaves.
+
+    Args:
+      variables: of the game.
+      latents: as `generate` takes them; all of them at a time.
+      seed: of a generator's own noise.
+    """
+    batch = {'latents': self._checked(latents)}
+    rngs = {'noise': jax.random.fold_in(jax.random.key(seed), NOISE)}
+    _, written = self.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
+    return jax.device_get(written.get('intermediates', {}))
+
   def _checked(self, latents: Any) -> Any:
     """The latents in the dtypes of the game's own."""
     if self.game.latents is None:
       raise UserError(f'{type(self.game).__name__} translates examples: it takes inputs, not latents')
     wanted = jax.eval_shape(lambda: latents_lib.draw(self.game.latents, jax.random.key(0), 1))
+    if 'label' in wanted and isinstance(latents, Mapping) and 'label' in latents and np.ndim(latents['label']) == 2:
+      # Shares of classes in place of a class.
+      shares = (1, self.game.latents['label'].classes)
+      wanted = {**wanted, 'label': jax.ShapeDtypeStruct(shares, np.float32)}
     counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(latents)}
     if _kinds(latents) != _kinds(wanted) or len(counts) != 1 or counts <= {(), (0,)}:
       raise UserError(

@@ -26,27 +26,42 @@ IDS = [pathlib.Path(row.partition(':')[0]).stem + ':' + row.partition(':')[2] fo
 
 
 def _structure(value):
-  """Settings without their numbers."""
+  """Settings without their numbers and losses."""
   if hasattr(value, 'items'):
-    return tuple((key, _structure(entry)) for key, entry in sorted(value.items()))
+    return tuple(
+      (key, _structure(entry)) for key, entry in sorted(value.items()) if key not in ('loss', 'learning_rate')
+    )
   if isinstance(value, tuple | list) and any(hasattr(entry, 'items') for entry in value):
     return tuple(_structure(entry) for entry in value)
   return value if isinstance(value, str | bool | None) else 'numbers'
 
 
 def _alike():
-  """The rows of one file whose games, optimizers and stages differ in numbers alone, small and built-in sets first."""
+  """The rows whose games, optimizers and stages differ in numbers and losses alone, small and built-in sets first."""
   groups = {}
   for row in ROWS:
     config = config_lib.load(row)
-    same = (row.partition(':')[0], *(_structure(config[name]) for name in ('game', 'optimizers', 'stages', 'ema')))
+    same = tuple(_structure(config[name]) for name in ('game', 'optimizers', 'stages', 'ema'))
     size = (config.data.size, config.data.name not in BUILT_IN) if 'name' in config.data else ()
     groups.setdefault((*same, config.accumulate > 1), []).append((size, row))
   return [[row for _, row in sorted(group)] for group in groups.values()]
 
 
-#: Rows that compile for half a minute (many convolutions, windows of 8x8), and two that another row all but plays.
-LONG = ('began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'dragan:digits')
+#: Rows that compile for half a minute (many convolutions, windows of 8x8, high resolutions), and some that others all
+#: but play.
+LONG = (
+  'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
+  'lsgan:digits', 'sndcgan:digits', 'sngan:', 'sagan:digits', 'biggan:imagenet64', 'biggan:imagenet128_deep',
+  'biggan:imagenet128_256x8', 'biggan:cifar10', 'pool:accumulate',
+)  # fmt: skip
+#: Rows whose full size takes long to lower and is another's but for more blocks: law 1 of these is for `make test-all`.
+GIANT = {
+  ROWS[IDS.index(name)]
+  for name in (
+    'biggan:imagenet64', 'biggan:imagenet256', 'biggan:imagenet512', 'biggan:imagenet256_deep',
+    'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10', 'sngan:imagenet128',
+  )
+}  # fmt: skip
 #: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
 #: size.
 LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index(name)] for name in LONG}

@@ -195,8 +195,9 @@ class Stand:
     self._colour, self._several = colour, several
     self._sampler = Sampler(game)
 
-  def latents(self, count, *, seed=0, label=None):
-    return self._sampler.latents(count, seed, label)
+  def latents(self, count, *, seed=0, label=None, truncation=0.0):
+    sampler = Sampler(self.stage.game, truncation) if truncation else self._sampler
+    return sampler.latents(count, seed, label)
 
   def generate(self, latents, *, seed=0, ema=True):
     made = plain(self._colour(latents), 8)
@@ -215,6 +216,51 @@ def test_the_picture_of_classes():
     exploration.classes(Stand(Normal((2,)), lambda x: x[:, 0]))
   with pytest.raises(UserError, match='no label'):
     exploration.classes(Stand({'z': Normal((2,))}, lambda x: x['z'][:, 0]))
+
+
+def test_the_picture_between_classes():
+  shown = []
+
+  def colour(latents):
+    shown.append(latents)
+    return 100 * latents['label'] @ np.arange(3.0)
+
+  run = Stand(LATENTS, colour)
+  start = run.latents(4, seed=2)
+  exploration.between_classes(run, 4, exploration.Options(seed=2), steps=5)
+  shares = shown[0]['label'].reshape(4, 5, 3)
+  np.testing.assert_array_equal(shares[:, 0].argmax(-1), start['label'])
+  np.testing.assert_allclose(shares.sum(-1), 1, atol=1e-6)
+  ends = shares[:, -1].argmax(-1)
+  assert (ends != start['label']).all()
+  for row, first, last in zip(shares, start['label'], ends, strict=True):
+    np.testing.assert_allclose(row[:, first], [1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(row[:, last], [0, 0.25, 0.5, 0.75, 1])
+  np.testing.assert_array_equal(shown[0]['z'].reshape(4, 5, 2), np.repeat(start['z'][:, None], 5, 1))
+  with pytest.raises(UserError, match='no label'):
+    exploration.between_classes(Stand({'z': Normal((2,))}, colour))
+
+
+def test_latents_of_a_picture_are_truncated():
+  shown = []
+  run = Stand(Normal((50,)), lambda z: shown.append(z) or z[:, 0])
+  exploration.interpolation(run, 3, exploration.Options(truncation=0.5), steps=2, kind='linear')
+  assert 0.4 < np.abs(shown[0]).max() <= 0.5
+
+
+def test_attention_is_shown_from_points_that_look_elsewhere():
+  # Of four queries on 2 x 2 keys: 0 and 3 look at the first key, 1 at the last, 2 at two of them.
+  maps = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0.5, 0.5, 0, 0], [1, 0, 0, 0]], np.float32)
+  image = np.full((8, 8, 1), 200, np.uint8)
+  marked, *seen = exploration._looked_from(image, maps, 3)
+  assert marked.shape == (8, 8, 3) and (marked != 200).any()
+  quarters = lambda cell: cell[::4, ::4, 0].ravel().tolist()
+  # First the middle query, 3; then 1, the farthest; then 2.
+  assert [quarters(cell) for cell in seen] == [[200, 50, 50, 50], [50, 50, 50, 200], [200, 200, 50, 50]]
+  run = Stand(LATENTS, lambda x: x['label'])
+  run.attention = lambda latents, seed, ema: {}
+  with pytest.raises(UserError, match='has none'):
+    exploration.attention(run, 2)
 
 
 def test_the_pictures_of_codes():

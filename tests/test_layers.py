@@ -22,6 +22,14 @@ def sigma_of(kernel, axis=-1):
   return np.linalg.svd(matrix.reshape(-1, matrix.shape[-1]), compute_uv=False)[0]
 
 
+def test_a_running_average_of_spectral_vectors_divides_by_the_same_value():
+  """Averages of unit vectors are shorter than 1: a sample of running averages is not for that of larger weights."""
+  layer, x = weights.Dense(4, 'spectral'), jnp.ones((2, 3))
+  variables = layer.init(jax.random.key(0), x, train=True)
+  shorter = {**variables, 'spectral': jax.tree.map(lambda u: 0.2 * u, variables['spectral'])}
+  np.testing.assert_allclose(layer.apply(shorter, x, train=False), layer.apply(variables, x, train=False), rtol=1e-5)
+
+
 def test_power_iteration_reaches_the_singular_value():
   matrix = np.random.RandomState(0).randn(20, 12)
   value, u = weights.power_iteration(jnp.asarray(matrix), jnp.ones(12), steps=100)
@@ -29,6 +37,7 @@ def test_power_iteration_reaches_the_singular_value():
   np.testing.assert_allclose(value, expected[1][0], rtol=1e-5)
   np.testing.assert_allclose(abs(np.asarray(u) @ expected[2][0]), 1.0, rtol=1e-5)
   # d sigma / d W = v u^T (appendix A of the paper): the vectors carry no gradient.
+  np.testing.assert_allclose(weights.power_iteration(jnp.asarray(matrix), 0.3 * u, steps=0)[0], value, rtol=1e-6)
   gradient = jax.grad(lambda m: weights.power_iteration(m, u, steps=0)[0])(jnp.asarray(matrix))
   np.testing.assert_allclose(gradient, np.outer(matrix @ np.asarray(u) / expected[1][0], u), atol=1e-4)
 

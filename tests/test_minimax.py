@@ -350,6 +350,11 @@ def test_orthogonal_and_historical_links_against_finite_differences():
     excess = gram * (1 - np.eye(4)) if off_diagonal else gram - np.eye(4)
     np.testing.assert_allclose(updates['kernel'], (0.1 * 4 * m @ excess).reshape(w.shape), rtol=1e-4, atol=1e-5)
     assert not jnp.any(updates['bias'])
+  tx = minimax.orthogonal(0.1, skip=('shared',))
+  tree = {'shared': {'weights': params}, 'block': params}
+  nothing = {'shared': {'weights': zeros}, 'block': zeros}
+  updates, _ = tx.update(nothing, tx.init(tree), tree)
+  assert not jnp.any(updates['shared']['weights']['kernel']) and jnp.any(updates['block']['kernel'])
   tx = minimax.historical_averaging(0.5)
   state = tx.init(params)
   seen = [params]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rows import IDS, ROWS, load_shrunk
+from rows import IDS, LATER, ROWS, load_shrunk
 
 from gan_jax import config as config_lib
 from gan_jax import dynamics, experiment, parallel
@@ -204,10 +204,14 @@ def products(jaxpr, found):
   return found
 
 
-SHIPPED = [row for row in ROWS if 'probes' not in row]
+SHIPPED = [
+  pytest.param(row, id=name, marks=pytest.mark.slow if row in LATER else ())
+  for row, name in zip(ROWS, IDS, strict=True)
+  if 'probes' not in row
+]
 
 
-@pytest.mark.parametrize('row', SHIPPED, ids=[IDS[ROWS.index(row)] for row in SHIPPED])
+@pytest.mark.parametrize('row', SHIPPED)
 def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
   config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
   for stage in experiment.stages_of(config):

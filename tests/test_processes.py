@@ -33,10 +33,10 @@ def port():
     return free.getsockname()[1]
 
 
-def start(workdir, *settings, count=2):
+def start(workdir, *settings, count=2, row=ROW, small=SMALL):
   """The processes of one run, each writing what it says to WORKDIR.log.NUMBER."""
   environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'}
-  command = [sys.executable, '-m', 'gan_jax.main', '--config', ROW, '--workdir', str(workdir), *SMALL, *settings]
+  command = [sys.executable, '-m', 'gan_jax.main', '--config', row, '--workdir', str(workdir), *small, *settings]
   command += ['--coordinator', f'127.0.0.1:{port()}', '--processes', str(count)]
   started = []
   for number in range(count):
@@ -60,8 +60,8 @@ def rows(workdir):
   return [{k: v for k, v in json.loads(line).items() if k not in SPEEDS} for line in lines]
 
 
-def alone(workdir, *settings):
-  config = config_lib.override(config_lib.load(ROW), [*SMALL, '--config.devices=4', *settings])
+def alone(workdir, *settings, row=ROW, small=SMALL):
+  config = config_lib.override(config_lib.load(row), [*small, '--config.devices=4', *settings])
   return train.run(config, workdir, silent=True)
 
 

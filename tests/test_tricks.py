@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import augment, averages, experiment, losses, sample
+from gan_jax import augment, averages, experiment, losses, standing
 from gan_jax import config as config_lib
 from gan_jax import moves as moves_lib
 from gan_jax.data import latents
@@ -108,7 +108,7 @@ def test_standing_statistics_are_those_of_the_batches():
   net = dcgan.Generator((8, 4), 1, kernel=4, base=2)
   z = jax.random.normal(KEY, (4, 32, 5))
   variables = net.init(KEY, z[0], train=True)
-  stood = sample.standing_statistics(lambda *a, **k: net.apply(*a, train=True, **k), variables, list(z))
+  stood = standing.standing_statistics(lambda *a, **k: net.apply(*a, train=True, **k), variables, list(z))
   first = stood['batch_stats']['BatchNorm_0']['norm']
   projected = (np.asarray(z) @ np.asarray(variables['params']['project']['kernel'])).reshape(4, 32, 2, 2, 8)
   np.testing.assert_allclose(first['mean'], projected.mean((1, 2, 3)).mean(0), atol=1e-5)

@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from gan_jax.errors import UserError
+
 
 @runtime_checkable
 class Distribution(Protocol):
@@ -97,6 +99,24 @@ class Tags:
 
   def sample(self, key: jax.Array) -> jax.Array:
     return jax.random.choice(key, jnp.asarray(self.table, jnp.float32))
+
+
+def truncated(latents: Any, threshold: float) -> Any:
+  """The latents of a game with `Truncated` for `Normal`; as they are if the threshold is 0.
+
+  Raises:
+    UserError: none of them is normal.
+
+  >>> truncated({'z': Normal((8,)), 'label': Label(10)}, 0.5)['z']
+  Truncated(shape=(8,), threshold=0.5)
+  """
+  if not threshold:
+    return latents
+  parts = latents if isinstance(latents, Mapping) else {'': latents}
+  if not any(isinstance(part, Normal) for part in parts.values()):
+    raise UserError(f'truncation={threshold} asked of latents of which none is Normal: leave it out')
+  found = {name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()}
+  return found if isinstance(latents, Mapping) else found['']
 
 
 def draw(distribution: Latents, key: jax.Array, count: int, *, start: int | jax.Array = 0) -> Any:

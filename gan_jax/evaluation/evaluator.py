@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 import gan_jax
-from gan_jax import experiment, parallel
+from gan_jax import experiment, parallel, standing
 from gan_jax import game as game_lib
 from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError, one_of
@@ -135,7 +135,9 @@ class Evaluator:
     )
     self.scorer = Scorer(extractor, self._mesh)
     limits = stream.range if stream.pictures else None
-    self._generated = Generated(Sampler(stage.game), self._mesh, limits=limits, output=options.output)
+    self._generated = Generated(
+      Sampler(stage.game, options.truncation), self._mesh, limits=limits, output=options.output
+    )
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: game_lib.GameState, step: int) -> Evidence:
@@ -143,6 +145,8 @@ class Evaluator:
     clock = experiment.clock_at(self._stage, step)
     ema = self._options.weights == 'ema'
     variables = game_lib.game_variables(self._stage.game, state, ema=ema, clock=clock)
+    if self._options.standing:
+      variables = standing.of_stage(self._stage, variables, self._options.standing, self._options.truncation)
     variables = parallel.replicate(self._mesh)(variables) if jax.process_count() == 1 else variables
     samples, seed = self._options.samples, self._options.seed
     return Evidence(
@@ -175,12 +179,14 @@ class Evaluator:
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
     averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
     weights = 'running averages' if averaged else 'raw weights'
+    truncated = f', latents within {options.truncation}' if options.truncation else ''
+    stood = f', statistics of {options.standing} batches' if options.standing else ''
     return Evaluation(
       step,
       tuple(figures),
       seconds,
       {
-        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}',
+        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}',
         'reference': reference.title(self.stream),
         'features': f'{self.scorer.extractor.name}: {self.scorer.extractor.protocol}',
       },

@@ -19,6 +19,8 @@ class Options(NamedTuple):
     output: which of several things the game makes.
     split: of the reference; '' for the stream's own.
     weights: 'ema', the running averages where they are kept, or 'raw'.
+    truncation: of normal latents; 0 for none.
+    standing: batches whose statistics replace batch norm's running ones; 0 for none.
   """
 
   metrics: tuple[str, ...] = ()
@@ -30,6 +32,8 @@ class Options(NamedTuple):
   output: str = ''
   split: str = ''
   weights: str = 'ema'
+  truncation: float = 0.0
+  standing: int = 0
 
 
 #: While training: a figure that shows where a run goes, of samples that cost little.

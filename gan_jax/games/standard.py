@@ -181,5 +181,5 @@ class Standard(nn.Module):
     loss = self.pair.generator(fake_logits, real_logits) + self.feature_matching * matching
     return loss, {'feature_matching': matching}
 
-  def sample(self, batch):
-    return generate(self.generator, batch['latents'], train=False)
+  def sample(self, batch, train=False):
+    return generate(self.generator, batch['latents'], train=train)

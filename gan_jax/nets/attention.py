@@ -29,7 +29,8 @@ class SelfAttention(nn.Module):
     query = flat(one(few, 'theta')(x, train=train))  # (B, HW, C / 8)
     key = flat(pool(one(few, 'phi')(x, train=train)))  # (B, HW / 4, C / 8)
     value = flat(pool(one(half, 'g')(x, train=train)))  # (B, HW / 4, C / 2)
-    weights = nn.softmax(jnp.einsum('bqc,bkc->bqk', query, key).astype(jnp.float32), -1).astype(x.dtype)
-    seen = jnp.einsum('bqk,bkc->bqc', weights, value).reshape(batch, height, width, half)
+    weights = nn.softmax(jnp.einsum('bqc,bkc->bqk', query, key).astype(jnp.float32), -1)
+    self.sow('intermediates', 'attention', weights)  # kept only where it is asked for
+    seen = jnp.einsum('bqk,bkc->bqc', weights.astype(x.dtype), value).reshape(batch, height, width, half)
     gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32)
     return x + gamma.astype(x.dtype) * one(channels, 'o')(seen, train=train)

@@ -1,4 +1,4 @@
-"""Residual blocks of generators and discriminators: SNGAN's, BigGAN's, BigGAN-deep's.
+"""Residual blocks of generators and discriminators, and what is before and behind them: SNGAN's, BigGAN's, -deep's.
 
 A generator's block is given its normalisations as constructors: `norm(name)` returns a module that takes
 (x, *condition, train=...).
@@ -11,10 +11,73 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.nets.layers import BatchNorm, activation
 from gan_jax.nets.resample import downsample, upsample
-from gan_jax.nets.weights import Conv
+from gan_jax.nets.weights import Conv, Dense, Embed
 
 ORTHOGONAL = nn.initializers.orthogonal()
+
+
+class Start(nn.Module):
+  """Latents (B, n) to a small map (B, base, base, features) by one dense layer.
+
+  Attributes:
+    features: channels.
+    base: height and width.
+    kind: of the weights.
+  """
+
+  features: int
+  base: int = 4
+  kind: str = 'plain'
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    rows = Dense(self.base**2 * self.features, self.kind, kernel_init=ORTHOGONAL, name='dense')(z, train=train)
+    return rows.reshape(-1, self.base, self.base, self.features)
+
+
+class ToImage(nn.Module):
+  """Batch norm, ReLU, 3x3 and tanh: (B, H, W, C) to pictures (B, H, W, channels).
+
+  Attributes:
+    channels: 1 for grey, 3 for colour.
+    kind: of the weights.
+    output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
+  """
+
+  channels: int = 3
+  kind: str = 'plain'
+  output: str = 'tanh'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = nn.relu(BatchNorm(name='norm')(x, train=train))
+    x = Conv(self.channels, (3, 3), kind=self.kind, kernel_init=ORTHOGONAL, name='conv')(x, train=train)
+    return activation(x, self.output)
+
+
+class Projection(nn.Module):
+  r"""ReLU, sums over pixels f, then w \cdot f + b + v_y \cdot f: (B, H, W, C) and classes (B,) to logits (B,).
+
+  Source: Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, eq. 3 and figure 1d.
+
+  Attributes:
+    classes: how many; 0 for w \cdot f + b alone.
+    kind: of the weights.
+  """
+
+  classes: int = 0
+  kind: str = 'spectral'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, label: Any = None, *, train: bool) -> jax.Array:
+    x = nn.relu(x).sum((1, 2))  # (B, C)
+    logits = Dense(1, self.kind, kernel_init=ORTHOGONAL, name='logit')(x, train=train)[:, 0]
+    if not self.classes:
+      return logits
+    vector = Embed(self.classes, x.shape[-1], self.kind, ORTHOGONAL, name='classes')(label, train=train)
+    return logits + (vector * x).sum(-1)
 
 
 class GeneratorBlock(nn.Module):
@@ -60,24 +123,26 @@ class DiscriminatorBlock(nn.Module):
     down: whether height and width halve.
     first: whether the input is a picture; its shortcut is then down, 1x1.
     kind: of the weights.
+    wide: whether the channels grow in the first convolution, as SAGAN's and BigGAN's; in SNGAN's second otherwise.
   """
 
   features: int
   down: bool = True
   first: bool = False
   kind: str = 'spectral'
+  wide: bool = True
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shrink = downsample if self.down else lambda y: y
-    conv = lambda window, name, **settings: Conv(
-      self.features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name, **settings
+    conv = lambda features, window, name, **settings: Conv(
+      features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name, **settings
     )
     y = x if self.first else nn.relu(x)
-    y = conv(3, 'conv_1')(y, train=train)
-    y = conv(3, 'conv_2', resample='down' if self.down else '')(nn.relu(y), train=train)
+    y = conv(self.features if self.wide or self.first else x.shape[-1], 3, 'conv_1')(y, train=train)
+    y = conv(self.features, 3, 'conv_2', resample='down' if self.down else '')(nn.relu(y), train=train)
     if self.first or self.down or x.shape[-1] != self.features:
-      x = conv(1, 'shortcut')(shrink(x), train=train)  # equal to 1x1, down
+      x = conv(self.features, 1, 'shortcut')(shrink(x), train=train)  # equal to 1x1, down
     return x + y
 
 

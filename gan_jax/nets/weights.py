@@ -31,7 +31,7 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   Args:
     matrix: (m, n).
     u: (n,), where to start; not 0.
-    steps: iterations; 0 takes u as it is.
+    steps: iterations; 0 takes the direction of u as it is.
 
   Returns:
     (the singular value, the new u).
@@ -44,7 +44,8 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   fixed = jax.lax.stop_gradient(matrix)
   for _ in range(steps):
     u = unit(fixed.T @ unit(fixed @ u))
-  u = jax.lax.stop_gradient(u)
+  # A running average of unit vectors, as sampling takes it, is shorter than 1.
+  u = jax.lax.stop_gradient(unit(u))
   v = unit(fixed @ u)
   return v @ (matrix @ u), u
 
@@ -167,7 +168,7 @@ class ConvTranspose(nn.Module):
 
 
 class Embed(nn.Module):
-  """Classes (B,) to vectors (B, features).
+  """Classes (B,) to vectors (B, features); shares of classes (B, classes) to the sums of their vectors.
 
   Attributes:
     classes: how many.
@@ -184,4 +185,4 @@ class Embed(nn.Module):
   @nn.compact
   def __call__(self, label: jax.Array, *, train: bool) -> jax.Array:
     table = Kernel((self.classes, self.features), self.kernel_init, self.kind, name='weights')(train=train)
-    return jnp.take(table, label, axis=0)
+    return jnp.take(table, label, axis=0) if label.ndim == 1 else label @ table.astype(label.dtype)

@@ -1,0 +1,174 @@
+"""BigGAN and BigGAN-deep: a shared class embedding and latents in every norm, spectral norm, attention.
+
+Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix B, tables 4 to 9; widths at 32 and 64 pixels are
+those of the first author's PyTorch code. BigGAN's discriminator is `gan_jax.nets.sngan.Discriminator`, wide.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.errors import UserError
+from gan_jax.nets.attention import SelfAttention
+from gan_jax.nets.norms import ClassBatchNorm, VectorBatchNorm
+from gan_jax.nets.resnet import (
+  ORTHOGONAL,
+  DeepDiscriminatorBlock,
+  DeepGeneratorBlock,
+  GeneratorBlock,
+  Projection,
+  Start,
+  ToImage,
+)
+from gan_jax.nets.sngan import checked_label
+from gan_jax.nets.weights import Conv, Embed
+
+
+class Widths(NamedTuple):
+  """Of the networks of one resolution, in multiples of ch.
+
+  Attributes:
+    generator: of the first map and of each block.
+    discriminator: of each block; of BigGAN-deep of the first convolution and of each pair of blocks.
+    halvings: how many blocks, or pairs, of the discriminator halve height and width.
+  """
+
+  generator: tuple[int, ...]
+  discriminator: tuple[int, ...]
+  halvings: int
+
+
+WIDTHS = {
+  32: Widths((4, 4, 4, 4), (4, 4, 4, 4), 2),
+  64: Widths((16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
+  128: Widths((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+  256: Widths((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
+  512: Widths((16, 16, 8, 8, 4, 2, 1, 1), (1, 1, 2, 4, 8, 8, 16, 16), 7),
+}
+
+
+def wide(multiples: tuple[int, ...], channels: int) -> tuple[int, ...]:
+  """Widths of so many multiples of ch.
+
+  >>> wide(WIDTHS[32].generator, 64)
+  (256, 256, 256, 256)
+  """
+  return tuple(multiple * channels for multiple in multiples)
+
+
+class Generator(nn.Module):
+  """Latents (B, n) and classes (B,), or shares of classes (B, classes), to images (B, size, size, image_channels).
+
+  Attributes:
+    channels: widths of the first map, base x base, and of each block; every block doubles height and width.
+    classes: how many.
+    attention: heights behind whose block there is attention.
+    embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each.
+    hierarchical: one chunk of the latents for the first map and one for each block; or all for the first map.
+    weights: kind of all weights but the embedding.
+    base: height and width of the first map.
+    image_channels: 1 for grey, 3 for colour.
+  """
+
+  channels: tuple[int, ...] = (1536, 1536, 768, 384, 192, 96)
+  classes: int = 1000
+  attention: tuple[int, ...] = (64,)
+  embedding: int = 128
+  hierarchical: bool = True
+  weights: str = 'spectral'
+  base: int = 4
+  image_channels: int = 3
+
+  @nn.compact
+  def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+    label = checked_label(label, self.classes, 'generator')
+    (first, *widths), blocks = self.channels, len(self.channels) - 1
+    if self.hierarchical and (not self.embedding or z.shape[-1] % (blocks + 1)):
+      raise UserError(
+        f'the generator deals {z.shape[-1]} latents out in {blocks + 1} chunks, with embedding={self.embedding}: take '
+        f'a multiple of {blocks + 1} and an embedding, or hierarchical=False'
+      )
+    z, *chunks = jnp.split(z, blocks + 1, -1) if self.hierarchical else (z, *[z[:, :0]] * blocks)
+    if self.embedding:
+      shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
+      conditions = [jnp.concatenate([shared.astype(z.dtype), chunk], -1) for chunk in chunks]
+    else:
+      conditions = [label] * blocks
+    of_class = lambda name: ClassBatchNorm(self.classes, name=name)
+    norm = (lambda name: VectorBatchNorm(self.weights, name=name)) if self.embedding else of_class
+    x = Start(first, self.base, self.weights, name='project')(z, train=train)  # (B, 4, 4, 1536)
+    for i, (width, condition) in enumerate(zip(widths, conditions, strict=True)):
+      x = GeneratorBlock(width, norm, kind=self.weights, name=f'block_{i}')(x, condition, train=train)
+      if x.shape[1] in self.attention:
+        x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    return ToImage(self.image_channels, self.weights, name='image')(x, train=train)
+
+
+class DeepGenerator(nn.Module):
+  """Latents (B, n) and classes (B,), or shares of them, to images, through two bottlenecks for each resolution.
+
+  Attributes:
+    channels: widths of the first map, base x base, and of each pair of blocks; its second doubles height and width.
+    classes: how many.
+    attention: heights behind whose block there is attention.
+    embedding: size of the class embedding, which goes with the latents into the first map and into all norms.
+    weights: kind of all weights but the embedding.
+    base: height and width of the first map.
+    image_channels: 1 for grey, 3 for colour.
+  """
+
+  channels: tuple[int, ...] = (2048, 2048, 1024, 512, 256, 128)
+  classes: int = 1000
+  attention: tuple[int, ...] = (64,)
+  embedding: int = 128
+  weights: str = 'spectral'
+  base: int = 4
+  image_channels: int = 3
+
+  @nn.compact
+  def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+    label = checked_label(label, self.classes, 'generator')
+    shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
+    condition = jnp.concatenate([shared.astype(z.dtype), z], -1)
+    norm = lambda name: VectorBatchNorm(self.weights, name=name)
+    block = lambda width, up, name: DeepGeneratorBlock(width, norm, up, self.weights, name=name)
+    x = Start(self.channels[0], self.base, self.weights, name='project')(condition, train=train)  # (B, 4, 4, 2048)
+    for i, width in enumerate(self.channels[1:]):
+      x = block(x.shape[-1], False, f'block_{i}_same')(x, condition, train=train)
+      x = block(width, True, f'block_{i}_up')(x, condition, train=train)
+      if x.shape[1] in self.attention:
+        x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    return ToImage(self.image_channels, self.weights, name='image')(x, train=train)
+
+
+class DeepDiscriminator(nn.Module):
+  """Images (B, H, W, C) and classes (B,) to logits (B,), through two bottlenecks for each resolution.
+
+  Attributes:
+    channels: widths of the first convolution and of each pair of blocks.
+    halvings: how many of the pairs, from the first on, halve height and width, in their first block.
+    classes: how many, by projection.
+    attention: heights behind whose pair there is attention.
+    weights: kind of all weights.
+  """
+
+  channels: tuple[int, ...] = (128, 256, 512, 1024, 2048, 2048)
+  halvings: int = 5
+  classes: int = 1000
+  attention: tuple[int, ...] = (64,)
+  weights: str = 'spectral'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+    label = checked_label(label, self.classes, 'discriminator')
+    first, *widths = self.channels
+    x = Conv(first, (3, 3), kind=self.weights, kernel_init=ORTHOGONAL, name='start')(x, train=train)
+    for i, width in enumerate(widths):  # (B, 64, 64, 256) to (B, 4, 4, 2048)
+      down = i < self.halvings
+      x = DeepDiscriminatorBlock(width, down, self.weights, name=f'block_{i}_first')(x, train=train)
+      x = DeepDiscriminatorBlock(width, False, self.weights, name=f'block_{i}_same')(x, train=train)
+      if x.shape[1] in self.attention and down:
+        x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    return Projection(self.classes, self.weights, name='head')(x, label, train=train)

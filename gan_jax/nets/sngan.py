@@ -1,0 +1,94 @@
+"""SNGAN's residual networks; with attention and spectral norm in both players, SAGAN's.
+
+Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 4 to 6, and Miyato and Koyama 2018,
+https://arxiv.org/abs/1802.05637, for classes; Zhang et al. 2018, https://arxiv.org/abs/1805.08318 (SAGAN).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from gan_jax.errors import UserError
+from gan_jax.nets.attention import SelfAttention
+from gan_jax.nets.layers import BatchNorm
+from gan_jax.nets.norms import ClassBatchNorm
+from gan_jax.nets.resnet import DiscriminatorBlock, GeneratorBlock, Projection, Start, ToImage
+
+
+def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
+  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
+  if classes and label is None:
+    raise UserError(
+      f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
+      'classes=0'
+    )
+  if label is not None and not classes:
+    raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
+  return label
+
+
+class Generator(nn.Module):
+  """Latents (B, n), and classes (B,) if there are any, to images (B, size, size, image_channels).
+
+  Attributes:
+    channels: widths of the first map, base x base, and of each block; every block doubles height and width.
+    classes: how many, each with a gain and a bias in every norm; 0 for none.
+    attention: heights behind whose block there is attention.
+    weights: kind of all weights; SAGAN's are spectral.
+    base: height and width of the first map.
+    image_channels: 1 for grey, 3 for colour.
+    output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
+  """
+
+  channels: tuple[int, ...] = (1024, 1024, 512, 256, 128, 64)
+  classes: int = 0
+  attention: tuple[int, ...] = ()
+  weights: str = 'plain'
+  base: int = 4
+  image_channels: int = 3
+  output: str = 'tanh'
+
+  @nn.compact
+  def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+    label = checked_label(label, self.classes, 'generator')
+    first, *widths = self.channels
+    condition = (label,) if self.classes else ()
+    norm = lambda name: ClassBatchNorm(self.classes, name=name) if self.classes else BatchNorm(name=name)
+    x = Start(first, self.base, self.weights, name='project')(z, train=train)  # (B, 4, 4, 1024)
+    for i, width in enumerate(widths):
+      x = GeneratorBlock(width, norm, kind=self.weights, name=f'block_{i}')(x, *condition, train=train)
+      if x.shape[1] in self.attention:
+        x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    return ToImage(self.image_channels, self.weights, self.output, name='image')(x, train=train)
+
+
+class Discriminator(nn.Module):
+  """Images (B, H, W, C), and classes (B,) if there are any, to logits (B,): BigGAN's too.
+
+  Attributes:
+    channels: widths of the blocks.
+    halvings: how many of the blocks, from the first on, halve height and width.
+    classes: how many, by projection; 0 for none.
+    attention: heights behind whose block there is attention.
+    weights: kind of all weights.
+    wide: whether channels grow in a block's first convolution, as SAGAN's and BigGAN's do.
+  """
+
+  channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 1024)
+  halvings: int = 5
+  classes: int = 0
+  attention: tuple[int, ...] = ()
+  weights: str = 'spectral'
+  wide: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
+    label = checked_label(label, self.classes, 'discriminator')
+    for i, width in enumerate(self.channels):  # (B, 64, 64, 64) to (B, 4, 4, 1024)
+      down = i < self.halvings
+      block = DiscriminatorBlock(width, down, i == 0, self.weights, self.wide, name=f'block_{i}')
+      x = block(x, train=train)
+      if x.shape[1] in self.attention and down:
+        x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    return Projection(self.classes, self.weights, name='head')(x, label, train=train)

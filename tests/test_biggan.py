@@ -1,0 +1,215 @@
+"""SNGAN, SAGAN and BigGAN: the papers' parameter counts, ablations, truncation, standing statistics, attention."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import evaluate, experiment, main, sample, standing, summary
+from gan_jax.data import latents as latents_lib
+from gan_jax.errors import UserError
+from gan_jax.games.standard import Standard
+from gan_jax.nets import biggan, sngan
+
+KEY = jax.random.key(0)
+#: Parameters (generator, discriminator). BigGAN-128: Brock et al.'s code prints them. BigGAN-deep: published modules
+#: have 50.4, 55.9 and 56.2 million in the generator, 0.144 of them in a last convolution of 128 channels where the
+#: paper's tables have 3.
+COUNTS = {
+  'configs/biggan.py': (70_433_988, 87_982_370),
+  'configs/biggan.py:imagenet128_256x8': (70_433_988, 87_982_370),
+  'configs/biggan.py:imagenet128_deep': (50_244_484, 34_590_210),
+  'configs/biggan.py:imagenet256_deep': (55_736_708, None),
+  'configs/biggan.py:imagenet512_deep': (56_019_780, None),
+}
+PUBLISHED_DEEP = {128: 50.4e6, 256: 55.9e6, 512: 56.2e6}
+SMALL = ['--config.batch_size=8', '--config.steps=2', '--config.checkpoint_every=0', '--config.sample_every=0']
+NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminator.channels=(8,8)']
+
+
+def counts(row):
+  (stage,) = experiment.stages_of(config_lib.load(row))
+  state = experiment.abstract_state((stage,), 0, KEY)
+  return tuple(summary.count(state.players[name].params) for name in ('generator', 'discriminator'))
+
+
+@pytest.mark.parametrize('row', COUNTS)
+def test_parameter_counts_are_the_papers(row):
+  found = counts(row)
+  assert all(wanted in (None, number) for number, wanted in zip(found, COUNTS[row], strict=True)), found
+  if row.endswith('deep'):
+    size = int(row.removesuffix('_deep')[-3:])
+    last = 128 * 9 * (128 - 3) + 128 - 3
+    assert round((found[0] + last) / 1e5) == round(PUBLISHED_DEEP[size] / 1e5)
+
+
+def test_of_the_papers_table_1_each_line_can_be_left_out():
+  config = config_lib.load('configs/biggan.py:digits')
+  size = lambda *arguments: counts_of(config_lib.override(config.copy_and_resolve_references(), [*NARROW, *arguments]))
+
+  def counts_of(config):
+    (stage,) = experiment.stages_of(config)
+    return summary.count(experiment.abstract_state((stage,), 0, KEY).players['generator'].params)
+
+  whole = size()
+  flat = size('--config.game.generator.hierarchical=False')
+  # 40 latents: all to the 4 x 4 map of 16 channels in place of 20; none in four vectors of 20 (gains and biases).
+  assert flat - whole == 20 * 16 * 16 - 2 * 20 * (16 + 8)
+  alone = size('--config.game.generator.hierarchical=False', '--config.game.generator.embedding=0')
+  # Ten gains and biases in place of 128 rows for each, and no table of embeddings.
+  assert alone - flat == 2 * (10 - 128) * (16 + 8) - 10 * 128
+  with pytest.raises(UserError, match='hierarchical=False'):
+    size('--config.game.generator.embedding=0')
+  with pytest.raises(UserError, match='multiple of 2'):
+    size('--config.game.latents.z.shape=(41,)')
+  weighed = config_lib.override(config, ['--config.optimizers.generator.links[0].weight=0.0'])
+  assert weighed.optimizers.generator.links[0]['weight'] == 0 and config_lib.from_json(config_lib.to_json(weighed))
+
+
+def test_labels_and_classes_go_together():
+  z, x, label = jnp.zeros((2, 6)), jnp.zeros((2, 8, 8, 3)), jnp.zeros(2, int)
+  for network, given, classes in ((sngan.Generator, z, 0), (sngan.Discriminator, x, 0), (biggan.Generator, z, 3)):
+    channels = {'channels': (8, 8), 'classes': classes}
+    with pytest.raises(UserError, match='classes=' + str(classes)):
+      network(**channels).init(KEY, given, *(() if classes else (label,)), train=True)
+
+
+def test_shares_of_classes_are_between_the_classes():
+  network = biggan.Generator((16, 8), classes=3, attention=(8,), embedding=5)
+  z = jax.random.normal(KEY, (3, 4))
+  variables = network.init(KEY, z, jnp.arange(3), train=True)
+  make = lambda label: network.apply(variables, z, label, train=False)
+  np.testing.assert_allclose(make(jnp.eye(3)), make(jnp.arange(3)), atol=1e-6)
+  half = make(jnp.full((3, 3), 1 / 3))
+  table = variables['params']['shared']['weights']['kernel']
+  mean = jnp.broadcast_to(table.mean(0), table.shape)
+  middle = {**variables, 'params': {**variables['params'], 'shared': {'weights': {'kernel': mean}}}}
+  np.testing.assert_allclose(half, network.apply(middle, z, jnp.arange(3), train=False), atol=1e-6)
+
+
+def test_sngan_blocks_grow_in_the_second_convolution_and_wide_ones_in_the_first():
+  x = jnp.zeros((2, 8, 8, 3))
+  for wide, width in ((False, 8), (True, 16)):
+    network = sngan.Discriminator((8, 16), 1, wide=wide)
+    params = jax.eval_shape(lambda network=network: network.init(KEY, x, train=True))['params']['block_1']
+    assert params['conv_1']['weights']['kernel'].shape == (3, 3, 8, width)
+    assert params['conv_2']['weights']['kernel'].shape == (3, 3, width, 16)
+
+
+def test_nothing_keeps_attention_maps_in_training():
+  config = config_lib.override(config_lib.load('configs/sagan.py:digits'), [*NARROW, '--config.batch_size=4'])
+  (stage,) = experiment.stages_of(config)
+  state = experiment.abstract_state((stage,), 0, KEY)
+  assert all('intermediates' not in player.variables for player in state.players.values())
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  workdir = str(tmp_path_factory.mktemp('biggan') / 'run')
+  main.main(['--config', 'configs/biggan.py:digits', *SMALL, *NARROW, '--config.devices=1', '--workdir', workdir])
+  return gan_jax.load(workdir)
+
+
+def test_a_truncated_sample_has_truncated_latents_and_the_same_classes(run):
+  drawn, cut = run.latents(200, seed=4), run.latents(200, seed=4, truncation=0.5)
+  np.testing.assert_array_equal(drawn['label'], cut['label'])
+  assert np.abs(drawn['z']).max() > 3 and 0.49 < np.abs(cut['z']).max() <= 0.5
+  np.testing.assert_array_equal(
+    run.sample(5, seed=4, truncation=0.5), run.generate(run.latents(5, seed=4, truncation=0.5), seed=4)
+  )
+  with pytest.raises(UserError, match='none is Normal'):
+    latents_lib.truncated(latents_lib.Uniform((3,)), 0.5)
+
+
+@pytest.mark.parametrize('momentum', [0.9, 0.5])
+def test_standing_statistics_are_means_over_batches(run, momentum, monkeypatch):
+  network = biggan.Generator((16, 8), classes=10, attention=(), image_channels=1)
+  game = Standard(
+    network, sngan.Discriminator((8,), 1, 10), {'z': latents_lib.Normal((40,)), 'label': latents_lib.Label(10)}
+  )
+  batch = {
+    'latents': latents_lib.draw(game.latents, KEY, 4),
+    'images': {'image': jnp.zeros((4, 8, 8, 1)), 'label': jnp.zeros(4, int)},
+  }
+  variables = game.init(dict.fromkeys(('params', 'noise', 'dropout'), KEY), batch, method='discriminator_loss')
+  from gan_jax.nets import norms
+  from gan_jax.nets.layers import Standardised
+
+  # A norm with another momentum, as a network may have.
+  def called(self, x, *, train):
+    return Standardised(momentum, self.epsilon, None, name='norm')(x, train=train)
+
+  monkeypatch.setattr(norms.PlainBatchNorm, '__call__', norms.nn.compact(called))
+  stage = run.stage._replace(game=game, batch_size=32, accumulate=2)
+  stood = standing.of_stage(stage, variables, 3)
+  first = stood['batch_stats']['generator']['block_0']['norm_1']['PlainBatchNorm_0']['norm']
+  maps = []
+  for i in range(3):
+    drawn = latents_lib.draw(game.latents, jax.random.fold_in(jax.random.key(0), i), 16)
+    dense = variables['params']['generator']['project']['dense']
+    kernel, u = dense['weights']['kernel'], variables['spectral']['generator']['project']['dense']['weights']['u']
+    new = kernel.T @ (kernel @ u)
+    sigma = jnp.linalg.norm(kernel @ (new / jnp.linalg.norm(new)))
+    maps.append((drawn['z'][:, :20] @ kernel / sigma + dense['bias']).reshape(-1, 16))
+  np.testing.assert_allclose(first['mean'], np.mean([m.mean(0) for m in maps], 0), atol=1e-5)
+  np.testing.assert_allclose(first['var'], np.mean([m.var(0) for m in maps], 0), rtol=1e-4)
+
+
+def test_standing_statistics_change_samples_and_are_refused_where_there_are_none(run):
+  assert np.abs(run.sample(4, standing=2) - run.sample(4)).max() > 1e-3
+  np.testing.assert_array_equal(run.sample(4, standing=2), run.sample(4, standing=2))
+  result = evaluate.evaluate(run, metrics='fid', samples=70, features='random', truncation=0.5, standing=2)
+  assert 'latents within 0.5, statistics of 2 batches' in result.shared['samples']
+  (ring,) = experiment.stages_of(config_lib.load('configs/gan.py:ring'))
+  with pytest.raises(UserError, match='no batch statistics'):
+    standing.of_stage(ring, {'params': {}}, 2)
+
+  class Bare(Standard):
+    def sample(self, batch):
+      return batch
+
+  game = Bare(*(None,) * 2)
+  assert 'train' not in inspect.signature(game.sample).parameters
+  with pytest.raises(UserError, match='takes no train'):
+    standing.of_stage(run.stage._replace(game=game), {'batch_stats': {}}, 2)
+
+
+def test_attention_maps_are_shares_of_what_is_seen(run):
+  maps = run.attention(run.latents(3))
+  assert {name: weights.shape for name, weights in maps.items()} == {'generator_attention_8': (3, 64, 16)}
+  np.testing.assert_allclose(maps['generator_attention_8'].sum(-1), 1, atol=1e-5)
+
+
+def test_pictures_and_flags_of_the_command(run, tmp_path, capsys):
+  command = lambda *rest: sample.command.main(
+    sample._define, sample._run, sample.__doc__, ['--workdir', str(run.workdir), *rest]
+  )
+  for name in ('between_classes', 'attention', 'classes'):
+    command(f'--picture={name}', '--truncation=0.7', '--out', str(tmp_path / f'{name}.png'))
+  command('--truncation=0.5', '--standing=2', '--count=4', '--out', str(tmp_path / 'grid.png'))
+  names = {'between_classes', 'attention_generator_attention_8', 'classes', 'grid'}
+  assert {path.stem for path in tmp_path.glob('*.png')} == names
+  capsys.readouterr()
+  with pytest.raises(SystemExit):
+    command('--standing=2', '--picture=classes')
+  assert '--standing with --picture=classes' in capsys.readouterr().err
+
+
+def test_without_imagenet_the_default_names_what_runs_anywhere(tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  with pytest.raises(SystemExit):
+    main.main(
+      ['--config', 'configs/biggan.py', '--config.batch_size=8', *NARROW128, '--workdir', str(tmp_path / 'run')]
+    )
+  (line,) = capsys.readouterr().err.strip().splitlines()
+  assert "'imagenet2012' is not prepared" in line and 'configs/biggan.py:digits' in line
+
+
+NARROW128 = [
+  '--config.game.generator.channels=(8,8,8,8,8,8)',
+  '--config.game.discriminator.channels=(8,8,8,8,8,8)',
+]
