@@ -80,9 +80,12 @@ def two(tmp_path_factory):
   settings += ['--config.eval.every=4', "--config.eval.metrics=('fid',)", '--config.eval.features=raw']
   settings += ['--config.eval.samples=200']
   started = start(folder / 'two', *settings)
-  one = alone(folder / 'one', *settings)
+  if any(process.wait(250) for process in started) and 'Gloo context initialization failed' in said(folder / 'two'):
+    # On a busy machine one process may compile for longer than the 30 s that the other waits to be met.
+    shutil.rmtree(folder / 'two')
+    started = start(folder / 'two', *settings)
   finished(folder / 'two', started)
-  return folder, one, settings
+  return folder, alone(folder / 'one', *settings), settings
 
 
 @pytest.mark.timeout(400)
