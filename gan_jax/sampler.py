@@ -150,7 +150,8 @@ class Sampler:
     if self.game.latents is None:
       raise UserError(f'{type(self.game).__name__} translates examples: it takes inputs, not latents')
     wanted = jax.eval_shape(lambda: latents_lib.draw(self.game.latents, jax.random.key(0), 1))
-    if 'label' in wanted and isinstance(latents, Mapping) and 'label' in latents and np.ndim(latents['label']) == 2:
+    both = isinstance(latents, Mapping) and isinstance(wanted, Mapping) and 'label' in latents and 'label' in wanted
+    if both and np.ndim(latents['label']) == 2:
       # Shares of classes in place of a class.
       shares = (1, self.game.latents['label'].classes)
       wanted = {**wanted, 'label': jax.ShapeDtypeStruct(shares, np.float32)}

@@ -52,13 +52,14 @@ def _alike():
 LONG = (
   'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
   'lsgan:digits', 'sndcgan:digits', 'sngan:', 'sagan:digits', 'biggan:imagenet64', 'biggan:imagenet128_deep',
-  'biggan:imagenet128_256x8', 'biggan:cifar10', 'pool:accumulate',
+  'biggan:imagenet128_256x8', 'biggan:cifar10', 'sngan:digits', 'wgan:digits', 'cgan:digits_tags',
+  'pool:accumulate', 'began:accumulate',
 )  # fmt: skip
 #: Rows whose full size takes long to lower and is another's but for more blocks: law 1 of these is for `make test-all`.
 GIANT = {
   ROWS[IDS.index(name)]
   for name in (
-    'biggan:imagenet64', 'biggan:imagenet256', 'biggan:imagenet512', 'biggan:imagenet256_deep',
+    'biggan:imagenet64', 'biggan:imagenet128_deep', 'biggan:imagenet256', 'biggan:imagenet512', 'biggan:imagenet256_deep',
     'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10', 'sngan:imagenet128',
   )
 }  # fmt: skip

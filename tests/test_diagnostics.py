@@ -133,7 +133,10 @@ NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminato
 
 @pytest.mark.parametrize(
   ('file', 'changes', 'collapses'),
-  [('configs/gan.py:ring', [], False), ('configs/quickstart.py', [*NARROW, *TOO_FAST], True)],
+  [
+    pytest.param('configs/gan.py:ring', [], False, marks=pytest.mark.slow),
+    ('configs/quickstart.py', [*NARROW, *TOO_FAST], True),
+  ],
   ids=['ring', 'generator too fast'],
 )
 def test_real_games(tmp_path, file, changes, collapses):

@@ -66,6 +66,7 @@ def test_a_second_call_reads_the_cache(trained):
   assert [path.suffix for path in (folder / 'classifiers').iterdir()] == ['.npz']
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_trained_anew_to_the_same_classifier(trained):
   folder, extractor, _ = trained
   (path,) = (folder / 'classifiers').iterdir()

@@ -316,9 +316,8 @@ def test_every_member_is_evaluated(tmp_path):
     train.run(config, tmp_path / 'other', silent=True)
 
 
-@pytest.mark.parametrize('name', ['growing:default', pytest.param('pool:accumulate', marks=pytest.mark.slow),
-                                  pytest.param('accuracy:default', marks=pytest.mark.slow),
-                                  pytest.param('triple:default', marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['growing:default', 'pool:accumulate', 'accuracy:default', 'triple:default'])
 def test_stages_and_other_games(tmp_path, name):
   config = config_lib.override(load_shrunk(ROWS[IDS.index(name)]), ['--config.devices=1', '--config.population=2'])
   for changes in (config, *config.stages):

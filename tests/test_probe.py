@@ -163,6 +163,7 @@ def test_probe_networks_are_the_authors():
   assert pooled.shape == (1, 28_672)  # section 5.1
 
 
+@pytest.mark.slow
 def test_the_benchmark_on_digits(tmp_path, capsys):
   config = config_lib.override(config_lib.load('configs/dcgan.py:digits'), SMALL)
   train.run(config, str(tmp_path), silent=True)
