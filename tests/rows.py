@@ -59,8 +59,9 @@ LONG = (
 GIANT = {
   ROWS[IDS.index(name)]
   for name in (
-    'biggan:imagenet64', 'biggan:imagenet128_deep', 'biggan:imagenet256', 'biggan:imagenet512', 'biggan:imagenet256_deep',
-    'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10', 'sngan:imagenet128',
+    'biggan:imagenet64', 'biggan:imagenet128_deep', 'biggan:imagenet256', 'biggan:imagenet512',
+    'biggan:imagenet256_deep', 'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10',
+    'sngan:imagenet128',
   )
 }  # fmt: skip
 #: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
