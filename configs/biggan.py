@@ -14,7 +14,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
                     doubled. Unmeasured.
   cifar10           StudioGAN's recipe for 32 pixels (its FID: 4.16). Unmeasured.
   digits            8x8, scikit-learn's digits: needs no download. 26 minutes on 2 shared cores, seed 0: class asked
-                    for 99.4 % of 5,000 samples, Fréchet distance 6.3.
+                    for in 99.4 % of 5,000 samples, Fréchet distance 6.3.
 
 The paper's table 1 as settings: --config.batch_size, the widths in --config.game.generator.channels and
 --config.game.discriminator.channels, --config.game.generator.hierarchical=False (no latents in the blocks), with

@@ -8,7 +8,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
   cifar10_classes   the same with classes, by projection. Unmeasured.
   stl10             48 pixels, the 100,000 pictures without labels (table 5). Unmeasured.
   imagenet128       128 pixels, 1,000 classes by projection (table 6). Unmeasured.
-  digits            8x8 with classes, scikit-learn's digits: needs no download. Unmeasured.
+  digits            8x8 with classes, scikit-learn's digits: needs no download. 8 minutes on 2 shared cores, seed 0:
+                    class asked for in 99.2 % of 5,000 samples, Fréchet distance 8.5.
 
 differs: the generator moves on as many examples as the discriminator; the authors' on twice as many at 32 pixels.
 """
