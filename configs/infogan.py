@@ -3,7 +3,8 @@
 Paper: Chen et al. 2016, https://arxiv.org/abs/1606.03657; settings of the authors' code (openai/InfoGAN).
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/infogan.py:mnist --workdir runs/infogan
 
-  mnist   28x28, a code of ten classes and two real ones, 62 other latents; the default. Unmeasured.
+  mnist   28x28, a code of ten classes and two real ones, 62 other latents; the default. 35
+          minutes on one core, seed 0: the code errs on 15.2 % of the test digits (paper: 5 %).
   digits  the same on scikit-learn's digits (8x8): needs no download. 90 s on 2 shared cores: the code errs on 31 %.
 
 differs: the hidden dense layers and convolutions start at N(0, 0.02) with DCGAN's batch norm.
