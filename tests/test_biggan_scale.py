@@ -77,8 +77,10 @@ def test_two_processes_train_the_biggan_that_one_does(tmp_path):
   small = ['--config.game.generator.channels=(16,8)', '--config.game.discriminator.channels=(8,8)']
   small += ['--config.batch_size=16', '--config.log_every=1', '--config.sample_every=0', '--config.samples=9']
   settings = ['--config.steps=3', '--config.checkpoint_every=3']
+  # Adam divides by the gradient's size and blows up the noise of those near 0; with this epsilon it does not.
+  for where in ('generator.links[1]', 'discriminator'):
+    settings += [f'--config.optimizers.{where}.eps=1.0', f'--config.optimizers.{where}.learning_rate=0.1']
   started = start(tmp_path / 'two', *settings, row=row, small=small)
   one = alone(tmp_path / 'one', *settings, row=row, small=small)
   finished(tmp_path / 'two', started)
-  # Adam divides by the gradient's size, so what is near 0 may differ more.
-  assert_same(gan_jax.load(tmp_path / 'two').state.players['generator'].params, one.players['generator'].params)
+  assert_same(gan_jax.load(tmp_path / 'two').state, one)
