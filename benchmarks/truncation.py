@@ -3,8 +3,8 @@
     python -m benchmarks.truncation --workdir runs/biggan [--thresholds 2,1.5,1,0.5,0.25,0.04] [--standing 16]
       [--samples 5000] [--features inception --inception_weights FILE] [--out truncation.png]
 
-Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, section 3.1 and figure 17: Inception score against Frechet
-distance, from threshold 2 down to 0.04; standing statistics are taken anew at each. The plot needs matplotlib: pip
+Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, section 3.1: Inception score against Frechet distance,
+from threshold 2 down to 0.04; standing statistics are taken anew at each. The plot needs matplotlib: pip
 install '.[docs]'.
 """
 

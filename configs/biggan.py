@@ -23,7 +23,6 @@ orthogonal regularisation).
 
 differs: the running average starts after 20,000 steps, as in the first author's code; the paper names no start.
 differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.
-differs: StudioGAN's attention is on maps of 16x16 with keys of half of the side, as here and in the paper.
 """
 
 from gan_jax import config as config_lib

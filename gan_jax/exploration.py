@@ -155,8 +155,8 @@ def _classes(run: 'Run', picture: str) -> Label:
 def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9) -> Image:
   """A row for each sample: from its class to another, the other latents kept.
 
-  Source: Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 7; with the latents moving too, Brock et al.
-  2018, https://arxiv.org/abs/1809.11096, figure 8.
+  Source: the category morphing of Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637; Brock et al. 2018,
+  https://arxiv.org/abs/1809.11096, also with latents that move.
 
   Args:
     run: from `gan_jax.load`.

@@ -6,7 +6,6 @@
 Sample i depends on (seed, i) alone, not on the batch it is made in.
 """
 
-import functools
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -77,6 +76,7 @@ class Run:
     self.config, self.state = chosen.config, chosen.of(state)
     self.stage = chosen.stages[place.stage]
     self.step = place.step
+    self._samplers: dict[float, Sampler] = {}
 
   def variables(self, ema: bool = True, standing: int = 0, truncation: float = 0.0) -> dict[str, Any]:
     """The game's variables.
@@ -149,9 +149,10 @@ class Run:
     name = lambda path: '_'.join(part.key for part in path[:-2])
     return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
 
-  @functools.cache  # noqa: B019 (a run lives as long as its samplers)
   def _sampler(self, truncation: float = 0.0) -> Sampler:
-    return Sampler(self.stage.game, truncation)
+    if truncation not in self._samplers:
+      self._samplers[truncation] = Sampler(self.stage.game, truncation)
+    return self._samplers[truncation]
 
   @property
   def range(self) -> tuple[float, float]:

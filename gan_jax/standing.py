@@ -4,6 +4,7 @@ Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running
 to latents that are not truncated.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,28 +23,31 @@ if TYPE_CHECKING:
 Apply = Callable[..., tuple[Any, Mapping[str, Any]]]
 
 
-def standing_statistics(
-  apply: Apply, variables: Mapping[str, Any], inputs: Sequence[Any], *, momentum: float = 0.9
-) -> dict[str, Any]:
+def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequence[Any]) -> dict[str, Any]:
   """Batch statistics averaged over several batches of the weights as they are, in place of running ones.
+
+  What is written is m * old + (1 - m) * batch's, with a momentum m of each norm, which is found by writing over zeros
+  and over ones. Statistics that are not written stay.
 
   Args:
     apply: (variables, batch, mutable=['batch_stats']) -> (out, written), a network in training mode.
     variables: with 'batch_stats'.
     inputs: batches, such as latents.
-    momentum: that of the network's batch norm: what is written is momentum * old + (1 - momentum) * batch's.
 
   Returns:
     The variables with the averages as their 'batch_stats'.
   """
   old = variables['batch_stats']
-  total = None
-  for batch in inputs:
-    _, written = apply(variables, batch, mutable=['batch_stats'])
-    of_batch = lambda new, old: (new - momentum * old) / (1 - momentum)
-    stats = jax.tree.map(of_batch, written['batch_stats'], old)
-    total = stats if total is None else jax.tree.map(jnp.add, total, stats)
-  return {**variables, 'batch_stats': jax.tree.map(lambda x: x / len(inputs), total)}
+  over = lambda statistics, batch: apply({**variables, 'batch_stats': statistics}, batch, mutable=['batch_stats'])[1]
+  zeros, ones = jax.tree.map(jnp.zeros_like, old), jax.tree.map(jnp.ones_like, old)
+  written = [over(zeros, batch)['batch_stats'] for batch in inputs]
+  momentum = jax.tree.map(jnp.subtract, over(ones, inputs[0])['batch_stats'], written[0])
+
+  def mean(old, momentum, *batches):
+    kept = momentum == 1
+    return jnp.where(kept, old, sum(batches) / len(batches) / jnp.where(kept, 1, 1 - momentum))
+
+  return {**variables, 'batch_stats': jax.tree.map(mean, old, momentum, *written)}
 
 
 def of_stage(
@@ -67,27 +71,16 @@ def of_stage(
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
     raise UserError(f'standing={count} asked of {title}, which has no batch statistics: leave it out')
-  drawn, size = latents_lib.truncated(game.latents, truncation), max(stage.batch_size // stage.accumulate, 1)
+  latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
 
-  # The momentum of each norm is found from what the same batch makes of other old statistics.
-  @jax.jit
-  def written(statistics: Any, key: jax.Array) -> Any:
-    batch = {'latents': latents_lib.draw(drawn, key, size)}
+  @functools.partial(jax.jit, static_argnames='mutable')
+  def sample(variables: Any, key: jax.Array, mutable: tuple[str, ...]) -> Any:
+    batch = {'latents': latents_lib.draw(latents, key, size)}
     rngs = {name: jax.random.fold_in(key, 1 + i) for i, name in enumerate(RANDOM_STREAMS)}
-    given = {**variables, 'batch_stats': statistics}
-    return game.apply(given, batch, train=True, method='sample', rngs=rngs, mutable=['batch_stats'])[1]['batch_stats']
+    return game.apply(variables, batch, train=True, method='sample', rngs=rngs, mutable=mutable)
 
   keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(count)]
-  old = variables['batch_stats']
-  zeros, ones = jax.tree.map(jnp.zeros_like, old), jax.tree.map(jnp.ones_like, old)
-  firsts = [written(statistics, keys[0]) for statistics in (zeros, ones)]
-  total = firsts[0]
-  for key in keys[1:]:
-    total = jax.tree.map(jnp.add, total, written(zeros, key))
-  kept = jax.tree.map(lambda one, zero: one - zero, firsts[1], firsts[0])
-  # What the batches did not write, such as the discriminator's, stays.
-  mean = jax.tree.map(lambda s, k, o: jnp.where(k == 1, o, s / jnp.where(k == 1, 1, 1 - k) / count), total, kept, old)
-  return {**variables, 'batch_stats': mean}
+  return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -26,7 +26,7 @@ IDS = [pathlib.Path(row.partition(':')[0]).stem + ':' + row.partition(':')[2] fo
 
 
 def _structure(value):
-  """Settings without their numbers and losses."""
+  """Settings without their numbers, losses and learning rates."""
   if hasattr(value, 'items'):
     return tuple(
       (key, _structure(entry)) for key, entry in sorted(value.items()) if key not in ('loss', 'learning_rate')

@@ -30,6 +30,7 @@ COUNTS = {
 }
 PUBLISHED_DEEP = {128: 50.4e6, 256: 55.9e6, 512: 56.2e6}
 SMALL = ['--config.batch_size=8', '--config.steps=2', '--config.checkpoint_every=0', '--config.sample_every=0']
+NARROW128 = [f'--config.game.{player}.channels=(8,8,8,8,8,8)' for player in ('generator', 'discriminator')]
 NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminator.channels=(8,8)']
 
 
@@ -203,9 +204,3 @@ def test_without_imagenet_the_default_names_what_runs_anywhere(tmp_path, monkeyp
     )
   (line,) = capsys.readouterr().err.strip().splitlines()
   assert "'imagenet2012' is not prepared" in line and 'configs/biggan.py:digits' in line
-
-
-NARROW128 = [
-  '--config.game.generator.channels=(8,8,8,8,8,8)',
-  '--config.game.discriminator.channels=(8,8,8,8,8,8)',
-]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gan_jax.errors import UserError
 from gan_jax.nets.attention import SelfAttention
+from gan_jax.nets.layers import checked_label
 from gan_jax.nets.norms import ClassBatchNorm, VectorBatchNorm
 from gan_jax.nets.resnet import (
   ORTHOGONAL,
@@ -22,7 +23,6 @@ from gan_jax.nets.resnet import (
   Start,
   ToImage,
 )
-from gan_jax.nets.sngan import checked_label
 from gan_jax.nets.weights import Conv, Embed
 
 

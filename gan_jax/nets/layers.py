@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.errors import one_of
+from gan_jax.errors import UserError, one_of
 from gan_jax.nets.conv import kept
 
 
@@ -50,6 +50,18 @@ def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.A
   ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
   """
   return label.astype(dtype) if label.ndim == 2 else jax.nn.one_hot(label, classes, dtype=dtype)
+
+
+def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
+  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
+  if classes and label is None:
+    raise UserError(
+      f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
+      'classes=0'
+    )
+  if label is not None and not classes:
+    raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
+  return label
 
 
 def beside(*rows: jax.Array) -> jax.Array:

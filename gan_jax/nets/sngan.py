@@ -4,28 +4,13 @@ Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 4 to 6, and
 https://arxiv.org/abs/1802.05637, for classes; Zhang et al. 2018, https://arxiv.org/abs/1805.08318 (SAGAN).
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import UserError
 from gan_jax.nets.attention import SelfAttention
-from gan_jax.nets.layers import BatchNorm
+from gan_jax.nets.layers import BatchNorm, checked_label
 from gan_jax.nets.norms import ClassBatchNorm
 from gan_jax.nets.resnet import DiscriminatorBlock, GeneratorBlock, Projection, Start, ToImage
-
-
-def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
-  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
-  if classes and label is None:
-    raise UserError(
-      f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
-      'classes=0'
-    )
-  if label is not None and not classes:
-    raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
-  return label
 
 
 class Generator(nn.Module):
