@@ -13,7 +13,8 @@ from gan_jax import convert, load
 from gan_jax.errors import UserError
 from gan_jax.nets import biggan, sngan
 from gan_jax.torch_file import read_tensors
-from tests.parity import torch_biggan
+
+from . import torch_biggan
 
 CLASSES, EMBEDDING, WIDTHS, JUDGED, SIZE = 5, 12, (32, 32, 16), (16, 32, 32), 16
 LATENTS = {False: 12, True: 8}
