@@ -99,6 +99,8 @@ def shrunk(row):
     '--config.checkpoint_every=2',
     '--config.samples=9',
     '--config.keep=9',
+    '--config.keep_best=',
+    '--config.eval.every=0',
   ]
 
 

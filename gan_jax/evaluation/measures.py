@@ -204,6 +204,10 @@ def parzen_figure(e: Evidence) -> Iterable[Figure]:
     f'nats, {len(samples)} samples, {e.values}, sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
     f'{chosen_on.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
   )  # fmt: skip
+  yield Figure(
+    'parzen_validation', found.validation,
+    f'nats, the same for the {len(validation)} examples that chose sigma: by it a checkpoint may be chosen',
+  )  # fmt: skip
 
 
 MIXTURES = {

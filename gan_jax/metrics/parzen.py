@@ -18,11 +18,13 @@ class ParzenLikelihood(NamedTuple):
     value: mean log-likelihood of the test examples, nats.
     standard_error: of the mean.
     sigma: the deviation that was chosen.
+    validation: the mean log-likelihood of the examples that chose it, nats: what to stop a training by.
   """
 
   value: float
   standard_error: float
   sigma: float
+  validation: float
 
 
 def log_likelihoods(samples: np.ndarray, examples: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
@@ -73,6 +75,8 @@ def parzen_likelihood(
   >>> parzen_likelihood(x[:100], x[100:200], x[200:]).sigma <= 0.2
   True
   """
-  chosen = float(sigmas[int(np.argmax(log_likelihoods(samples, validation, sigmas).mean(1)))])
-  likelihoods = log_likelihoods(samples, test, [chosen])[0]
-  return ParzenLikelihood(float(likelihoods.mean()), float(likelihoods.std() / np.sqrt(len(likelihoods))), chosen)
+  means = log_likelihoods(samples, validation, sigmas).mean(1)
+  chosen = int(np.argmax(means))
+  likelihoods = log_likelihoods(samples, test, [sigmas[chosen]])[0]
+  error = float(likelihoods.std() / np.sqrt(len(likelihoods)))
+  return ParzenLikelihood(float(likelihoods.mean()), error, float(sigmas[chosen]), float(means[chosen]))
