@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> list[dict[str, float]]:
   parser.add_argument('--out', default='')
   values = vars(parser.parse_args(arguments))
   out, thresholds = values.pop('out'), tuple(map(float, values.pop('thresholds').split(',')))
+  if out:
+    import matplotlib  # noqa: F401  # missing, it should be missed before the sweep
   rows = sweep(values.pop('workdir'), thresholds, **values)
   if out:
     plot(rows, out)
