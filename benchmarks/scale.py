@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--steps 500] [--seeds 0,1,2] [--rows batch,width,attention]
 
 Source: the questions are those of Brock et al. 2018, https://arxiv.org/abs/1809.11096, table 1, and Zhang et al. 2018,
-https://arxiv.org/abs/1805.08318, table 1. Protocol: configs/biggan.py:digits with 32 channels, batch 64 and attention;
+https://arxiv.org/abs/1805.08318, table 1. Protocol: configs/biggan.py:digits with 16 channels, batch 64 and attention;
 one of them is changed in a row. Frechet distance of the classifier's features, 5,000 samples of running averages of
 0.99 against the training digits; the share of samples in which the classifier sees the class asked for.
 """
@@ -20,15 +20,15 @@ ROWS = {
   'batch': {f'batch {batch}': (f'--config.batch_size={batch}',) for batch in (64, 128, 256, 512, 1024, 2048)},
   'width': {
     f'width {ch}': tuple(f'--config.game.{player}.channels=({ch},{ch})' for player in ('generator', 'discriminator'))
-    for ch in (8, 16, 64)
+    for ch in (8, 32, 64)
   },
   'attention': {
     'no attention': tuple(f'--config.game.{player}.attention=()' for player in ('generator', 'discriminator'))
   },
 }
 BASE = (
-  '--config.game.generator.channels=(32,32)',
-  '--config.game.discriminator.channels=(32,32)',
+  '--config.game.generator.channels=(16,16)',
+  '--config.game.discriminator.channels=(16,16)',
   '--config.ema.generator.decay=0.99',
   '--config.ema.generator.step=0',
   '--config.sample_every=0',

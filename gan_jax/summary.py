@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 
 from gan_jax import experiment, parallel
 from gan_jax import game as game_lib
+from gan_jax.nets.conv import formulation
 from gan_jax.population import Population
 
 
@@ -68,18 +69,32 @@ def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, size
   return '\n'.join(lines)
 
 
+def flops(population: Population, number: int) -> float:
+  """Of one step of all members: of the networks as they are written, before a compiler.
+
+  Convolutions are counted as accelerators compute them, all microbatches together, a loop inside a network once.
+  """
+  stage, mesh = population.stages[number], parallel.make_mesh(1)
+  state = experiment.abstract_state(population.stages, number, jax.random.key(0))
+  # A loop's body counts once, so that the microbatches are counted as one.
+  step = experiment.make_step(stage._replace(accumulate=1), mesh)
+  with formulation('xla'):
+    lowered = jax.jit(step).lower(state, experiment.abstract_feed(stage, mesh), jax.random.key(0))
+  analysis = lowered.cost_analysis() or {}
+  return len(population.members) * float(analysis.get('flops', float('nan')))
+
+
 def cost(population: Population, number: int, mesh: Mesh) -> str:
-  """Flops and memory of one step per device, from the compiled program; compiles, needs no data."""
+  """Flops and memory of one step per device; compiles, needs no data."""
   state = population.abstract_state(number)
   placed = experiment.state_sharding(population.stages[number], mesh, state)
   place = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
   state = jax.tree.map(place, state, placed)
   step = parallel.compile_step(population.make_step(number, mesh), mesh, placed)
   compiled = step.lower(state, population.abstract_feed(number, mesh), population.keys).compile()
-  analysis = compiled.cost_analysis() or {}
   memory = compiled.memory_analysis()
   found = parallel.collectives(compiled)
-  lines = [f'flops     {analysis.get("flops", float("nan")):.4g} per step and device (loops counted once)']
+  lines = [f'flops     {flops(population, number) / mesh.size:.4g} per step and device']
   for kind in dict.fromkeys(one.kind for one in found):
     sizes = [one.size for one in found if one.kind == kind]
     lines.append(f'exchange  {len(sizes)} x {kind}, {sum(sizes) / 2**20:,.2f} MiB per step and device')

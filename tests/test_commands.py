@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 import gan_jax
-from gan_jax import evaluate, main, sample
+from gan_jax import config as config_lib
+from gan_jax import evaluate, main, sample, summary
 from gan_jax.errors import UserError
+from gan_jax.population import population_of
 
 HERE = pathlib.Path(__file__).parent
 QUICK = ['--config', 'configs/quickstart.py', '--config.devices=1', '--config.steps=1']
@@ -214,6 +216,20 @@ def test_help_list_and_dry_run(capsys, tmp_path):
   main.main(['--config', 'configs/dcgan.py:lsun', '--dry_run', '--config.batch_size=2', '--config.devices=1'])
   out = capsys.readouterr().out
   assert 'flops' in out and 'memory' in out and '18,855,043 parameters' in out
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_flops_are_those_counted_by_hand(accumulate):
+  arguments = [f'--config.accumulate={accumulate}']
+  config = config_lib.override(config_lib.load('configs/gan.py:ring'), arguments)
+  layers = {'generator': [16 * 256, 256 * 256, 256 * 2], 'discriminator': [2 * 256, 256 * 256, 256 * 1]}
+  generator, judge = (2 * sum(layers[name]) for name in ('generator', 'discriminator'))
+  behind = {name: 2 * sum(sizes[1:]) for name, sizes in layers.items()}  # gradients of the inputs of later layers
+  judged = generator + 2 * (2 * judge + behind['discriminator'])
+  generated = 2 * generator + behind['generator'] + 2 * judge
+  by_hand = config.batch_size * (judged + generated)
+  counted = summary.flops(population_of(config), 0)
+  assert by_hand < counted < 1.03 * by_hand  # besides products: activations, losses, Adam
 
 
 def test_sample_and_evaluate_commands(capsys, tmp_path):
