@@ -54,28 +54,39 @@ def rate(stream: Stream, seconds: float) -> float:
   return count / elapsed
 
 
+class Pictures:
+  """What a DataLoader reads: pictures of a folder, their central square at a side, as tensors (3, side, side)."""
+
+  def __init__(self, folder: str, side: int):
+    self.files, self.side = sorted(pathlib.Path(folder).iterdir()), side
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, i: int):
+    import torch
+
+    picture, side = Image.open(self.files[i]).convert('RGB'), self.side
+    short = min(picture.size)
+    left, top = (picture.width - short) // 2, (picture.height - short) // 2
+    if picture.size != (side, side):
+      box = (left, top, left + short, top + short)
+      picture = picture.resize((side, side), Image.Resampling.BOX, box=box)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1.0
+
+
 def torch_rate(folder: str, side: int, workers: int, seconds: float) -> float:
   """Images per second of PyTorch's DataLoader over the files of a folder, after the first three batches."""
   import torch
 
-  class Pictures(torch.utils.data.Dataset):
-    files = sorted(pathlib.Path(folder).iterdir())
-
-    def __len__(self):
-      return len(self.files)
-
-    def __getitem__(self, i):
-      picture = Image.open(self.files[i]).convert('RGB')
-      short = min(picture.size)
-      left, top = (picture.width - short) // 2, (picture.height - short) // 2
-      if picture.size != (side, side):
-        box = (left, top, left + short, top + short)
-        picture = picture.resize((side, side), Image.Resampling.BOX, box=box)
-      array = np.asarray(picture)
-      return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1.0
-
   loader = torch.utils.data.DataLoader(
-    Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+    Pictures(folder, side),
+    BATCH,
+    shuffle=True,
+    drop_last=True,
+    num_workers=workers,
+    persistent_workers=workers > 0,
+    multiprocessing_context='spawn' if workers else None,  # JAX's threads do not survive a fork
   )
 
   def batches():

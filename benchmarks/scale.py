@@ -1,6 +1,6 @@
 """What batch, width and attention are worth: distances of a small BigGAN on the built-in digits after so many steps.
 
-    python -m benchmarks.scale [--steps 500] [--seeds 0,1,2] [--rows batch,width,attention]
+    python -m benchmarks.scale [--steps 1000] [--seeds 0,1,2] [--rows 'batch,width 8,attention']
 
 Source: the questions are those of Brock et al. 2018, https://arxiv.org/abs/1809.11096, table 1, and Zhang et al. 2018,
 https://arxiv.org/abs/1805.08318, table 1. Protocol: configs/biggan.py:digits with 16 channels, batch 64 and attention;
@@ -49,13 +49,14 @@ def row(settings: tuple[str, ...], steps: int, seed: int) -> tuple[float, float]
 
 def main(arguments: list[str] | None = None) -> dict[str, list[tuple[float, float]]]:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--steps', type=int, default=500)
+  parser.add_argument('--steps', type=int, default=1000)
   parser.add_argument('--seeds', default='0,1,2')
-  parser.add_argument('--rows', default=','.join(ROWS))
+  parser.add_argument('--rows', default=','.join(ROWS), help='kinds of rows, or single ones by their names')
   values = parser.parse_args(arguments)
   out = {}
-  for kind in values.rows.split(','):
-    for name, settings in ROWS[kind].items():
+  by_name = {name: {name: settings} for rows in ROWS.values() for name, settings in rows.items()}
+  for asked in values.rows.split(','):
+    for name, settings in (ROWS.get(asked) or by_name[asked]).items():
       out[name] = [row(settings, values.steps, int(seed)) for seed in values.seeds.split(',')]
       distances, shares = np.array(out[name]).T
       listed = ', '.join(f'{distance:.1f}' for distance in distances)
