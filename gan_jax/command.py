@@ -19,7 +19,7 @@ def main(
   doc: str | None,
   argv: Sequence[str] | None = None,
 ) -> None:
-  """Parses flags, runs the command and exits: 0, or 2 after one line that says what to mend.
+  """Parses flags, runs the command and exits: 0, 2 after one line that says what to mend, 130 or 143 after a signal.
 
   Args:
     define: defines the command's flags.

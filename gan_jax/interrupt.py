@@ -7,6 +7,17 @@ from typing import Any
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class Stopped(SystemExit):
+  """Raised where a signal stopped a run, when it is saved: a program ends as by that signal, whatever it would do next.
+
+  Attributes:
+    code: 128 and the signal's number, as shells have it; a signal to another process counts as SIGTERM.
+  """
+
+  def __init__(self, name: str):
+    super().__init__(128 + getattr(signal, name, signal.SIGTERM))
+
+
 class Watch:
   """Notes the first signal to stop; a second one acts as it would without.
 

@@ -54,6 +54,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
 
   Raises:
     UserError: settings that do not fit, data that are not there, a loss that is not finite.
+    interrupt.Stopped: a signal, when the step is finished and saved; unless it is caught, the program ends.
   """
   workdir = epath.Path(workdir)
   silent = silent or not processes.first()
@@ -121,6 +122,8 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     writer.close()
   if not silent:
     print('\n'.join([*ended, _closing(workdir, done=step == stages[-1].last_step)]))
+  if agreement.stopped:
+    raise interrupt.Stopped(agreement.stopped)
   return state
 
 

@@ -13,7 +13,7 @@ import pytest
 from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
-from gan_jax import checkpoint, experiment, parallel, train, writers
+from gan_jax import checkpoint, experiment, interrupt, parallel, train, writers
 from gan_jax import config as config_lib
 from gan_jax import moves as moves_lib
 from gan_jax.data import streams
@@ -211,8 +211,9 @@ def test_a_signal_is_noticed_between_calls(tmp_path, monkeypatch):
 
   monkeypatch.setattr(writers.Writer, 'metrics', metrics)
   many = ['--config.log_every=10', '--config.checkpoint_every=0', '--config.steps_per_call=5']
-  state = train.run(small(*many, '--config.steps=100'), tmp_path / 'run', silent=True)
-  assert int(state.step) == 15 and gan_jax.load(tmp_path / 'run').step == 15
+  with pytest.raises(interrupt.Stopped) as stop:
+    train.run(small(*many, '--config.steps=100'), tmp_path / 'run', silent=True)
+  assert stop.value.code == 143 and gan_jax.load(tmp_path / 'run').step == 15
   monkeypatch.setattr(writers.Writer, 'metrics', original)
   state = train.run(small(*many, '--config.steps=30'), tmp_path / 'run', silent=True)
   whole = train.run(small('--config.steps=30', '--config.log_every=10'), tmp_path / 'whole', silent=True)

@@ -85,7 +85,7 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
     time.sleep(0.05)
   process.send_signal(number)
   out, _ = process.communicate(timeout=100)
-  assert process.returncode == 0, out
+  assert process.returncode == 128 + number, out  # not 0: what would follow on a finished run must not
   step = gan_jax.load(folder).step
   assert f'{signal.Signals(number).name}: stopped after step {step} of 100000' in out and 'goes on from here' in out
   process = start(folder, steps=step + 3)
@@ -103,6 +103,6 @@ def test_a_signal_late_in_a_step_is_kept_for_the_next(tmp_path):
   """One that comes after the step has decided what to save stops the run with the step's successor, saved."""
   process = start(tmp_path / 'run', 'late', steps=100_000)
   out, _ = process.communicate(timeout=200)
-  assert process.returncode == 0, out
+  assert process.returncode == 128 + signal.SIGTERM, out
   step = gan_jax.load(tmp_path / 'run').step
   assert f'stopped after step {step} of 100000' in out and step == 4, out

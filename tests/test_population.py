@@ -13,7 +13,7 @@ from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, parallel, population, resume, sample, train, writers
+from gan_jax import evaluate, interrupt, parallel, population, resume, sample, train, writers
 from gan_jax.data.streams import Feed, Stream
 from gan_jax.errors import UserError
 from gan_jax.nets.conv import formulation
@@ -261,7 +261,8 @@ def test_a_stopped_population_has_its_best_too_and_what_was_used_is_put_aside(tm
 
   config = varying('--config.steps=100', '--config.keep_best=generator_loss')
   monkeypatch.setattr(writers.Writer, 'metrics', metrics)
-  train.run(config, tmp_path)
+  with pytest.raises(interrupt.Stopped):
+    train.run(config, tmp_path)
   monkeypatch.setattr(writers.Writer, 'metrics', original)
   assert gan_jax.load(tmp_path / 'best').step == 6
   row = rows_of(tmp_path)[-1]

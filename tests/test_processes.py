@@ -50,9 +50,9 @@ def said(workdir, number=0):
   return pathlib.Path(f'{workdir}.log.{number}').read_text()
 
 
-def finished(workdir, started):
+def finished(workdir, started, code=0):
   codes = [process.wait(250) for process in started]
-  assert codes == [0] * len(codes), said(workdir) + said(workdir, 1)
+  assert codes == [code] * len(codes), said(workdir) + said(workdir, 1)
 
 
 def rows(workdir):
@@ -120,7 +120,7 @@ def test_a_signal_to_one_stops_all_after_a_save(tmp_path):
   while not (workdir / 'metrics.jsonl').exists() and time.time() < until:
     time.sleep(0.2)
   started[1].send_signal(signal.SIGTERM)
-  finished(workdir, started)
+  finished(workdir, started, 128 + signal.SIGTERM)
   run = gan_jax.load(workdir)
   assert f'a signal to another process: stopped after step {run.step} of 100000' in said(workdir)
   assert 0 < run.step == int(run.state.step) < 100000
