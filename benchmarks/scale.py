@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> dict[str, list[tuple[float, floa
   out = {}
   by_name = {name: {name: settings} for rows in ROWS.values() for name, settings in rows.items()}
   for asked in values.rows.split(','):
+    if asked not in {**ROWS, **by_name}:
+      parser.error(f'--rows={asked}: there are {", ".join([*ROWS, *by_name])}')
     for name, settings in (ROWS.get(asked) or by_name[asked]).items():
       out[name] = [row(settings, values.steps, int(seed)) for seed in values.seeds.split(',')]
       distances, shares = np.array(out[name]).T
