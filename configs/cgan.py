@@ -3,7 +3,8 @@
 Paper: Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/cgan.py:mnist --workdir runs/cgan
 
-  mnist        the digit is asked for; the networks and the schedule of section 4.1; the default. Unmeasured.
+  mnist        the digit is asked for; the networks and the schedule of section 4.1; the default. 77 minutes on one
+               core: Parzen 190.6 ± 2.4 (paper: 132 ± 1.8), the digit asked for in 97.8 % of 10,000 samples.
   tags         three tags that hold at once: even, at least five, has a loop. Unmeasured.
   digits       the first on scikit-learn's digits: needs no download. Unmeasured.
   digits_tags  the second there. Unmeasured.
