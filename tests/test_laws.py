@@ -33,9 +33,8 @@ FULL = [
   pytest.param(row, id=name, marks=pytest.mark.slow if row in GIANT else ())
   for row, name in zip(ROWS, IDS, strict=True)
 ]
-#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm and a chain, a table, a memory, stages,
-#: three players.
-_RESUMED = ('dcgan:digits', 'biggan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
+#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm, a table, a memory, stages, three players.
+_RESUMED = ('dcgan:digits', 'sndcgan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
 RESUMED = [pytest.param(i, id=name, marks=() if name in _RESUMED else pytest.mark.slow) for i, name in enumerate(IDS)]
 
 
