@@ -10,7 +10,7 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, experiment, main, sample, standing, summary
+from gan_jax import evaluate, experiment, main, parallel, sample, standing, summary
 from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
 from gan_jax.games.standard import Standard
@@ -108,7 +108,10 @@ def test_nothing_keeps_attention_maps_in_training():
   config = config_lib.override(config_lib.load('configs/sagan.py:digits'), [*NARROW, '--config.batch_size=4'])
   (stage,) = experiment.stages_of(config)
   state = experiment.abstract_state((stage,), 0, KEY)
-  assert all('intermediates' not in player.variables for player in state.players.values())
+  mesh = parallel.make_mesh(1)
+  after, _ = jax.eval_shape(experiment.make_step(stage, mesh), state, experiment.abstract_feed(stage, mesh), KEY)
+  assert jax.tree.structure(after) == jax.tree.structure(state)
+  assert all('intermediates' not in player.variables for player in after.players.values())
 
 
 @pytest.fixture(scope='module')
