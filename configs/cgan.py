@@ -6,8 +6,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/c
   mnist        the digit is asked for; the networks and the schedule of section 4.1; the default. 77 minutes on one
                core: Parzen 190.6 ± 2.4 (paper: 132 ± 1.8), the digit asked for in 97.8 % of 10,000 samples.
   tags         three tags that hold at once: even, at least five, has a loop. Unmeasured.
-  digits       the first on scikit-learn's digits: needs no download. Unmeasured.
-  digits_tags  the second there. Unmeasured.
+  digits       the first on scikit-learn's digits: needs no download. 6:30 on one core: the digit asked for in 97.5 %.
+  digits_tags  the second there. 6:30 on one core: a tag asked for is there in 96 %, all three and no other in 93 %.
 
 The paper's other task, tags for photographs out of word vectors, needs a network trained on ImageNet and is not here:
 the tags here are what is asked for, not what is made.
