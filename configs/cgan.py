@@ -16,6 +16,7 @@ differs: the paper says dropout of 0.5 in both players and not where; here the d
   published settings (0.2 of the pixels, 0.5 of hidden units), and the generator has none; the latents lie in
   (-sqrt 3, sqrt 3), not in (0, 1), and the discriminator's rate is half of the generator's, both as there. With dropout
   before the generator's last layer, or latents in (0, 1), the discriminator has won outright after 2,000 steps.
+differs: all training digits are trained on, so that those whose likelihood chooses the checkpoint are among them.
 differs: the loss is nonsaturating; the value of the paper's eq. 2 saturates where the discriminator is sure.
 """
 
@@ -62,7 +63,7 @@ def get_config(variant):
     log_every=200,
     sample_every=steps // 10,
     checkpoint_every=steps // 10,
-    # The paper stops where the likelihood of validation digits is best; the checkpoint of that point is kept.
+    # The paper stops where the validation likelihood is best; the checkpoint of that point is kept.
     eval=dict(every=steps // 12, metrics=('tags',) if tags else ('parzen', 'classes'), samples=10_000),
     keep_best='' if tags else '-eval_parzen_validation',
   )
