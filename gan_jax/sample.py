@@ -17,7 +17,7 @@ from absl import flags
 from etils import epath
 from PIL.Image import Image
 
-from gan_jax import checkpoint, command, experiment, exploration, parallel, pictures, resume
+from gan_jax import best_member, checkpoint, command, experiment, exploration, parallel, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax import population as population_lib
 from gan_jax import standing as standing_lib
@@ -69,7 +69,7 @@ class Run:
       raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
     place, state = found
     if not population.alone:
-      member, why = population_lib.choose(workdir, config, place.step, member)
+      member, why = best_member.choose(workdir, config, place.step, member)
       if why:
         say(why)
     self.member, chosen = member, population.members[member or 0]

@@ -14,6 +14,7 @@ from etils import epath
 from flax.errors import FlaxError
 
 from gan_jax import (
+  best_member,
   checkpoint,
   command,
   diagnostics,
@@ -109,7 +110,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     checkpoints.close()
     with command.writable(workdir):
       place = checkpoint.Place(step, stage.number, position)
-      ended = list(population_lib.export_best(population, workdir, state, place))
+      ended = list(best_member.export(population, workdir, state, place))
     took = duration(time.perf_counter() - started)
     if agreement.stopped:
       writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
