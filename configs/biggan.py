@@ -12,7 +12,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
   imagenet512_deep  the same at 512 pixels. Unmeasured.
   imagenet128_256x8 the first author's public recipe: 8 microbatches of 256, one discriminator move, both rates
                     doubled. Unmeasured.
-  cifar10           StudioGAN's recipe for 32 pixels (its FID: 4.16). Unmeasured.
+  cifar10           StudioGAN's recipe for 32 pixels (its FID: 4.16). Unmeasured but for a narrow, short run:
+                    docs/results.md.
   digits            8x8, scikit-learn's digits: needs no download. 26 minutes on 2 shared cores, seed 0: class asked
                     for in 99.4 % of 5,000 samples, Fréchet distance 6.3.
 

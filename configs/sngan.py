@@ -5,7 +5,7 @@ https://arxiv.org/abs/1802.05637; settings of the authors' code.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/sngan.py --workdir runs/sngan
 
   cifar10           32 pixels without classes (table 4); the default. Unmeasured.
-  cifar10_classes   the same with classes, by projection. Unmeasured.
+  cifar10_classes   the same with classes, by projection. Unmeasured but for a narrow, short run: docs/results.md.
   stl10             48 pixels, the 100,000 pictures without labels (table 5). Unmeasured.
   imagenet128       128 pixels, 1,000 classes by projection (table 6). Unmeasured.
   digits            8x8 with classes, scikit-learn's digits: needs no download. 8 minutes on 2 shared cores, seed 0:
