@@ -51,17 +51,17 @@ def _alike():
 #: but play.
 LONG = (
   'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
-  'lsgan:digits', 'sndcgan:digits', 'sngan:', 'sagan:digits', 'biggan:imagenet64', 'biggan:imagenet128_deep',
-  'biggan:imagenet128_256x8', 'biggan:cifar10', 'sngan:digits', 'wgan:digits', 'cgan:digits_tags',
-  'pool:accumulate', 'began:accumulate',
+  'lsgan:digits', 'gan:', 'gan:mnist_saturating', 'sngan:', 'sagan:digits', 'biggan:imagenet64',
+  'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
+  'wgan:digits', 'cgan:digits_tags', 'pool:accumulate', 'began:accumulate',
 )  # fmt: skip
 #: Rows whose full size takes long to lower and is another's but for more blocks: law 1 of these is for `make test-all`.
 GIANT = {
   ROWS[IDS.index(name)]
   for name in (
     'biggan:imagenet64', 'biggan:imagenet128_deep', 'biggan:imagenet256', 'biggan:imagenet512',
-    'biggan:imagenet256_deep', 'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'sngan:stl10',
-    'sngan:imagenet128',
+    'biggan:imagenet256_deep', 'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10',
+    'sngan:stl10', 'sngan:imagenet128', 'sngan:cifar10_classes', 'sagan:cifar10',
   )
 }  # fmt: skip
 #: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
