@@ -55,7 +55,8 @@ LONG = (
   'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
   'wgan:digits', 'cgan:digits_tags', 'pool:accumulate', 'began:accumulate',
 )  # fmt: skip
-#: Rows whose full size takes long to lower and is another's but for more blocks: law 1 of these is for `make test-all`.
+#: Rows whose full size takes long to lower and is another's but for blocks or classes: law 1 of these is for
+#: `make test-all`.
 GIANT = {
   ROWS[IDS.index(name)]
   for name in (

@@ -3,15 +3,25 @@
 import jax
 import pytest
 
-from benchmarks import growth, run, stability, stacked
+from benchmarks import growth, products, run, stability, stacked
 from benchmarks.works import WORKS
-from gan_jax import experiment
+from gan_jax import config as config_lib
+from gan_jax import experiment, summary
+from gan_jax.population import population_of
 
 
 def test_gan_jax_alone(tmp_path, capsys):
   (row,) = run.main(['--work', 'gan2014', '--small', '--steps', '2', '--rounds', '1', '--variants', ''])
   assert row['seconds'] > 0 and row['matrix'] > 0 and row['memory'] > 0 and 'ratio' not in row
   assert WORKS['gan2014'].title in capsys.readouterr().out
+
+
+def test_products_are_the_flops_of_a_step():
+  counts = products.products()
+  flops = sum(count * 2 * rows * inner * columns for (rows, inner, columns, _), count in counts.items())
+  population = population_of(config_lib.load('configs/gan.py:mnist'))
+  # All that a step computes is but 2 % more: biases, maxima, masks, losses.
+  assert flops == pytest.approx(summary.flops(population, 0), rel=0.03)
 
 
 @pytest.mark.slow
