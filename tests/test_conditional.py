@@ -18,7 +18,7 @@ from gan_jax import moves as moves_lib
 from gan_jax.data.latents import Label, Normal, Tags, Uniform, draw
 from gan_jax.data.streams import streams_of
 from gan_jax.errors import UserError
-from gan_jax.evaluation import measures
+from gan_jax.evaluation import of_features
 from gan_jax.games.infogan import InfoGAN
 from gan_jax.games.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -203,11 +203,11 @@ def evidence(seen, tags, table):
 def test_tag_figures_by_hand():
   # Classes 0, 1, 2 have the tags 01, 10, 11. The third sample lacks the first tag, the fourth has one too many.
   found = evidence([0, 1, 0, 2], [[0, 1], [1, 0], [1, 1], [0, 1]], TABLE)
-  figures = {figure.name: figure for figure in measures.tag_figures(found)}
+  figures = {figure.name: figure for figure in of_features.tag_figures(found)}
   assert figures['tag_precision'].parts == [0.5, 1.0] and figures['tag_precision'].value == 0.75
   assert figures['all_tags_right'].value == 0.5
   with pytest.raises(UserError, match='is not asked for tags'):
-    list(measures.tag_figures(evidence([0], None, TABLE)))
+    list(of_features.tag_figures(evidence([0], None, TABLE)))
 
 
 def test_code_error_by_hand():

@@ -22,7 +22,7 @@ from gan_jax.data import transforms
 from gan_jax.data.latents import Label, Normal
 from gan_jax.data.sources.builtin import digits
 from gan_jax.errors import UserError
-from gan_jax.evaluation import measures, reference, scores
+from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.options import Options, options_of
 from gan_jax.features import choose
@@ -166,8 +166,9 @@ def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
 
 
 def test_every_metric_gives_finite_figures(run, monkeypatch):
-  for name, value in (('PATHS', 40), ('INVERTED', 8), ('SIMILAR_PAIRS', 50)):
-    monkeypatch.setattr(measures, name, value)
+  monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
+  for name, value in (('PATHS', 40), ('INVERTED', 8)):
+    monkeypatch.setattr(of_networks, name, value)
   # Other sets and games have those.
   names = [name for name in measures.MEASURES if name not in ('modes', 'swd', 'tags', 'codes')]
   evaluator = _evaluator(run, features='classifier', samples=400, metrics=tuple(names))
@@ -188,7 +189,7 @@ def test_every_metric_gives_finite_figures(run, monkeypatch):
 
 def test_evaluating_again_compiles_little(run, monkeypatch):
   for name, value in (('PATHS', 40), ('INVERTED', 8)):
-    monkeypatch.setattr(measures, name, value)
+    monkeypatch.setattr(of_networks, name, value)
   evaluator = _evaluator(run, metrics=('fid', 'prdc', 'ppl', 'inversion', 'held_out', 'probe', 'kid'), samples=200)
   first = evaluator(run.state, run.step).values
   other = jax.tree.map(lambda x: x + 1e-3 if jnp.issubdtype(x.dtype, jnp.inexact) else x, run.state)
@@ -245,7 +246,7 @@ def test_classes_must_be_those_of_the_set(run):
   strange = evidence.fake._replace(logits=np.zeros((100, 1008), np.float32))
   evidence.__dict__['fake'] = strange
   with pytest.raises(UserError, match='1008 classes'):
-    list(measures.class_figures(evidence))
+    list(of_features.class_figures(evidence))
 
 
 def test_points(tmp_path):

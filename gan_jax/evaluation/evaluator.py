@@ -17,7 +17,7 @@ from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import measures, reference
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.measures import Figure
+from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose

@@ -1,0 +1,164 @@
+"""Metrics that ask the players' networks: what a discriminator tells, what a generator can make."""
+
+import inspect
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.data import latents as latents_lib
+from gan_jax.errors import UserError
+from gan_jax.evaluation import reference
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.reference import title
+from gan_jax.evaluation.scores import pick
+from gan_jax.games.conditions import condition_of
+from gan_jax.metrics import codes, held_out, inversion, path_length, probe
+
+CODED = 10_000
+PROBED, BATCH = 10_000, 128
+PATHS = 1000
+INVERTED, RESTARTS = 64, 2
+
+
+def code_figures(e: Evidence) -> Iterable[Figure]:
+  if not hasattr(type(e.game), 'codes') or e.real.labels is None or e.held_out is None:
+    raise UserError(
+      f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
+      'metric codes out'
+    )
+  game = e.game
+  read = e.once('codes', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='codes')))
+  sides = []
+  for stream in (e.stream, e.held_out):
+    pictures, labels = reference.examples(stream, CODED)
+    whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
+    rows = [read(e.variables, whole[i : i + BATCH]) for i in range(0, len(whole), BATCH)]
+    assert labels is not None  # the stream has classes
+    told = {name: np.concatenate([np.asarray(row[name]) for row in rows])[: len(pictures)] for name in rows[0]}
+    sides.append((told, labels))
+  (train, train_labels), (test, test_labels) = sides
+  for name in sorted(train):
+    if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
+      error = codes.code_error(train[name].argmax(1), train_labels, test[name].argmax(1), test_labels)
+      yield Figure(
+        f'code_error_{name}', error.value, f'of the code {name!r} as a classifier of {len(test_labels)} examples of '
+        f'{title(e.held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
+        error.standard_error,
+      )  # fmt: skip
+
+
+def held_out_figures(e: Evidence) -> Iterable[Figure]:
+  network = getattr(type(e.game), '__dataclass_fields__', {})
+  if 'discriminator' not in network or condition_of(e.game.latents):
+    raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
+  game = e.game
+
+  def judged(variables, examples):
+    out = game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
+    logits = out[0] if isinstance(out, tuple) else out
+    return logits[:, -1] - logits[:, 0] if logits.ndim == 2 else logits.reshape(len(logits), -1).mean(1)
+
+  judge = e.once('judge', lambda: jax.jit(judged))
+  sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
+  # Where only differences of logits mean something, no share does.
+  boundary = getattr(getattr(game, 'pair', None), 'boundary', 0.0)
+  found = held_out.held_out_report(
+    lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
+  )
+  told = 'the discriminator in eval mode, up to 2000 examples'
+  for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
+    if boundary is not None:
+      yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {told}')
+  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
+
+
+def probe_figure(e: Evidence) -> Iterable[Figure]:
+  network = getattr(e.game, 'discriminator', None)
+  if network is None or 'layers' not in inspect.signature(type(network).__call__).parameters:
+    raise UserError(f'{type(e.game).__name__} has no discriminator that gives its layers: leave the metric probe out')
+  if e.real.labels is None or e.held_out is None:
+    raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
+  e.need_pictures('probe')
+  game = e.game
+
+  def pooled(variables, pictures):
+    judge = lambda game, x: game.discriminator(x, train=False, layers=True)
+    layers = game.apply(variables, pictures, method=judge)[1]
+    grid = min(4, *(layer.shape[1] for layer in layers))
+    return probe.pooled_features(layers, grid)
+
+  features = e.once('probe', lambda: jax.jit(pooled))
+
+  def rows(pictures):
+    full = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
+    parts = [features(e.variables, full[i : i + BATCH]) for i in range(0, len(full), BATCH)]
+    return np.concatenate([np.asarray(part, np.float16) for part in parts])[: len(pictures)]
+
+  pictures, labels = reference.examples(e.stream, PROBED)
+  unseen, unseen_labels = reference.examples(e.held_out, PROBED)
+  assert labels is not None and unseen_labels is not None  # the stream has classes
+  train, test = rows(pictures), rows(unseen)
+  kept = len(train) * 4 // 5
+  c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
+  share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
+  yield Figure(
+    'probe', share, f'accuracy on {len(test)} examples of {title(e.held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
+    f'training data) on {train.shape[1]} max-pooled features of every discriminator layer, {len(train)} labels',
+    float(np.sqrt(share * (1 - share) / len(test))),
+  )  # fmt: skip
+
+
+def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
+  if not isinstance(e.game.latents, latents_lib.Distribution):
+    raise UserError(
+      f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
+    )
+  # Only what stays the same: the function outlives this state's evidence.
+  game, seed, output = e.game, e.seed, e.output
+
+  def generate(variables, z):
+    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': jax.random.key(seed)})
+    return pick(made, output).astype(jnp.float32)
+
+  # One function for all evaluations, or the search would be compiled for each.
+  return jax.tree_util.Partial(e.once('generate', lambda: jax.jit(generate)), e.variables)
+
+
+def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
+  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(jax.random.key(e.seed), salt), count))
+
+
+def ppl(e: Evidence) -> Iterable[Figure]:
+  low, high = e.stream.range
+  extractor, factor = e.extractor, e.extractor.white / (high - low) if e.pictures else 0.0
+
+  def features_of(variables, x):
+    return extractor.apply(variables, (x - low) * factor if factor else x)['features']
+
+  features = jax.tree_util.Partial(e.once('features', lambda: jax.jit(features_of)), extractor.variables)
+  kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
+  epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
+  starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
+  found = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
+  yield Figure(
+    'ppl', found.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
+    'features', found.standard_error,
+  )  # fmt: skip
+
+
+def inversion_figures(e: Evidence) -> Iterable[Figure]:
+  low, high = e.stream.range
+  train, unseen = e.in_range(e.real_examples(INVERTED)), e.in_range(e.held_out_examples(INVERTED))
+  generate = _generator(e)
+  errors = []
+  for targets in (train, unseen):
+    starts = _latents(e, RESTARTS * len(targets), 3)
+    found = inversion.invert(generate, targets, starts.reshape(RESTARTS, len(targets), *starts.shape[1:]))
+    errors.append(np.sqrt(found.errors) / (high - low if e.pictures else 1.0))
+  recovered = inversion.recovery(*errors)
+  told = f'median root mean square per entry, {INVERTED} examples, best of {RESTARTS} searches of 200 Adam steps'
+  yield Figure('inversion_training', recovered.train, told)
+  yield Figure('inversion_held_out', recovered.held_out, f'{told}; same distribution: p = {recovered.p_value:.2g}')
