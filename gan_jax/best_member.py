@@ -10,7 +10,8 @@ from etils import epath
 
 from gan_jax import resume
 from gan_jax.checkpoint import Checkpoints, Place
-from gan_jax.population import Population, member_config
+from gan_jax.population import Population
+from gan_jax.vary import member_config
 
 #: What the export of a member writes; a folder with more in it has been used.
 EXPORTED = {'config.json', 'checkpoints'}

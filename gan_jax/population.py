@@ -2,8 +2,8 @@
 
     python -m gan_jax.main --config configs/quickstart.py --config.population=3
 
-Member i is the run that `member_config(config, i)` describes: its own seed, hence its own weights, order of the data,
-latents and noise, and its own value of every setting in `config.vary`. It trains what `train.run` of that config
+Member i is the run that `vary.member_config(config, i)` describes: its own seed, hence its own weights, order of the
+data, latents and noise, and its own value of every setting in `config.vary`. It trains what `train.run` of that config
 trains, up to rounding. An ordinary run is a population of one member without a number, so that there is one loop.
 
 A number that varies reaches the game or the optimizer as a traced float32 scalar. The rounding of float32 is all that
@@ -12,7 +12,7 @@ may then differ, but it shows where a number is close to 1: 1 - b2 of Adam is wr
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,105 +21,9 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from gan_jax import config as config_lib
-from gan_jax import experiment, parallel
+from gan_jax import experiment, parallel, vary
 from gan_jax import game as game_lib
 from gan_jax.errors import UserError
-
-#: Settings whose numbers may vary, beside the seed; all others are of the loop, which the members share.
-VARIED = ('game', 'optimizers', 'ema')
-
-
-def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
-  """{dotted path: a value per member} of config.vary.
-
-  Raises:
-    UserError: a value that is no number, too few or too many of them, or a setting that members share.
-
-  >>> config = config_lib.load('configs/quickstart.py')
-  >>> varied(config_lib.override(config, ['--config.population=2', '--config.vary.ema.generator=(0.9, 0.99)']))
-  {'ema.generator': (0.9, 0.99)}
-  """
-  found: dict[str, tuple[float, ...]] = {}
-  _collect(config.to_dict()['vary'], (), found)
-  size = config.population
-  for path, values in found.items():
-    where = f'config.vary.{path}'
-    if not size:
-      raise UserError(f'{where}={values} but config.population=0: set config.population={len(values)}, or drop it')
-    if path != 'seed' and path.partition('.')[0] not in VARIED:
-      raise UserError(
-        f'{where}={values}: all members share config.{path}; what may vary is the seed and any number in '
-        f'{", ".join(f"config.{name}" for name in VARIED)}'
-      )
-    if len(values) != size:
-      raise UserError(f'{where} has {len(values)} values for config.population={size}: give one to each member')
-    kind, words = (int, 'a whole number') if path == 'seed' else (int | float, 'a number')
-    for value in values:
-      if isinstance(value, bool) or not isinstance(value, kind):
-        raise UserError(f'{where}={values}: {value!r} is not {words}, and only numbers vary: run each value by itself')
-    for i, changes in enumerate(config.stages):
-      if _found(changes, path.split('.')):
-        raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
-  return found
-
-
-def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str, tuple[float, ...]]) -> None:
-  for key, value in settings.items():
-    here = (*path, str(key))
-    if isinstance(value, Mapping):
-      _collect(value, here, found)
-    elif isinstance(value, tuple | list) and value:
-      found['.'.join(here)] = tuple(value)
-    else:
-      raise UserError(f'config.vary.{".".join(here)}={value!r} is no list: give a value to each member, such as (1, 2)')
-
-
-def _found(settings: Any, path: Sequence[str]) -> bool:
-  if not path:
-    return True
-  return isinstance(settings, Mapping) and path[0] in settings and _found(settings[path[0]], path[1:])
-
-
-def _put(settings: dict[str, Any], path: str, value: Any) -> None:
-  """Sets what a dotted path names, in plain dicts."""
-  *parents, last = path.split('.')
-  here: Any = settings
-  for depth, name in enumerate(parents):
-    if not isinstance(here.get(name), dict):
-      where = '.'.join(('config', *parents[: depth + 1]))
-      raise UserError(f'config.vary.{path}: {where} is not there to set: known here are {", ".join(map(str, here))}')
-    here = here[name]
-  old = here.get(last, 0)
-  if last not in here and 'name' not in here and parents != ['ema']:
-    raise UserError(f'config.vary.{path}: unknown setting {last!r}: known here are {", ".join(map(str, here))}')
-  if isinstance(old, bool) or not isinstance(old, int | float | None):
-    raise UserError(f'config.vary.{path}: config.{path}={old!r} is no number, and only numbers vary')
-  here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
-
-
-def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:
-  """The config of one member as a run of its own.
-
-  Args:
-    config: of a population.
-    number: of the member, from 0.
-
-  Raises:
-    UserError: there is no such member, or config.vary does not fit the config.
-
-  >>> config = config_lib.override(config_lib.load('configs/quickstart.py'), ['--config.population=3'])
-  >>> alone = member_config(config, 2)
-  >>> alone.seed, alone.population
-  (2, 0)
-  """
-  if not 0 <= number < config.population:
-    raise UserError(f'there is no member {number} in a population of {config.population}: members count from 0')
-  settings = config.to_dict()
-  settings |= {'population': 0, 'vary': {}, 'seed': config.seed + number}
-  for path, values in varied(config).items():
-    _put(settings, path, values[number])
-  return config_lib.base(**settings)
 
 
 class Member(NamedTuple):
@@ -172,13 +76,13 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
   """
   if config.population < 0:
     raise UserError(f'config.population={config.population} must be at least 0')
-  numbers = varied(config)
+  numbers = vary.varied(config)
   seeds = tuple(int(seed) for seed in numbers.pop('seed', ())) or tuple(
     config.seed + i for i in range(config.population)
   )
   if not config.population:
     return Population(config, (Member(None, config, experiment.stages_of(config)),), (config.seed,), {})
-  configs = [member_config(config, i) for i in range(config.population)]
+  configs = [vary.member_config(config, i) for i in range(config.population)]
   members = tuple(Member(i, alone, experiment.stages_of(alone)) for i, alone in enumerate(configs))
   return Population(config, members, seeds, numbers)
 
@@ -238,7 +142,7 @@ class Population:
       value: Any = values[-1]
       for i, other in enumerate(values[:-1]):
         value = jnp.where(index == i, other, value)
-      _put(settings, path, value)
+      vary.put(settings, path, value)
     return experiment.stages_of(ml_collections.ConfigDict(settings))[number]
 
   def enter(self, number: int, before: game_lib.GameState | None, keys: jax.Array) -> game_lib.GameState:

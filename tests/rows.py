@@ -48,12 +48,12 @@ def _alike():
 
 
 #: Rows that compile for half a minute (many convolutions, windows of 8x8, high resolutions), and some that others all
-#: but play.
+#: but play; the quickstart trains in other tests too.
 LONG = (
   'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
   'lsgan:digits', 'gan:', 'gan:mnist_saturating', 'sngan:', 'sagan:digits', 'biggan:imagenet64',
   'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
-  'wgan:digits', 'cgan:digits_tags', 'pool:accumulate', 'began:accumulate',
+  'wgan:digits', 'cgan:digits_tags', 'quickstart:', 'pool:accumulate', 'began:accumulate',
 )  # fmt: skip
 #: Rows whose full size takes long to lower and is another's but for blocks or classes: law 1 of these is for
 #: `make test-all`.

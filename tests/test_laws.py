@@ -225,11 +225,18 @@ def test_law_9_it_runs_writes_and_reads_back(runs, number):
     assert changed(nine, run.sample(9, seed=6))
 
 
-COVERED = ('dcgan:digits', 'gan:ring', 'pool:accumulate', 'began:default', 'accuracy:default', 'triple:default')
-COVERING = [ROWS[IDS.index(name)] for name in COVERED]
+def _covering(fast, slow):
+  marks = dict.fromkeys(fast, ()) | dict.fromkeys(slow, pytest.mark.slow)
+  return [pytest.param(ROWS[IDS.index(name)], id=name, marks=mark) for name, mark in marks.items()]
 
 
-@pytest.mark.parametrize('row', COVERING, ids=lambda row: IDS[ROWS.index(row)])
+#: Batch norm, no coupling of examples, accumulation, a table; `when`, three players.
+COVERING = _covering(
+  ('dcgan:digits', 'gan:ring', 'pool:accumulate', 'began:default'), ('accuracy:default', 'triple:default')
+)
+
+
+@pytest.mark.parametrize('row', COVERING)
 def test_law_6_one_device_equals_two_equals_eight(row):
   config = config_lib.override(load_shrunk(row), ['--config.batch_size=16'])
   for name in config.data:
@@ -266,7 +273,7 @@ def _flops(row, batch, devices):
   return compiled.cost_analysis()['flops']
 
 
-@pytest.mark.parametrize('row', COVERING[:2], ids=['dcgan', 'gan'])
+@pytest.mark.parametrize('row', _covering(('dcgan:digits',), ('gan:ring',)))
 def test_law_7_work_scales(row):
   added = {devices: _flops(row, 128, devices) - _flops(row, 64, devices) for devices in (1, 8)}
   assert 0 < added[8] <= added[1] / 7

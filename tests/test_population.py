@@ -17,7 +17,8 @@ from gan_jax import evaluate, interrupt, parallel, population, resume, sample, t
 from gan_jax.data.streams import Feed, Stream
 from gan_jax.errors import UserError
 from gan_jax.nets.conv import formulation
-from gan_jax.population import member_config, population_of
+from gan_jax.population import population_of
+from gan_jax.vary import member_config
 
 SGD = dict(name='optax.sgd', learning_rate=0.1)
 SMALL = ['--config.game.generator.hidden=(8,)', '--config.game.discriminator.hidden=(8,)', '--config.batch_size=8']
