@@ -64,7 +64,11 @@ def _found(settings: Any, path: Sequence[str]) -> bool:
 
 
 def put(settings: dict[str, Any], path: str, value: Any) -> None:
-  """Sets what a dotted path names, in plain dicts."""
+  """Sets what a dotted path names, in plain dicts.
+
+  Raises:
+    UserError: the path leads nowhere, or to what is no number.
+  """
   *parents, last = path.split('.')
   here: Any = settings
   for depth, name in enumerate(parents):
