@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,13 @@ PATHS = 1000
 INVERTED, RESTARTS = 64, 2
 
 
+def _in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -> Any:
+  """What a jitted network (variables, pictures) gives of pictures (N, ...), compiled for one size of batch."""
+  whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
+  parts = [network(e.variables, whole[i : i + BATCH]) for i in range(0, len(whole), BATCH)]
+  return jax.tree.map(lambda *rows: np.concatenate(rows)[: len(pictures)], *parts)
+
+
 def code_figures(e: Evidence) -> Iterable[Figure]:
   if not hasattr(type(e.game), 'codes') or e.real.labels is None or e.held_out is None:
     raise UserError(
@@ -34,11 +42,8 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   sides = []
   for stream in (e.stream, e.held_out):
     pictures, labels = reference.examples(stream, CODED)
-    whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
-    rows = [read(e.variables, whole[i : i + BATCH]) for i in range(0, len(whole), BATCH)]
     assert labels is not None  # the stream has classes
-    told = {name: np.concatenate([np.asarray(row[name]) for row in rows])[: len(pictures)] for name in rows[0]}
-    sides.append((told, labels))
+    sides.append((_in_batches(e, read, pictures), labels))
   (train, train_labels), (test, test_labels) = sides
   for name in sorted(train):
     if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
@@ -88,19 +93,14 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
     judge = lambda game, x: game.discriminator(x, train=False, layers=True)
     layers = game.apply(variables, pictures, method=judge)[1]
     grid = min(4, *(layer.shape[1] for layer in layers))
-    return probe.pooled_features(layers, grid)
+    return probe.pooled_features(layers, grid).astype(jnp.float16)
 
   features = e.once('probe', lambda: jax.jit(pooled))
-
-  def rows(pictures):
-    full = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
-    parts = [features(e.variables, full[i : i + BATCH]) for i in range(0, len(full), BATCH)]
-    return np.concatenate([np.asarray(part, np.float16) for part in parts])[: len(pictures)]
 
   pictures, labels = reference.examples(e.stream, PROBED)
   unseen, unseen_labels = reference.examples(e.held_out, PROBED)
   assert labels is not None and unseen_labels is not None  # the stream has classes
-  train, test = rows(pictures), rows(unseen)
+  train, test = (_in_batches(e, features, side) for side in (pictures, unseen))
   kept = len(train) * 4 // 5
   c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
   share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
