@@ -18,7 +18,7 @@ from gan_jax import moves as moves_lib
 from gan_jax.data.latents import Label, Normal, Tags, Uniform, draw
 from gan_jax.data.streams import streams_of
 from gan_jax.errors import UserError
-from gan_jax.evaluation import of_features
+from gan_jax.evaluation import of_features, of_networks, reference
 from gan_jax.games.infogan import InfoGAN
 from gan_jax.games.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -221,6 +221,43 @@ def test_code_error_by_hand():
   assert code_error(codes, classes, np.array([0, 1, 2, 2]), np.array([0, 0, 2, 1])).value == 0.5
   with pytest.raises(UserError, match='give one of each'):
     code_error(codes, classes[:3], codes, classes)
+
+
+class Reader:
+  """A game whose code tells each picture's nearest mean, one of `means` (n, 8, 8, 1)."""
+
+  def __init__(self, means):
+    self.means = jnp.asarray(means)[None]
+    self.latents = {'digit': Label(len(means)), 'style': Uniform((2,))}
+
+  def codes(self, image):
+    away = jnp.square(image[:, None] - self.means).sum((2, 3, 4))
+    return {'digit': -away, 'style': away[:, :2]}
+
+  def apply(self, variables, image, method):
+    assert not variables and len(image) == of_networks.BATCH
+    return getattr(self, method)(image)
+
+
+def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
+  stream = streams_of(dict(name='digits', size=8, channels=1, classes=10), 4)['images']
+  held_out = reference.held_out_stream(stream)
+  (train, train_labels), (test, test_labels) = (reference.examples(side, 2000) for side in (stream, held_out))
+  scale = lambda images: images.astype(np.float64) / 127.5 - 1
+  order = np.random.RandomState(0).permutation(10)  # the code's value k stands for the class order[k]
+  means = np.stack([scale(train[train_labels == k]).mean(0) for k in order])
+  nearest = np.array([np.square(x - means).sum((1, 2, 3)).argmin() for x in scale(test)])
+  found = types.SimpleNamespace(
+    game=Reader(means), variables={}, stream=stream, held_out=held_out, real=types.SimpleNamespace(labels=train_labels),
+    once=lambda name, make: make(), in_range=lambda images: jnp.asarray(scale(images), jnp.float32),
+  )  # fmt: skip
+  (figure,) = of_networks.code_figures(found)
+  assert len(test) % of_networks.BATCH, 'the last batch is to be a padded one'
+  assert figure.name == 'code_error_digit' and 0.05 < figure.value < 0.2
+  assert figure.value == pytest.approx(np.mean(order[nearest] != test_labels), abs=0.003)
+  found.game = object()
+  with pytest.raises(UserError, match='reads no codes'):
+    list(of_networks.code_figures(found))
 
 
 def small_infogan():
