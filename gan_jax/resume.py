@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from gan_jax import config as config_lib
-from gan_jax import experiment
+from gan_jax import experiment, parallel
 from gan_jax import game as game_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
@@ -127,7 +127,7 @@ def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
   """The state in which a stage begins, on the devices."""
   begin = lambda state, keys: population.enter(number, state, keys)
   placed = experiment.state_sharding(population.stages[number], mesh, jax.eval_shape(begin, state, keys))
-  return jax.jit(begin, out_shardings=placed)(state, keys)
+  return parallel.compile_once(begin, placed)(state, keys)
 
 
 def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:

@@ -38,7 +38,7 @@ def small(*more, config='configs/gan.py:ring'):
 
 
 def started(stage, mesh, before=None):
-  enter = jax.jit(lambda s, k: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+  enter = parallel.compile_once(lambda s, k: experiment.enter(stage, s, k), parallel.replicated(mesh))
   feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
   return enter(before, KEY), feed
 

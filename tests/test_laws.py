@@ -62,7 +62,7 @@ def started(row):
   mesh = parallel.make_mesh(2)
   state, begun = None, {}
   for stage in stages:
-    enter = jax.jit(lambda s, k, stage=stage: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+    enter = parallel.compile_once(lambda s, k, stage=stage: experiment.enter(stage, s, k), parallel.replicated(mesh))
     state = enter(state, KEY)
     begun[stage.number] = (state, Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh)))
   return stages, mesh, begun
@@ -249,7 +249,7 @@ def test_law_6_one_device_equals_two_equals_eight(row):
     for stage in experiment.stages_of(config):
       # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
       stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
-      enter = jax.jit(lambda s, k, stage=stage: experiment.enter(stage, s, k), out_shardings=parallel.replicated(mesh))
+      enter = parallel.compile_once(lambda s, k, stage=stage: experiment.enter(stage, s, k), parallel.replicated(mesh))
       state = enter(state, KEY)
       feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
       step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
