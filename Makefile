@@ -76,7 +76,7 @@ test-all: .venv/.parity lint  ## the long product as well
 config_gan = configs/gan.py:mnist --config.steps_per_call=50
 figures_gan = --metrics parzen,classes --samples 10000
 config_cgan = configs/cgan.py:mnist --config.steps_per_call=50
-figures_cgan = --checkpoint best --metrics parzen,classes --samples 10000
+figures_cgan = --metrics parzen,classes --samples 10000
 config_cgan-tags = configs/cgan.py:tags --config.steps_per_call=50
 figures_cgan-tags = --metrics tags,fid --samples 10000
 config_infogan = configs/infogan.py:mnist

@@ -3,8 +3,8 @@
 Paper: Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/cgan.py:mnist --workdir runs/cgan
 
-  mnist        the digit is asked for; the networks and the schedule of section 4.1; the default. 77 minutes on one
-               core: Parzen 190.6 ± 2.4 (paper: 132 ± 1.8), the digit asked for in 97.8 % of 10,000 samples.
+  mnist        the digit is asked for; the networks of section 4.1, GAN 2014's schedule; the default. 80 minutes on one
+               core: Parzen 241.5 ± 2.2 (paper: 132 ± 1.8), the digit asked for in 99.2 % of 10,000 samples.
   tags         three tags that hold at once: even, at least five, has a loop. Unmeasured.
   digits       the first on scikit-learn's digits: needs no download. 6:30 on one core: the digit asked for in 97.5 %.
   digits_tags  the second there. 6:30 on one core: a tag asked for is there in 96 %, all three and no other in 93 %.
@@ -16,7 +16,9 @@ differs: the paper says dropout of 0.5 in both players and not where; here the d
   published settings (0.2 of the pixels, 0.5 of hidden units), and the generator has none; the latents lie in
   (-sqrt 3, sqrt 3), not in (0, 1), and the discriminator's rate is half of the generator's, both as there. With dropout
   before the generator's last layer, or latents in (0, 1), the discriminator has won outright after 2,000 steps.
-differs: all training digits are trained on, so that those whose likelihood chooses the checkpoint are among them.
+differs: the rate falls by 1.000004 a step, as in GAN 2014's published settings, not by 1.00004 (but on 8x8 digits),
+  momentum grows to 0.6 in the shorter run, and samples are those of a running average; the last step is taken, not the
+  one of the best likelihood, which comes before the labels are heard.
 differs: the loss is nonsaturating; the value of the paper's eq. 2 saturates where the discriminator is sure.
 """
 
@@ -32,13 +34,16 @@ def get_config(variant):
   digits, tags = variant.startswith('digits'), variant.endswith('tags')
   size = 8 if digits else 28
   asked = dict(tags=dict(name='Tags', table=TAGS)) if tags else dict(label=dict(name='Label', classes=10))
-  steps = 20_000 if digits else 120_000
+  steps = 20_000 if digits else 60_000
+  decay = 1.00004 if digits else 1.000004
   momentum = lambda rate: dict(
     name='momentum',
     learning_rate=dict(
-      name='optax.exponential_decay', init_value=rate, transition_steps=1, decay_rate=1 / 1.00004, end_value=1e-6
+      name='optax.exponential_decay', init_value=rate, transition_steps=1, decay_rate=1 / decay, end_value=1e-6
     ),
-    momentum=dict(name='optax.linear_schedule', init_value=0.5, end_value=0.7, transition_steps=steps),
+    momentum=dict(
+      name='optax.linear_schedule', init_value=0.5, end_value=0.7 if digits else 0.6, transition_steps=steps
+    ),
   )
   return config_lib.base(
     game=dict(
@@ -52,6 +57,7 @@ def get_config(variant):
     optimizers=dict(generator=momentum(0.1), discriminator=momentum(0.05)),
     data=config_lib.stream(
       name='digits' if digits else 'mnist',
+      split='train' if digits else 'train[:50000]',
       size=size,
       channels=1,
       range=(0.0, 1.0),
@@ -59,11 +65,10 @@ def get_config(variant):
       tags=TAGS if tags else (),
     ),
     batch_size=BATCH,
+    ema={} if digits else dict(generator=0.9999),
     steps=steps,
     log_every=200,
     sample_every=steps // 10,
     checkpoint_every=steps // 10,
-    # The paper stops where the validation likelihood is best; the checkpoint of that point is kept.
-    eval=dict(every=steps // 12, metrics=('tags',) if tags else ('parzen', 'classes'), samples=10_000),
-    keep_best='' if tags else '-eval_parzen_validation',
+    eval=dict(every=steps // 6, metrics=('tags',) if tags else ('parzen', 'classes'), samples=10_000),
   )
