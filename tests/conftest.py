@@ -10,8 +10,6 @@ import tempfile
 # Before jax starts. Asynchronous dispatch is known to hang with many simulated devices.
 os.environ.pop('TFDS_DATA_DIR', None)
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# Small programs that run a few times: a third of a test's time is LLVM's, at the usual level. Processes inherit it.
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=1'.strip()
 # What a developer's own cache holds must not decide a test.
 os.environ['GAN_JAX_CACHE'] = tempfile.mkdtemp(prefix='gan_jax_tests_')
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
