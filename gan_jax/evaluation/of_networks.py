@@ -27,7 +27,8 @@ INVERTED, RESTARTS = 64, 2
 def _in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -> Any:
   """What a jitted network (variables, pictures) gives of pictures (N, ...), compiled for one size of batch."""
   whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
-  parts = [network(e.variables, whole[i : i + BATCH]) for i in range(0, len(whole), BATCH)]
+  # Each to the host at once: all features of all pictures need not fit on the device.
+  parts = [jax.device_get(network(e.variables, whole[i : i + BATCH])) for i in range(0, len(whole), BATCH)]
   return jax.tree.map(lambda *rows: np.concatenate(rows)[: len(pictures)], *parts)
 
 
