@@ -169,8 +169,8 @@ def _bytes(dtype: str, dimensions: str) -> int:
 def compile_once(function: Callable[..., Any], out_shardings: Any = None) -> Any:
   """`jax.jit` for what runs once, such as the making of weights: soon compiled rather than fast.
 
-  On a CPU the drawing of weights is slow to compile at LLVM's usual level: for the DCGAN of 8x8 digits three times as slow
-  as at this one, which gave the same bits.
+  On a CPU the drawing of weights is slow to compile at LLVM's usual level: for the DCGAN of 8x8 digits three times as
+  slow as at this one, which gave the same bits.
 
   Args:
     function: of arrays.
