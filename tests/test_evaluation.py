@@ -187,6 +187,21 @@ def test_every_metric_gives_finite_figures(run, monkeypatch):
   assert 0 <= found.values['judged_real_held_out'] <= 1
 
 
+def test_figures_without_features_train_no_classifier(run, monkeypatch):
+  monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
+  monkeypatch.setattr(of_networks, 'INVERTED', 8)
+  names = tuple(sorted(measures.FEATURELESS - {'swd', 'codes'}))  # other sets and games have those
+  settings = dict(samples=200, metrics=names)
+  asked = _evaluator(run, **{**settings, 'metrics': (*names, 'fid')})(run.state, run.step)
+  monkeypatch.setattr(choose, 'choose', lambda *args, **kwargs: pytest.fail('nothing asks for features'))
+  found = _evaluator(run, **settings, features='classifier')(run.state, run.step)
+  assert asked.shared.pop('features').startswith('raw') and found.shared == asked.shared
+  assert found.values.keys() == asked.values.keys() - {'fid'}
+  assert found.values == pytest.approx({name: asked.values[name] for name in found.values}, rel=1e-5, nan_ok=True)
+  with pytest.raises(pytest.fail.Exception, match='nothing asks for features'):
+    _evaluator(run, samples=200)  # what suits the set is chosen by its features
+
+
 def test_evaluating_again_compiles_little(run, monkeypatch):
   for name, value in (('PATHS', 40), ('INVERTED', 8)):
     monkeypatch.setattr(of_networks, name, value)

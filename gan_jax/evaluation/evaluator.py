@@ -21,6 +21,7 @@ from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
+from gan_jax.features.base import NONE
 from gan_jax.sampler import Sampler
 
 
@@ -31,7 +32,7 @@ class Evaluation(NamedTuple):
     step: of the state.
     figures: in the order they were asked for.
     seconds: {figure: what it took beyond those before it}.
-    shared: {'samples', 'reference', 'features'}: what all figures share, in words.
+    shared: {'samples', 'reference', 'features' if any are asked}: what all figures share, in words.
     device: in words.
   """
 
@@ -130,9 +131,10 @@ class Evaluator:
     self._mesh = parallel.make_mesh() if mesh is None else mesh
     stream = stage.streams[options.stream or next(iter(stage.streams))]
     self.stream: Stream = reference.reference_stream(stream, options.split or None)
-    extractor = choose.choose(
-      options.features, reference.reference_stream(stream), weights=options.inception_weights, say=say
-    )
+    extractor = NONE
+    if not options.metrics or not measures.FEATURELESS.issuperset(options.metrics):
+      plain = reference.reference_stream(stream)
+      extractor = choose.choose(options.features, plain, weights=options.inception_weights, say=say)
     self.scorer = Scorer(extractor, self._mesh)
     limits = stream.range if stream.pictures else None
     self._generated = Generated(
@@ -175,7 +177,7 @@ class Evaluator:
         seconds[figure.name] = time.perf_counter() - since
         since = time.perf_counter()
     kind = jax.devices()[0].device_kind
-    options = self._options
+    options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
     averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
     weights = 'running averages' if averaged else 'raw weights'
@@ -188,7 +190,7 @@ class Evaluator:
       {
         'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}',
         'reference': reference.title(self.stream),
-        'features': f'{self.scorer.extractor.name}: {self.scorer.extractor.protocol}',
+        **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },
       f'{self._mesh.size} x {kind}',
     )

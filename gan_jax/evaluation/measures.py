@@ -45,6 +45,11 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 
 
+#: Of the examples alone, or of the game's own networks: without features.
+FEATURELESS = frozenset(
+  ('parzen', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'probe', 'inversion')
+)
+
 #: What metrics need of the set: pictures, a held-out split, labels, classes told by the features, known modes.
 NEEDS = {
   'is': ('told',),

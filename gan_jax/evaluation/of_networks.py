@@ -33,7 +33,7 @@ def _in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) 
 
 
 def code_figures(e: Evidence) -> Iterable[Figure]:
-  if not hasattr(type(e.game), 'codes') or e.real.labels is None or e.held_out is None:
+  if not hasattr(type(e.game), 'codes') or not e.stream.classes or e.held_out is None:
     raise UserError(
       f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
       'metric codes out'
@@ -85,7 +85,7 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   network = getattr(e.game, 'discriminator', None)
   if network is None or 'layers' not in inspect.signature(type(network).__call__).parameters:
     raise UserError(f'{type(e.game).__name__} has no discriminator that gives its layers: leave the metric probe out')
-  if e.real.labels is None or e.held_out is None:
+  if not e.stream.classes or e.held_out is None:
     raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
   e.need_pictures('probe')
   game = e.game

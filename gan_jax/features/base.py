@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 
 class Extractor(NamedTuple):
@@ -25,3 +26,9 @@ class Extractor(NamedTuple):
   apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]
   kept: bool = True
   white: float = 255.0
+
+
+#: For figures that need no features: nothing to train, nothing to read, one zero per example.
+NONE = Extractor(
+  'none', 'no features', (), lambda variables, examples: {'features': jnp.zeros((len(examples), 1))}, kept=False
+)
