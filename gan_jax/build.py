@@ -129,8 +129,8 @@ def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   except Exception:  # names that only a type checker sees
     return
   for key, value in keywords.items():
-    # A number that varies over a population; each of its values was checked.
-    if isinstance(value, jax.core.Tracer):
+    # A number that varies over a population, alone or among others; each of its values was checked.
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
       continue
     if key in hints and not _fits(value, hints[key]):
       expected = getattr(hints[key], '__name__', None) if isinstance(hints[key], type) else None

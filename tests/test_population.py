@@ -406,6 +406,14 @@ def test_a_game_that_does_not_fit_is_not_blamed_on_what_varies(tmp_path):
     train.run(config, tmp_path / 'run', silent=True)
 
 
+def test_a_number_among_others_varies():
+  settings = [TWO, '--config.vary.game.information.digit=(0.5,2)', '--config.devices=1']
+  config = config_lib.override(config_lib.load('configs/infogan.py:digits'), settings)
+  crowd = population_of(config)
+  assert [m.stages[0].game.information['digit'] for m in crowd.members] == [0.5, 2.0]
+  crowd.check(parallel.make_mesh(1))  # its trace is where the number is not a plain one
+
+
 def test_vary_is_written_dotted_or_nested_and_read_back():
   config = config_lib.load('configs/quickstart.py')
   settings = {key: config[key] for key in config}
