@@ -11,17 +11,15 @@ may then differ, but it shows where a number is close to 1: 1 - b2 of Adam is wr
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 from jax.sharding import Mesh
 
-from gan_jax import experiment, parallel, vary
+from gan_jax import experiment, member_metrics, parallel, vary
 from gan_jax import game as game_lib
 from gan_jax.errors import UserError
 
@@ -280,9 +278,7 @@ class Population:
     Args:
       values: {NAME_i: value}; a member may lack some. Those of an ordinary run are returned as they are.
     """
-    if self.alone:
-      return dict(values)
-    return statistics(values)
+    return dict(values) if self.alone else member_metrics.statistics(values)
 
   def describe(self) -> list[str]:
     """Lines for the person at the console."""
@@ -299,39 +295,3 @@ def _rigid(where: str, error: Exception) -> UserError:
     f'{where} cannot vary inside a population, for what reads it needs a plain number, to branch or for a shape '
     f'({kind}{detail[:200]}): train its values in runs of their own'
   )
-
-
-def by_member(metrics: Mapping[str, Any]) -> list[tuple[int | None, dict[str, Any]]]:
-  """(number of a member, metrics of one step) of each; (None, metrics) where a step has those of one game.
-
-  Args:
-    metrics: {name: (2,)} or, of N members, {name: (N, 2)}, as in `moves.make_step`.
-  """
-  if all(np.ndim(value) == 1 for value in metrics.values()):
-    return [(None, dict(metrics))]
-  size = len(next(iter(metrics.values())))
-  return [(i, {name: value[i] for name, value in metrics.items()}) for i in range(size)]
-
-
-def statistics(values: Mapping[str, float]) -> dict[str, float]:
-  """Means and standard errors over members.
-
-  The standard error is the standard deviation (of N - 1 degrees of freedom) over the square root of N, the members
-  that have the metric; one alone has none.
-
-  Args:
-    values: {NAME_i: value of member i}.
-
-  >>> statistics({'loss_0': 1.0, 'loss_1': 3.0, 'rare_1': 2.0})
-  {'loss': 2.0, 'rare': 2.0, 'loss_standard_error': 1.0, 'loss_0': 1.0, 'loss_1': 3.0, 'rare_1': 2.0}
-  """
-  found: dict[str, list[float]] = {}
-  for name, value in values.items():
-    found.setdefault(name.rpartition('_')[0], []).append(value)
-  means = {name: float(np.mean(row)) for name, row in found.items()}
-  errors = {
-    f'{name}_standard_error': float(np.std(row, ddof=1) / math.sqrt(len(row)))
-    for name, row in found.items()
-    if len(row) > 1
-  }
-  return {**means, **errors, **values}

@@ -20,6 +20,7 @@ from gan_jax import (
   diagnostics,
   experiment,
   interrupt,
+  member_metrics,
   memory,
   parallel,
   pictures,
@@ -29,11 +30,11 @@ from gan_jax import (
 )
 from gan_jax import game as game_lib
 from gan_jax import moves as moves_lib
-from gan_jax import population as population_lib
 from gan_jax.data.streams import Feed
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
+from gan_jax.population import population_of
 from gan_jax.profiling import Profile
 from gan_jax.sample import Sampler, named
 from gan_jax.writers import NoWriter, Writer, duration, write_text
@@ -59,7 +60,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   """
   workdir = epath.Path(workdir)
   silent = silent or not processes.first()
-  population = population_lib.population_of(config)
+  population = population_of(config)
   stages = population.stages
   options = options_of(config.eval)
   mesh = parallel.make_mesh(config.devices or None)
@@ -293,7 +294,7 @@ def _fetched(pending: list[tuple[int, int, Any]], saved: list[int]) -> list[tupl
     steps = [metrics] if count == 1 else [{k: v[i] for k, v in metrics.items()} for i in range(count)]
     for i, step in enumerate(steps):
       rows.append((n + i, {}))
-      for member, metrics in population_lib.by_member(step):
+      for member, metrics in member_metrics.by_member(step):
         row = moves_lib.means(metrics)
         _check_finite(row, n + i, member, saved)
         rows[-1][1].update(row if member is None else {f'{name}_{member}': value for name, value in row.items()})

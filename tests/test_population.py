@@ -13,7 +13,7 @@ from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, interrupt, parallel, population, resume, sample, train, writers
+from gan_jax import evaluate, interrupt, member_metrics, parallel, resume, sample, train, writers
 from gan_jax.data.streams import Feed, Stream
 from gan_jax.errors import UserError
 from gan_jax.nets.conv import formulation
@@ -183,8 +183,8 @@ def test_rows_have_means_and_standard_errors(trained):
       spread = math.sqrt(sum((value - np.mean(values)) ** 2 for value in values) / 2)
       assert row[f'{name}_standard_error'] == pytest.approx(spread / math.sqrt(3), rel=1e-3)
   assert 'sample_diversity_2' in rows_of(folder)[-1]
-  assert 'discriminator' in population.statistics({'discriminator_0': 1.0})
-  assert not any('error' in name for name in population.statistics({'discriminator_0': 1.0}))
+  assert 'discriminator' in member_metrics.statistics({'discriminator_0': 1.0})
+  assert not any('error' in name for name in member_metrics.statistics({'discriminator_0': 1.0}))
 
 
 @pytest.mark.parametrize(
