@@ -246,15 +246,17 @@ def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
   scale = lambda images: images.astype(np.float64) / 127.5 - 1
   order = np.random.RandomState(0).permutation(10)  # the code's value k stands for the class order[k]
   means = np.stack([scale(train[train_labels == k]).mean(0) for k in order])
-  nearest = np.array([np.square(x - means).sum((1, 2, 3)).argmin() for x in scale(test)])
+  nearest_of = lambda side: np.array([np.square(x - means).sum((1, 2, 3)).argmin() for x in scale(side)])
   found = types.SimpleNamespace(
     game=Reader(means), variables={}, stream=stream, held_out=held_out,
     once=lambda name, make: make(), in_range=lambda images: jnp.asarray(scale(images), jnp.float32),
   )  # fmt: skip
-  (figure,) = of_networks.code_figures(found)
+  figure, on_training = of_networks.code_figures(found)
   assert len(test) % of_networks.BATCH, 'the last batch is to be a padded one'
   assert figure.name == 'code_error_digit' and 0.05 < figure.value < 0.2
-  assert figure.value == pytest.approx(np.mean(order[nearest] != test_labels), abs=0.003)
+  assert figure.value == pytest.approx(np.mean(order[nearest_of(test)] != test_labels), abs=0.003)
+  assert on_training.name == 'code_error_digit_training'
+  assert on_training.value == pytest.approx(np.mean(order[nearest_of(train)] != train_labels), abs=0.003)
   found.game = object()
   with pytest.raises(UserError, match='reads no codes'):
     list(of_networks.code_figures(found))

@@ -76,10 +76,13 @@ class Evaluation(NamedTuple):
     for name, words in self.shared.items():
       lines += textwrap.wrap(f'{name:<10} {words}', 118, subsequent_indent=' ' * 11)
     lines.append('')
+    width = max([22, *(len(figure.name) for figure in self.figures)])
     for figure in self.figures:
       error = f' +- {figure.standard_error:.2g}' if figure.standard_error is not None else ''
       value = f'{figure.value:.4g}{error}'
-      lines += textwrap.wrap(f'{figure.name:<22} {value:<18} {figure.protocol}', 118, subsequent_indent=' ' * 42)
+      lines += textwrap.wrap(
+        f'{figure.name:<{width}} {value:<18} {figure.protocol}', 118, subsequent_indent=' ' * (width + 20)
+      )
     return '\n'.join(lines)
 
 

@@ -48,11 +48,16 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   (train, train_labels), (test, test_labels) = sides
   for name in sorted(train):
     if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
-      error = codes.code_error(train[name].argmax(1), train_labels, test[name].argmax(1), test_labels)
+      told, seen = train[name].argmax(1), test[name].argmax(1)
+      error = codes.code_error(told, train_labels, seen, test_labels)
       yield Figure(
         f'code_error_{name}', error.value, f'of the code {name!r} as a classifier of {len(test_labels)} examples of '
         f'{title(e.held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
         error.standard_error,
+      )  # fmt: skip
+      yield Figure(
+        f'code_error_{name}_training', codes.code_error(told, train_labels, told, train_labels).value,
+        f'of the {len(train_labels)} examples that were matched: by it a seed may be chosen',
       )  # fmt: skip
 
 
