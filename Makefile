@@ -26,9 +26,8 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 	  $(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir $$workdir && \
 	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
-# LLVM's lower level: a test's programs are small and run a few times.
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=1" $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
 
 # The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
 .venv-oldest/.test: pyproject.toml Makefile
