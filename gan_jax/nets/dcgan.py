@@ -17,6 +17,7 @@ from gan_jax.nets.minibatch import MinibatchDiscrimination
 NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
 NORMS = ('batch', 'none')
+PROJECT_NORMS = ('channel', 'unit')
 
 
 def _strides(strides: tuple[int, ...], layers: int, of: str) -> tuple[int, ...]:
@@ -37,6 +38,7 @@ class Generator(nn.Module):
     output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
     strides: upsampling of each transposed convolution, the one to the image last; empty for 2 in all.
     hidden: widths of dense layers before the projection, which DCGAN has none of.
+    project_norm: batch norm of the projection, of each 'channel' over all places, or of each 'unit' for itself.
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -46,9 +48,12 @@ class Generator(nn.Module):
   output: str = 'tanh'
   strides: tuple[int, ...] = ()
   hidden: tuple[int, ...] = ()
+  project_norm: str = 'channel'
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    if self.project_norm not in PROJECT_NORMS:
+      raise one_of('project_norm of the generator', self.project_norm, PROJECT_NORMS)
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
     x = z
@@ -56,8 +61,9 @@ class Generator(nn.Module):
       x = dense(x, width, use_bias=False, kernel_init=NORMAL, name=f'hidden_{i}')
       x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(x, train=train))
     x = dense(x, self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')
-    x = x.reshape(-1, self.base, self.base, first)  # (B, 4, 4, 1024)
-    x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
+    places = (-1, self.base, self.base, first)  # (B, 4, 4, 1024)
+    x = x if self.project_norm == 'unit' else x.reshape(places)
+    x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)).reshape(places)
     window = (self.kernel, self.kernel)
     for width, stride in zip(rest, strides, strict=True):  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
       x = ConvTranspose(width, window, (stride, stride), use_bias=False, kernel_init=NORMAL)(x)
