@@ -95,8 +95,8 @@ def test_the_networks_of_conditional_systems():
   # CGAN, section 4.1: 100 -> 200 and 10 -> 1000 into 1200; 784 -> 240 x 5 and 10 -> 50 x 5 into 240 x 4.
   assert count('configs/cgan.py', 'generator') == 101 * 200 + 11 * 1000 + 1201 * 1200 + 1201 * 784
   assert count('configs/cgan.py', 'discriminator') == 785 * 1200 + 11 * 250 + 291 * 960 + 241
-  # InfoGAN, appendix C.1: 74 -> 1024 -> 7x7x128 -> 14x14x64 -> 28x28, gain and bias for each normed width.
-  generator = 74 * 1024 + 1024 * 6272 + 16 * 128 * 64 + 16 * 64 + 1 + 2 * (1024 + 128 + 64)
+  # InfoGAN, appendix C.1: 74 -> 1024 -> 7x7x128 -> 14x14x64 -> 28x28, gain and bias for each normed width or unit.
+  generator = 74 * 1024 + 1024 * 6272 + 16 * 128 * 64 + 16 * 64 + 1 + 2 * (1024 + 6272 + 64)
   assert count('configs/infogan.py', 'generator') == generator
   trunk = 16 * 64 + 64 + 16 * 64 * 128 + 6272 * 1024 + 1025 + 2 * (128 + 1024)
   assert count('configs/infogan.py', 'discriminator') == trunk + 1024 * 128 + 2 * 128 + 129 * 12
@@ -109,6 +109,26 @@ def test_dcgan_shapes_and_ranges():
   for outputs, shape in ((1, (2,)), (2, (2, 2))):
     logits, _ = dcgan.Discriminator((8, 16), outputs=outputs).init_with_output(KEY, images, train=True)
     assert logits.shape == shape
+
+
+def test_dcgan_norms_the_projection_by_channel_or_by_unit():
+  z = np.random.RandomState(0).randn(6, 5).astype(np.float32)
+  for norm, axes in (('channel', (0, 1, 2)), ('unit', 0)):
+    generator = dcgan.Generator((2,), 1, base=3, project_norm=norm)
+    variables = generator.init(KEY, z, train=True)
+    of = variables['params']
+    places = (z @ np.asarray(of['project']['kernel'])).reshape(6, 3, 3, 2)
+    scale, bias = (
+      np.asarray(of['BatchNorm_0']['norm'][key]).reshape((3, 3, 2) if axes == 0 else 2) for key in ('scale', 'bias')
+    )
+    expected = (places - places.mean(axes)) / np.sqrt(places.var(axes) + 1e-5) * scale + bias
+    _, seen = generator.apply(
+      variables, z, train=True, capture_intermediates=True, mutable=['intermediates', 'batch_stats']
+    )
+    found = seen['intermediates']['BatchNorm_0']['__call__'][0].reshape(6, 3, 3, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+  with pytest.raises(UserError, match='project_norm'):
+    dcgan.Generator((2,), project_norm='units').init(KEY, z, train=True)
 
 
 def test_dropout_only_in_training():
