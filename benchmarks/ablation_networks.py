@@ -7,11 +7,11 @@ Convolutional GANs". With the defaults they are `gan_jax.nets.dcgan` with 4x4 wi
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import one_of
-from gan_jax.nets.conv import Conv, ConvTranspose
+from gan_jax.base.errors import one_of
 from gan_jax.nets.dcgan import GAIN_STDDEV, NORMAL
-from gan_jax.nets.layers import BatchNorm, dense, head
-from gan_jax.nets.resample import upsample
+from gan_jax.nets.layers.basic import BatchNorm, dense, head
+from gan_jax.nets.layers.conv import Conv, ConvTranspose
+from gan_jax.nets.layers.resample import upsample
 
 NORMS = ('none', 'right', 'everywhere')
 KERNEL = (4, 4)

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.conv import Conv, ConvTranspose
-from gan_jax.nets.layers import BatchNorm, dense, head
+from gan_jax.nets.layers.basic import BatchNorm, dense, head
+from gan_jax.nets.layers.conv import Conv, ConvTranspose
 
 NORMAL = nn.initializers.normal(0.02)
 

@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import train
 from gan_jax.data.sources.builtin import RING_STDDEV, ring_centers
 from gan_jax.metrics.modes import mixture_coverage
+from gan_jax.training import loop as train
 
 #: Moves of the generator, of the discriminator, in one step.
 RATIOS = ((1, 5), (1, 2), (1, 1), (2, 1), (5, 1), (10, 1), (20, 1))

@@ -11,8 +11,8 @@ import time
 
 import jax
 
-from gan_jax.nets import matmul_conv
-from gan_jax.nets.conv import conv, formulation
+from gan_jax.nets.layers import matmul_conv
+from gan_jax.nets.layers.conv import conv, formulation
 
 #: (height, window, stride, inputs, outputs).
 SHAPES = (

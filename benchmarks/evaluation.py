@@ -16,13 +16,13 @@ import time
 import numpy as np
 
 import gan_jax
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluate import evaluate
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Scores, real_batches
 from gan_jax.metrics import diversity, frechet, kernel_distance, manifolds
+from gan_jax.runs.checkpoint import Checkpoints
 
 COLUMNS = ('FID', 'KID x 1000', 'precision', 'recall', 'density', 'coverage', 'rarest class', 'class KL')
 

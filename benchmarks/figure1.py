@@ -18,10 +18,10 @@ import numpy as np
 import optax
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_jax import game as games
-from gan_jax import moves
-from gan_jax.data import latents
+from gan_jax.core import game as games
+from gan_jax.core import moves
 from gan_jax.games.standard import Standard
+from gan_jax.latents import distributions as latents
 from gan_jax.nets import mlp
 
 MEAN, STDDEV = 1.0, 0.5

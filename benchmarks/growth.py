@@ -18,8 +18,9 @@ from benchmarks.run import examples
 from benchmarks.works import WORKS
 from benchmarks.works import config as work_config
 from gan_jax import config as config_lib
-from gan_jax import experiment, parallel
-from gan_jax.nets.conv import formulation
+from gan_jax.distributed import parallel
+from gan_jax.nets.layers.conv import formulation
+from gan_jax.runs import experiment
 
 
 def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1, discriminators: int = 0):

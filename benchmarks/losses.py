@@ -14,8 +14,9 @@ import numpy as np
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import losses, train
+from gan_jax import losses
 from gan_jax.data.streams import Stream
+from gan_jax.training import loop as train
 
 PENALTY = "--config.game.penalty={'name': 'GradientPenalty', 'weight': 10.0}"
 

@@ -3,8 +3,8 @@
 import flax.linen as nn
 
 from gan_jax import losses
-from gan_jax.data.latents import Latents, Normal
-from gan_jax.game import Turn
+from gan_jax.core.game import Turn
+from gan_jax.latents.distributions import Latents, Normal
 
 
 class ManyDiscriminators(nn.Module):

@@ -15,9 +15,10 @@ import time
 import jax
 
 from gan_jax import config as config_lib
-from gan_jax import parallel, resume
 from gan_jax.data.streams import Feed
-from gan_jax.population import member_config, population_of
+from gan_jax.distributed import parallel
+from gan_jax.runs import resume
+from gan_jax.runs.population import member_config, population_of
 
 
 class Timed:

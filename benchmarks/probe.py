@@ -25,13 +25,13 @@ import jax
 import numpy as np
 
 import gan_jax
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources, transforms
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.metrics import patches, probe
 from gan_jax.nets import dcgan
 from gan_jax.sample import Run
-from gan_jax.standing import standing_statistics
+from gan_jax.sampling.standing import standing_statistics
 
 CLASSES = 10
 CS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)

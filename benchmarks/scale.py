@@ -14,7 +14,8 @@ import tempfile
 import numpy as np
 
 from gan_jax import config as config_lib
-from gan_jax import evaluate, load, train
+from gan_jax import evaluate, load
+from gan_jax.training import loop as train
 
 ROWS = {
   'batch': {f'batch {batch}': (f'--config.batch_size={batch}',) for batch in (64, 128, 256, 512, 1024, 2048)},

@@ -15,8 +15,8 @@ import pathlib
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import train
 from gan_jax.evaluate import evaluate
+from gan_jax.training import loop as train
 
 MLP = dict(name='mlp.Generator', hidden=(512, 512, 512, 512), shape=(8, 8, 1), output='tanh')
 #: {row: (what it is, settings of the generator, of the discriminator)}

@@ -17,8 +17,8 @@ import time
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import train
 from gan_jax.evaluate import evaluate
+from gan_jax.training import loop as train
 
 ROWS = {
   'dcgan': ('DCGAN (-log D)', 'configs/dcgan.py:mnist'),

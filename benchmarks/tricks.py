@@ -16,9 +16,9 @@ from scipy import special
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import train
 from gan_jax.data.streams import Stream
 from gan_jax.evaluate import evaluate
+from gan_jax.training import loop as train
 
 VARIANTS = {
   'none': [],

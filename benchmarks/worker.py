@@ -51,8 +51,9 @@ class GanJax:
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
     import jax
 
-    from gan_jax import experiment, parallel
     from gan_jax.data.streams import Feed
+    from gan_jax.distributed import parallel
+    from gan_jax.runs import experiment
 
     self.name, self.settings, self.jax = name, settings, jax
     cache = settings.get('compilation_cache')
@@ -76,8 +77,8 @@ class GanJax:
   def check(self, path: str) -> dict[str, float]:
     """The losses of both players; the weights, moved at random, go to a file for the other side."""
     jax = self.jax
-    from gan_jax import experiment
-    from gan_jax import game as game_lib
+    from gan_jax.core import game as game_lib
+    from gan_jax.runs import experiment
 
     plain = config(
       self.name, self.settings['path'], batch=self.settings['batch'], small=self.settings['small'], dropout=False
@@ -112,7 +113,9 @@ class GanJax:
     return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
 
   def run(self, steps: int) -> None:
-    from gan_jax import experiment, memory, parallel
+    from gan_jax.base import memory
+    from gan_jax.distributed import parallel
+    from gan_jax.runs import experiment
 
     new = False
     while steps:

@@ -4,7 +4,7 @@
       [--config configs/biggan.py:imagenet128_256x8 --config.SETTING=VALUE ...]
 
 Files are state dicts as https://github.com/ajbrock/BigGAN-PyTorch saves them (BigGAN.py and BigGANdeep.py). They are
-read without running anything in them (`gan_jax.torch_file`). Classes are numbered alike: by WordNet's identifiers.
+read without running anything in them (`gan_jax.base.torch_file`). Classes are numbered alike: by WordNet's identifiers.
 """
 
 import re
@@ -18,12 +18,14 @@ from absl import flags
 from etils import epath
 from flax import traverse_util
 
-from gan_jax import command, experiment, parallel, resume
 from gan_jax import config as config_lib
-from gan_jax.checkpoint import Checkpoints, Place
-from gan_jax.errors import UserError
-from gan_jax.population import population_of
-from gan_jax.torch_file import read_tensors
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
+from gan_jax.distributed import parallel
+from gan_jax.runs import experiment, resume
+from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.population import population_of
 
 Path = tuple[str, ...]
 #: Modules here: what they are called there.

@@ -10,14 +10,16 @@ import sys
 
 from absl import flags
 
-from gan_jax import command, processes, standing
-from gan_jax.errors import UserError
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.distributed import processes
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
 from gan_jax.evaluation.options import Options
 from gan_jax.features import choose
 from gan_jax.sample import Run, load
-from gan_jax.writers import write_text
+from gan_jax.sampling import standing
+from gan_jax.training.writers import write_text
 
 
 def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:

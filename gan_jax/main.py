@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gan_jax import command, processes
-from gan_jax.errors import UserError
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.distributed import processes
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -43,7 +44,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if values.dry_run:
     _dry_run(config)
     return
-  from gan_jax import train
+  from gan_jax.training import loop as train
 
   if not (processes.alone() or values.workdir):
     raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
@@ -52,8 +53,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
 
 def _dry_run(config) -> None:
-  from gan_jax import parallel, summary
-  from gan_jax.population import population_of
+  from gan_jax.distributed import parallel
+  from gan_jax.runs.population import population_of
+  from gan_jax.training import summary
 
   population = population_of(config)
   mesh = parallel.make_mesh(config.devices or None)

@@ -20,9 +20,9 @@ from absl import flags
 from etils import epath
 from PIL import Image
 
-from gan_jax import command
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources.prepared import data_dir
-from gan_jax.errors import UserError
 
 
 @contextlib.contextmanager

@@ -17,13 +17,16 @@ from absl import flags
 from etils import epath
 from PIL.Image import Image
 
-from gan_jax import best_member, checkpoint, command, experiment, exploration, parallel, pictures, resume
-from gan_jax import game as game_lib
-from gan_jax import population as population_lib
-from gan_jax import standing as standing_lib
-from gan_jax.errors import UserError
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.distributed import parallel
 from gan_jax.evaluation.scores import pick
-from gan_jax.sampler import Sampler
+from gan_jax.runs import best_member, checkpoint, experiment, resume
+from gan_jax.runs import population as population_lib
+from gan_jax.sampling import exploration, pictures
+from gan_jax.sampling import standing as standing_lib
+from gan_jax.sampling.sampler import Sampler
 
 
 def named(samples: Any) -> dict[str, np.ndarray]:
@@ -127,7 +130,7 @@ class Run:
     """Examples of latents of your own, (count, ...) float32 numpy in the range of the run's data.
 
     Args:
-      latents: (count, ...), or a dict of such: what `latents` gives, or a path from `gan_jax.latent_paths`.
+      latents: (count, ...), or a dict of such: what `latents` gives, or a path from `gan_jax.latents.paths`.
       seed: of a generator's own noise, if it has any.
       ema: use running averages where the run keeps them.
     """

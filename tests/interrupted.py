@@ -10,7 +10,9 @@ import signal
 import sys
 
 from gan_jax import config as config_lib
-from gan_jax import parallel, train, writers
+from gan_jax.distributed import parallel
+from gan_jax.training import loop as train
+from gan_jax.training import writers
 
 SETTINGS = [
   '--config.batch_size=32',

@@ -6,8 +6,9 @@ import pytest
 from benchmarks import growth, products, run, stability, stacked
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
-from gan_jax import experiment, summary
-from gan_jax.population import population_of
+from gan_jax.runs import experiment
+from gan_jax.runs.population import population_of
+from gan_jax.training import summary
 
 
 def test_gan_jax_alone(tmp_path, capsys):

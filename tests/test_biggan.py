@@ -10,12 +10,16 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, experiment, main, parallel, sample, standing, summary
-from gan_jax.data import latents as latents_lib
-from gan_jax.errors import UserError
+from gan_jax import evaluate, main, sample
+from gan_jax.base.errors import UserError
+from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
+from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets import biggan, sngan
-from gan_jax.nets.norms import PlainBatchNorm
+from gan_jax.nets.layers.norms import PlainBatchNorm
+from gan_jax.runs import experiment
+from gan_jax.sampling import standing
+from gan_jax.training import summary
 
 KEY = jax.random.key(0)
 #: Parameters (generator, discriminator). BigGAN-128: Brock et al.'s code prints them. BigGAN-deep: published modules

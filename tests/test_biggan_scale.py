@@ -8,8 +8,9 @@ from test_processes import alone, assert_same, finished, start
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import experiment, parallel
 from gan_jax.data.streams import Feed
+from gan_jax.distributed import parallel
+from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 NARROW = [

@@ -13,11 +13,14 @@ import pytest
 from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
-from gan_jax import checkpoint, experiment, interrupt, parallel, train, writers
 from gan_jax import config as config_lib
-from gan_jax import moves as moves_lib
+from gan_jax.core import moves as moves_lib
 from gan_jax.data import streams
 from gan_jax.data.streams import Feed
+from gan_jax.distributed import interrupt, parallel
+from gan_jax.runs import checkpoint, experiment
+from gan_jax.training import loop as train
+from gan_jax.training import writers
 
 KEY = jax.random.key(0)
 #: (row, devices): batch norm, running averages, stages; memory, two streams, accumulation; a table, scratch, `when`.
@@ -101,7 +104,7 @@ def test_only_loops_over_convolutions_are_written_out():
 
   assert loops('configs/gan.py:ring') == {3: 1}
   assert loops('configs/dcgan.py:digits') == {3: 3}, 'XLA:CPU is slow at convolutions in loops'
-  from gan_jax.nets.conv import formulation
+  from gan_jax.nets.layers.conv import formulation
 
   with formulation('matmul'):
     assert loops('configs/dcgan.py:digits') == {3: 1}

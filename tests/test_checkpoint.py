@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import checkpoint, main, resume, train
 from gan_jax import config as config_lib
-from gan_jax.errors import UserError
+from gan_jax import main
+from gan_jax.base.errors import UserError
+from gan_jax.runs import checkpoint, resume
+from gan_jax.training import loop as train
 
 SMALL = [
   '--config.game.generator.hidden=(8,)',

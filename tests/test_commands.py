@@ -10,9 +10,10 @@ from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, main, sample, summary
-from gan_jax.errors import UserError
-from gan_jax.population import population_of
+from gan_jax import evaluate, main, sample
+from gan_jax.base.errors import UserError
+from gan_jax.runs.population import population_of
+from gan_jax.training import summary
 
 HERE = pathlib.Path(__file__).parent
 QUICK = ['--config', 'configs/quickstart.py', '--config.devices=1', '--config.steps=1']

@@ -12,19 +12,20 @@ from rows import load_shrunk
 from scipy import special
 
 from gan_jax import config as config_lib
-from gan_jax import experiment, train
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data.latents import Label, Normal, Tags, Uniform, draw
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import streams_of
-from gan_jax.errors import UserError
 from gan_jax.evaluation import of_features, of_networks, reference
 from gan_jax.games.infogan import InfoGAN
-from gan_jax.games.penalties import GradientPenalty
+from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
+from gan_jax.latents.distributions import Label, Normal, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
 from gan_jax.nets import cgan, dcgan, infogan
-from gan_jax.nets.layers import condition
+from gan_jax.nets.layers.basic import condition
+from gan_jax.runs import experiment
+from gan_jax.training import loop as train
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}

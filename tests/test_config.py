@@ -3,7 +3,7 @@
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 SHARED = dict(name='optax.adam', learning_rate=1e-3)
 

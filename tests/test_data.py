@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import parallel
-from gan_jax.data import latents, order, sources, streams, transforms
+from gan_jax.base.errors import UserError
+from gan_jax.data import order, sources, streams, transforms
 from gan_jax.data.sources import builtin
 from gan_jax.data.sources import prepared as prepared_lib
-from gan_jax.errors import UserError
+from gan_jax.distributed import parallel
+from gan_jax.latents import distributions as latents
 
 KEY = jax.random.key(0)
 

@@ -10,8 +10,11 @@ from scipy.spatial import distance
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import diagnostics, experiment, parallel, train
 from gan_jax.data import streams
+from gan_jax.distributed import parallel
+from gan_jax.runs import experiment
+from gan_jax.training import diagnostics
+from gan_jax.training import loop as train
 
 
 def told(rows, *, every=100, first=600, diversities=None, **settings):

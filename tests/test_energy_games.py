@@ -7,12 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import game as game_lib
-from gan_jax import moves
-from gan_jax.data.latents import Normal
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves
 from gan_jax.games.began import BEGAN
 from gan_jax.games.ebgan import EBGAN
+from gan_jax.latents.distributions import Normal
 from gan_jax.nets import autoencoder
 
 KEY = jax.random.key(0)

@@ -10,12 +10,14 @@ from PIL import Image
 from scipy import special
 
 import gan_jax
-from gan_jax import exploration, latent_paths, main, pictures, sample
-from gan_jax.data.latents import Label, Normal, Tags, Truncated, Uniform
+from gan_jax import main, sample
+from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.features.base import Extractor
-from gan_jax.sampler import Sampler
+from gan_jax.latents import paths as latent_paths
+from gan_jax.latents.distributions import Label, Normal, Tags, Truncated, Uniform
+from gan_jax.sampling import exploration, pictures
+from gan_jax.sampling.sampler import Sampler
 
 LATENTS = {'z': Normal((2,)), 'label': Label(3), 'code': Uniform((2,), -1.0, 3.0)}
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from scipy import linalg
 
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.features.classifier import classifier
 from gan_jax.features.random import random_features, raw
 from gan_jax.nets.classifier import Classifier

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, ablation_networks, collapse, figure1
-from gan_jax import experiment
 from gan_jax.nets import dcgan
+from gan_jax.runs import experiment
 
 
 def quantiles_of_data(count=4000):

@@ -8,14 +8,14 @@ import optax
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import experiment
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data.latents import Latents, Normal
-from gan_jax.errors import UserError
-from gan_jax.game import Turn
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
+from gan_jax.core.game import Turn
 from gan_jax.games.standard import Standard
+from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.nets import mlp
+from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch_writing
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.features import inception as features
 from gan_jax.nets.inception import Inception, resize, resize_weights
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax.checkpoint import Checkpoints
+from gan_jax.runs.checkpoint import Checkpoints
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 8

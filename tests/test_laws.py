@@ -17,12 +17,14 @@ from rows import GIANT, IDS, LATER, ROWS, load_shrunk, shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import experiment, main, parallel
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.checkpoint import Checkpoints
-from gan_jax.data import latents
+from gan_jax import main
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import Feed
+from gan_jax.distributed import parallel
+from gan_jax.latents import distributions as latents
+from gan_jax.runs import experiment
+from gan_jax.runs.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -173,7 +175,7 @@ def runs(tmp_path_factory, request):
     shutil.copytree(whole / 'checkpoints' / '2', half / 'checkpoints' / '2')
   script = (
     'import conftest, sys, json\n'
-    'from gan_jax import resume, train\n'
+    'from gan_jax.runs import resume; from gan_jax.training import loop as train\n'
     'for folder in sys.argv[1:]:\n'
     '  train.run(resume.read_config(folder), folder, silent=True)\n'
   )

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.errors import UserError
-from gan_jax.nets import attention, layers, minibatch, norms, resample, resnet, weights
+from gan_jax.base.errors import UserError
+from gan_jax.nets import resnet
+from gan_jax.nets.layers import attention, minibatch, norms, resample, weights
+from gan_jax.nets.layers import basic as layers
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 4, 4, 8))

@@ -7,12 +7,12 @@ from scipy import stats
 from scipy.spatial import distance
 from sklearn.datasets import load_digits
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources import builtin
-from gan_jax.errors import UserError
 from gan_jax.metrics.held_out import held_out_report, overfitting
 from gan_jax.metrics.modes import divergence, mixture_coverage, stacked_coverage
 from gan_jax.metrics.two_sample import two_sample_test
-from gan_jax.nets.layers import BatchNorm
+from gan_jax.nets.layers.basic import BatchNorm
 
 random = np.random.RandomState(0)
 

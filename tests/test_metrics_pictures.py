@@ -8,7 +8,7 @@ from scipy import ndimage, signal, stats
 from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.metrics import diversity, inversion, neighbours, path_length, similarity, sliced_wasserstein
 
 

@@ -8,13 +8,15 @@ import optax
 import pytest
 from precision import float64
 
-from gan_jax import dynamics, losses, minimax
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data.latents import Normal
-from gan_jax.errors import UserError
+from gan_jax import losses
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
 from gan_jax.games.standard import Standard
-from gan_jax.nets import conv, mlp
+from gan_jax.latents.distributions import Normal
+from gan_jax.nets import mlp
+from gan_jax.nets.layers import conv
+from gan_jax.optim import dynamics, minimax
 
 KEY = jax.random.key(0)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import experiment
-from gan_jax.errors import UserError
-from gan_jax.nets import dcgan, layers, mlp
+from gan_jax.base.errors import UserError
+from gan_jax.nets import dcgan, mlp
+from gan_jax.nets.layers import basic as layers
+from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 

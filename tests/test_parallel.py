@@ -11,14 +11,18 @@ import pytest
 from rows import IDS, LATER, ROWS, load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import dynamics, experiment, parallel
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data.latents import Normal
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import Feed
-from gan_jax.errors import UserError
+from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
-from gan_jax.nets import attention, dcgan, layers, minibatch, mlp, norms, resnet
+from gan_jax.latents.distributions import Normal
+from gan_jax.nets import dcgan, mlp, resnet
+from gan_jax.nets.layers import attention, minibatch, norms
+from gan_jax.nets.layers import basic as layers
+from gan_jax.optim import dynamics
+from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 #: Of games in which nothing couples the examples of a batch.

@@ -13,12 +13,16 @@ from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, interrupt, member_metrics, parallel, resume, sample, train, writers
+from gan_jax import evaluate, sample
+from gan_jax.base.errors import UserError
+from gan_jax.config.vary import member_config
 from gan_jax.data.streams import Feed, Stream
-from gan_jax.errors import UserError
-from gan_jax.nets.conv import formulation
-from gan_jax.population import population_of
-from gan_jax.vary import member_config
+from gan_jax.distributed import interrupt, parallel
+from gan_jax.nets.layers.conv import formulation
+from gan_jax.runs import member_metrics, resume
+from gan_jax.runs.population import population_of
+from gan_jax.training import loop as train
+from gan_jax.training import writers
 
 SGD = dict(name='optax.sgd', learning_rate=0.1)
 SMALL = ['--config.game.generator.hidden=(8,)', '--config.game.discriminator.hidden=(8,)', '--config.batch_size=8']

@@ -5,8 +5,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from gan_jax import prepare
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources, streams
-from gan_jax.errors import UserError
 
 
 def mnist_files(folder, monkeypatch):

@@ -11,10 +11,10 @@ from sklearn.svm import LinearSVC
 
 from benchmarks import probe as benchmark
 from gan_jax import config as config_lib
-from gan_jax import train
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.metrics import patches, probe
 from gan_jax.nets import dcgan
+from gan_jax.training import loop as train
 
 KEY = jax.random.key(0)
 SMALL = [

@@ -17,8 +17,9 @@ from absl import flags
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import interrupt, parallel, processes, train
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
+from gan_jax.distributed import interrupt, parallel, processes
+from gan_jax.training import loop as train
 
 ROW = 'configs/dcgan.py:digits'
 SMALL = ['--config.game.generator.channels=(8,8,8)', '--config.game.discriminator.channels=(8,8,8)']
@@ -128,7 +129,7 @@ def test_a_signal_to_one_stops_all_after_a_save(tmp_path):
 
 def test_what_is_drawn_is_counted_over_all_processes(two):
   folder, _, _ = two
-  from gan_jax.checkpoint import Checkpoints
+  from gan_jax.runs.checkpoint import Checkpoints
 
   checkpoints = Checkpoints(folder / 'two')
   assert checkpoints.place(4).position == {'images': 64}

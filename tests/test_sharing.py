@@ -12,19 +12,21 @@ import pytest
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import dynamics, experiment, parallel
-from gan_jax import game as game_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data.latents import Normal
-from gan_jax.errors import UserError
-from gan_jax.game import Turn
-from gan_jax.games.coupling import couples
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
+from gan_jax.core.game import Turn
+from gan_jax.distributed import parallel
 from gan_jax.games.minimax import Minimax
-from gan_jax.games.penalties import GradientPenalty
+from gan_jax.games.parts.coupling import couples
+from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
+from gan_jax.latents.distributions import Normal
 from gan_jax.nets import dcgan, mlp
-from gan_jax.nets.conv import formulation
-from gan_jax.nets.minibatch import minibatch_stddev
+from gan_jax.nets.layers.conv import formulation
+from gan_jax.nets.layers.minibatch import minibatch_stddev
+from gan_jax.optim import dynamics
+from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}

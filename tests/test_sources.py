@@ -12,8 +12,8 @@ from sklearn.datasets import load_sample_images
 
 import gan_jax
 from gan_jax import main
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources, streams
-from gan_jax.errors import UserError
 
 TINY = [
   '--config.game.generator.channels=(4,4,4,4)',

@@ -7,9 +7,9 @@ import pytest
 
 import gan_jax
 from gan_jax import main
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources, streams
 from gan_jax.data.sources.stacked import stack
-from gan_jax.errors import UserError
 
 STREAM = streams.Stream(name='stacked/digits', size=8, channels=3, classes=1000)
 

@@ -9,8 +9,8 @@ import pytest
 import torch_writing
 from torch_writing import Call, Code, Name, Outside, instructions, legacy, pickled, tensor, zipped
 
-from gan_jax.errors import UserError
-from gan_jax.torch_file import read_tensors
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
 
 VALUES = np.arange(24, dtype=np.float32)
 CONTENTS = {'7': VALUES.tobytes()}

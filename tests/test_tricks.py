@@ -5,13 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import augment, averages, experiment, losses, standing
 from gan_jax import config as config_lib
-from gan_jax import moves as moves_lib
-from gan_jax.data import latents
-from gan_jax.errors import UserError
-from gan_jax.game import Clock
+from gan_jax import losses
+from gan_jax.augment import adaptive as augment
+from gan_jax.base.errors import UserError
+from gan_jax.core import moves as moves_lib
+from gan_jax.core.game import Clock
+from gan_jax.latents import distributions as latents
 from gan_jax.nets import dcgan
+from gan_jax.optim import averages
+from gan_jax.runs import experiment
+from gan_jax.sampling import standing
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.uniform(jax.random.key(1), (64, 8, 8, 3), minval=-1.0)

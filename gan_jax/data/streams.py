@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from gan_jax.build import check_call
+from gan_jax.base.errors import UserError
+from gan_jax.config.build import check_call
 from gan_jax.data import order, sources, transforms
-from gan_jax.errors import UserError
 
 RESIDENT_BYTES = 1 << 30
 #: More threads than cores fight for Python's lock: 16 on 2 cores read 32x32 PNG at a third of the speed of 2.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 
 def resize(image: np.ndarray, size: int, channels: int, crop: int = 0) -> np.ndarray:

@@ -11,10 +11,10 @@ import jax
 from jax.sharding import Mesh
 
 import gan_jax
-from gan_jax import experiment, parallel, standing
-from gan_jax import game as game_lib
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.core import game as game_lib
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError, one_of
+from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
@@ -22,7 +22,9 @@ from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
-from gan_jax.sampler import Sampler
+from gan_jax.runs import experiment
+from gan_jax.sampling import standing
+from gan_jax.sampling.sampler import Sampler
 
 
 class Evaluation(NamedTuple):

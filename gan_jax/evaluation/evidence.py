@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.scores import Generated, Scorer, Scores
 from gan_jax.features.base import Extractor

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import of_examples, of_features, of_networks, reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Measure
-from gan_jax.games.conditions import condition_of
+from gan_jax.games.parts.conditions import condition_of
 
 MEASURES: dict[str, Measure] = {
   'fid': of_features.fid,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from gan_jax.base.errors import one_of
 from gan_jax.data.sources import builtin
-from gan_jax.errors import one_of
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.metrics import diversity, frechet, inception_score, kernel_distance, manifolds

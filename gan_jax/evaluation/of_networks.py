@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.data import latents as latents_lib
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.reference import title
 from gan_jax.evaluation.scores import pick
-from gan_jax.games.conditions import condition_of
+from gan_jax.games.parts.conditions import condition_of
+from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
 
 CODED = 10_000

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gan_jax.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of
 
 
 class Options(NamedTuple):

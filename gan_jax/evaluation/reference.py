@@ -11,10 +11,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from gan_jax import cache
+from gan_jax.base import cache
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.evaluation.scores import KEPT, KEPT_BYTES, Scorer, Scores, as_examples, real_batches
 from gan_jax.metrics.frechet import Moments
 

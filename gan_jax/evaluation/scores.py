@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from gan_jax import parallel
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import READ_THREADS, Stream
-from gan_jax.errors import UserError
+from gan_jax.distributed import parallel
 from gan_jax.features.base import Extractor
 from gan_jax.metrics import frechet
-from gan_jax.sampler import CHUNK, Sampler
+from gan_jax.sampling.sampler import CHUNK, Sampler
 
 #: Features that are kept whole, the first; moments are of all.
 KEPT = 50_000

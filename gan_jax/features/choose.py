@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.build import resolve
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.build import resolve
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError, one_of
 from gan_jax.features.base import Extractor
 
 NAMES = ('auto', 'classifier', 'inception', 'random', 'raw')

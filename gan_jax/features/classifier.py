@@ -17,11 +17,11 @@ import optax
 from etils import epath
 from flax import traverse_util
 
-from gan_jax import cache
+from gan_jax.base import cache
+from gan_jax.base.errors import UserError
 from gan_jax.data import sources, transforms
 from gan_jax.data.sources.npz import read_arrays
 from gan_jax.data.streams import Stream
-from gan_jax.errors import UserError
 from gan_jax.features.base import Extractor
 from gan_jax.nets.classifier import Classifier
 

@@ -1,7 +1,7 @@
 """The features of FID, KID and the Inception score: Inception-v3 of 2015, with weights that the user brings or fetches.
 
 The published weights are a PyTorch file of 96 MB. They are checked against their checksum before they are opened, read
-without running anything in them (`gan_jax.torch_file`), and kept beside the download in the form that is used here.
+without running anything in them (`gan_jax.base.torch_file`), and kept beside the download in the form used here.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from gan_jax import cache
-from gan_jax.errors import UserError
+from gan_jax.base import cache
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
 from gan_jax.features.base import Extractor
 from gan_jax.nets.inception import Inception
-from gan_jax.torch_file import read_tensors
 
 FILE = 'weights-inception-2015-12-05-6726825d.pth'
 URL = f'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}'
@@ -63,7 +63,7 @@ def inception(weights: str = '') -> Extractor:
 
   >>> inception('no_such.pth')
   Traceback (most recent call last):
-  gan_jax.errors.UserError: no file no_such.pth
+  gan_jax.base.errors.UserError: no file no_such.pth
   """
   variables = read_weights(pathlib.Path(weights)) if weights else _published()
   digest = hashlib.sha256()

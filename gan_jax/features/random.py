@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.features.base import Extractor
 
 VERSION = 1

@@ -14,11 +14,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.data.latents import Latents, Uniform
-from gan_jax.game import Turn
-from gan_jax.games.fit import check_same_shape
+from gan_jax.core.game import Turn
+from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.latents.distributions import Latents, Uniform
 from gan_jax.losses import energy
-from gan_jax.nets.layers import wide
+from gan_jax.nets.layers.basic import wide
 
 
 class BEGAN(nn.Module):

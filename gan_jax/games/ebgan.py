@@ -11,12 +11,12 @@ Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 1, 2, 4 and sect
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.data.latents import Latents, Normal
-from gan_jax.errors import UserError
-from gan_jax.game import Turn
-from gan_jax.games.fit import check_same_shape
+from gan_jax.base.errors import UserError
+from gan_jax.core.game import Turn
+from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.losses import energy
-from gan_jax.nets.layers import wide
+from gan_jax.nets.layers.basic import wide
 
 
 class EBGAN(nn.Module):

@@ -12,11 +12,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import diagnostics, losses
-from gan_jax.data.latents import Distribution, Label
-from gan_jax.game import Turn
-from gan_jax.games.fit import check_same_shape
-from gan_jax.nets.layers import condition
+from gan_jax import losses
+from gan_jax.core.game import Turn
+from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.latents.distributions import Distribution, Label
+from gan_jax.nets.layers.basic import condition
+from gan_jax.training import diagnostics
 
 
 class InfoGAN(nn.Module):

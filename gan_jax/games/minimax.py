@@ -8,10 +8,11 @@ Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1. The disc
 
 import flax.linen as nn
 
-from gan_jax import diagnostics, losses
-from gan_jax.data.latents import Latents, Uniform
-from gan_jax.game import Turn
-from gan_jax.games.fit import check_same_shape
+from gan_jax import losses
+from gan_jax.core.game import Turn
+from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.latents.distributions import Latents, Uniform
+from gan_jax.training import diagnostics
 
 
 class Minimax(nn.Module):

@@ -11,15 +11,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import diagnostics, losses
-from gan_jax.augment import Adaptive
-from gan_jax.build import resolve
-from gan_jax.data.latents import Latents, Normal
-from gan_jax.errors import UserError
-from gan_jax.game import Turn
-from gan_jax.games.conditions import asked, condition_of, generate
-from gan_jax.games.coupling import check_uncoupled
-from gan_jax.games.fit import check_head, check_same_shape
+from gan_jax import losses
+from gan_jax.augment.adaptive import Adaptive
+from gan_jax.base.errors import UserError
+from gan_jax.config.build import resolve
+from gan_jax.core.game import Turn
+from gan_jax.games.parts.conditions import asked, condition_of, generate
+from gan_jax.games.parts.coupling import check_uncoupled
+from gan_jax.games.parts.fit import check_head, check_same_shape
+from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.training import diagnostics
 
 
 class Standard(nn.Module):
@@ -47,7 +48,7 @@ class Standard(nn.Module):
       made); not found out is what couples larger groups only. differs: spectral norm makes one power iteration in a
       move, not two, and dropout has other masks.
     dynamics: None to take turns; or a rule by which both move at once, such as {'name': 'rule', 'of': 'extragradient',
-      'rate': 1e-3} (`gan_jax.dynamics`).
+      'rate': 1e-3} (`gan_jax.optim.dynamics`).
   """
 
   generator: nn.Module

@@ -2,7 +2,7 @@ r"""Penalties: what keeps a critic smooth, consistent or near zero.
 
 The pure forms take gradients of the critic's output with respect to its input (or logits); `input_gradients` gives
 them for any critic function of a batch, and the wrappers put both together. Inside a game, where the critic is a Linen
-module, `gan_jax.game.input_gradients` gives them.
+module, `gan_jax.core.game.input_gradients` gives them.
 """
 
 from collections.abc import Callable

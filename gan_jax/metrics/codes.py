@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 
 class CodeError(NamedTuple):

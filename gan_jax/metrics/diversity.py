@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 #: Examples taken to float64 at a time.
 CHUNK = 4096

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 
 class Inversion(NamedTuple):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 #: Samples and training examples compared at a time.
 ROWS, COLUMNS = 1024, 8192

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from gan_jax.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of
 
 
 def _column(t: np.ndarray | float, x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 #: Rows of the features that are multiplied at a time, and rows that the preconditioner looks at.
 BLOCK, SAMPLE = 2048, 512

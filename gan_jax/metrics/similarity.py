@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.metrics.filters import smooth
 
 #: Exponents of the five scales, finest first: Wang et al. 2003, section 3.2.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 from gan_jax.nets import dcgan, mlp
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import UserError
-from gan_jax.nets.conv import Conv
-from gan_jax.nets.layers import activation, dense
-from gan_jax.nets.resample import upsample
+from gan_jax.base.errors import UserError
+from gan_jax.nets.layers.basic import activation, dense
+from gan_jax.nets.layers.conv import Conv
+from gan_jax.nets.layers.resample import upsample
 
 WINDOW = (3, 3)
 

@@ -10,10 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.errors import UserError
-from gan_jax.nets.attention import SelfAttention
-from gan_jax.nets.layers import checked_label
-from gan_jax.nets.norms import ClassBatchNorm, VectorBatchNorm
+from gan_jax.base.errors import UserError
+from gan_jax.nets.layers.attention import SelfAttention
+from gan_jax.nets.layers.basic import checked_label
+from gan_jax.nets.layers.norms import ClassBatchNorm, VectorBatchNorm
+from gan_jax.nets.layers.weights import Conv, Embed
 from gan_jax.nets.resnet import (
   ORTHOGONAL,
   DeepDiscriminatorBlock,
@@ -23,7 +24,6 @@ from gan_jax.nets.resnet import (
   Start,
   ToImage,
 )
-from gan_jax.nets.weights import Conv, Embed
 
 
 class Widths(NamedTuple):

@@ -8,7 +8,7 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers import Maxout, activation, beside, condition, dense, head, uniform_init
+from gan_jax.nets.layers.basic import Maxout, activation, beside, condition, dense, head, uniform_init
 
 
 class Generator(nn.Module):

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.conv import Conv
-from gan_jax.nets.layers import BatchNorm, dense
+from gan_jax.nets.layers.basic import BatchNorm, dense
+from gan_jax.nets.layers.conv import Conv
 
 #: Larger pictures are folded, so that they cost no more than one of this side.
 SIDE = 32

@@ -8,11 +8,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import UserError, one_of
-from gan_jax.nets import weights
-from gan_jax.nets.conv import Conv, ConvTranspose
-from gan_jax.nets.layers import BatchNorm, activation, dense, head
-from gan_jax.nets.minibatch import MinibatchDiscrimination
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.nets.layers import weights
+from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head
+from gan_jax.nets.layers.conv import Conv, ConvTranspose
+from gan_jax.nets.layers.minibatch import MinibatchDiscrimination
 
 NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.nets.dcgan import NORMAL
-from gan_jax.nets.layers import BatchNorm, dense
+from gan_jax.nets.layers.basic import BatchNorm, dense
 
 
 class Discriminator(nn.Module):

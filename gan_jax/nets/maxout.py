@@ -9,8 +9,8 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.conv import Conv
-from gan_jax.nets.layers import Maxout, activation, dense, head, uniform_init
+from gan_jax.nets.layers.basic import Maxout, activation, dense, head, uniform_init
+from gan_jax.nets.layers.conv import Conv
 
 
 class ConvGenerator(nn.Module):

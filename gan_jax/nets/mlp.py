@@ -5,8 +5,8 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import UserError
-from gan_jax.nets.layers import Maxout, activation, dense, head, uniform_init
+from gan_jax.base.errors import UserError
+from gan_jax.nets.layers.basic import Maxout, activation, dense, head, uniform_init
 
 
 class Generator(nn.Module):

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers import BatchNorm, activation
-from gan_jax.nets.resample import downsample, upsample
-from gan_jax.nets.weights import Conv, Dense, Embed
+from gan_jax.nets.layers.basic import BatchNorm, activation
+from gan_jax.nets.layers.resample import downsample, upsample
+from gan_jax.nets.layers.weights import Conv, Dense, Embed
 
 ORTHOGONAL = nn.initializers.orthogonal()
 

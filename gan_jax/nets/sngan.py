@@ -7,9 +7,9 @@ https://arxiv.org/abs/1802.05637, for classes; Zhang et al. 2018, https://arxiv.
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.attention import SelfAttention
-from gan_jax.nets.layers import BatchNorm, checked_label
-from gan_jax.nets.norms import ClassBatchNorm
+from gan_jax.nets.layers.attention import SelfAttention
+from gan_jax.nets.layers.basic import BatchNorm, checked_label
+from gan_jax.nets.layers.norms import ClassBatchNorm
 from gan_jax.nets.resnet import DiscriminatorBlock, GeneratorBlock, Projection, Start, ToImage
 
 

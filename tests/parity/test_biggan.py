@@ -10,9 +10,9 @@ import torch
 
 from gan_jax import config as config_lib
 from gan_jax import convert, load
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
 from gan_jax.nets import biggan, sngan
-from gan_jax.torch_file import read_tensors
 
 from . import torch_biggan
 

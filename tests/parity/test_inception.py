@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import test_inception
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
 from gan_jax.features.inception import inception
 from gan_jax.nets.inception import resize
-from gan_jax.torch_file import read_tensors
 
 torch = pytest.importorskip('torch')
 network = pytest.importorskip('torch_fidelity.feature_extractor_inceptionv3')

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
-from gan_jax.data.latents import Latents, Uniform
-from gan_jax.game import Turn
+from gan_jax.core.game import Turn
+from gan_jax.latents.distributions import Latents, Uniform
 
 VARIANTS = ('default', 'accumulate')
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
-from gan_jax.game import Turn
+from gan_jax.core.game import Turn
 from gan_jax.losses import least_squares
 
 VARIANTS = ('default', 'accumulate')

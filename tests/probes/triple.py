@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import config as config_lib
-from gan_jax.data.latents import Latents
-from gan_jax.game import Turn
+from gan_jax.core.game import Turn
+from gan_jax.latents.distributions import Latents
 from gan_jax.losses import nonsaturating
 
 VARIANTS = ('default',)

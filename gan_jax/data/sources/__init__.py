@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.identity import classes_in, fingerprint
-from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -80,7 +80,7 @@ def _named(stream: 'Stream') -> Source:
 
     return stacked(stream)
   if _is_dotted(stream.name):
-    from gan_jax.build import resolve
+    from gan_jax.config.build import resolve
 
     return resolve(stream.name)(stream)
   from gan_jax.data.sources.prepared import PreparedSource

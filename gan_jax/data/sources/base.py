@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.base.errors import UserError
 
 
 class Source(Protocol):

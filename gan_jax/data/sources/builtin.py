@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gan_jax.base.errors import one_of
 from gan_jax.data.sources.base import ArraySource
 from gan_jax.data.transforms import resize
-from gan_jax.errors import one_of
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream

@@ -11,8 +11,8 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.transforms import resize
-from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from etils import epath
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources.base import ArraySource
 from gan_jax.data.transforms import resize
-from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream

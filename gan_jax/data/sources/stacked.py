@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources.base import ArraySource, into_memory
-from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream

@@ -1,0 +1,203 @@
+r"""Differentiable augmentation of what a discriminator sees, real and generated alike.
+
+All functions take a key and images (B, H, W, C) in [-1, 1], draw anew for every example, and let gradients through.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import one_of
+
+Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _each(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
+  return jax.random.uniform(key, (images.shape[0], 1, 1, 1), images.dtype, low, high)
+
+
+def color(key: jax.Array, images: jax.Array) -> jax.Array:
+  """Brightness +-0.5, saturation times 0 to 2, contrast times 0.5 to 1.5, as DiffAugment draws them.
+
+  Source: Zhao et al. 2020, https://arxiv.org/abs/2006.10738, and its code (`DiffAugment_pytorch.py`).
+
+  >>> color(jax.random.key(0), jnp.zeros((2, 4, 4, 3))).shape
+  (2, 4, 4, 3)
+  """
+  keys = jax.random.split(key, 3)
+  images = images + _each(keys[0], images, -0.5, 0.5)
+  grey = images.mean(-1, keepdims=True)
+  images = (images - grey) * _each(keys[1], images, 0.0, 2.0) + grey
+  level = images.mean((1, 2, 3), keepdims=True)
+  return (images - level) * _each(keys[2], images, 0.5, 1.5) + level
+
+
+def translation(key: jax.Array, images: jax.Array, *, ratio: float = 0.125) -> jax.Array:
+  """Moves by whole pixels, up to a share of the side, zeros coming in. Source: as `color`.
+
+  >>> translation(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
+  (2, 8, 8, 1)
+  """
+  _, height, width, channels = images.shape
+  down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
+  padded = jnp.pad(images, ((0, 0), (down, down), (right, right), (0, 0)))
+  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array([[2 * down + 1, 2 * right + 1]]))
+  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (height, width, channels))
+  return jax.vmap(cut)(padded, corners)
+
+
+def cutout(key: jax.Array, images: jax.Array, *, ratio: float = 0.5) -> jax.Array:
+  """Sets a rectangle of a share of the side to 0. Source: as `color`.
+
+  >>> bool((cutout(jax.random.key(0), jnp.ones((2, 8, 8, 1))) == 0).any())
+  True
+  """
+  _, height, width, _ = images.shape
+  tall, broad = int(height * ratio + 0.5), int(width * ratio + 0.5)
+  places = jnp.array([[height + 1 - tall % 2, width + 1 - broad % 2]])
+  centers = jax.random.randint(key, (images.shape[0], 2), 0, places)
+
+  def inside(size: int, side: int, center: jax.Array) -> jax.Array:
+    start = center[:, None] - size // 2
+    return (jnp.arange(side)[None] >= start) & (jnp.arange(side)[None] < start + size)
+
+  rows, columns = inside(tall, height, centers[:, 0]), inside(broad, width, centers[:, 1])
+  return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0.0, images)
+
+
+POLICIES: dict[str, Augmentation] = {'color': color, 'translation': translation, 'cutout': cutout}
+
+
+@dataclass(frozen=True)
+class DiffAugment:
+  """Several augmentations in a row.
+
+  Source: Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2.
+
+  Attributes:
+    policy: names among color, translation, cutout.
+
+  >>> DiffAugment(('translation',))(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
+  (2, 8, 8, 1)
+  """
+
+  policy: Sequence[str] = ('color', 'translation', 'cutout')
+
+  def __post_init__(self) -> None:
+    for name in self.policy:
+      if name not in POLICIES:
+        raise one_of('augmentation in DiffAugment', name, POLICIES)
+
+  def __call__(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    for i, name in enumerate(self.policy):
+      images = POLICIES[name](jax.random.fold_in(key, i), images)
+    return images
+
+
+def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) -> jax.Array:
+  """Adaptive augmentation's invertible part: each transformation of each example with a probability.
+
+  Mirroring, turns by 90 degrees (square images), whole-pixel moves around the edge, brightness, contrast and
+  reflection of luma: the pixel blitting and colour groups of the paper, without its geometric and filtering ones.
+  Below a probability of 1 none of them can leak into what the generator makes.
+  Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, appendix B and figure 3.
+
+  Args:
+    key: a PRNG key.
+    images: (B, H, W, C) in [-1, 1].
+    probability: p, a scalar that `adapted` moves.
+
+  >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+  >>> bool((adaptive(jax.random.key(1), x, 0.0) == x).all())
+  True
+  """
+  keys = iter(jax.random.split(key, 16))
+  batch, height, width, _ = images.shape
+  wide = (batch, 1, 1, 1)
+
+  def maybe(changed: jax.Array, images: jax.Array) -> jax.Array:
+    return jnp.where(jax.random.bernoulli(next(keys), probability, wide), changed, images)
+
+  coin = lambda: jax.random.bernoulli(next(keys), 0.5, wide)
+  images = maybe(jnp.where(coin(), images[:, :, ::-1], images), images)
+  if height == width:
+    turns = jax.random.randint(next(keys), wide, 0, 4)
+    turned = images
+    for n in (1, 2, 3):
+      turned = jnp.where(turns == n, jnp.rot90(images, n, (1, 2)), turned)
+    images = maybe(turned, images)
+  most = jnp.array([[max(height // 8, 1), max(width // 8, 1)]])
+  shifts = jax.random.randint(next(keys), (batch, 2), -most, most + 1)
+  images = maybe(jax.vmap(lambda image, shift: jnp.roll(image, shift, (0, 1)))(images, shifts), images)
+  images = maybe(images + 0.2 * jax.random.normal(next(keys), wide), images)
+  images = maybe(images * jnp.exp2(0.5 * jax.random.normal(next(keys), wide)), images)
+  luma = images.mean(-1, keepdims=True)
+  return maybe(jnp.where(coin(), images - 2 * luma, images), images)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+  """Adaptive augmentation of a game, whose probability the game keeps in its table and moves by `adapted`.
+
+  Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, section 3.2.
+
+  Attributes:
+    target: of the mean sign of the logits on data.
+    speed: images in which the probability could go from 0 to 1.
+  """
+
+  target: float = 0.6
+  speed: int = 500_000
+
+  def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
+    return adaptive(key, images, probability)
+
+  def next(self, probability: jax.Array, real_logits: jax.Array) -> jax.Array:
+    """The probability after a move on these logits."""
+    images = real_logits.shape[0]
+    return adapted(probability, real_logits, target=self.target, images=images, speed=self.speed)
+
+
+def adapted(
+  probability: jax.Array | float,
+  real_logits: jax.Array,
+  *,
+  target: float = 0.6,
+  images: int,
+  speed: int = 500_000,
+) -> jax.Array:
+  r"""The next probability: up where the discriminator is too sure of data, $E[sign(D(x))] > target$, else down.
+
+  Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, section 3.2: r_t with target 0.6, p moving by 1 in
+  500,000 images.
+
+  Args:
+    probability: p, a scalar kept in the game's table.
+    real_logits: (B,) on data.
+    target: of the mean sign.
+    images: shown since the last adjustment.
+    speed: images in which p could go from 0 to 1.
+
+  >>> round(float(adapted(0.5, jnp.ones(4), images=50_000)), 2)
+  0.6
+  """
+  overfitting = jnp.mean(jnp.sign(real_logits.astype(jnp.float32)))
+  return jnp.clip(probability + jnp.sign(overfitting - target) * images / speed, 0.0, 1.0)
+
+
+def top_k(fake_logits: jax.Array, k: jax.Array | int) -> jax.Array:
+  """Weights 1 for the k most convincing fakes, 0 for the rest: `fake_weights` of the generator's loss.
+
+  Source: Sinha et al. 2020, https://arxiv.org/abs/2002.06224, algorithm 1; k falls from B by 1 % an epoch to B / 2.
+
+  Args:
+    fake_logits: (B,).
+    k: how many, at least 1; it may depend on the clock.
+
+  >>> top_k(jnp.array([0.1, 3.0, 2.0]), 2).tolist()
+  [0.0, 1.0, 1.0]
+  """
+  ranks = jnp.argsort(jnp.argsort(-fake_logits))
+  return jax.lax.stop_gradient((ranks < k).astype(jnp.float32))

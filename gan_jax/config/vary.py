@@ -1,0 +1,108 @@
+"""What varies among the members of a population: their seeds and the numbers of `config.vary`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+
+from gan_jax import config as config_lib
+from gan_jax.base.errors import UserError
+
+#: Settings whose numbers may vary, beside the seed; all others are of the loop, which the members share.
+VARIED = ('game', 'optimizers', 'ema')
+
+
+def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
+  """{dotted path: a value per member} of config.vary.
+
+  Raises:
+    UserError: a value that is no number, too few or too many of them, or a setting that members share.
+
+  >>> config = config_lib.load('configs/quickstart.py')
+  >>> varied(config_lib.override(config, ['--config.population=2', '--config.vary.ema.generator=(0.9, 0.99)']))
+  {'ema.generator': (0.9, 0.99)}
+  """
+  found: dict[str, tuple[float, ...]] = {}
+  _collect(config.to_dict()['vary'], (), found)
+  size = config.population
+  for path, values in found.items():
+    where = f'config.vary.{path}'
+    if not size:
+      raise UserError(f'{where}={values} but config.population=0: set config.population={len(values)}, or drop it')
+    if path != 'seed' and path.partition('.')[0] not in VARIED:
+      raise UserError(
+        f'{where}={values}: all members share config.{path}; what may vary is the seed and any number in '
+        f'{", ".join(f"config.{name}" for name in VARIED)}'
+      )
+    if len(values) != size:
+      raise UserError(f'{where} has {len(values)} values for config.population={size}: give one to each member')
+    kind, words = (int, 'a whole number') if path == 'seed' else (int | float, 'a number')
+    for value in values:
+      if isinstance(value, bool) or not isinstance(value, kind):
+        raise UserError(f'{where}={values}: {value!r} is not {words}, and only numbers vary: run each value by itself')
+    for i, changes in enumerate(config.stages):
+      if _found(changes, path.split('.')):
+        raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
+  return found
+
+
+def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str, tuple[float, ...]]) -> None:
+  for key, value in settings.items():
+    here = (*path, str(key))
+    if isinstance(value, Mapping):
+      _collect(value, here, found)
+    elif isinstance(value, tuple | list) and value:
+      found['.'.join(here)] = tuple(value)
+    else:
+      raise UserError(f'config.vary.{".".join(here)}={value!r} is no list: give a value to each member, such as (1, 2)')
+
+
+def _found(settings: Any, path: Sequence[str]) -> bool:
+  if not path:
+    return True
+  return isinstance(settings, Mapping) and path[0] in settings and _found(settings[path[0]], path[1:])
+
+
+def put(settings: dict[str, Any], path: str, value: Any) -> None:
+  """Sets what a dotted path names, in plain dicts.
+
+  Raises:
+    UserError: the path leads nowhere, or to what is no number.
+  """
+  *parents, last = path.split('.')
+  here: Any = settings
+  for depth, name in enumerate(parents):
+    if not isinstance(here.get(name), dict):
+      where = '.'.join(('config', *parents[: depth + 1]))
+      raise UserError(f'config.vary.{path}: {where} is not there to set: known here are {", ".join(map(str, here))}')
+    here = here[name]
+  old = here.get(last, 0)
+  if last not in here and 'name' not in here and parents != ['ema']:
+    raise UserError(f'config.vary.{path}: unknown setting {last!r}: known here are {", ".join(map(str, here))}')
+  if isinstance(old, bool) or not isinstance(old, int | float | None):
+    raise UserError(f'config.vary.{path}: config.{path}={old!r} is no number, and only numbers vary')
+  here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
+
+
+def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:
+  """The config of one member as a run of its own.
+
+  Args:
+    config: of a population.
+    number: of the member, from 0.
+
+  Raises:
+    UserError: there is no such member, or config.vary does not fit the config.
+
+  >>> config = config_lib.override(config_lib.load('configs/quickstart.py'), ['--config.population=3'])
+  >>> alone = member_config(config, 2)
+  >>> alone.seed, alone.population
+  (2, 0)
+  """
+  if not 0 <= number < config.population:
+    raise UserError(f'there is no member {number} in a population of {config.population}: members count from 0')
+  settings = config.to_dict()
+  settings |= {'population': 0, 'vary': {}, 'seed': config.seed + number}
+  for path, values in varied(config).items():
+    put(settings, path, values[number])
+  return config_lib.base(**settings)

@@ -1,0 +1,132 @@
+"""Several processes of one run: how they find each other, who writes, how they agree to stop.
+
+Every process runs the same command. One that computes what the others do not would wait for them forever, so whatever
+only one of them knows (a signal, a time) is told to all before it decides anything.
+"""
+
+import os
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from gan_jax.base.errors import UserError
+from gan_jax.distributed.interrupt import Watch
+
+#: Variables by which launchers tell each process how many there are.
+LAUNCHERS = {'SLURM_STEP_NUM_TASKS': 'srun', 'OMPI_COMM_WORLD_SIZE': 'mpirun', 'PMI_SIZE': 'mpiexec'}
+#: Seconds between two looks at whether all are to stop.
+SECONDS = 1.0
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """The flags of a command that several processes may run together."""
+  flags.DEFINE_bool(
+    'distributed',
+    False,
+    'One of several processes that a cluster has started: a TPU pod slice, SLURM, GKE, MPI.',
+    flag_values=values,
+  )
+  flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0, to start processes by hand.', flag_values=values)
+  flags.DEFINE_integer('processes', None, 'How many there are; with --coordinator.', flag_values=values)
+  flags.DEFINE_integer('process', None, 'Number of this one, from 0; with --coordinator.', flag_values=values)
+
+
+def join(values: flags.FlagValues) -> None:
+  """Joins the other processes, as the flags say; before anything is computed.
+
+  Raises:
+    UserError: flags that do not fit together, no cluster, others that do not come.
+  """
+  by_hand = {name: getattr(values, name) for name in ('coordinator', 'processes', 'process')}
+  given = [name for name, value in by_hand.items() if value is not None]
+  if not given and not values.distributed:
+    for variable, launcher in LAUNCHERS.items():
+      if os.environ.get(variable, '1') not in ('', '1'):
+        raise UserError(
+          f'{launcher} started {os.environ[variable]} processes, which would each train the whole run: give '
+          '--distributed, or start one'
+        )
+    return
+  if given and (values.distributed or len(given) < 3):
+    lacking = ', '.join(f'--{name}' for name in by_hand if name not in given)
+    raise UserError(
+      f'--{given[0]} is for processes started by hand: '
+      + ('leave --distributed out' if values.distributed else f'give {lacking} too')
+    )
+  if given and not 0 <= by_hand['process'] < by_hand['processes']:
+    raise UserError(f'--process={values.process} of --processes={values.processes}: count from 0 to processes - 1')
+  try:
+    if given:
+      jax.distributed.initialize(values.coordinator, values.processes, values.process)
+    else:
+      jax.distributed.initialize()
+  except (ValueError, RuntimeError) as error:
+    cure = 'let all start within 5 minutes, with the same --coordinator' if given else (
+      'no cluster was recognised, or its processes did not all come: see docs/parallel.md'
+    )  # fmt: skip
+    raise UserError(f'the processes did not find each other ({" ".join(str(error).split())}): {cure}') from error
+
+
+def alone() -> bool:
+  return jax.process_count() == 1
+
+
+def first() -> bool:
+  """Whether this process is the one that writes what is written once."""
+  return jax.process_index() == 0
+
+
+def together(what: str) -> None:
+  """Waits until all processes have come here."""
+  if not alone():
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices(f'gan_jax {what}')
+
+
+def of_first(value: float) -> float:
+  """The number that process 0 has, in all of them."""
+  if alone():
+    return value
+  from jax.experimental import multihost_utils
+
+  return float(multihost_utils.broadcast_one_to_all(np.float64(value)))
+
+
+class Agreement:
+  """When to stop: after the same step in every process, whichever of them had the signal.
+
+  Args:
+    watch: of this process's signals.
+
+  Attributes:
+    stopped: the reason, once it is agreed; '' before.
+  """
+
+  def __init__(self, watch: Watch):
+    self._watch = watch
+    self._looked, self._at, self._next = 0, time.perf_counter(), 0
+    self.stopped = ''
+
+  def after(self, step: int) -> bool:
+    """Whether to stop after a step that all have finished; called after the same steps by all."""
+    if alone():
+      self.stopped = self._watch.stopped
+    elif step >= self._next:
+      now = time.perf_counter()
+      seconds = max(now - self._at, 1e-6) / max(step - self._looked, 1)
+      # By the clock of process 0 all look again in a second, or after the next step.
+      everyones = _gathered(np.array([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)]))
+      self._looked, self._at, self._next = step, now, step + int(everyones[0, 1])
+      if everyones[:, 0].any():
+        self.stopped = self._watch.stopped or 'a signal to another process'
+    return bool(self.stopped)
+
+
+def _gathered(row: np.ndarray) -> Any:
+  from jax.experimental import multihost_utils
+
+  return np.asarray(multihost_utils.process_allgather(row.astype(np.float32)))

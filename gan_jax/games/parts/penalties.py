@@ -1,0 +1,63 @@
+"""Penalties as games hold them: a weight, where the gradient is taken, how often."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.game import input_gradients
+from gan_jax.losses import penalties
+
+PLACES = ('real', 'fake', 'between', 'around')
+
+
+@dataclass(frozen=True)
+class GradientPenalty:
+  """A penalty on the norm of the discriminator's input gradient.
+
+  WGAN-GP is `GradientPenalty(10.0)`, DRAGAN `GradientPenalty(10.0, at='around')`, R1 with gamma 10
+  `GradientPenalty(5.0, at='real', target=0.0)` (a half of gamma), R2 the same `at='fake'`.
+  Source: see `gan_jax.losses.penalties`.
+
+  Attributes:
+    weight: factor of E[(norm - target)^2].
+    at: 'real', 'fake', 'between' (WGAN-GP's lines) or 'around' (DRAGAN's neighbourhood).
+    target: the norm that is wanted.
+    one_sided: penalise only norms above the target.
+    every: take it in every n-th step, with n times the weight (lazy regularisation).
+  """
+
+  weight: float = 10.0
+  at: Literal['real', 'fake', 'between', 'around'] = 'between'
+  target: float = 1.0
+  one_sided: bool = False
+  every: int = 1
+
+  def __post_init__(self) -> None:
+    if self.at not in PLACES:
+      raise one_of('place of a GradientPenalty', self.at, PLACES)
+    if self.every < 1:
+      raise UserError(f'GradientPenalty: every={self.every} must be at least 1')
+
+  def __call__(self, discriminator: nn.Module, key: jax.Array, real: jax.Array, fake: jax.Array, **inputs: Any) -> Any:
+    """The penalty, times weight and `every`.
+
+    Args:
+      discriminator: a child of the game.
+      key: a PRNG key for the points.
+      real: (B, ...).
+      fake: the same shape.
+      **inputs: what else the discriminator takes, such as a label.
+    """
+    points = {
+      'real': lambda: real,
+      'fake': lambda: fake,
+      'between': lambda: penalties.between(key, real, fake),
+      'around': lambda: penalties.around(key, real),
+    }[self.at]()
+    gradients = input_gradients(discriminator, points, **inputs)
+    return (
+      self.weight * self.every * penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
+    )

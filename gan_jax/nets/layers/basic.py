@@ -1,0 +1,184 @@
+"""Layers and initializers that several families of networks share."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.nets.layers.conv import kept
+
+
+def uniform_init(limit: float) -> nn.initializers.Initializer:
+  """Uniform on (-limit, limit): pylearn2's `irange`.
+
+  >>> w = uniform_init(0.05)(jax.random.key(0), (100, 10))
+  >>> bool((abs(w) <= 0.05).all()), bool(w.min() < 0)
+  (True, True)
+  """
+  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+def gain_init(stddev: float) -> nn.initializers.Initializer:
+  """N(1, stddev), for the gain of a normalisation layer."""
+  return lambda key, shape, dtype=jnp.float32: 1.0 + stddev * jax.random.normal(key, shape, dtype)
+
+
+def wide(x: jax.Array) -> jax.Array:
+  """float32, or as wide as it is: what normalisations compute in."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def activation(x: jax.Array, name: str) -> jax.Array:
+  """The output activation of a generator: 'tanh', 'sigmoid' or 'identity'."""
+  functions = {'tanh': jnp.tanh, 'sigmoid': jax.nn.sigmoid, 'identity': lambda x: x}
+  if name not in functions:
+    raise one_of('output activation', name, functions)
+  return functions[name](x)
+
+
+def head(logits: jax.Array) -> jax.Array:
+  """(B, 1) -> (B,), the shape that losses take; wider heads stay (B, n)."""
+  return logits[:, 0] if logits.shape[-1] == 1 else logits
+
+
+def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:
+  """What a conditional network reads of a label: (B,) classes as one-hot (B, classes); tags (B, n) as they are.
+
+  >>> condition(jnp.array([1]), 3).tolist(), condition(jnp.array([[1.0, 1.0]]), 3).tolist()
+  ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
+  """
+  return label.astype(dtype) if label.ndim == 2 else jax.nn.one_hot(label, classes, dtype=dtype)
+
+
+def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
+  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
+  if classes and label is None:
+    raise UserError(
+      f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
+      'classes=0'
+    )
+  if label is not None and not classes:
+    raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
+  return label
+
+
+def beside(*rows: jax.Array) -> jax.Array:
+  """(B, m), (B, n), ... to (B, m + n + ...)."""
+  return jnp.concatenate(rows, -1)
+
+
+def dense(
+  x: jax.Array,
+  features: int,
+  *,
+  use_bias: bool = True,
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal(),
+  name: str | None = None,
+) -> jax.Array:
+  """`nn.Dense`, (..., n) to (..., features), inside a compact method; computes in the dtype of x."""
+  layer = nn.Dense(features, use_bias=use_bias, dtype=x.dtype, kernel_init=kernel_init, name=name)
+  return kept(layer(x))
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation over all axes but the last, with the exact two-pass variance.
+
+  Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1. Under jit over a mesh the
+  statistics are those of the global batch.
+
+  Attributes:
+    momentum: decay of the running statistics.
+    epsilon: added to the variance.
+    gain_stddev: the gain starts at N(1, gain_stddev).
+  """
+
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+  gain_stddev: float = 0.0
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    return Standardised(self.momentum, self.epsilon, gain_init(self.gain_stddev), name='norm')(x, train=train)
+
+
+class Standardised(nn.Module):
+  """`nn.BatchNorm` over all axes but the last: the same variables, the variance in two passes, in float32.
+
+  flax's default, E[x^2] - E[x]^2, loses all precision when the mean is much larger than the deviation.
+
+  Attributes:
+    momentum: decay of the running statistics.
+    epsilon: added to the variance.
+    gain: initializer of the gain; None for neither gain nor bias.
+  """
+
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+  gain: nn.initializers.Initializer | None = nn.initializers.ones
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    channels, axes = x.shape[-1], tuple(range(x.ndim - 1))
+    running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32)
+    running_variance = self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)
+    row = lambda v: v.reshape((1,) * len(axes) + (channels,))
+    exact = wide(x)
+    if train:
+      mean = exact.mean(axes)
+      variance = jnp.square(exact - row(mean)).mean(axes)
+      if not self.is_initializing() and self.is_mutable_collection('batch_stats'):
+        running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
+        running_variance.value = self.momentum * running_variance.value + (1 - self.momentum) * variance
+    else:
+      mean, variance = running_mean.value, running_variance.value
+    # The root is taken of the vector (C,): of its reshape, XLA:CPU would not find two equal passes to be equal.
+    scale = jax.lax.rsqrt(variance + self.epsilon)
+    if self.gain is not None:
+      scale = scale * self.param('scale', self.gain, (channels,), jnp.float32)
+    y = (exact - row(mean)) * row(scale)
+    if self.gain is not None:
+      y = y + row(self.param('bias', nn.initializers.zeros, (channels,), jnp.float32))
+    return y.astype(x.dtype)
+
+
+class Maxout(nn.Module):
+  """The largest of several affine maps per unit.
+
+  Source: Goodfellow et al. 2013, https://arxiv.org/abs/1302.4389, eq. 1.
+
+  Attributes:
+    units: outputs.
+    pieces: affine maps per output.
+    kernel_init: initializer of the kernel (in, units * pieces).
+  """
+
+  units: int
+  pieces: int
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = dense(x, self.units * self.pieces, kernel_init=self.kernel_init)
+    return x.reshape(*x.shape[:-1], self.units, self.pieces).max(-1)  # (B, units)
+
+
+class GaussianNoise(nn.Module):
+  """Adds noise in training: instance noise on a discriminator's input, or noise between layers.
+
+  Source: Sonderby et al. 2016, https://arxiv.org/abs/1610.04490, section 3.4 (instance noise). A deviation that falls
+  with time is an argument of the call, from the game's clock.
+
+  Attributes:
+    stddev: of the noise.
+  """
+
+  stddev: float = 0.1
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool, stddev: jax.Array | float | None = None) -> jax.Array:
+    if not train:
+      return x
+    scale = self.stddev if stddev is None else stddev
+    return x + scale * jax.random.normal(self.make_rng('noise'), x.shape, x.dtype)

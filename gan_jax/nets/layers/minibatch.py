@@ -1,0 +1,62 @@
+"""Layers through which a discriminator sees how examples of a batch resemble each other.
+
+Call them on real and on generated examples apart: statistics of a mixture would give the answer away.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.nets.layers.basic import wide
+from gan_jax.nets.layers.weights import Dense
+
+
+class MinibatchDiscrimination(nn.Module):
+  r"""Appends to each example's features how close it is to the others of the batch, under several learned projections.
+
+  $o(x_i)_b = \sum_j \exp(-\|M_{i,b} - M_{j,b}\|_1)$, M = f(x) T.
+  Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.2.
+
+  Attributes:
+    kernels: B, projections.
+    dimension: C, of each.
+  """
+
+  kernels: int = 100
+  dimension: int = 5
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(B, n) to (B, n + kernels)."""
+    init = nn.initializers.normal(0.05)
+    projected = Dense(self.kernels * self.dimension, use_bias=False, kernel_init=init, name='project')(x, train=True)
+    rows = wide(projected).reshape(-1, self.kernels, self.dimension)
+    distances = jnp.sum(jnp.abs(rows[:, None] - rows[None]), -1)  # (B, B, kernels)
+    return jnp.concatenate([x, jnp.sum(jnp.exp(-distances), 1).astype(x.dtype)], -1)
+
+
+def minibatch_stddev(x: jax.Array, *, group: int = 4) -> jax.Array:
+  """Appends a channel that holds the mean deviation of features within groups of the batch.
+
+  Source: Karras et al. 2017, https://arxiv.org/abs/1710.10196, section 3.
+
+  Args:
+    x: (B, H, W, C).
+    group: examples per group; it divides B, or B is one group if it is smaller.
+
+  Returns:
+    (B, H, W, C + 1).
+
+  >>> y = minibatch_stddev(jnp.array([[[[1.0]]], [[[3.0]]]]))
+  >>> [round(v, 3) for v in y[:, 0, 0, 1].tolist()]
+  [1.0, 1.0]
+  """
+  batch, height, width, channels = x.shape
+  group = min(group, batch)
+  if batch % group:
+    raise ValueError(f'minibatch_stddev: group={group} does not divide the batch of {batch}')
+  # Example i belongs to group i mod (B / group), as in the authors' code.
+  groups = wide(x).reshape(group, batch // group, height, width, channels)
+  deviations = jnp.sqrt(jnp.var(groups, 0) + 1e-8).mean((1, 2, 3))  # (B / group,)
+  plane = jnp.tile(deviations, group).reshape(batch, 1, 1, 1)
+  return jnp.concatenate([x, jnp.broadcast_to(plane, (batch, height, width, 1)).astype(x.dtype)], -1)

@@ -1,0 +1,188 @@
+r"""Dense, convolutional and embedding layers whose weights are normalised: spectral, weight norm, equalised.
+
+The raw kernel is the parameter; what the layer multiplies by is computed from it in every forward pass:
+
+  plain       the kernel
+  spectral    kernel / sigma, its largest singular value (Miyato et al. 2018, https://arxiv.org/abs/1802.05957)
+  weight      gain * kernel / its norm per output (Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868)
+  equalised   kernel * sqrt(2 / fan-in), kernel from N(0, 1) (Karras et al. 2017, https://arxiv.org/abs/1710.10196)
+"""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import one_of
+from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
+
+KINDS = ('plain', 'spectral', 'weight', 'equalised')
+RESAMPLE = ('', 'up', 'down')
+
+
+def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple[jax.Array, jax.Array]:
+  r"""The largest singular value of a matrix, by $v \leftarrow Wu / |Wu|$, $u \leftarrow W^T v / |W^T v|$.
+
+  The vectors carry no gradient, the value $v^T W u$ does.
+  Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, algorithm 1.
+
+  Args:
+    matrix: (m, n).
+    u: (n,), where to start; not 0.
+    steps: iterations; 0 takes the direction of u as it is.
+
+  Returns:
+    (the singular value, the new u).
+
+  >>> value, _ = power_iteration(jnp.array([[3.0, 0.0], [0.0, 1.0]]), jnp.ones(2), steps=20)
+  >>> round(float(value), 4)
+  3.0
+  """
+  unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
+  fixed = jax.lax.stop_gradient(matrix)
+  for _ in range(steps):
+    u = unit(fixed.T @ unit(fixed @ u))
+  # A running average of unit vectors, as sampling takes it, is shorter than 1.
+  u = jax.lax.stop_gradient(unit(u))
+  v = unit(fixed @ u)
+  return v @ (matrix @ u), u
+
+
+class Kernel(nn.Module):
+  """A kernel, normalised as asked.
+
+  Attributes:
+    shape: (..., out); `out_axis` says which axis counts the outputs.
+    kernel_init: initializer of the raw kernel; equalised ones start at N(0, 1) whatever it is.
+    kind: 'plain', 'spectral', 'weight' or 'equalised'.
+    out_axis: of the outputs, -1, or -2 for transposed convolutions.
+  """
+
+  shape: tuple[int, ...]
+  kernel_init: nn.initializers.Initializer
+  kind: str = 'plain'
+  out_axis: int = -1
+
+  @nn.compact
+  def __call__(self, *, train: bool) -> jax.Array:
+    if self.kind not in KINDS:
+      raise one_of('kind of weights', self.kind, KINDS)
+    init = nn.initializers.normal(1.0) if self.kind == 'equalised' else self.kernel_init
+    kernel = self.param('kernel', init, self.shape, jnp.float32)
+    if self.kind == 'plain':
+      return kernel
+    outputs = self.shape[self.out_axis]
+    matrix = jnp.moveaxis(kernel, self.out_axis, -1).reshape(-1, outputs)  # (in, out)
+    if self.kind == 'equalised':
+      return kernel * math.sqrt(2.0 / matrix.shape[0])
+    if self.kind == 'weight':
+      norms = jnp.sqrt(jnp.sum(matrix**2, 0) + 1e-12)
+      gain = self.param('gain', lambda key: norms)
+      shape = [1] * kernel.ndim
+      shape[self.out_axis] = outputs
+      return kernel * (gain / norms).reshape(shape)
+    start = lambda: jax.random.normal(self.make_rng('params'), (outputs,))
+    u = self.variable('spectral', 'u', start)
+    # One iteration per training pass and none in evaluation: what is sampled does not depend on how often.
+    sigma, new = power_iteration(matrix, u.value, steps=1 if train else 0)
+    if train and self.is_mutable_collection('spectral'):
+      u.value = new
+    return kernel / sigma
+
+
+class Dense(nn.Module):
+  """(..., in) to (..., features).
+
+  Attributes:
+    features: outputs.
+    kind: of the weights, see the module.
+    use_bias: adds a bias.
+    kernel_init: initializer of the raw kernel (in, features).
+  """
+
+  features: int
+  kind: str = 'plain'
+  use_bias: bool = True
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    kernel = Kernel((x.shape[-1], self.features), self.kernel_init, self.kind, name='weights')(train=train)
+    return biased(self, self.features, x @ kernel.astype(x.dtype), self.use_bias)
+
+
+class Conv(nn.Module):
+  """(B, *spatial, in) to (B, *spatial / strides, features), 'SAME'.
+
+  Attributes:
+    features: output channels.
+    kernel_size: the window.
+    strides: one per spatial axis; None for 1.
+    kind: of the weights.
+    use_bias: adds a bias per channel.
+    kernel_init: initializer of the raw kernel (*window, in, features).
+    resample: 'up' for nearest neighbours twice as large before it, 'down' for means of 2 x 2 after it, in one with the
+      convolution; needs an odd window and no strides.
+  """
+
+  features: int
+  kernel_size: Sequence[int]
+  strides: Sequence[int] | None = None
+  kind: str = 'plain'
+  use_bias: bool = True
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  resample: str = ''
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    shape = (*self.kernel_size, x.shape[-1], self.features)
+    kernel = Kernel(shape, self.kernel_init, self.kind, name='weights')(train=train)
+    if self.resample not in RESAMPLE:
+      raise one_of('resample of Conv', self.resample, RESAMPLE)
+    if self.resample and self.strides is not None:
+      raise ValueError(f'Conv: strides={self.strides} and resample={self.resample!r}: choose one')
+    if self.resample:
+      y = (conv_upsampled if self.resample == 'up' else conv_downsampled)(x, kernel)
+    else:
+      y = conv(x, kernel.astype(x.dtype), self.strides)
+    return biased(self, self.features, y, self.use_bias)
+
+
+class ConvTranspose(nn.Module):
+  """(B, *spatial, in) to (B, *spatial * strides, features): the adjoint of `Conv`; attributes as there."""
+
+  features: int
+  kernel_size: Sequence[int]
+  strides: Sequence[int]
+  kind: str = 'plain'
+  use_bias: bool = True
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    shape = (*self.kernel_size, self.features, x.shape[-1])
+    kernel = Kernel(shape, self.kernel_init, self.kind, -2, name='weights')(train=train)
+    return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
+
+
+class Embed(nn.Module):
+  """Classes (B,) to vectors (B, features); shares of classes (B, classes) to the sums of their vectors.
+
+  Attributes:
+    classes: how many.
+    features: of a vector.
+    kind: of the weights.
+    kernel_init: initializer of the raw table (classes, features).
+  """
+
+  classes: int
+  features: int
+  kind: str = 'plain'
+  kernel_init: nn.initializers.Initializer = nn.initializers.normal(1.0)
+
+  @nn.compact
+  def __call__(self, label: jax.Array, *, train: bool) -> jax.Array:
+    table = Kernel((self.classes, self.features), self.kernel_init, self.kind, name='weights')(train=train)
+    return jnp.take(table, label, axis=0) if label.ndim == 1 else label @ table.astype(label.dtype)

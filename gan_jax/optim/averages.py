@@ -1,0 +1,62 @@
+"""Decays of running averages as functions of the clock, for `config.ema`.
+
+A config writes ema=dict(generator=dict(name='averages.warm_up', decay=0.999)).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+Decay = Callable[[Any], Any]
+
+
+def warm_up(decay: float) -> Decay:
+  """min(decay, (1 + t) / (10 + t)): short averages first, so that the start is soon forgotten.
+
+  Source: TensorFlow's ExponentialMovingAverage with `num_updates`.
+
+  Args:
+    decay: in the long run.
+
+  >>> from gan_jax.core.game import Clock
+  >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(0))
+  >>> round(float(warm_up(0.999)(clock)), 3)
+  0.1
+  """
+  return lambda clock: jnp.minimum(decay, (1.0 + clock.step) / (10.0 + clock.step))
+
+
+def starting_at(decay: float, step: int) -> Decay:
+  """No averaging before a step: the average is a copy until then.
+
+  Source: BigGAN's code starts its averages at step 20,000.
+
+  Args:
+    decay: from that step on.
+    step: the first averaged one.
+  """
+  return lambda clock: jnp.where(clock.step < step, 0.0, decay)
+
+
+def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> Decay:
+  """The decay at which a weight's share halves in so many images; at first in a share of those seen.
+
+  Source: Karras et al. 2017 (Progressive GAN) and the code of StyleGAN 2 ADA, `ema_kimg` and `ema_rampup`.
+
+  Args:
+    images: the half-life.
+    batch_size: images of one step.
+    ramp_up: the half-life is at most this share of the images seen; None for no limit.
+
+  >>> from gan_jax.core.game import Clock
+  >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(1e9))
+  >>> round(float(half_life(64.0, 64)(clock)), 3)
+  0.5
+  """
+
+  def decay(clock):
+    life = images if ramp_up is None else jnp.minimum(images, clock.images * ramp_up)
+    return 0.5 ** (batch_size / jnp.maximum(life, 1e-8))
+
+  return decay

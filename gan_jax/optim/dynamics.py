@@ -1,0 +1,140 @@
+r"""Dynamics: where all players go from the joint field of their gradients, before any optimizer.
+
+A field maps the parameters of all players to their gradients, each of its own loss; a rule turns field and parameters
+into directions to descend. On the bilinear game x y, simultaneous steps of rate r multiply the distance from the
+equilibrium by $\sqrt{1 + r^2}$; the others shrink it.
+
+>>> field = lambda p: {'x': p['y'], 'y': -p['x']}  # min over x, max over y of x y
+>>> extragradient(field, {'x': 1.0, 'y': 0.0}, rate=0.5)
+{'x': 0.5, 'y': -1.0}
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import one_of
+
+Field = Callable[[Any], Any]
+
+
+def rule(*, of: str, **settings: float) -> Callable[[Field, Any], Any]:
+  """A rule by its name, with its settings, as a config gives it to a game.
+
+  Args:
+    of: simultaneous, extragradient, consensus or symplectic.
+    **settings: of that rule.
+
+  Raises:
+    UserError: an unknown rule or setting.
+
+  >>> rule(of='extragradient', rate=0.5)(lambda p: {'x': p['y'], 'y': -p['x']}, {'x': 1.0, 'y': 0.0})
+  {'x': 0.5, 'y': -1.0}
+  """
+  rules: dict[str, Any] = {f.__name__: f for f in (simultaneous, extragradient, consensus, symplectic)}
+  if of not in rules:
+    raise one_of('rule of config.game.dynamics', of, rules)
+  known = set(inspect.signature(rules[of]).parameters) - {'field', 'params'}
+  for name in settings:
+    if name not in known:
+      raise one_of(f'setting of {of}', name, known)
+  return functools.partial(rules[of], **settings)
+
+
+def simultaneous(field: Field, params: Any) -> Any:
+  """All players step along their own gradients at the same point.
+
+  Args:
+    field: params of all players -> their gradients.
+    params: of all players.
+
+  Returns:
+    Directions to descend, of the form of params.
+  """
+  return field(params)
+
+
+def extragradient(field: Field, params: Any, *, rate: float) -> Any:
+  """The gradients at the point that a step of `rate` would reach.
+
+  Source: Gidel et al. 2018, https://arxiv.org/abs/1802.10551, eq. 9-10 (after Korpelevich 1976).
+
+  Args:
+    field: params of all players -> their gradients.
+    params: of all players.
+    rate: of the step ahead.
+  """
+  ahead = jax.tree.map(lambda p, g: p - rate * g, params, field(params))
+  return field(ahead)
+
+
+def consensus(field: Field, params: Any, *, weight: float) -> Any:
+  r"""The field and the gradient of half its squared norm: $F + \gamma J^T F$.
+
+  Source: Mescheder et al. 2017, https://arxiv.org/abs/1705.10461, algorithm 1.
+
+  Args:
+    field: params of all players -> their gradients, differentiable.
+    params: of all players.
+    weight: gamma.
+
+  >>> field = lambda p: {'x': p['y'], 'y': -p['x']}
+  >>> d = consensus(field, {'x': jnp.float32(1.0), 'y': jnp.float32(0.0)}, weight=0.5)
+  >>> float(d['x']), float(d['y'])
+  (0.5, -1.0)
+  """
+  value, backward = jax.vjp(field, params)
+  (pull,) = backward(value)
+  return jax.tree.map(lambda f, g: f + weight * g, value, pull)
+
+
+def symplectic(field: Field, params: Any, *, weight: float = 1.0, align: bool = True) -> Any:
+  r"""Symplectic gradient adjustment: $F + \lambda A^T F$ with A the antisymmetric part of the field's Jacobian.
+
+  Source: Balduzzi et al. 2018, https://arxiv.org/abs/1802.05642, algorithm 1, with its choice of the sign,
+  $sign(\frac1d \langle F, \nabla H \rangle \langle A^T F, \nabla H \rangle + 0.1)$, $H = \frac12 |F|^2$.
+
+  Args:
+    field: params of all players -> their gradients, differentiable.
+    params: of all players.
+    weight: lambda.
+    align: choose its sign.
+  """
+  value, backward = jax.vjp(field, params)
+  (transposed,) = backward(value)  # J^T F, the gradient of H
+  # J F, as the adjoint of v -> J^T v: convolutions have no forward mode.
+  (forward,) = jax.vjp(backward, value)[1]((value,))
+  adjustment = jax.tree.map(lambda t, f: 0.5 * (t - f), transposed, forward)
+  sign: Any = 1.0
+  if align:
+    dot = lambda a, b: sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    size = sum(jnp.size(leaf) for leaf in jax.tree.leaves(params))
+    sign = jnp.sign(dot(value, transposed) * dot(adjustment, transposed) / size + 0.1)
+  return jax.tree.map(lambda f, a: f + weight * sign * a, value, adjustment)
+
+
+def lookahead(slow: Any, fast: Any, step: jax.Array, *, every: int = 5, share: float = 0.5) -> tuple[Any, Any]:
+  r"""Lookahead-minimax: every k steps all players go back to a point between the slow and the fast parameters.
+
+  Source: Chavdarova et al. 2020, https://arxiv.org/abs/2006.14567, algorithm 1.
+
+  Args:
+    slow: parameters of all players at the last synchronisation.
+    fast: parameters now.
+    step: steps finished, int32 scalar.
+    every: k.
+    share: alpha, of the fast parameters.
+
+  Returns:
+    (slow, fast), the new ones.
+
+  >>> [float(x) for x in lookahead(jnp.float32(0.0), jnp.float32(2.0), jnp.int32(5))]
+  [1.0, 1.0]
+  """
+  due = step % every == 0
+  slow = jax.tree.map(lambda s, f: jnp.where(due, s + share * (f - s), s), slow, fast)
+  return slow, jax.tree.map(lambda s, f: jnp.where(due, s, f), slow, fast)

@@ -1,0 +1,326 @@
+"""Checkpoints: the GameState, the data position, the stage and versions, through Orbax; resume is exact.
+
+Every array is saved with a checksum, computed where the array lies. What is read back is compared with it, so that a
+damaged checkpoint is refused or passed over for an older one, and never loaded wrong.
+"""
+
+import datetime
+import gc
+import json
+import logging
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from orbax.checkpoint import v1 as ocp
+
+import gan_jax
+from gan_jax.base.errors import UserError
+from gan_jax.distributed import processes
+
+#: Raised when what a checkpoint holds changes its meaning; older formats are refused by name.
+FORMAT = 2
+
+
+class Damaged(Exception):
+  """A checkpoint that cannot be read, or does not read as it was written."""
+
+
+class Place(NamedTuple):
+  """Where a run stands.
+
+  Attributes:
+    step: steps finished.
+    stage: number of the stage that the state belongs to.
+    position: {stream: examples drawn, over all processes}.
+  """
+
+  step: int
+  stage: int
+  position: dict[str, int]
+
+
+class Checkpoints:
+  """The checkpoints of one run, in WORKDIR/checkpoints.
+
+  Args:
+    workdir: of the run, local or gs://.
+    keep: how many of the latest are kept.
+    best: a metric; the checkpoint where it was lowest is kept too ('-NAME': highest). '' for none.
+    write: whether this run goes on, and may clean up what a killed one left behind.
+  """
+
+  def __init__(self, workdir: epath.PathLike, keep: int = 3, best: str = '', *, write: bool = False):
+    self._workdir = epath.Path(workdir)
+    if '://' not in str(workdir):
+      self._workdir = self._workdir.expanduser().absolute()
+    self._folder = self._workdir / 'checkpoints'
+    self._best = best.removeprefix('-')
+    policies = ocp.training.preservation_policies
+    policy: Any = policies.LatestN(keep)
+    self._sign = sign = 1.0 if best.startswith('-') else -1.0
+    if best:
+      ranking = lambda metrics: sign * metrics.get(self._best, -sign * np.inf)
+      best_one = policies.BestN(get_metric_fn=ranking, n=1, keep_checkpoints_without_metrics=False)
+      policy = policies.AnyPreservationPolicy([policy, best_one])
+    self._open: Callable[[], Any] = lambda: ocp.training.Checkpointer(
+      self._folder, preservation_policy=policy, cleanup_tmp_directories=write
+    )
+    if write:
+      self._folder.mkdir(parents=True, exist_ok=True)
+    self._checkpointer: Any = self._open() if self._folder.exists() else None
+
+  def steps(self) -> list[int]:
+    """The steps saved, rising."""
+    return [checkpoint.step for checkpoint in self._checkpointer.checkpoints] if self._checkpointer else []
+
+  def best(self) -> int:
+    """The step where the chosen metric was best.
+
+    Raises:
+      UserError: no metric was chosen, or no checkpoint has it.
+    """
+    if not self._best:
+      raise UserError('this run keeps no best checkpoint: train it with config.keep_best=METRIC, or name a step')
+    found = {c.step: c.metrics[self._best] for c in (self._checkpointer.checkpoints if self._checkpointer else ())
+             if c.metrics and self._best in c.metrics}  # fmt: skip
+    if not found:
+      raise UserError(f'no checkpoint in {self._folder} has the metric {self._best!r} of config.keep_best yet')
+    return min(found, key=lambda step: -self._sign * found[step])
+
+  def save(self, state: Any, place: Place, metrics: dict[str, float] | None = None) -> None:
+    """Saves in the background; the state may be donated at once. Does nothing if this step is saved already.
+
+    Raises:
+      UserError: the state is not finite, or this or the save before it could not be written.
+    """
+    if place.step in self.steps():
+      return
+    sums, bad = jax.device_get(_sums(_tree(state)))
+    for name, count in bad.items():
+      if count:
+        raise UserError(
+          f'state{name} has {count} entries that are not finite at step {place.step}: training stopped, the last '
+          'checkpoint is from before; lower config.optimizers.PLAYER.learning_rate or change the loss'
+        )
+    metadata: dict[str, Any] = {
+      'format': FORMAT,
+      'versions': {'gan_jax': gan_jax.__version__, 'jax': jax.__version__, 'flax': flax.__version__},
+      **place._asdict(),
+      'arrays': {name: [int(sums[name]), list(leaf.shape)] for name, leaf in _tree(state).items()},
+    }
+    metadata['crc'] = _crc(metadata)
+    kept = {self._best: metrics[self._best]} if metrics and self._best in metrics else None
+    with _writing(self._folder):
+      self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
+
+  def place(self, step: int) -> Place:
+    """Where a checkpoint stands.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is of another format.
+      Damaged: it cannot be read.
+    """
+    metadata = self._metadata(step)
+    return Place(int(metadata['step']), int(metadata['stage']), dict(metadata['position']))
+
+  def _metadata(self, step: int) -> dict[str, Any]:
+    if step not in self.steps():
+      raise self._missing(step)
+    reason, metadata = '', None
+    try:
+      metadata = self._checkpointer.metadata(step).custom_metadata
+    except Exception as error:
+      reason = _short(error)
+    if reason:
+      _forget()
+      raise Damaged(reason)
+    if not isinstance(metadata, dict) or 'format' not in metadata:
+      raise Damaged('it has no metadata')
+    if metadata['format'] != FORMAT:
+      raise UserError(
+        f'{self._folder} has checkpoints of format {metadata["format"]} (written by {metadata.get("versions")}), this '
+        f'version of gan_jax reads format {FORMAT}: use the version that wrote them'
+      )
+    metadata = dict(metadata)
+    if metadata.pop('crc', None) != _crc(metadata) or metadata['step'] != step:
+      raise Damaged('its metadata have changed')
+    return metadata
+
+  def _missing(self, step: int) -> UserError:
+    known = ', '.join(map(str, self.steps())) or 'none'
+    return UserError(f'no checkpoint of step {step} in {self._folder}: there are {known}')
+
+  def restore(self, place: Place, abstract: Any) -> Any:
+    """The state saved at a place.
+
+    Args:
+      place: from `place`.
+      abstract: the state's shapes, dtypes and shardings (of any mesh).
+
+    Raises:
+      UserError: the checkpoint is of another game.
+      Damaged: it cannot be read, or holds other numbers than were written.
+    """
+    written = self._metadata(place.step)['arrays']
+    wanted = _tree(abstract)
+    differing = [name for name in {**wanted, **written} if not (name in wanted and name in written)]
+    differing += [name for name in wanted if name in written and list(wanted[name].shape) != written[name][1]]
+    if differing:
+      raise UserError(
+        f'the checkpoint of step {place.step} in {self._folder} is of another game: {len(differing)} arrays differ, '
+        f'such as {min(differing)}; give the config that it was trained with, or another --workdir'
+      )
+    reason = ''
+    try:
+      leaves = self._checkpointer.load(place.step, wanted)
+    except Exception as error:
+      reason = _short(error)
+    if reason:
+      _forget()
+      raise Damaged(reason)
+    found, _ = jax.device_get(_sums(leaves))
+    wrong = [name for name, (value, _) in written.items() if int(found[name]) != value]
+    if wrong:
+      raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
+    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], abstract)
+
+  def newest(
+    self, abstract_of: Callable[[Place], Any], say: Callable[[str], None], step: int | None = None
+  ) -> tuple[Place, Any] | None:
+    """(place, state) of the newest checkpoint that can be read, or of one step; None if there is none at all.
+
+    Args:
+      abstract_of: the abstract state at a place, for `restore`.
+      say: told about those that cannot be read.
+      step: this one and no other.
+
+    Raises:
+      UserError: none can be read.
+    """
+    steps = self.steps()
+    if step is not None and step not in steps:
+      raise self._missing(step)
+    tried = [step] if step is not None else list(reversed(steps))
+    damaged = []
+    for candidate in tried:
+      try:
+        place = self.place(candidate)
+        state = self.restore(place, abstract_of(place))
+      except Damaged as error:
+        say(f'the checkpoint of step {candidate} is damaged ({error})')
+        damaged.append(candidate)
+        continue
+      if damaged:
+        say(f'going on from step {candidate}, the newest that can be read')
+      return place, state
+    if damaged:
+      raise UserError(
+        f'no checkpoint in {self._folder} can be read (damaged: steps {", ".join(map(str, damaged))}): restore the '
+        'folder from a copy, or start anew in another --workdir'
+      )
+    return None
+
+  def put_aside(self, after: int) -> None:
+    """Moves checkpoints later than a step to WORKDIR/damaged, where nothing reads them and nothing is lost."""
+    later = [step for step in self.steps() if step > after]
+    if not later:
+      return
+    self.close()
+    for step in later if processes.first() else ():
+      stamp = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+      target = self._workdir / 'damaged' / f'{step}-{stamp}'
+      target.parent.mkdir(exist_ok=True)
+      (self._folder / str(step)).rename(target)
+    processes.together('put checkpoints aside')
+    self._checkpointer = self._open()
+
+  def close(self) -> None:
+    """Waits for the last save.
+
+    Raises:
+      UserError: it could not be written.
+    """
+    if self._checkpointer:
+      checkpointer, self._checkpointer = self._checkpointer, None
+      with _writing(self._folder):
+        checkpointer.close()
+
+
+class _writing:
+  """Turns what a failing save raises into one line."""
+
+  def __init__(self, folder: epath.Path):
+    self._folder = folder
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    if isinstance(error, Exception) and not isinstance(error, UserError):
+      raise UserError(
+        f'cannot write a checkpoint to {self._folder} ({_short(error)}): the checkpoints before it are kept; make room '
+        'and start the same command again'
+      ) from error
+
+
+def _forget() -> None:
+  """Drops what a failed read leaves behind: unawaited tasks, which would complain at length whenever they are freed."""
+  logger = logging.getLogger('asyncio')
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    gc.collect()
+  logger.setLevel(level)
+
+
+def _short(error: Exception) -> str:
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text if len(text) <= 200 else text[:200] + '...'
+
+
+def _crc(metadata: dict[str, Any]) -> int:
+  return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+
+
+@jax.jit
+def _sums(leaves: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+  """({path: checksum}, {path: entries that are not finite}), computed on the devices that hold the state.
+
+  The checksum is the sum of the bits of each entry times an odd number that depends on its place, modulo 2^32: exact in
+  any order of summation, hence on any number of devices, and changed by any change of a single entry.
+  """
+  sums, bad = {}, {}
+  for name, leaf in leaves.items():
+    words = _words(leaf)
+    places = jax.lax.iota(jnp.uint32, words.size).reshape(words.shape) * jnp.uint32(2) + jnp.uint32(1)
+    sums[name] = jnp.sum(words * places, dtype=jnp.uint32)
+    if jnp.issubdtype(leaf.dtype, jnp.inexact):
+      bad[name] = jnp.sum(~jnp.isfinite(leaf))
+  return sums, bad
+
+
+def _words(leaf: jax.Array) -> jax.Array:
+  """The bits of an array as uint32, wider types as several words."""
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    leaf = jax.random.key_data(leaf)
+  if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+    leaf = jnp.stack([leaf.real, leaf.imag], -1)
+  if leaf.dtype == jnp.bool_:
+    return leaf.astype(jnp.uint32)
+  width = leaf.dtype.itemsize
+  if width in (1, 2):
+    return jax.lax.bitcast_convert_type(leaf, {1: jnp.uint8, 2: jnp.uint16}[width]).astype(jnp.uint32)
+  return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+
+
+def _tree(state: Any) -> dict[str, Any]:
+  """The state as a flat dict, so that no class of ours or of optax is needed to read a checkpoint."""
+  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}

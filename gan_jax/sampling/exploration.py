@@ -1,0 +1,357 @@
+"""The pictures of the papers, of a run: what samples resemble, and how they change with what they are made from.
+
+    python -m gan_jax.sample --workdir runs/x --picture=interpolation --out interpolation.png
+
+Each function draws one; the latents behind them are those of `gan_jax.latents.paths`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL.Image import Image
+
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.data.transforms import to_uint8
+from gan_jax.evaluation import reference
+from gan_jax.evaluation.scores import pick
+from gan_jax.features import choose
+from gan_jax.latents import paths as latent_paths
+from gan_jax.latents.distributions import Label, Tags, Uniform
+from gan_jax.metrics.neighbours import nearest
+from gan_jax.sampling import pictures
+
+if TYPE_CHECKING:
+  from gan_jax.sample import Run
+
+#: Which third of a class, by the mean of the pixels, a concept such as '3:bright' asks for.
+SHADES = {'dark': (0, 1 / 3), 'bright': (2 / 3, 1)}
+#: Examples that the classifier is given at a time.
+BATCH = 500
+#: Of points that attention is shown for.
+COLORS = ((255, 64, 64), (64, 200, 64), (80, 120, 255), (255, 200, 0), (220, 80, 220))
+#: Width of three columns of arithmetic, pixels.
+CELLS = 256
+
+
+class Options(NamedTuple):
+  """Which samples to show.
+
+  Attributes:
+    seed: of the latents, and of a generator's own noise.
+    label: the class to ask a conditional game for; None for classes at random.
+    ema: use running averages where the run keeps them.
+    output: which of several things the game makes.
+    truncation: of normal latents; 0 for none.
+  """
+
+  seed: int = 0
+  label: int | None = None
+  ema: bool = True
+  output: str = ''
+  truncation: float = 0.0
+
+
+def _start(run: 'Run', count: int, options: Options) -> Any:
+  return run.latents(count, seed=options.seed, label=options.label, truncation=options.truncation)
+
+
+def _images(run: 'Run', latents: Any, options: Options) -> np.ndarray:
+  """Pictures (count, H, W, C) of latents."""
+  images = np.asarray(pick(run.generate(latents, seed=options.seed, ema=options.ema), options.output))
+  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+    raise UserError(f'samples of shape {images.shape[1:]} are no pictures to lay out: use --picture=grid')
+  return images
+
+
+def _parts(run: 'Run', picture: str) -> Mapping[str, Any]:
+  """The distributions of latents that have parts."""
+  latents = run.stage.game.latents
+  if not isinstance(latents, Mapping):
+    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, which has no labels or codes: use grid')
+  return latents
+
+
+def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, nearest_count: int = 5) -> Image:
+  """Samples, each beside its nearest training examples: whether they are copies.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, figure 2. Distances are Euclidean, of 8-bit pixels;
+  of a set of more than 256 MB a random part of that size is looked at.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: samples, one in a row.
+    options: which samples.
+    nearest_count: training examples beside each.
+  """
+  images = _images(run, _start(run, count, options), options)
+  stream = reference.reference_stream(next(iter(run.stage.streams.values())))
+  if not stream.pictures:
+    raise UserError(f'{stream.name!r} has no pictures of 8 bits to lay beside samples: use --picture=grid')
+  train, _ = reference.examples(stream, len(stream.open()))
+  samples = to_uint8(images, run.range)
+  found = nearest(samples, train, k=min(nearest_count, len(train))).indices
+  rows = np.concatenate([samples[:, None], train[found]], 1)
+  heads = ['sample', 'nearest'] + [''] * (found.shape[1] - 1)
+  return pictures.grid(rows.reshape(-1, *rows.shape[2:]), (0, 255), columns=rows.shape[1], heads=heads)
+
+
+def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9, kind: str = '') -> Image:
+  """A row for each pair of samples: what lies between them.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: pairs.
+    options: which samples.
+    steps: pictures in a row, both ends included.
+    kind: of `latent_paths.walk`; by default linear for uniform latents and spherical for others.
+  """
+  drawn = _start(run, 2 * count, options)
+  uniform = isinstance(latent_paths.part_of(run.stage.game.latents), Uniform)
+  starts, ends = (jax.tree.map(lambda x, half=half: x[half], drawn) for half in (slice(count), slice(count, None)))
+  path = latent_paths.walk(starts, ends, steps, kind=kind or ('linear' if uniform else 'spherical'))
+  return pictures.grid(_images(run, path, options), run.range, columns=steps)
+
+
+def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes: tuple[int, int] = (0, 1)) -> Image:
+  """What a square of two latent dimensions maps to; the other dimensions are those of the seed's first sample.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: pictures on each side.
+    options: which samples.
+    axes: the two dimensions.
+  """
+  base = _start(run, 1, options)
+  latents = latent_paths.manifold(latent_paths.part_of(run.stage.game.latents), count, base, axes=axes)
+  return pictures.grid(_images(run, latents, options), run.range, columns=count)
+
+
+def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
+  """A row for each class of a conditional game; down a column all but the class stays the same.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: columns.
+    options: which samples.
+  """
+  asked = _classes(run, 'classes')
+  if options.label is not None:
+    raise UserError(f'--label={options.label} with --picture=classes, which shows all classes: leave it out')
+  one = _start(run, count, options)
+  latents = jax.tree.map(lambda x: np.concatenate([x] * asked.classes), one)
+  latents['label'] = np.repeat(np.arange(asked.classes, dtype=np.int32), count)
+  names = [str(i) for i in range(asked.classes)]
+  return pictures.grid(_images(run, latents, options), run.range, columns=count, names=names)
+
+
+def _classes(run: 'Run', picture: str) -> Label:
+  asked = _parts(run, picture).get('label')
+  if not isinstance(asked, Label):
+    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes')
+  return asked
+
+
+def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9) -> Image:
+  """A row for each sample: from its class to another, the other latents kept.
+
+  Source: the category morphing of Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637; Brock et al. 2018,
+  https://arxiv.org/abs/1809.11096, also with latents that move.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows.
+    options: which samples; a label is the class of all starts.
+    steps: pictures in a row, both ends included.
+  """
+  classes, start = _classes(run, 'between_classes').classes, _start(run, count, options)
+  # Some other class for each row, the same in every call.
+  ends = (start['label'] + 1 + np.random.RandomState(options.seed).randint(max(classes - 1, 1), size=count)) % classes
+  path = latent_paths.between_classes(start, ends, classes, steps)
+  names = [f'{a} - {b}' for a, b in zip(start['label'], ends, strict=True)]
+  return pictures.grid(_images(run, path, options), run.range, columns=steps, names=names)
+
+
+def attention(run: 'Run', count: int = 6, options: Options = Options(), *, points: int = 5) -> dict[str, Image]:
+  """Where a generator's attention looks from: a sample with points on it, then for each of them what it attends to.
+
+  Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, figure 5. The points lie where the weights of one
+  are least like those of the points before it, which is no choice of the paper's.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows, each another sample.
+    options: which samples.
+    points: looked from in each sample.
+
+  Returns:
+    {layer: picture}.
+  """
+  latents = _start(run, count, options)
+  images = to_uint8(_images(run, latents, options), run.range)
+  found = {}
+  for layer, weights in run.attention(latents, seed=options.seed, ema=options.ema).items():
+    cells = [_looked_from(image, maps, points) for image, maps in zip(images, weights, strict=True)]
+    heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
+    found[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
+  if not found:
+    raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has none; use grid')
+  return found
+
+
+def _looked_from(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:
+  """(1 + points, H, W, 3): a sample with points on it, and the sample lit where each of them attends to.
+
+  Args:
+    image: (H, W, C) of 8 bits.
+    maps: (queries, keys) of two square grids.
+    points: how many queries.
+  """
+  size, side, of_keys = len(image), int(len(maps) ** 0.5), int(maps.shape[1] ** 0.5)
+  middle = (side // 2) * side + side // 2
+  chosen = [middle]
+  while len(chosen) < points:
+    distance = np.abs(maps[:, None] - maps[chosen][None]).sum(-1).min(1)
+    chosen.append(int(distance.argmax()))
+  color = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
+  marked, dot = color.copy(), max(size // 32, 1)
+  for i, place in enumerate(chosen):
+    y, x = (int((c + 0.5) * size / side) for c in divmod(place, side))
+    marked[max(y - dot, 0) : y + dot, max(x - dot, 0) : x + dot] = COLORS[i % len(COLORS)]
+  cells = [marked]
+  for place in chosen:
+    share = maps[place].reshape(of_keys, of_keys)
+    lit = share.repeat(size // of_keys, 0).repeat(size // of_keys, 1)[..., None] / share.max()
+    cells.append((color * (0.25 + 0.75 * lit)).astype(np.uint8))
+  return np.stack(cells)
+
+
+def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
+  """For each part of the latents but 'z', and each entry of it, a picture in which it alone varies along the rows.
+
+  Labels run over all classes, tags over 0 and 1; real codes from -2 to 2, uniform ones over twice their range, as
+  InfoGAN's figure 2.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows, each another sample.
+    options: which samples.
+    steps: values of a real code.
+
+  Returns:
+    {part, or PART_i for entry i of a part: picture}.
+  """
+  start, found = _start(run, count, options), {}
+  for part, distribution in sorted(_parts(run, 'codes').items()):
+    if part == 'z' or not (isinstance(distribution, Label) or np.issubdtype(start[part].dtype, np.floating)):
+      continue
+    values = _values(distribution, steps)
+    for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
+      images = _images(run, latent_paths.varied(start, part, values, index), options)
+      heads = [f'{value:.2g}' for value in values]
+      name = part if index is None else f'{part}_{index}'
+      found[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
+  if not found:
+    raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
+  return found
+
+
+def _values(distribution: Any, steps: int) -> np.ndarray:
+  """What a code is set to, one value after the other."""
+  if isinstance(distribution, Label):
+    return np.arange(distribution.classes, dtype=np.float64)
+  if isinstance(distribution, Tags):
+    return np.array([0.0, 1.0])
+  if isinstance(distribution, Uniform):
+    middle, reach = (distribution.high + distribution.low) / 2, distribution.high - distribution.low
+    return np.linspace(middle - reach, middle + reach, steps)
+  return np.linspace(-2, 2, steps)
+
+
+#: What tells the members of a concept: '3' or '3:bright', or pictures (N, H, W, C) -> (N,) boolean.
+Concept = str | Callable[[np.ndarray], np.ndarray]
+
+
+def arithmetic(
+  run: 'Run',
+  count: int = 2000,
+  options: Options = Options(),
+  *,
+  concepts: Sequence[Concept] = ('0:bright', '0:dark', '1:dark'),
+) -> Image:
+  """Three samples of each of three concepts with their means, a - b + c, and the result among its neighbours.
+
+  Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, figure 7: three examples per concept, their latents
+  averaged; around the result 8 others with uniform noise of 0.25. differs: a classifier picks the examples, not a
+  person, the first three that it finds.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: samples to look among.
+    options: which samples.
+    concepts: a, b and c. A string names a class, as the classifier of `gan_jax.evaluate` sees it, alone ('3') or with
+      its third of most or of least mean pixel value ('3:bright', '3:dark').
+
+  Raises:
+    UserError: no such concept, or fewer than three samples have it.
+  """
+  if len(concepts) != 3:
+    raise UserError(f'--concepts has {len(concepts)} of them: name three, for a - b + c')
+  drawn = _start(run, count, options)
+  having = _having(run, _images(run, drawn, options), concepts)
+  terms = [latent_paths.chosen(drawn, mask) for mask in having]
+  shown = [jax.tree.map(lambda *x: np.concatenate(x), term, latent_paths.mean(term)) for term in terms]
+  result = latent_paths.around(latent_paths.arithmetic(*terms))
+  columns = np.stack([_images(run, latents, options) for latents in shown], 1)
+  titles = [concept if isinstance(concept, str) else 'abc'[i] for i, concept in enumerate(concepts)]
+  left = pictures.grid(
+    columns.reshape(-1, *columns.shape[2:]),
+    run.range,
+    columns=3,
+    heads=[titles[0], f'- {titles[1]}', f'+ {titles[2]}'],
+    names=['', '', '', 'mean'],
+    least_side=CELLS,
+  )
+  right = pictures.grid(_images(run, result, options), run.range, columns=3, heads=['', '=', ''], least_side=CELLS)
+  return pictures.beside([left, right])
+
+
+def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list[np.ndarray]:
+  """(N,) boolean for each concept."""
+  seen = None
+  if any(isinstance(concept, str) for concept in concepts):
+    stream = reference.reference_stream(next(iter(run.stage.streams.values())))
+    extractor = choose.choose('classifier', stream)
+    judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
+    pixels = to_uint8(images, run.range)
+    seen = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
+  return [_members(concept, seen, images) for concept in concepts]
+
+
+def _members(concept: Concept, seen: np.ndarray | None, images: np.ndarray) -> np.ndarray:
+  if seen is None or not isinstance(concept, str):
+    return np.asarray(concept(images), bool)  # type: ignore[operator]
+  name, _, shade = concept.partition(':')
+  if not name.isdigit():
+    raise UserError(f'concept {concept!r} in --concepts is none: name a class such as 3, 3:bright or 3:dark')
+  if shade and shade not in SHADES:
+    raise one_of(f'shade in concept {concept!r} of --concepts', shade, SHADES)
+  having = seen == int(name)
+  if shade and having.any():
+    mean = images.reshape(len(images), -1).mean(1)
+    low, high = np.quantile(mean[having], SHADES[shade])
+    having &= (mean >= low) & (mean <= high)
+  return having
+
+
+PICTURES: dict[str, Callable[..., Image | dict[str, Image]]] = {
+  'neighbours': neighbours,
+  'interpolation': interpolation,
+  'manifold': manifold,
+  'arithmetic': arithmetic,
+  'classes': classes,
+  'between_classes': between_classes,
+  'attention': attention,
+  'codes': codes,
+}

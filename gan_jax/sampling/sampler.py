@@ -1,0 +1,175 @@
+"""Makes samples of a game in blocks of one size, so that a sample has the same numbers in every call."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax.base.errors import UserError
+from gan_jax.latents import distributions as latents_lib
+
+#: Samples made at a time; always the same, so that a sample has the same numbers in every call.
+CHUNK = 64
+#: Folded into the key for a generator's own noise, so that it differs from the latents'.
+NOISE = 1 << 30
+
+
+class Sampler:
+  """Makes samples of a game, networks in eval mode.
+
+  Args:
+    game: the module.
+    truncation: of its normal latents; 0 for none.
+
+  Attributes:
+    game: the module.
+
+  Raises:
+    UserError: there is nothing to truncate.
+  """
+
+  def __init__(self, game: Any, truncation: float = 0.0):
+    self.game = game
+    self._latents = latents_lib.truncated(game.latents, truncation)
+    self._block = jax.jit(self.block)
+    # A program of its own: latents drawn in one that generates too could differ in their last digits.
+    self._draw = jax.jit(lambda key, start: latents_lib.draw(self._latents, key, CHUNK, start=start))
+
+  def block(
+    self, variables: Mapping[str, Any], key: jax.Array, start: jax.Array, latents: Any = None, inputs: Any = None
+  ) -> Any:
+    """Samples start ... start + CHUNK - 1 of a key, pure: for `jax.jit`, and `jax.vmap` over starts.
+
+    Args:
+      variables: of the game.
+      key: of the seed.
+      start: int32 scalar, a multiple of CHUNK.
+      latents: (CHUNK, ...) in place of the drawn ones; or those parts that replace drawn ones, such as {'label':
+        (CHUNK,)}.
+      inputs: {stream: fields (CHUNK, ...)} for games that translate examples.
+
+    Returns:
+      (what the game makes, the latents it was made from).
+    """
+    batch: dict[str, Any] = dict(inputs or {})
+    drawn = None
+    if self.game.latents is not None:
+      drawn = latents_lib.draw(self._latents, key, CHUNK, start=start)
+      if isinstance(drawn, Mapping):
+        drawn = {**drawn, **(latents or {})}
+      elif latents is not None:
+        drawn = latents
+      batch['latents'] = drawn
+    noise = jax.random.fold_in(jax.random.fold_in(key, NOISE), start)
+    return self.game.apply(variables, batch, method='sample', rngs={'noise': noise}), drawn
+
+  def check_label(self, label: int | None) -> None:
+    """Raises a UserError unless this class can be asked for."""
+    latents = self.game.latents
+    if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
+      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
+    if label is not None and not 0 <= label < latents['label'].classes:
+      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
+
+  def latents(self, count: int, seed: int, label: int | None = None) -> Any:
+    """What samples 0 ... count - 1 of a seed are made from: (count, ...) numpy, or a dict of such.
+
+    Raises:
+      UserError: the game translates examples, or there is no such class.
+    """
+    if self.game.latents is None:
+      raise UserError(f'{type(self.game).__name__} translates examples: it has no latents')
+    self.check_label(label)
+    blocks = [jax.device_get(self._draw(jax.random.key(seed), start)) for start in range(0, count, CHUNK)]
+    drawn = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *blocks)
+    return drawn if label is None else {**drawn, 'label': np.full(count, label, np.int32)}
+
+  def generate(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
+    """Examples of latents that are given whole.
+
+    Args:
+      variables: of the game, from `game.game_variables`.
+      latents: (count, ...), or a dict of such, as `latents` gives them.
+      seed: of a generator's own noise, if it has any.
+
+    Returns:
+      (count, ...) float32 numpy, or a dict of such if the game makes several things.
+
+    Raises:
+      UserError: these are no latents of the game.
+    """
+    latents = self._checked(latents)
+    return self._made(variables, len(jax.tree.leaves(latents)[0]), seed, latents, None)
+
+  def __call__(
+    self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
+  ) -> Any:
+    """Samples 0 ... count - 1 of a seed.
+
+    Args:
+      variables: of the game, from `game.game_variables`.
+      count: how many.
+      seed: of the latents.
+      label: the class to ask for, if the latents have a 'label'.
+      inputs: {stream: fields (count, ...)} for games that translate examples; None for games of latents alone.
+
+    Returns:
+      (count, ...) float32 numpy, or a dict of such if the game makes several things.
+    """
+    self.check_label(label)
+    for name, fields in (inputs or {}).items():
+      if any(len(value) < count for value in fields.values()):
+        raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
+    latents = None if self.game.latents is None else self.latents(count, seed, label)
+    return self._made(variables, count, seed, latents, inputs)
+
+  def _made(self, variables: Mapping[str, Any], count: int, seed: int, latents: Any, inputs: Any) -> Any:
+    variables = jax.device_put(variables, jax.local_devices()[0])
+    chunks = []
+    for start in range(0, count, CHUNK):
+      given = jax.tree.map(lambda rows: _padded(np.asarray(rows)[start : start + CHUNK]), (latents, inputs or {}))  # noqa: B023
+      chunks.append(jax.device_get(self._block(variables, jax.random.key(seed), start, *given)[0]))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+
+  def intermediates(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
+    """What networks sow on the way to the examples of latents: (count, ...) leaves.
+
+    Args:
+      variables: of the game.
+      latents: as `generate` takes them; all of them at a time.
+      seed: of a generator's own noise.
+    """
+    batch = {'latents': self._checked(latents)}
+    rngs = {'noise': jax.random.fold_in(jax.random.key(seed), NOISE)}
+    _, written = self.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
+    return jax.device_get(written.get('intermediates', {}))
+
+  def _checked(self, latents: Any) -> Any:
+    """The latents in the dtypes of the game's own."""
+    if self.game.latents is None:
+      raise UserError(f'{type(self.game).__name__} translates examples: it takes inputs, not latents')
+    wanted = jax.eval_shape(lambda: latents_lib.draw(self.game.latents, jax.random.key(0), 1))
+    both = isinstance(latents, Mapping) and isinstance(wanted, Mapping) and 'label' in latents and 'label' in wanted
+    if both and np.ndim(latents['label']) == 2:
+      # Shares of classes in place of a class.
+      shares = (1, self.game.latents['label'].classes)
+      wanted = {**wanted, 'label': jax.ShapeDtypeStruct(shares, np.float32)}
+    counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(latents)}
+    if _kinds(latents) != _kinds(wanted) or len(counts) != 1 or counts <= {(), (0,)}:
+      raise UserError(
+        f'latents {_kinds(latents)} given to {type(self.game).__name__}, which takes {_kinds(wanted)} of one count: '
+        'begin with what run.latents(count) gives'
+      )
+    return jax.tree.map(lambda x, like: np.asarray(x, like.dtype), latents, wanted)
+
+
+def _kinds(tree: Any) -> Any:
+  """What latents are, but for how many: {'label': 'integer (count)', 'z': 'real (count, 64)'}."""
+  kind = lambda x: 'integer' if np.issubdtype(x.dtype, np.integer) else 'real'
+  shape = lambda x: ', '.join(['count', *map(str, np.shape(x)[1:])])
+  return jax.tree.map(lambda x: f'{kind(x)} ({shape(x)})', tree)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+  return rows[np.arange(CHUNK) % len(rows)]

@@ -1,0 +1,97 @@
+"""Standing statistics: batch norm's means and variances of many batches of latents, in place of running ones.
+
+Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running ones lag behind the weights, and belong
+to latents that are not truncated.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from gan_jax.base.errors import UserError
+from gan_jax.core.game import RANDOM_STREAMS
+from gan_jax.latents import distributions as latents_lib
+
+if TYPE_CHECKING:
+  from gan_jax.runs.experiment import Stage
+
+Apply = Callable[..., tuple[Any, Mapping[str, Any]]]
+
+
+def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequence[Any]) -> dict[str, Any]:
+  """Batch statistics averaged over several batches of the weights as they are, in place of running ones.
+
+  What is written is m * old + (1 - m) * batch's, with a momentum m of each norm, which is found by writing over zeros
+  and over ones. Statistics that are not written stay.
+
+  Args:
+    apply: (variables, batch, mutable=['batch_stats']) -> (out, written), a network in training mode.
+    variables: with 'batch_stats'.
+    inputs: batches, such as latents.
+
+  Returns:
+    The variables with the averages as their 'batch_stats'.
+  """
+  old = variables['batch_stats']
+  over = lambda statistics, batch: apply({**variables, 'batch_stats': statistics}, batch, mutable=['batch_stats'])[1]
+  zeros, ones = jax.tree.map(jnp.zeros_like, old), jax.tree.map(jnp.ones_like, old)
+  written = [over(zeros, batch)['batch_stats'] for batch in inputs]
+  momentum = jax.tree.map(jnp.subtract, over(ones, inputs[0])['batch_stats'], written[0])
+
+  def mean(old, momentum, *batches):
+    kept = momentum == 1
+    return jnp.where(kept, old, sum(batches) / len(batches) / jnp.where(kept, 1, 1 - momentum))
+
+  return {**variables, 'batch_stats': jax.tree.map(mean, old, momentum, *written)}
+
+
+def of_stage(
+  stage: 'Stage', variables: Mapping[str, Any], count: int, truncation: float = 0.0, *, seed: int = 0
+) -> dict[str, Any]:
+  """Those of a game that makes its examples with `sample(batch, train=True)`.
+
+  Args:
+    stage: with the game, and the batch size, divided by its microbatches.
+    variables: of the game.
+    count: batches.
+    truncation: of their latents; 0 for none.
+    seed: of their latents.
+
+  Raises:
+    UserError: the game cannot, has no batch statistics, or nothing to truncate.
+  """
+  game = stage.game
+  title = type(game).__name__
+  if 'train' not in inspect.signature(game.sample).parameters or game.latents is None:
+    raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
+  if 'batch_stats' not in variables:
+    raise UserError(f'standing={count} asked of {title}, which has no batch statistics: leave it out')
+  latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
+
+  @functools.partial(jax.jit, static_argnames='mutable')
+  def sample(variables: Any, key: jax.Array, mutable: tuple[str, ...]) -> Any:
+    batch = {'latents': latents_lib.draw(latents, key, size)}
+    rngs = {name: jax.random.fold_in(key, 1 + i) for i, name in enumerate(RANDOM_STREAMS)}
+    return game.apply(variables, batch, train=True, method='sample', rngs=rngs, mutable=mutable)
+
+  keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(count)]
+  return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """--truncation and --standing, of the commands that make samples."""
+  flags.DEFINE_float(
+    'truncation', 0.0, 'Normal latents lie within it, as if drawn anew; 0 for all.', lower_bound=0.0, flag_values=values
+  )
+  flags.DEFINE_integer(
+    'standing',
+    0,
+    "Batches whose statistics replace batch norm's running ones; 0 for none.",
+    lower_bound=0,
+    flag_values=values,
+  )
