@@ -17,8 +17,8 @@ import numpy as np
 
 import gan_jax
 from gan_jax import config as config_lib
+from gan_jax.config.evaluation import Options
 from gan_jax.evaluation.evaluator import Evaluator
-from gan_jax.evaluation.options import Options
 from gan_jax.training import loop as train
 
 SEEDS = 3

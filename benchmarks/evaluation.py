@@ -16,10 +16,10 @@ import time
 import numpy as np
 
 import gan_jax
+from gan_jax.config.evaluation import Options
 from gan_jax.evaluate import evaluate
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evaluator import Evaluator
-from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Scores, real_batches
 from gan_jax.metrics import diversity, frechet, kernel_distance, manifolds
 from gan_jax.runs.checkpoint import Checkpoints

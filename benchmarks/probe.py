@@ -30,7 +30,7 @@ from gan_jax.data import sources, transforms
 from gan_jax.data.streams import Stream
 from gan_jax.metrics import patches, probe
 from gan_jax.nets import dcgan
-from gan_jax.sample import Run
+from gan_jax.sampling.run import Run
 from gan_jax.sampling.standing import standing_statistics
 
 CLASSES = 10

@@ -11,7 +11,7 @@ install '.[docs]'.
 import argparse
 
 from gan_jax import evaluate, load
-from gan_jax.evaluation.options import Options
+from gan_jax.config.evaluation import Options
 
 METRICS = ('fid', 'is', 'classes')
 THRESHOLDS = (2.0, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25, 0.1, 0.04)

@@ -6,18 +6,14 @@ Importing it imports nothing else: `gan_jax.losses` needs only JAX, `gan_jax.loa
 import importlib
 from typing import Any
 
+from gan_jax.base import lazy, moved
+
 __version__ = '0.1.0'
 
-_MODULES = ('losses', 'nets', 'games', 'minimax', 'dynamics', 'game', 'data', 'train', 'sample', 'evaluate', 'config')
+moved.install()
+_attach, __dir__, __all__ = lazy.attach(__name__, __path__, sample=['load'])
 
 
 def __getattr__(name: str) -> Any:
-  if name == 'load':
-    return importlib.import_module('gan_jax.sample').load
-  if name in _MODULES:
-    return importlib.import_module(f'gan_jax.{name}')
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-
-
-def __dir__() -> list[str]:
-  return sorted([*globals(), 'load', *_MODULES])
+  # `gan_jax.minimax` and the like: names of modules that have moved into a room.
+  return importlib.import_module(f'gan_jax.{name}') if name in moved.MOVED else _attach(name)

@@ -23,7 +23,7 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment, resume
+from gan_jax.runs import experiment, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.population import population_of
 
@@ -203,13 +203,13 @@ def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> N
     ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     players[name] = player.replace(params=params, variables=variables, ema=ema)
   state = state.replace(players=players, step=jnp.asarray(config.steps, state.step.dtype))
-  resume.check_config(config)
+  run_config.check_config(config)
   with command.writable(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir, write=True)
     checkpoints.save(state, Place(int(config.steps), 0, {}))
     checkpoints.close()
-    resume.write_config(workdir, config)
+    run_config.write_config(workdir, config)
 
 
 def _define(values: flags.FlagValues) -> None:

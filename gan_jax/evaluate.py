@@ -11,15 +11,15 @@ import sys
 from absl import flags
 
 from gan_jax.base import command
+from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
+from gan_jax.base.files import write_text
+from gan_jax.config.evaluation import Options
 from gan_jax.distributed import processes
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
-from gan_jax.evaluation.options import Options
 from gan_jax.features import choose
-from gan_jax.sample import Run, load
-from gan_jax.sampling import standing
-from gan_jax.training.writers import write_text
+from gan_jax.sampling.run import Run, load
 
 
 def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
@@ -39,7 +39,7 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
 
 
 def _define(values: flags.FlagValues) -> None:
-  processes.define_flags(values)
+  flag_lib.define_processes(values)
   default = Options()
   known = ', '.join(measures.MEASURES)
   flags.DEFINE_string('workdir', None, 'The run to evaluate.', flag_values=values)
@@ -48,7 +48,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running averages where kept, or raw.', flag_values=values)
-  standing.define_flags(values)
+  flag_lib.define_samples(values)
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
   flags.DEFINE_integer('seed', default.seed, 'Seed of the latents.', flag_values=values)
@@ -68,7 +68,7 @@ def _step(checkpoint: str) -> int | str | None:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
-  processes.join(values)
+  processes.join(**flag_lib.processes(values))
   run = load(values.workdir, _step(values.checkpoint), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
   result = evaluate(run, lambda line: print(line, file=sys.stderr, flush=True), **options)

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from absl import flags
 
 from gan_jax.base import command
+from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import processes
 
 
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('workdir', None, 'Where the run is written, and resumed from.', flag_values=values)
-  processes.define_flags(values)
+  flag_lib.define_processes(values)
   flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
   flags.DEFINE_bool(
     'dry_run', False, 'Print networks, parameters, flops and memory of a step without training.', flag_values=values
@@ -39,7 +40,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
       raise UserError(f'unknown argument {argument!r}: settings are written --config.NAME=VALUE; see --help')
   command.require(values, 'config')
-  processes.join(values)
+  processes.join(**flag_lib.processes(values))
   config = config_lib.override(config_lib.load(values.config), rest)
   if values.dry_run:
     _dry_run(config)

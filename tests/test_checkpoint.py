@@ -15,7 +15,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base.errors import UserError
-from gan_jax.runs import checkpoint, resume
+from gan_jax.runs import checkpoint, run_config
 from gan_jax.training import loop as train
 
 SMALL = [
@@ -166,7 +166,7 @@ def test_a_longer_run_and_another_learning_rate_go_on_and_nothing_else_does(tmp_
   assert 'resuming at step 4' in capsys.readouterr().out
   train.run(small('--config.game.loss=hinge', '--config.resume=force', steps=8), folder)
   assert 'resuming at step 6' in capsys.readouterr().out
-  assert resume.read_config(folder).game.loss == 'hinge'
+  assert run_config.read_config(folder).game.loss == 'hinge'
   with pytest.raises(UserError, match=r'another game: \d+ arrays differ, such as .*generator'):
     train.run(small('--config.game.generator.hidden=(9,)', '--config.resume=force', steps=8), folder, silent=True)
   rows = [json.loads(line)['step'] for line in (folder / 'metrics.jsonl').read_text().splitlines()]

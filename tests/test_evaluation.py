@@ -19,18 +19,19 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import evaluate
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
 from gan_jax.core.game import GameState
 from gan_jax.data import transforms
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
 from gan_jax.evaluation.evaluator import Evaluator
-from gan_jax.evaluation.options import Options, options_of
+from gan_jax.evaluation.options import options_of
 from gan_jax.features import choose
 from gan_jax.latents.distributions import Label, Normal
 from gan_jax.metrics import frechet
 from gan_jax.runs import experiment
-from gan_jax.sample import Sampler
+from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
 SMALL = [

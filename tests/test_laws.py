@@ -175,9 +175,9 @@ def runs(tmp_path_factory, request):
     shutil.copytree(whole / 'checkpoints' / '2', half / 'checkpoints' / '2')
   script = (
     'import conftest, sys, json\n'
-    'from gan_jax.runs import resume; from gan_jax.training import loop as train\n'
+    'from gan_jax.runs import run_config; from gan_jax.training import loop as train\n'
     'for folder in sys.argv[1:]:\n'
-    '  train.run(resume.read_config(folder), folder, silent=True)\n'
+    '  train.run(run_config.read_config(folder), folder, silent=True)\n'
   )
   halves = [str(folder / f'{number}-half') for number in resumed]
   here = pathlib.Path(__file__).parent

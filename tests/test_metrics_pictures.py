@@ -9,6 +9,7 @@ from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 
 from gan_jax.base.errors import UserError
+from gan_jax.latents import interpolation
 from gan_jax.metrics import diversity, inversion, neighbours, path_length, similarity, sliced_wasserstein
 
 
@@ -228,17 +229,17 @@ def test_spherical_path_is_the_arc():
   a, b = 3 * unit(a), 3 * unit(b)
   angle = np.arccos(np.sum(a * b, -1) / 9)
   for t in (0.0, 0.3, 1.0):
-    point = path_length.spherical(a, b, t)
+    point = interpolation.spherical(a, b, t)
     np.testing.assert_allclose(np.linalg.norm(point, axis=-1), 3)
     np.testing.assert_allclose(np.arccos(np.clip(np.sum(a * point, -1) / 9, -1, 1)), t * angle, atol=1e-7)
-  each = path_length.spherical(a.reshape(5, 7, 1), b.reshape(5, 7, 1), np.linspace(0, 1, 5))
+  each = interpolation.spherical(a.reshape(5, 7, 1), b.reshape(5, 7, 1), np.linspace(0, 1, 5))
   np.testing.assert_allclose(each[[0, 4], :, 0], [a[0], b[4]], atol=1e-12)
   # Where there is no one arc: a straight line.
-  np.testing.assert_allclose(path_length.spherical(a, 2 * a, 0.5), 1.5 * a)
-  np.testing.assert_allclose(path_length.spherical(a, -a, 0.25), 0.5 * a)
-  np.testing.assert_allclose(path_length.spherical(0 * a, a, 0.5), 0.5 * a)
+  np.testing.assert_allclose(interpolation.spherical(a, 2 * a, 0.5), 1.5 * a)
+  np.testing.assert_allclose(interpolation.spherical(a, -a, 0.25), 0.5 * a)
+  np.testing.assert_allclose(interpolation.spherical(0 * a, a, 0.5), 0.5 * a)
   with pytest.raises(UserError, match='linear, spherical'):
-    path_length.interpolate(a, b, 0.5, 'cubic')
+    interpolation.interpolate(a, b, 0.5, 'cubic')
 
 
 MAP = np.random.RandomState(1).randn(6, 20).astype(np.float32)

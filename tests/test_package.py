@@ -66,7 +66,7 @@ def test_the_wheel_carries_the_configs_and_runs_from_any_folder(tmp_path):
   with zipfile.ZipFile(wheel) as archive:
     names = archive.namelist()
     archive.extractall(site)
-  for name in ('gan_jax/configs/quickstart.py', 'gan_jax/py.typed', 'gan_jax/game.py'):
+  for name in ('gan_jax/configs/quickstart.py', 'gan_jax/py.typed', 'gan_jax/core/game.py'):
     assert name in names
   assert not [name for name in names if name.startswith(('tests', 'configs', 'docs'))]
   assert any(name.endswith('licenses/LICENSE') for name in names)

@@ -19,7 +19,7 @@ from gan_jax.config.vary import member_config
 from gan_jax.data.streams import Feed, Stream
 from gan_jax.distributed import interrupt, parallel
 from gan_jax.nets.layers.conv import formulation
-from gan_jax.runs import member_metrics, resume
+from gan_jax.runs import member_metrics, resume, run_config
 from gan_jax.runs.population import population_of
 from gan_jax.training import loop as train
 from gan_jax.training import writers
@@ -213,10 +213,10 @@ def test_a_resumed_population_ends_bit_equal(trained, tmp_path, more):
   with pytest.raises(UserError, match=r'other settings \(config.vary.ema.generator: .* give the same ones'):
     train.run(varying('--config.vary.ema.generator=(0.5,0.9,0.9)', *more), tmp_path / 'half', silent=True)
   file = tmp_path / 'half' / 'config.json'
-  assert resume.read_config(tmp_path / 'half').to_dict() == varying(*more).to_dict()
+  assert run_config.read_config(tmp_path / 'half').to_dict() == varying(*more).to_dict()
   old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ('profile', 'samples')}
   file.write_text(json.dumps(old))
-  resume.check_resumable(tmp_path / 'half', varying(*more))
+  run_config.check_resumable(tmp_path / 'half', varying(*more))
 
 
 def test_the_best_member_is_a_run_of_its_own(trained, tmp_path, capsys):

@@ -17,6 +17,7 @@ from absl import flags
 
 import gan_jax
 from gan_jax import config as config_lib
+from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.training import loop as train
@@ -136,11 +137,11 @@ def test_what_is_drawn_is_counted_over_all_processes(two):
   checkpoints.close()
 
 
-def flag_values(*arguments):
+def join(*arguments):
   values = flags.FlagValues()
-  processes.define_flags(values)
+  flag_lib.define_processes(values)
   values(['program', *arguments])
-  return values
+  processes.join(**flag_lib.processes(values))
 
 
 @pytest.mark.parametrize(
@@ -154,15 +155,15 @@ def flag_values(*arguments):
 )
 def test_flags_that_do_not_fit_together(arguments, words):
   with pytest.raises(UserError, match=words):
-    processes.join(flag_values(*arguments))
+    join(*arguments)
 
 
 def test_a_launcher_without_the_flag_is_an_error(monkeypatch):
   """Each process would train the whole run, in the same folder."""
-  processes.join(flag_values())
+  join()
   monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '4')
   with pytest.raises(UserError, match=r'srun started 4 processes.*give --distributed'):
-    processes.join(flag_values())
+    join()
 
 
 def test_alone_everything_is_decided_at_once():

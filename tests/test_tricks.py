@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import losses
-from gan_jax.augment import adaptive as augment
+from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.core import moves as moves_lib
 from gan_jax.core.game import Clock

@@ -1,0 +1,22 @@
+"""Settings of a run: their defaults, the files that set them, overrides, and the objects built of them."""
+
+from gan_jax.base import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+  __name__,
+  __path__,
+  settings=[
+    'Settings',
+    'base',
+    'descriptions',
+    'differences',
+    'find',
+    'from_json',
+    'load',
+    'override',
+    'shipped',
+    'shipped_folder',
+    'stream',
+    'to_json',
+  ],
+)

@@ -7,17 +7,10 @@ looked up in its home (`gan_jax.nets`), then in gan_jax, then as a full dotted n
 needs no registration. Names starting with 'optax.' are optax's.
 """
 
-import importlib
-import inspect
-import typing
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
-import jax
-import typeguard
-
+from gan_jax.base.calls import check_call, resolve
 from gan_jax.base.errors import UserError
 
 #: Where a nested dict's name is looked up: by the setting's name, else by the home of the dict around it.
@@ -25,57 +18,10 @@ HOMES = {
   'latents': 'gan_jax.latents.distributions',
   'loss': 'gan_jax.losses',
   'penalty': 'gan_jax.games.parts.penalties',
-  'augment': 'gan_jax.augment.adaptive',
+  'augment': 'gan_jax.augment.augmentations',
   'dynamics': 'gan_jax.optim.dynamics',
 }
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
-
-
-def resolve(name: str, home: str = 'gan_jax') -> Any:
-  """The object that a dotted name stands for.
-
-  Args:
-    name: such as 'dcgan.Generator', 'optax.adam' or 'my_module.MyGame'.
-    home: the package or module to look in first.
-
-  Raises:
-    UserError: nothing of that name, or its module does not import.
-
-  >>> resolve('hinge', home='gan_jax.losses').generator is resolve('gan_jax.losses.hinge').generator
-  True
-  """
-  if not isinstance(name, str) or not name:
-    raise UserError(f'{name!r} is not a name: write it dotted, such as dcgan.Generator')
-  candidates = [f'{home}.{name}', f'gan_jax.{name}', name]
-  for candidate in candidates:
-    found, value = _look_up(candidate)
-    if found:
-      return value
-  raise UserError(
-    f'nothing is called {name!r}: looked for {", ".join(candidates)}; a class of your own is named as you would '
-    'import it, from the folder you start in'
-  )
-
-
-def _look_up(path: str) -> tuple[bool, Any]:
-  parts = path.split('.')
-  for split in range(len(parts) - 1, 0, -1):
-    module_name = '.'.join(parts[:split])
-    try:
-      value: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-      # Only "this module does not exist" moves on; a module that exists but misses an import of its own is told.
-      if error.name is not None and (module_name == error.name or module_name.startswith(error.name + '.')):
-        continue
-      raise UserError(f'module {module_name!r} does not import: {error}') from error
-    except (ImportError, SyntaxError) as error:
-      raise UserError(f'module {module_name!r} does not import: {error}') from error
-    for part in parts[split:]:
-      if not hasattr(value, part):
-        return False, None
-      value = getattr(value, part)
-    return True, value
-  return False, None
 
 
 def build(settings: Any, *, home: str, where: str = 'config') -> Any:
@@ -108,46 +54,3 @@ def build(settings: Any, *, home: str, where: str = 'config') -> Any:
     return target(**keywords)
   except (TypeError, ValueError) as error:
     raise UserError(f'{where} ({settings["name"]}): {error}') from error
-
-
-def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
-  """Raises a UserError unless `target(**keywords)` has known, complete and well-typed keywords."""
-  # Linen's own fields: the name of a child is that of the game's field.
-  hidden = ('parent', 'name') if inspect.isclass(target) and issubclass(target, nn.Module) else ()
-  parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in hidden}
-  any_keyword = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-  names = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-  for key in keywords:
-    if key not in names and not any_keyword:
-      raise UserError(f'unknown setting {where}.{key}: {_title(target)} takes {", ".join(names)}')
-  missing = [n for n in names if parameters[n].default is inspect.Parameter.empty and n not in keywords]
-  if missing:
-    raise UserError(f'{where} lacks {", ".join(missing)}: {_title(target)} needs it')
-  try:
-    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
-    hints = {**(typing.get_type_hints(target) if inspect.isclass(target) else {}), **hints}
-  except Exception:  # names that only a type checker sees
-    return
-  for key, value in keywords.items():
-    # A number that varies over a population, alone or among others; each of its values was checked.
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-      continue
-    if key in hints and not _fits(value, hints[key]):
-      expected = getattr(hints[key], '__name__', None) if isinstance(hints[key], type) else None
-      raise UserError(f'{where}.{key}={value!r} is of type {type(value).__name__}, must be {expected or hints[key]}')
-
-
-def _fits(value: Any, hint: Any) -> bool:
-  if isinstance(value, bool) and hint in (int, float):
-    return False
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore')
-    try:
-      typeguard.check_type(value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
-    except typeguard.TypeCheckError:
-      return False
-  return True
-
-
-def _title(target: Any) -> str:
-  return f'{target.__module__.removeprefix("gan_jax.")}.{target.__qualname__}'

@@ -17,8 +17,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.evaluation import IN_TRAINING
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation.options import IN_TRAINING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

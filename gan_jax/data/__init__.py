@@ -1,0 +1,5 @@
+"""Data: sources of examples, streams of batches, the order they come in."""
+
+from gan_jax.base import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__, streams=['Feed', 'Stream'])

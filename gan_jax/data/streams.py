@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError
-from gan_jax.config.build import check_call
 from gan_jax.data import order, sources, transforms
 
 RESIDENT_BYTES = 1 << 30

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
 from gan_jax.base.errors import UserError
 from gan_jax.distributed.interrupt import Watch
@@ -21,28 +20,27 @@ LAUNCHERS = {'SLURM_STEP_NUM_TASKS': 'srun', 'OMPI_COMM_WORLD_SIZE': 'mpirun', '
 SECONDS = 1.0
 
 
-def define_flags(values: flags.FlagValues) -> None:
-  """The flags of a command that several processes may run together."""
-  flags.DEFINE_bool(
-    'distributed',
-    False,
-    'One of several processes that a cluster has started: a TPU pod slice, SLURM, GKE, MPI.',
-    flag_values=values,
-  )
-  flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0, to start processes by hand.', flag_values=values)
-  flags.DEFINE_integer('processes', None, 'How many there are; with --coordinator.', flag_values=values)
-  flags.DEFINE_integer('process', None, 'Number of this one, from 0; with --coordinator.', flag_values=values)
+def join(
+  *,
+  distributed: bool = False,
+  coordinator: str | None = None,
+  processes: int | None = None,
+  process: int | None = None,
+) -> None:
+  """Joins the other processes; before anything is computed.
 
-
-def join(values: flags.FlagValues) -> None:
-  """Joins the other processes, as the flags say; before anything is computed.
+  Args:
+    distributed: a cluster started the processes, which JAX recognises.
+    coordinator: HOST:PORT of process 0, of processes that were started by hand; with the next two.
+    processes: how many there are.
+    process: the number of this one, from 0.
 
   Raises:
-    UserError: flags that do not fit together, no cluster, others that do not come.
+    UserError: arguments that do not fit together, no cluster, others that do not come.
   """
-  by_hand = {name: getattr(values, name) for name in ('coordinator', 'processes', 'process')}
+  by_hand = {'coordinator': coordinator, 'processes': processes, 'process': process}
   given = [name for name, value in by_hand.items() if value is not None]
-  if not given and not values.distributed:
+  if not given and not distributed:
     for variable, launcher in LAUNCHERS.items():
       if os.environ.get(variable, '1') not in ('', '1'):
         raise UserError(
@@ -50,17 +48,17 @@ def join(values: flags.FlagValues) -> None:
           '--distributed, or start one'
         )
     return
-  if given and (values.distributed or len(given) < 3):
+  if given and (distributed or len(given) < 3):
     lacking = ', '.join(f'--{name}' for name in by_hand if name not in given)
     raise UserError(
       f'--{given[0]} is for processes started by hand: '
-      + ('leave --distributed out' if values.distributed else f'give {lacking} too')
+      + ('leave --distributed out' if distributed else f'give {lacking} too')
     )
-  if given and not 0 <= by_hand['process'] < by_hand['processes']:
-    raise UserError(f'--process={values.process} of --processes={values.processes}: count from 0 to processes - 1')
+  if process is not None and processes is not None and not 0 <= process < processes:
+    raise UserError(f'--process={process} of --processes={processes}: count from 0 to processes - 1')
   try:
     if given:
-      jax.distributed.initialize(values.coordinator, values.processes, values.process)
+      jax.distributed.initialize(coordinator, processes, process)
     else:
       jax.distributed.initialize()
   except (ValueError, RuntimeError) as error:

@@ -1,0 +1,5 @@
+"""Which figures a run gets, each with its protocol."""
+
+from gan_jax.base import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__)

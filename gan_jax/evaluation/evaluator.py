@@ -12,13 +12,13 @@ from jax.sharding import Mesh
 
 import gan_jax
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.evaluation import Options
 from gan_jax.core import game as game_lib
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
-from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE

@@ -13,10 +13,10 @@ from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.reference import title
-from gan_jax.evaluation.scores import pick
 from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
+from gan_jax.sampling.outputs import pick
 
 CODED = 10_000
 PROBED, BATCH = 10_000, 128

@@ -1,43 +1,11 @@
-"""How to evaluate: the flags of `gan_jax.evaluate`, and config.eval."""
+"""What config.eval asks for."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gan_jax.base.errors import UserError, one_of
-
-
-class Options(NamedTuple):
-  """How to evaluate; config.eval has these and `every`.
-
-  Attributes:
-    metrics: names of `evaluation.measures.MEASURES`; empty for those that suit the set.
-    samples: how many to generate.
-    features: a name of `features.choose`.
-    inception_weights: the file of Inception's weights, for features='inception'.
-    seed: of the latents.
-    stream: the name of the stream that is the reference; '' for the first.
-    output: which of several things the game makes.
-    split: of the reference; '' for the stream's own.
-    weights: 'ema', the running averages where they are kept, or 'raw'.
-    truncation: of normal latents; 0 for none.
-    standing: batches whose statistics replace batch norm's running ones; 0 for none.
-  """
-
-  metrics: tuple[str, ...] = ()
-  samples: int = 50_000
-  features: str = 'auto'
-  inception_weights: str = ''
-  seed: int = 1
-  stream: str = ''
-  output: str = ''
-  split: str = ''
-  weights: str = 'ema'
-  truncation: float = 0.0
-  standing: int = 0
-
-
-#: While training: a figure that shows where a run goes, of samples that cost little.
-IN_TRAINING = {'every': 0, **Options(metrics=('fid',), samples=5000)._asdict()}
+from gan_jax.config.evaluation import IN_TRAINING, Options
+from gan_jax.evaluation.measures import check_measures
 
 
 def options_of(settings: Mapping[str, Any]) -> Options | None:
@@ -46,8 +14,6 @@ def options_of(settings: Mapping[str, Any]) -> Options | None:
   Raises:
     UserError: an unknown setting or metric.
   """
-  from gan_jax.evaluation.measures import check_measures
-
   for name in settings:
     if name not in IN_TRAINING:
       raise one_of('setting in config.eval', name, IN_TRAINING)

@@ -4,7 +4,7 @@ Nothing here makes the devices wait for each other: every group of examples stay
 """
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from gan_jax.data.streams import READ_THREADS, Stream
 from gan_jax.distributed import parallel
 from gan_jax.features.base import Extractor
 from gan_jax.metrics import frechet
+from gan_jax.sampling.outputs import pick
 from gan_jax.sampling.sampler import CHUNK, Sampler
 
 #: Features that are kept whole, the first; moments are of all.
@@ -157,21 +158,6 @@ def split_rows(mesh: Mesh, rows: np.ndarray) -> np.ndarray:
   """The rows (devices, ...) of this process's devices."""
   mine = [i for i, device in enumerate(mesh.devices.flat) if device.process_index == jax.process_index()]
   return rows[mine]
-
-
-def pick(made: Any, output: str) -> jax.Array:
-  """The one of several things that a game makes.
-
-  Raises:
-    UserError: there is none of that name.
-  """
-  if not isinstance(made, Mapping):
-    if output:
-      raise UserError(f'--output={output!r}: this game makes one thing; leave it out')
-    return made
-  if output not in made:
-    raise UserError(f'--output={output!r}: this game makes {", ".join(sorted(made))}; choose one')
-  return made[output]
 
 
 class Generated:

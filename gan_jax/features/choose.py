@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.config.build import resolve
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor

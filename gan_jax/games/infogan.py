@@ -14,10 +14,10 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.core.game import Turn
+from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Distribution, Label
 from gan_jax.nets.layers.basic import condition
-from gan_jax.training import diagnostics
 
 
 class InfoGAN(nn.Module):
@@ -66,7 +66,7 @@ class InfoGAN(nn.Module):
     check_same_shape(fake, image)
     real_logits = self.discriminator(image, train=True)
     loss = losses.nonsaturating.discriminator(real_logits, fake_logits)
-    return loss + information, metrics | diagnostics.accuracies(losses.nonsaturating, real_logits, fake_logits)
+    return loss + information, metrics | accuracies(losses.nonsaturating, real_logits, fake_logits)
 
   def generator_loss(self, batch):
     _, fake_logits, information, _ = self.judged(batch)

@@ -10,9 +10,9 @@ import flax.linen as nn
 
 from gan_jax import losses
 from gan_jax.core.game import Turn
+from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Uniform
-from gan_jax.training import diagnostics
 
 
 class Minimax(nn.Module):
@@ -45,7 +45,7 @@ class Minimax(nn.Module):
     fake = self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
     real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
-    return losses.value(real_logits, fake_logits), diagnostics.accuracies(losses.minimax, real_logits, fake_logits)
+    return losses.value(real_logits, fake_logits), accuracies(losses.minimax, real_logits, fake_logits)
 
   def generator_value(self, batch):
     # The same value less E[log D(x)], which no parameter of the generator moves: its batch need not be drawn.

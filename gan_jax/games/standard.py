@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses
-from gan_jax.augment.adaptive import Adaptive
+from gan_jax.augment.augmentations import Adaptive
+from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError
-from gan_jax.config.build import resolve
 from gan_jax.core.game import Turn
+from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import asked, condition_of, generate
 from gan_jax.games.parts.coupling import check_uncoupled
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.latents.distributions import Latents, Normal
-from gan_jax.training import diagnostics
 
 
 class Standard(nn.Module):
@@ -149,10 +149,10 @@ class Standard(nn.Module):
     image, fake = self.augmented(image), self.augmented(fake)
     of_real, of_fake = asked(latents, batch['images']), asked(latents, latents)
     real_logits, fake_logits = self.judged(image, fake, of_real, of_fake)
-    check_head(self.loss, real_logits)
+    check_head(self.pair, self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
-    metrics |= diagnostics.accuracies(self.pair, real_logits, fake_logits)
+    metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       self.probability.value = self.augment.next(self.probability.value, real_logits)
       metrics['augment_probability'] = self.probability.value

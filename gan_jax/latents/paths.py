@@ -16,7 +16,7 @@ from scipy import special
 
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.latents.distributions import Distribution, Normal, Truncated, Uniform
-from gan_jax.metrics.path_length import interpolate
+from gan_jax.latents.interpolation import interpolate
 
 
 def part_of(latents: Any, part: str = 'z') -> Any:

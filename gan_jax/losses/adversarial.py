@@ -29,6 +29,7 @@ class AdversarialLoss(NamedTuple):
     generator: (fake_logits, real_logits=None, *, real_weights=None, fake_weights=None) -> scalar.
     relativistic: whether the generator's loss needs the real logits.
     boundary: the logit on whose two sides real and fake belong; None if only differences of logits mean something.
+    outputs: logits per example that it takes: 1, or 2 for a softmax over (fake, real); None for any.
 
   >>> loss = hinge.discriminator(jnp.array([2.0, 0.0]), jnp.array([-1.0, 1.0]))
   >>> float(loss)  # (0 + 1) / 2 + (0 + 2) / 2
@@ -39,6 +40,7 @@ class AdversarialLoss(NamedTuple):
   generator: Callable[..., jax.Array]
   relativistic: bool = False
   boundary: float | None = 0.0
+  outputs: int | None = 1
 
 
 def wide(x: jax.Array) -> jax.Array:
@@ -293,7 +295,7 @@ hinge = _separable(_one_minus, _one_plus, lambda x: -x)
 
 #: Cross-entropy of a softmax over (fake, real), logits of shape (..., 2), class 1 = real. A head with one
 #: redundant direction: it equals `nonsaturating` on the difference of the two logits.
-two_way_softmax = AdversarialLoss(_two_way_discriminator, _two_way_generator)
+two_way_softmax = AdversarialLoss(_two_way_discriminator, _two_way_generator, outputs=2)
 
 #: -E[log sigma(D(x) - D(G(z)))] over pairs, exchanged for the generator. Jolicoeur-Martineau 2018,
 #: https://arxiv.org/abs/1807.00734, eq. 5-6.

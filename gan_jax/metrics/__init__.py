@@ -1,0 +1,5 @@
+"""Metrics: pure functions on arrays."""
+
+from gan_jax.base import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__)

@@ -1,4 +1,4 @@
-"""Paths between latents, and perceptual path length: how abruptly a generator's output changes along them."""
+"""Perceptual path length: how abruptly a generator's output changes along them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,93 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from gan_jax.base.errors import UserError, one_of
-
-
-def _column(t: np.ndarray | float, x: np.ndarray) -> np.ndarray:
-  t = np.asarray(t, np.float64)
-  return t.reshape(t.shape + (1,) * (x.ndim - t.ndim)) if t.ndim else t
-
-
-def linear(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-  """The point at share t of the straight line from a to b.
-
-  Args:
-    a: (B, ...).
-    b: the same shape.
-    t: 0 to 1, a scalar or (B,).
-
-  Returns:
-    (B, ...) float64.
-
-  >>> linear(np.array([[0.0, 2.0]]), np.array([[4.0, 0.0]]), 0.25).tolist()
-  [[1.0, 1.5]]
-  """
-  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-  return a + _column(t, a) * (b - a)
-
-
-def spherical(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-  r"""The point at share t of the arc from a to b: normal latents on it keep their typical length.
-
-  $\frac{\sin((1 - t)\omega)}{\sin\omega} a + \frac{\sin(t\omega)}{\sin\omega} b$, omega the angle between a and b.
-  Source: Shoemake 1985, "Animating rotation with quaternion curves"; for latents White 2016, "Sampling generative
-  networks", https://arxiv.org/abs/1609.04468.
-
-  Args:
-    a: (B, ...), each example a vector.
-    b: the same shape.
-    t: 0 to 1, a scalar or (B,).
-
-  Returns:
-    (B, ...) float64; a straight line where a and b are parallel, opposite or zero, as no one arc joins them.
-
-  >>> np.round(spherical(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), 0.5), 4).tolist()
-  [[0.7071, 0.7071]]
-  """
-  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-  rows = [x.reshape(len(x), -1) for x in (a, b)]
-  lengths = np.linalg.norm(rows[0], axis=1) * np.linalg.norm(rows[1], axis=1)
-  cosine = np.sum(rows[0] * rows[1], 1) / np.where(lengths > 0, lengths, 1)
-  arc = (lengths > 0) & (1 - np.abs(cosine) > 1e-12)
-  angle = np.where(arc, np.arccos(np.clip(cosine, -1, 1)), 1)
-  share = np.broadcast_to(t, angle.shape)
-  first = np.where(arc, np.sin((1 - share) * angle) / np.sin(angle), 1 - share)
-  second = np.where(arc, np.sin(share * angle) / np.sin(angle), share)
-  return _column(first, a) * a + _column(second, b) * b
-
-
-PATHS = {'linear': linear, 'spherical': spherical}
-
-
-def interpolate(starts: Any, ends: Any, t: np.ndarray | float, kind: str = 'spherical') -> Any:
-  """The latents at share t of the way from starts to ends.
-
-  Args:
-    starts: (B, ...), or a dict of such; labels and other integers stay those of the start.
-    ends: the same.
-    t: 0 to 1, a scalar or (B,).
-    kind: 'spherical' for normal latents, 'linear' for uniform ones and for intermediate spaces.
-
-  Returns:
-    As starts, float32.
-
-  Raises:
-    UserError: there is no such path.
-
-  >>> starts = {'z': np.zeros((1, 2)), 'label': np.array([3])}
-  >>> path = interpolate(starts, {'z': np.ones((1, 2)), 'label': np.array([5])}, 0.5, 'linear')
-  >>> path['z'].tolist(), path['label'].tolist()
-  ([[0.5, 0.5]], [3])
-  """
-  if kind not in PATHS:
-    raise one_of('path', kind, PATHS)
-
-  def between(a, b):
-    a, b = np.asarray(a), np.asarray(b)
-    return PATHS[kind](a, b, t).astype(np.float32) if np.issubdtype(a.dtype, np.floating) else a
-
-  return jax.tree.map(between, starts, ends)
+from gan_jax.base.errors import UserError
+from gan_jax.latents.interpolation import interpolate
 
 
 class PathLength(NamedTuple):

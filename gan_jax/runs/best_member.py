@@ -9,7 +9,7 @@ import ml_collections
 from etils import epath
 
 from gan_jax.config.vary import member_config
-from gan_jax.runs import resume
+from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.population import Population
 
@@ -63,7 +63,7 @@ def export(population: Population, workdir: epath.Path, state: Any, place: Place
   if new.exists():  # of an export that was killed
     new.rmtree()
   new.mkdir()
-  resume.write_config(new, member.config)
+  run_config.write_config(new, member.config)
   checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
   checkpoints.save(member.of(state), place, {name: found[best]})
   checkpoints.close()

@@ -10,8 +10,9 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
+from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.config.build import build, check_call
+from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib

@@ -1,79 +1,16 @@
 """How a run begins: anew, from where it stopped, or from the weights of another; and whether it may go on."""
 
-import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from etils import epath
 
-from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment
+from gan_jax.runs import experiment, saved
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.training.writers import write_text
-
-#: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
-FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
-  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
-)
-RESUME = ('auto', 'force')
-
-
-def write_config(workdir: epath.Path, config: Any) -> None:
-  """Writes config.json, whole or not at all."""
-  write_text(workdir / 'config.json', config_lib.to_json(config))
-
-
-def read_config(workdir: epath.PathLike) -> Any:
-  """The config a run was started with.
-
-  Raises:
-    UserError: there is no run.
-  """
-  return config_lib.from_json(_config_text(epath.Path(workdir)))
-
-
-def _config_text(workdir: epath.Path) -> str:
-  file = workdir / 'config.json'
-  if not file.exists():
-    raise UserError(f'{workdir} is not a run: it has no config.json; name a folder that was given as --workdir')
-  text = file.read_text()
-  try:
-    json.loads(text)
-  except ValueError as error:
-    raise UserError(f'{file} is damaged ({error}): remove it to go on with the settings you give') from error
-  return text
-
-
-def check_config(config: Any) -> None:
-  """Raises a UserError unless config.json will give the same config back, or the run could not be loaded later."""
-  if config.resume not in RESUME:
-    raise UserError(f'config.resume={config.resume!r}: choose one of {", ".join(RESUME)}')
-  again = config_lib.from_json(config_lib.to_json(config)).to_dict()
-  changed = config_lib.differences(config.to_dict(), again)
-  if changed:
-    raise UserError(
-      f'{changed[0].split(":")[0]} is lost in config.json: give numbers, names, booleans, tuples or dicts'
-    )
-
-
-def check_resumable(workdir: epath.Path, config: Any) -> None:
-  """Raises a UserError if a run is to go on with settings that change what it computes."""
-  defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
-  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
-  new = json.loads(config_lib.to_json(config))
-  changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
-  if changed and config.resume != 'force':
-    raise UserError(
-      f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
-      '--workdir, or --config.resume=force to go on with these'
-    )
 
 
 def start(
@@ -137,9 +74,7 @@ def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> 
   Raises:
     UserError: no such run, no such player, or a player with no weight in common.
   """
-  from gan_jax.sample import load
-
-  run = load(config.init_from)
+  run = saved.read(config.init_from, say=say)
   names = tuple(config.init_players) or tuple(name for name in state.players if name in run.state.players)
   players = dict(state.players)
   for name in names:

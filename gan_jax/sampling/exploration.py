@@ -15,15 +15,15 @@ from PIL.Image import Image
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data.transforms import to_uint8
 from gan_jax.evaluation import reference
-from gan_jax.evaluation.scores import pick
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Tags, Uniform
 from gan_jax.metrics.neighbours import nearest
 from gan_jax.sampling import pictures
+from gan_jax.sampling.outputs import pick
 
 if TYPE_CHECKING:
-  from gan_jax.sample import Run
+  from gan_jax.sampling.run import Run
 
 #: Which third of a class, by the mean of the pixels, a concept such as '3:bright' asks for.
 SHADES = {'dark': (0, 1 / 3), 'bright': (2 / 3, 1)}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from absl import flags
 
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import RANDOM_STREAMS
@@ -81,17 +80,3 @@ def of_stage(
 
   keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(count)]
   return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)
-
-
-def define_flags(values: flags.FlagValues) -> None:
-  """--truncation and --standing, of the commands that make samples."""
-  flags.DEFINE_float(
-    'truncation', 0.0, 'Normal latents lie within it, as if drawn anew; 0 for all.', lower_bound=0.0, flag_values=values
-  )
-  flags.DEFINE_integer(
-    'standing',
-    0,
-    "Batches whose statistics replace batch norm's running ones; 0 for none.",
-    lower_bound=0,
-    flag_values=values,
-  )

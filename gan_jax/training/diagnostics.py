@@ -13,11 +13,8 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import losses
 from gan_jax.metrics.diversity import pairwise_distance
 
 #: Steps that are not judged: at first samples are all alike, and one player is ahead.
@@ -77,29 +74,6 @@ def diversity(samples: np.ndarray, real: np.ndarray) -> float:
   """
   wanted = pairwise_distance(real)
   return pairwise_distance(samples) / wanted if wanted else math.nan
-
-
-def accuracies(loss: losses.AdversarialLoss, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
-  """How often a discriminator is right; nothing if its loss knows no boundary between real and fake.
-
-  Args:
-    loss: the discriminator's.
-    real_logits: of any shape; (..., 2) for `losses.two_way_softmax`.
-    fake_logits: of the same rank.
-
-  Returns:
-    {'real_accuracy': share of real examples judged real, 'fake_accuracy': share of generated ones judged generated}.
-
-  >>> found = accuracies(losses.hinge, jnp.array([1.0, -1.0]), jnp.array([-2.0, -1.0]))
-  >>> float(found['real_accuracy']), float(found['fake_accuracy'])
-  (0.5, 1.0)
-  """
-  if loss.boundary is None:
-    return {}
-  if loss is losses.two_way_softmax:
-    real_logits, fake_logits = (logits[..., 1] - logits[..., 0] for logits in (real_logits, fake_logits))
-  right = lambda judged: jnp.mean(judged, dtype=jnp.float32)
-  return {'real_accuracy': right(real_logits > loss.boundary), 'fake_accuracy': right(fake_logits < loss.boundary)}
 
 
 def watch(

@@ -15,19 +15,21 @@ from flax.errors import FlaxError
 
 from gan_jax.base import command, memory
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.files import write_text
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.evaluator import Evaluator, check
 from gan_jax.evaluation.options import options_of
-from gan_jax.runs import best_member, checkpoint, experiment, member_metrics, resume
+from gan_jax.runs import best_member, checkpoint, experiment, member_metrics, resume, run_config
 from gan_jax.runs.population import population_of
-from gan_jax.sample import Sampler, named
 from gan_jax.sampling import pictures
+from gan_jax.sampling.outputs import named
+from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import diagnostics, summary
 from gan_jax.training.profiling import Profile
-from gan_jax.training.writers import NoWriter, Writer, duration, write_text
+from gan_jax.training.writers import NoWriter, Writer, duration
 
 #: Steps whose metrics may wait on the device, whatever config.log_every.
 MOST_PENDING = 1000
@@ -68,12 +70,12 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     )
   for stream in stages[0].streams.values():
     stream.open()
-  resume.check_config(config)
+  run_config.check_config(config)
   with command.writable(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep, config.keep_best, write=True)
     if checkpoints.steps():
-      resume.check_resumable(workdir, config)
+      run_config.check_resumable(workdir, config)
     (workdir / 'samples').mkdir(exist_ok=True)
   processes.together('have looked at the workdir')
   say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
@@ -81,7 +83,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   writer: Writer | NoWriter = NoWriter()
   if processes.first():
     with command.writable(workdir):
-      resume.write_config(workdir, config)
+      run_config.write_config(workdir, config)
       writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
   profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say)
   number, position = place.stage, place.position

@@ -8,12 +8,7 @@ from typing import Any
 from etils import epath
 from tqdm import tqdm
 
-
-def write_text(path: epath.Path, text: str) -> None:
-  """Writes a small file whole or not at all."""
-  temporary = path.with_name(path.name + '.new')
-  temporary.write_text(text)
-  temporary.replace(path)
+from gan_jax.base.files import write_text
 
 
 class Writer:

@@ -80,7 +80,7 @@ def _named(stream: 'Stream') -> Source:
 
     return stacked(stream)
   if _is_dotted(stream.name):
-    from gan_jax.config.build import resolve
+    from gan_jax.base.calls import resolve
 
     return resolve(stream.name)(stream)
   from gan_jax.data.sources.prepared import PreparedSource

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.sources.builtin import BUILT_IN
 from gan_jax.data.transforms import resize
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ def prepared_folder(name: str) -> epath.Path:
   if not versions:
     raise UserError(
       f'data set {name!r} is not prepared in {data_dir()}: set TFDS_DATA_DIR to the folder that has it, prepare it '
-      f'with `python -m gan_jax.prepare --name {name}`, or start with what needs no download: '
-      f'{", ".join(without_download())}'
+      f'with `python -m gan_jax.prepare --name {name}`, or start with what needs no download, such as '
+      f'configs/quickstart.py (data {", ".join(BUILT_IN)} are built in)'
     )
   newest = max(versions, key=lambda path: [int(part) for part in path.name.split('.') if part.isdigit()])
   if file_format(newest) not in ('array_record', 'tfrecord'):
@@ -145,11 +146,3 @@ def prepared_folder(name: str) -> epath.Path:
       f'prepare it with `python -m gan_jax.prepare --name {name}`'
     )
   return newest
-
-
-def without_download() -> list[str]:
-  """The shipped configs whose data are built in."""
-  from gan_jax import config
-  from gan_jax.data.sources.builtin import BUILT_IN
-
-  return [name for name, settings in config.shipped() if settings.data.get('name') in BUILT_IN]

@@ -17,20 +17,20 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
     )
 
 
-def check_head(loss: Any, logits: jax.Array) -> None:
-  """Raises a UserError if a loss of `gan_jax.losses` and the discriminator's head do not fit."""
-  if loss == 'two_way_softmax' and (logits.ndim != 2 or logits.shape[-1] != 2):
-    raise UserError(
-      f'config.game.loss={loss!r} takes logits (B, 2) but the discriminator gives (B{_tail(logits)}): set '
-      'config.game.discriminator.outputs=2, or another loss'
-    )
-  # (B,) is one logit per example, (B, H, W) one per patch; (B, n) is the head of something else.
-  if isinstance(loss, str) and loss != 'two_way_softmax' and loss in losses.__all__ and logits.ndim == 2:
-    raise UserError(
-      f'config.game.loss={loss!r} takes one logit per example but the discriminator gives (B{_tail(logits)}): set '
-      "config.game.discriminator.outputs=1, or loss='two_way_softmax' with two"
-    )
+def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> None:
+  """Raises a UserError unless the discriminator gives as many logits per example as the loss takes.
 
-
-def _tail(array: jax.Array) -> str:
-  return ''.join(f', {n}' for n in array.shape[1:])
+  Args:
+    loss: of the game.
+    name: what config.game.loss says, for the message.
+    logits: (B,), one per example; (B, H, W), one per patch; or (B, outputs).
+  """
+  outputs = logits.shape[-1] if logits.ndim == 2 else 1
+  if loss.outputs in (None, outputs):
+    return
+  wanted = 'one logit per example' if loss.outputs == 1 else f'logits (B, {loss.outputs})'
+  shape = ''.join(f', {n}' for n in logits.shape[1:])
+  raise UserError(
+    f'config.game.loss={name!r} takes {wanted} but the discriminator gives (B{shape}): set '
+    f'config.game.discriminator.outputs={loss.outputs}, or another loss'
+  )

@@ -1,0 +1,71 @@
+"""A run's config.json: written, read, and whether a run may go on with other settings."""
+
+import json
+import re
+from typing import Any
+
+from etils import epath
+
+from gan_jax import config as config_lib
+from gan_jax.base.errors import UserError
+from gan_jax.base.files import write_text
+
+#: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
+FREE = re.compile(
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+)
+
+
+RESUME = ('auto', 'force')
+
+
+def write_config(workdir: epath.Path, config: Any) -> None:
+  """Writes config.json, whole or not at all."""
+  write_text(workdir / 'config.json', config_lib.to_json(config))
+
+
+def read_config(workdir: epath.PathLike) -> Any:
+  """The config a run was started with.
+
+  Raises:
+    UserError: there is no run.
+  """
+  return config_lib.from_json(_config_text(epath.Path(workdir)))
+
+
+def _config_text(workdir: epath.Path) -> str:
+  file = workdir / 'config.json'
+  if not file.exists():
+    raise UserError(f'{workdir} is not a run: it has no config.json; name a folder that was given as --workdir')
+  text = file.read_text()
+  try:
+    json.loads(text)
+  except ValueError as error:
+    raise UserError(f'{file} is damaged ({error}): remove it to go on with the settings you give') from error
+  return text
+
+
+def check_config(config: Any) -> None:
+  """Raises a UserError unless config.json will give the same config back, or the run could not be loaded later."""
+  if config.resume not in RESUME:
+    raise UserError(f'config.resume={config.resume!r}: choose one of {", ".join(RESUME)}')
+  again = config_lib.from_json(config_lib.to_json(config)).to_dict()
+  changed = config_lib.differences(config.to_dict(), again)
+  if changed:
+    raise UserError(
+      f'{changed[0].split(":")[0]} is lost in config.json: give numbers, names, booleans, tuples or dicts'
+    )
+
+
+def check_resumable(workdir: epath.Path, config: Any) -> None:
+  """Raises a UserError if a run is to go on with settings that change what it computes."""
+  defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
+  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  new = json.loads(config_lib.to_json(config))
+  changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
+  if changed and config.resume != 'force':
+    raise UserError(
+      f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
+      '--workdir, or --config.resume=force to go on with these'
+    )

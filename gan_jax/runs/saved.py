@@ -1,0 +1,82 @@
+"""Reads a run from its folder: the config, the stage and the state of one of its checkpoints."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+from etils import epath
+
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.distributed import parallel
+from gan_jax.runs import best_member, run_config
+from gan_jax.runs import population as population_lib
+from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.experiment import Stage
+
+
+class Saved(NamedTuple):
+  """One game of a run, at one of its checkpoints.
+
+  Attributes:
+    config: of the run, or of the member of a population as a run of its own.
+    stage: the stage that the checkpoint stands in, with the game and the streams.
+    step: steps trained.
+    state: of the game.
+    member: its number in a population; None for a run of one game.
+  """
+
+  config: ml_collections.ConfigDict
+  stage: Stage
+  step: int
+  state: game_lib.GameState
+  member: int | None
+
+
+def read(
+  workdir: epath.PathLike,
+  step: int | str | None = None,
+  member: int | None = None,
+  say: Callable[[str], None] = lambda line: None,
+) -> Saved:
+  """Reads a checkpoint of a run.
+
+  Args:
+    workdir: of the run.
+    step: of the checkpoint, or 'best' by config.keep_best; the latest by default.
+    member: of a population; by default the best by config.keep_best, else the first.
+    say: told which member was chosen, and what was wrong with newer checkpoints.
+
+  Raises:
+    UserError: there is no run, or no such checkpoint or member.
+  """
+  workdir = epath.Path(workdir)
+  config = run_config.read_config(workdir)
+  population = population_lib.population_of(config)
+  if member is not None and population.alone:
+    raise UserError(f'member={member} asked of {workdir}, which is one game, not a population: leave it out')
+  # Several processes hold one array together, whole on every device.
+  one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  sharding = one if jax.process_count() == 1 else parallel.replicated(parallel.make_mesh())
+  with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
+
+  def abstract_of(place: Place) -> Any:
+    return jax.tree.map(with_device, population.abstract_state(place.stage))
+
+  checkpoints = Checkpoints(workdir, best=config.keep_best)
+  if isinstance(step, str):
+    if step != 'best':
+      raise UserError(f"checkpoint {step!r} must be 'best' or a step")
+    step = checkpoints.best()
+  found = checkpoints.newest(abstract_of, say, step)
+  checkpoints.close()
+  if found is None:
+    raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
+  place, state = found
+  if not population.alone:
+    member, why = best_member.choose(workdir, config, place.step, member)
+    if why:
+      say(why)
+  chosen = population.members[member or 0]
+  return Saved(chosen.config, chosen.stages[place.stage], place.step, chosen.of(state), member)
