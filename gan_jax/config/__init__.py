@@ -5,18 +5,7 @@ from gan_jax.base import lazy
 __getattr__, __dir__, __all__ = lazy.attach(
   __name__,
   __path__,
-  settings=[
-    'Settings',
-    'base',
-    'descriptions',
-    'differences',
-    'find',
-    'from_json',
-    'load',
-    'override',
-    'shipped',
-    'shipped_folder',
-    'stream',
-    'to_json',
-  ],
+  settings=['Settings', 'base', 'stream'],
+  files=['descriptions', 'differences', 'find', 'from_json', 'load', 'shipped', 'shipped_folder', 'to_json'],
+  overrides=['override'],
 )

@@ -1,22 +1,12 @@
-"""Configs: the settings of a run with their defaults, files that set them, and overrides from the command line.
+"""The settings of a run and of a data stream, with their defaults."""
 
-A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `VARIANTS`, whose first entry is the
-default. It is code: run only files that you trust.
-"""
-
-import ast
 import dataclasses
-import importlib.util
-import json
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
-from absl import flags
-from ml_collections import config_flags
 
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import IN_TRAINING
 from gan_jax.data.streams import Stream
 
@@ -111,34 +101,34 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
       if field.name == 'eval':  # a file may name some of its settings only
         values['eval'] = {**IN_TRAINING, **settings['eval']}
       if field.name == 'vary':  # ConfigDict takes no dots in names
-        values['vary'] = _nested(settings['vary'])
+        values['vary'] = nested(settings['vary'])
     elif default is not dataclasses.MISSING:
       values[field.name] = default
     else:
       raise UserError(f'the config lacks the setting {field.name!r}')
-  return ml_collections.ConfigDict(_copied(values))
+  return ml_collections.ConfigDict(copied(values))
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
   """Dicts of its own for every place: a file may give two players one dict, an override is for one of them."""
   if isinstance(value, ml_collections.ConfigDict):
     value = value.to_dict()
   if isinstance(value, Mapping):
-    return {key: _copied(entry) for key, entry in value.items()}
-  return tuple(_copied(entry) for entry in value) if isinstance(value, list | tuple) else value
+    return {key: copied(entry) for key, entry in value.items()}
+  return tuple(copied(entry) for entry in value) if isinstance(value, list | tuple) else value
 
 
-def _nested(settings: Any) -> Any:
+def nested(settings: Any) -> Any:
   """Dicts with dotted keys as dicts in dicts.
 
-  >>> _nested({'a.b': (1, 2), 'a': {'c.d': (3, 4)}})
+  >>> nested({'a.b': (1, 2), 'a': {'c.d': (3, 4)}})
   {'a': {'b': (1, 2), 'c': {'d': (3, 4)}}}
   """
   if not isinstance(settings, Mapping | ml_collections.ConfigDict):
     return settings
   tree: dict[str, Any] = {}
   for path, value in settings.items():
-    here, (*parents, last), value = tree, str(path).split('.'), _nested(value)
+    here, (*parents, last), value = tree, str(path).split('.'), nested(value)
     for name in parents:
       here = here.setdefault(name, {})
     if isinstance(value, dict) and isinstance(here.get(last), dict):
@@ -159,174 +149,3 @@ def stream(**settings: Any) -> dict[str, Any]:
   if unknown:
     raise UserError(f'unknown setting config.data.{sorted(unknown)[0]}: a stream has {", ".join(names)}')
   return {**names, **settings}
-
-
-def find(path: str) -> pathlib.Path:
-  """A config file: from the working folder, else from those shipped with the package."""
-  here = pathlib.Path(path)
-  if here.is_file():
-    return here
-  shipped_file = shipped_folder() / here.name
-  if here.suffix == '.py' and here.parent.name in ('configs', '') and shipped_file.is_file():
-    return shipped_file
-  names = ', '.join(f'configs/{file.name}' for file in _shipped_files())
-  raise UserError(f'config file {path!r} is not there: name one of yours, or one of {names}')
-
-
-def shipped_folder() -> pathlib.Path:
-  package = pathlib.Path(__file__).parent.parent
-  # In the wheel the configs lie inside the package, in a checkout beside it.
-  return package / 'configs' if (package / 'configs').is_dir() else package.parent / 'configs'
-
-
-def _shipped_files() -> list[pathlib.Path]:
-  return sorted(file for file in shipped_folder().glob('*.py') if not file.name.startswith('_'))
-
-
-def _module(file: pathlib.Path):
-  spec = importlib.util.spec_from_file_location(f'gan_jax_config_{file.stem}', file)
-  assert spec is not None and spec.loader is not None
-  module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-  except (SyntaxError, ImportError) as error:
-    raise UserError(f'config file {str(file)!r} does not load: {error}') from error
-  if not hasattr(module, 'get_config') or not getattr(module, 'VARIANTS', None):
-    raise UserError(f'config file {str(file)!r} lacks get_config(variant) or VARIANTS: see configs/quickstart.py')
-  return module
-
-
-def load(path: str) -> ml_collections.ConfigDict:
-  """The config that 'FILE.py' or 'FILE.py:VARIANT' names.
-
-  Raises:
-    UserError: no such file or variant.
-
-  >>> load('configs/quickstart.py').data.name
-  'digits'
-  """
-  file, _, variant = path.partition(':')
-  module = _module(find(file))
-  if variant and variant not in module.VARIANTS:
-    raise one_of(f'variant of {file}', variant, module.VARIANTS)
-  config = module.get_config(variant or module.VARIANTS[0])
-  return base(**{key: config[key] for key in config})
-
-
-def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
-  """All shipped configs, ('configs/FILE.py:VARIANT', config)."""
-  for file in _shipped_files():
-    module = _module(file)
-    for variant in module.VARIANTS:
-      name = f'configs/{file.name}' + ('' if variant == module.VARIANTS[0] else f':{variant}')
-      yield name, load(f'{file}:{variant}')
-
-
-def descriptions() -> Iterator[tuple[str, tuple[str, ...], str]]:
-  """(file, variants, docstring) of every shipped config."""
-  for file in _shipped_files():
-    module = _module(file)
-    yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or file.name).strip()
-
-
-def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
-  """Applies `--config.a.b=value` arguments.
-
-  Raises:
-    UserError: an unknown setting or a value of the wrong type.
-  """
-  for argument in arguments:
-    name, value = _path(argument), argument.partition('=')[2]
-    if name[0] == 'vary':  # its entries are new, and lists of another length
-      given = _nested({'.'.join(name): _literal(value)})
-      if not isinstance(given['vary'], dict):
-        raise UserError(f'{argument}: name the setting, as in --config.vary.seed=(1,2,3)')
-      with config.unlocked():
-        config.vary.update(ml_collections.ConfigDict(_copied(given['vary'])))
-      continue
-    if _is_new(config, argument):
-      with config.unlocked():
-        here = config
-        for part in name[:-1]:
-          here = here[part]
-        here[name[-1]] = _literal(value)
-      continue
-    try:
-      values = flags.FlagValues()
-      config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
-      values(['', argument])
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-      reason = ' '.join(str(error).strip('\'"').split())
-      raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
-  return config
-
-
-def _literal(text: str) -> Any:
-  """A value as Python writes it; true and false too; other text is text."""
-  if text.lower() in ('true', 'false'):
-    return text.lower() == 'true'
-  try:
-    return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
-    return text
-
-
-def _path(argument: str) -> list[str]:
-  return argument.lstrip('-').split('=')[0].split('.')[1:]
-
-
-def _is_new(config: Any, argument: str) -> bool:
-  """Whether an argument sets what the config leaves out or at None, which config_flags cannot.
-
-  What a constructor takes but the file does not mention may be added; `build` refuses what it does not take.
-  """
-  path, here = _path(argument), config
-  for depth, part in enumerate(path):
-    if '[' in part:  # an element of a sequence, which config_flags looks up
-      return False
-    if not isinstance(here, ml_collections.ConfigDict) or part not in here:
-      last = depth == len(path) - 1
-      if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):
-        return True
-      raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
-    here = here[part]
-  return here is None
-
-
-def _siblings(config: Any, argument: str) -> str:
-  for part in _path(argument)[:-1]:
-    if not (isinstance(config, ml_collections.ConfigDict) and part in config):
-      break
-    config = config[part]
-  if not isinstance(config, ml_collections.ConfigDict):
-    return 'none'
-  return ', '.join(f'{key}={config[key]!r}' if not hasattr(config[key], 'keys') else key for key in config)
-
-
-def to_json(config: ml_collections.ConfigDict) -> str:
-  return json.dumps(json.loads(config.to_json_best_effort()), indent=2, sort_keys=True) + '\n'
-
-
-def from_json(text: str) -> ml_collections.ConfigDict:
-  """The config that `to_json` wrote."""
-  # JSON has neither tuples nor numbers as keys, such as optax.piecewise_constant_schedule takes.
-  key = lambda k: int(k) if k.lstrip('-').isdigit() else k
-  return base(**json.loads(text, object_pairs_hook=lambda pairs: {key(k): _tuples(v) for k, v in pairs}))
-
-
-def _tuples(value: Any) -> Any:
-  return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-def differences(old: Any, new: Any, where: str = 'config') -> list[str]:
-  """What two configs (as read from JSON) disagree on, 'config.a.b: old -> new'.
-
-  >>> differences({'a': 1, 'b': {'c': 2}}, {'a': 1, 'b': {'c': 3}})
-  ['config.b.c: 2 -> 3']
-  """
-  if isinstance(old, Mapping) and isinstance(new, Mapping):
-    lines = []
-    for key in sorted({*old, *new}):
-      lines += differences(old.get(key), new.get(key), f'{where}.{key}')
-    return lines
-  return [] if old == new else [f'{where}: {old!r} -> {new!r}']

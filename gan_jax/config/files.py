@@ -1,0 +1,114 @@
+"""Files of settings: those that ship, those of a user, and a run's config.json.
+
+A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `VARIANTS`, whose first entry is the
+default. It is code: run only files that you trust.
+"""
+
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import ml_collections
+
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.settings import base
+
+
+def find(path: str) -> pathlib.Path:
+  """A config file: from the working folder, else from those shipped with the package."""
+  here = pathlib.Path(path)
+  if here.is_file():
+    return here
+  shipped_file = shipped_folder() / here.name
+  if here.suffix == '.py' and here.parent.name in ('configs', '') and shipped_file.is_file():
+    return shipped_file
+  names = ', '.join(f'configs/{file.name}' for file in _shipped_files())
+  raise UserError(f'config file {path!r} is not there: name one of yours, or one of {names}')
+
+
+def shipped_folder() -> pathlib.Path:
+  package = pathlib.Path(__file__).parent.parent
+  # In the wheel the configs lie inside the package, in a checkout beside it.
+  return package / 'configs' if (package / 'configs').is_dir() else package.parent / 'configs'
+
+
+def _shipped_files() -> list[pathlib.Path]:
+  return sorted(file for file in shipped_folder().glob('*.py') if not file.name.startswith('_'))
+
+
+def _module(file: pathlib.Path) -> ModuleType:
+  spec = importlib.util.spec_from_file_location(f'gan_jax_config_{file.stem}', file)
+  assert spec is not None and spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except (SyntaxError, ImportError) as error:
+    raise UserError(f'config file {str(file)!r} does not load: {error}') from error
+  if not hasattr(module, 'get_config') or not getattr(module, 'VARIANTS', None):
+    raise UserError(f'config file {str(file)!r} lacks get_config(variant) or VARIANTS: see configs/quickstart.py')
+  return module
+
+
+def load(path: str) -> ml_collections.ConfigDict:
+  """The config that 'FILE.py' or 'FILE.py:VARIANT' names.
+
+  Raises:
+    UserError: no such file or variant.
+
+  >>> load('configs/quickstart.py').data.name
+  'digits'
+  """
+  file, _, variant = path.partition(':')
+  module = _module(find(file))
+  if variant and variant not in module.VARIANTS:
+    raise one_of(f'variant of {file}', variant, module.VARIANTS)
+  config = module.get_config(variant or module.VARIANTS[0])
+  return base(**{key: config[key] for key in config})
+
+
+def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
+  """All shipped configs, ('configs/FILE.py:VARIANT', config)."""
+  for file in _shipped_files():
+    module = _module(file)
+    for variant in module.VARIANTS:
+      name = f'configs/{file.name}' + ('' if variant == module.VARIANTS[0] else f':{variant}')
+      yield name, load(f'{file}:{variant}')
+
+
+def descriptions() -> Iterator[tuple[str, tuple[str, ...], str]]:
+  """(file, variants, docstring) of every shipped config."""
+  for file in _shipped_files():
+    module = _module(file)
+    yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or file.name).strip()
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+  return json.dumps(json.loads(config.to_json_best_effort()), indent=2, sort_keys=True) + '\n'
+
+
+def from_json(text: str) -> ml_collections.ConfigDict:
+  """The config that `to_json` wrote."""
+  # JSON has neither tuples nor numbers as keys, such as optax.piecewise_constant_schedule takes.
+  key = lambda k: int(k) if k.lstrip('-').isdigit() else k
+  return base(**json.loads(text, object_pairs_hook=lambda pairs: {key(k): _tuples(v) for k, v in pairs}))
+
+
+def _tuples(value: Any) -> Any:
+  return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def differences(old: Any, new: Any, where: str = 'config') -> list[str]:
+  """What two configs (as read from JSON) disagree on, 'config.a.b: old -> new'.
+
+  >>> differences({'a': 1, 'b': {'c': 2}}, {'a': 1, 'b': {'c': 3}})
+  ['config.b.c: 2 -> 3']
+  """
+  if isinstance(old, Mapping) and isinstance(new, Mapping):
+    lines = []
+    for key in sorted({*old, *new}):
+      lines += differences(old.get(key), new.get(key), f'{where}.{key}')
+    return lines
+  return [] if old == new else [f'{where}: {old!r} -> {new!r}']

@@ -1,0 +1,86 @@
+"""Settings from the command line: `--config.a.b=value`."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from gan_jax.base.errors import UserError
+from gan_jax.config.settings import copied, nested
+
+
+def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
+  """Applies `--config.a.b=value` arguments.
+
+  Raises:
+    UserError: an unknown setting or a value of the wrong type.
+  """
+  for argument in arguments:
+    name, value = _path(argument), argument.partition('=')[2]
+    if name[0] == 'vary':  # its entries are new, and lists of another length
+      given = nested({'.'.join(name): _literal(value)})
+      if not isinstance(given['vary'], dict):
+        raise UserError(f'{argument}: name the setting, as in --config.vary.seed=(1,2,3)')
+      with config.unlocked():
+        config.vary.update(ml_collections.ConfigDict(copied(given['vary'])))
+      continue
+    if _is_new(config, argument):
+      with config.unlocked():
+        here = config
+        for part in name[:-1]:
+          here = here[part]
+        here[name[-1]] = _literal(value)
+      continue
+    try:
+      values = flags.FlagValues()
+      config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
+      values(['', argument])
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+      reason = ' '.join(str(error).strip('\'"').split())
+      raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
+  return config
+
+
+def _literal(text: str) -> Any:
+  """A value as Python writes it; true and false too; other text is text."""
+  if text.lower() in ('true', 'false'):
+    return text.lower() == 'true'
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
+def _path(argument: str) -> list[str]:
+  return argument.lstrip('-').split('=')[0].split('.')[1:]
+
+
+def _is_new(config: Any, argument: str) -> bool:
+  """Whether an argument sets what the config leaves out or at None, which config_flags cannot.
+
+  What a constructor takes but the file does not mention may be added; `build` refuses what it does not take.
+  """
+  path, here = _path(argument), config
+  for depth, part in enumerate(path):
+    if '[' in part:  # an element of a sequence, which config_flags looks up
+      return False
+    if not isinstance(here, ml_collections.ConfigDict) or part not in here:
+      last = depth == len(path) - 1
+      if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):
+        return True
+      raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
+    here = here[part]
+  return here is None
+
+
+def _siblings(config: Any, argument: str) -> str:
+  for part in _path(argument)[:-1]:
+    if not (isinstance(config, ml_collections.ConfigDict) and part in config):
+      break
+    config = config[part]
+  if not isinstance(config, ml_collections.ConfigDict):
+    return 'none'
+  return ', '.join(f'{key}={config[key]!r}' if not hasattr(config[key], 'keys') else key for key in config)
