@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from benchmarks.works import WORKS, latents_of, widths
-from gan_jax.nets.biggan import WIDTHS, wide
+from gan_jax.nets.biggan import WIDTHS, channels_of
 
 Tree = Mapping[str, Any]
 #: The height at which the networks of classes have attention, if they have such a map.
@@ -347,8 +347,8 @@ def _networks(name: str, small: bool, dropout: bool) -> tuple[nn.Module, nn.Modu
     g, d = (width['generator'],) * 4, (width['discriminator'],) * 4
     return _ResNetGenerator(g, 128, 0), _ResNetDiscriminator(32, d, 2, 0)
   multiples, ch = WIDTHS[work.size], width['channels']
-  generator = _ResNetGenerator(wide(multiples.generator, ch), latents_of(name), work.classes)
-  discriminator = wide(multiples.discriminator, ch)
+  generator = _ResNetGenerator(channels_of(multiples.generator, ch), latents_of(name), work.classes)
+  discriminator = channels_of(multiples.discriminator, ch)
   return generator, _ResNetDiscriminator(work.size, discriminator, multiples.halvings, work.classes)
 
 

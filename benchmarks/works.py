@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 
 from gan_jax import config as config_lib
-from gan_jax.nets.biggan import WIDTHS, wide
+from gan_jax.nets.biggan import WIDTHS, channels_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +134,10 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
       name='standard.Standard',
       loss='hinge',
       latents=dict(z=latents, label=dict(name='Label', classes=work.classes)),
-      generator=dict(name='biggan.Generator', channels=wide(multiples.generator, ch), **common),
+      generator=dict(name='biggan.Generator', channels=channels_of(multiples.generator, ch), **common),
       discriminator=dict(
         name='sngan.Discriminator',
-        channels=wide(multiples.discriminator, ch),
+        channels=channels_of(multiples.discriminator, ch),
         halvings=multiples.halvings,
         wide=True,
         **common,

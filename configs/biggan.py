@@ -27,7 +27,7 @@ differs: the discriminator judges real and generated examples in two passes, wit
 """
 
 from gan_jax import config as config_lib
-from gan_jax.nets.biggan import WIDTHS, wide
+from gan_jax.nets.biggan import WIDTHS, channels_of
 
 VARIANTS = (
   'imagenet128', 'imagenet64', 'imagenet256', 'imagenet512', 'imagenet128_deep', 'imagenet256_deep', 'imagenet512_deep',
@@ -41,10 +41,10 @@ def get_config(variant):
   name, _, kind = variant.partition('_')
   size, deep, script = int(name.removeprefix('imagenet')), kind == 'deep', kind == '256x8'
   multiples, ch = WIDTHS[size], 128 if deep else 96
-  channels = wide(multiples.generator, ch)
+  channels = channels_of(multiples.generator, ch)
   generator = dict(channels=channels, classes=1000, attention=(128 if size == 256 and not deep else 64,))
   discriminator = dict(
-    channels=wide(multiples.discriminator, ch), halvings=multiples.halvings, classes=1000, attention=(64,)
+    channels=channels_of(multiples.discriminator, ch), halvings=multiples.halvings, classes=1000, attention=(64,)
   )
   return config_lib.base(
     game=dict(
@@ -74,8 +74,8 @@ def get_config(variant):
 
 def _small(variant):
   digits = variant == 'digits'
-  size, channels = (8, (64, 64)) if digits else (32, wide(WIDTHS[32].generator, 96))
-  judged = (64, 64) if digits else wide((2, 2, 2, 2), 96)
+  size, channels = (8, (64, 64)) if digits else (32, channels_of(WIDTHS[32].generator, 96))
+  judged = (64, 64) if digits else channels_of((2, 2, 2, 2), 96)
   attention = (4,) if digits else (16,)
   return config_lib.base(
     game=dict(

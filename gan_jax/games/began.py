@@ -14,11 +14,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.precision import full_precision
 from gan_jax.core.game import Turn
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Uniform
 from gan_jax.losses import energy
-from gan_jax.nets.layers.basic import wide
 
 
 class BEGAN(nn.Module):
@@ -49,7 +49,7 @@ class BEGAN(nn.Module):
     self.balance = self.variable('table', 'k', lambda: jnp.asarray(self.k, jnp.float32))
 
   def error(self, x):
-    return jnp.abs(wide(self.discriminator(x, train=True)) - wide(x)).mean()
+    return jnp.abs(full_precision(self.discriminator(x, train=True)) - full_precision(x)).mean()
 
   def discriminator_loss(self, batch):
     image = batch['images']['image']

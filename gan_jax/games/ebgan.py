@@ -12,11 +12,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.precision import full_precision
 from gan_jax.core.game import Turn
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.losses import energy
-from gan_jax.nets.layers.basic import wide
 
 
 class EBGAN(nn.Module):
@@ -45,7 +45,7 @@ class EBGAN(nn.Module):
   def judged(self, x):
     """(energies (B,), codes (B, n)) of examples."""
     reconstruction, codes = self.discriminator(x, train=True, codes=True)
-    squares = jnp.square(wide(reconstruction) - wide(x)).reshape(x.shape[0], -1).sum(-1)
+    squares = jnp.square(full_precision(reconstruction) - full_precision(x)).reshape(x.shape[0], -1).sum(-1)
     # The root's gradient at 0 is not finite.
     return jnp.sqrt(jnp.maximum(squares, 1e-12)), codes
 

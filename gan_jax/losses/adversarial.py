@@ -18,6 +18,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.precision import full_precision
+
 Weights = jax.Array | None
 
 
@@ -43,12 +45,6 @@ class AdversarialLoss(NamedTuple):
   outputs: int | None = 1
 
 
-def wide(x: jax.Array) -> jax.Array:
-  """float32, or as wide as it is: losses of bfloat16 networks are summed in float32."""
-  x = jnp.asarray(x)
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   """The mean of values, or their weighted mean, sum(w v) / sum(w).
 
@@ -59,10 +55,10 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   >>> float(mean(jnp.array([1.0, 3.0]), jnp.array([3.0, 1.0])))
   1.5
   """
-  values = wide(values)
+  values = full_precision(values)
   if weights is None:
     return jnp.mean(values)
-  weights = wide(weights)
+  weights = full_precision(weights)
   if weights.shape != values.shape:
     chex.assert_rank(weights, 1)
     chex.assert_equal_shape_prefix([weights, values], 1)
@@ -72,7 +68,7 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
 
 def _pair(real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
   chex.assert_equal_rank([real_logits, fake_logits])
-  return wide(real_logits), wide(fake_logits)
+  return full_precision(real_logits), full_precision(fake_logits)
 
 
 def _separable(
@@ -96,7 +92,7 @@ def _separable(
     real_weights: Weights = None,
     fake_weights: Weights = None,
   ) -> jax.Array:
-    return mean(fooled(wide(fake_logits)), fake_weights)
+    return mean(fooled(full_precision(fake_logits)), fake_weights)
 
   return AdversarialLoss(discriminator, generator, boundary=boundary)
 
@@ -216,7 +212,7 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
     chex.assert_equal_shape([higher, lower])
     both = [w for w in weights if w is not None]
     product = None if not both else both[0] if len(both) == 1 else both[0] * both[1]
-    return mean(real(wide(higher) - wide(lower)), product)
+    return mean(real(full_precision(higher) - full_precision(lower)), product)
 
   def discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):
     return one_sided(real_logits, fake_logits, (real_weights, fake_weights))
@@ -255,7 +251,7 @@ def _needed(real_logits: jax.Array | None) -> jax.Array:
 
 def _log_odds(logits: jax.Array) -> jax.Array:
   chex.assert_axis_dimension(logits, -1, 2)
-  logits = wide(logits)
+  logits = full_precision(logits)
   return logits[..., 1] - logits[..., 0]
 
 

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 
 def energy_discriminator(real_energy: jax.Array, fake_energy: jax.Array, *, margin: float) -> jax.Array:
@@ -21,7 +21,7 @@ def energy_discriminator(real_energy: jax.Array, fake_energy: jax.Array, *, marg
   5.0
   """
   chex.assert_equal_rank([real_energy, fake_energy])
-  return jnp.mean(wide(real_energy)) + jnp.mean(jax.nn.relu(margin - wide(fake_energy)))
+  return jnp.mean(full_precision(real_energy)) + jnp.mean(jax.nn.relu(margin - full_precision(fake_energy)))
 
 
 def energy_generator(fake_energy: jax.Array) -> jax.Array:
@@ -30,7 +30,7 @@ def energy_generator(fake_energy: jax.Array) -> jax.Array:
   >>> float(energy_generator(jnp.array([4.0, 20.0])))
   12.0
   """
-  return jnp.mean(wide(fake_energy))
+  return jnp.mean(full_precision(fake_energy))
 
 
 def pulling_away(features: jax.Array) -> jax.Array:
@@ -48,7 +48,7 @@ def pulling_away(features: jax.Array) -> jax.Array:
   count = features.shape[0]
   if count < 2:
     raise ValueError(f'pulling_away compares examples: give at least 2, not {count}')
-  features = wide(features)
+  features = full_precision(features)
   # The norm's gradient at 0 is not finite; a vector of zeros is parallel to nothing.
   squares = jnp.sum(features**2, -1, keepdims=True)
   unit = features * jax.lax.rsqrt(jnp.maximum(squares, 1e-12))
@@ -69,7 +69,7 @@ def began_discriminator(real_error: jax.Array, fake_error: jax.Array, k: jax.Arr
   >>> float(began_discriminator(jnp.array([2.0]), jnp.array([4.0]), 0.25))
   1.0
   """
-  return jnp.mean(wide(real_error)) - k * jnp.mean(wide(fake_error))
+  return jnp.mean(full_precision(real_error)) - k * jnp.mean(full_precision(fake_error))
 
 
 def began_balance(
@@ -89,7 +89,7 @@ def began_balance(
   >>> round(float(began_balance(0.5, jnp.array([2.0]), jnp.array([0.5]), gain=0.1)), 4)
   0.55
   """
-  surplus = gamma * jnp.mean(wide(real_error)) - jnp.mean(wide(fake_error))
+  surplus = gamma * jnp.mean(full_precision(real_error)) - jnp.mean(full_precision(fake_error))
   return jnp.clip(k + gain * surplus, 0.0, 1.0)
 
 
@@ -101,5 +101,5 @@ def began_measure(real_error: jax.Array, fake_error: jax.Array, *, gamma: float 
   >>> float(began_measure(jnp.array([2.0]), jnp.array([0.5])))
   2.5
   """
-  real_error = jnp.mean(wide(real_error))
-  return real_error + jnp.abs(gamma * real_error - jnp.mean(wide(fake_error)))
+  real_error = jnp.mean(full_precision(real_error))
+  return real_error + jnp.abs(gamma * real_error - jnp.mean(full_precision(fake_error)))

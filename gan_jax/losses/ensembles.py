@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 
 def mean_of(losses: jax.Array) -> jax.Array:
@@ -20,7 +20,7 @@ def mean_of(losses: jax.Array) -> jax.Array:
   2.0
   """
   chex.assert_rank(losses, 1)
-  return jnp.mean(wide(losses))
+  return jnp.mean(full_precision(losses))
 
 
 def hardest_of(losses: jax.Array) -> jax.Array:
@@ -30,7 +30,7 @@ def hardest_of(losses: jax.Array) -> jax.Array:
   3.0
   """
   chex.assert_rank(losses, 1)
-  return jnp.max(wide(losses))
+  return jnp.max(full_precision(losses))
 
 
 def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
@@ -47,7 +47,7 @@ def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
   (0.5, 1.0)
   """
   chex.assert_rank(losses, 1)
-  losses = wide(losses)
+  losses = full_precision(losses)
   return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(strength * losses)) * losses)
 
 
@@ -68,7 +68,7 @@ def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: fl
   True
   """
   chex.assert_rank([losses, raw_strength], [1, 0])
-  losses, strength = wide(losses), jax.nn.softplus(wide(raw_strength))
+  losses, strength = full_precision(losses), jax.nn.softplus(full_precision(raw_strength))
   weights = jax.nn.softmax(strength * jax.lax.stop_gradient(losses))
   return jnp.sum(weights * losses) - reward * strength
 
@@ -91,6 +91,6 @@ def boosted_weights(margins: jax.Array, *, rate: float = 1.0) -> jax.Array:
   [[1.0, 1.0], [1.5, 0.5]]
   """
   chex.assert_rank(margins, 2)
-  margins = wide(margins)
+  margins = full_precision(margins)
   before = jnp.cumsum(margins, 0) - margins
   return jax.lax.stop_gradient(jax.nn.softmax(-rate * before, -1) * margins.shape[1])

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 
 def feature_matching(real_features: jax.Array, fake_features: jax.Array, *, norm: str = 'l2') -> jax.Array:
@@ -28,7 +28,7 @@ def feature_matching(real_features: jax.Array, fake_features: jax.Array, *, norm
   """
   chex.assert_equal_rank([real_features, fake_features])
   chex.assert_equal_shape_suffix([real_features, fake_features], real_features.ndim - 1)
-  difference = jnp.mean(wide(real_features), 0) - jnp.mean(wide(fake_features), 0)
+  difference = jnp.mean(full_precision(real_features), 0) - jnp.mean(full_precision(fake_features), 0)
   if norm == 'l2':
     return jnp.mean(difference**2)
   if norm == 'l1':
@@ -51,5 +51,5 @@ def hinge_embedding(distances: jax.Array, targets: jax.Array, *, margin: float =
   1.25
   """
   chex.assert_equal_shape([distances, targets])
-  distances = wide(distances)
+  distances = full_precision(distances)
   return jnp.mean(jnp.where(targets > 0, distances, jax.nn.relu(margin - distances)))

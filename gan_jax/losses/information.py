@@ -10,7 +10,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
+from gan_jax.losses.labels import cross_entropy
 
 
 def categorical_information(logits: jax.Array, code: jax.Array) -> jax.Array:
@@ -23,10 +24,7 @@ def categorical_information(logits: jax.Array, code: jax.Array) -> jax.Array:
   >>> round(float(categorical_information(jnp.zeros((2, 4)), jnp.array([0, 3]))), 4)  # log 4
   1.3863
   """
-  chex.assert_rank([logits, code], [2, 1])
-  chex.assert_equal_shape_prefix([logits, code], 1)
-  logs = jax.nn.log_softmax(wide(logits))
-  return -jnp.mean(jnp.take_along_axis(logs, code[:, None], -1))
+  return cross_entropy(logits, code)
 
 
 def gaussian_information(
@@ -49,6 +47,6 @@ def gaussian_information(
   """
   chex.assert_rank([code_mean, code], 2)
   chex.assert_equal_shape([code_mean, code])
-  log_stddev = jnp.broadcast_to(wide(jnp.asarray(code_log_stddev)), code.shape)
-  scaled = (wide(code) - wide(code_mean)) * jnp.exp(-log_stddev)
+  log_stddev = jnp.broadcast_to(full_precision(jnp.asarray(code_log_stddev)), code.shape)
+  scaled = (full_precision(code) - full_precision(code_mean)) * jnp.exp(-log_stddev)
   return jnp.mean(jnp.sum(0.5 * scaled**2 + log_stddev + 0.5 * math.log(2 * math.pi), -1))

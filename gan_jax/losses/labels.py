@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -21,7 +21,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """
   chex.assert_rank([logits, labels], [2, 1])
   chex.assert_equal_shape_prefix([logits, labels], 1)
-  return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(wide(logits)), labels[:, None], -1))
+  return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(full_precision(logits)), labels[:, None], -1))
 
 
 def entropy(logits: jax.Array) -> jax.Array:
@@ -37,7 +37,7 @@ def entropy(logits: jax.Array) -> jax.Array:
   1.3863
   """
   chex.assert_rank(logits, 2)
-  logs = jax.nn.log_softmax(wide(logits))
+  logs = jax.nn.log_softmax(full_precision(logits))
   return -jnp.mean(jnp.sum(jnp.exp(logs) * logs, -1))
 
 
@@ -50,7 +50,7 @@ def marginal_entropy(logits: jax.Array) -> jax.Array:
   0.6931
   """
   chex.assert_rank(logits, 2)
-  marginal = jnp.mean(jax.nn.softmax(wide(logits)), 0)
+  marginal = jnp.mean(jax.nn.softmax(full_precision(logits)), 0)
   return -jnp.sum(jax.scipy.special.xlogy(marginal, marginal))
 
 
@@ -72,7 +72,7 @@ def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array)
   """
   chex.assert_rank([logit, features, embedded], [1, 2, 2])
   chex.assert_equal_shape([features, embedded])
-  return wide(logit) + jnp.sum(wide(features) * wide(embedded), -1)
+  return full_precision(logit) + jnp.sum(full_precision(features) * full_precision(embedded), -1)
 
 
 def real_logit(class_logits: jax.Array) -> jax.Array:
@@ -90,7 +90,7 @@ def real_logit(class_logits: jax.Array) -> jax.Array:
   [1.3863]
   """
   chex.assert_rank(class_logits, 2)
-  return jax.nn.logsumexp(wide(class_logits), -1)
+  return jax.nn.logsumexp(full_precision(class_logits), -1)
 
 
 def semi_supervised(

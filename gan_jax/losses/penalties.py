@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 Critic = Callable[[jax.Array], jax.Array]
 
@@ -29,7 +29,7 @@ def input_gradients(critic: Critic, x: jax.Array) -> jax.Array:
   >>> input_gradients(lambda x: x[:, 0] ** 2, jnp.array([[3.0, 1.0]])).tolist()
   [[6.0, 0.0]]
   """
-  return jax.grad(lambda x: jnp.sum(wide(critic(x))))(x)
+  return jax.grad(lambda x: jnp.sum(full_precision(critic(x))))(x)
 
 
 def norms(gradients: jax.Array) -> jax.Array:
@@ -38,7 +38,7 @@ def norms(gradients: jax.Array) -> jax.Array:
   >>> norms(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
   [5.0, 0.0]
   """
-  squares = jnp.sum(wide(gradients).reshape(gradients.shape[0], -1) ** 2, -1)
+  squares = jnp.sum(full_precision(gradients).reshape(gradients.shape[0], -1) ** 2, -1)
   positive = squares > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)
 
@@ -74,7 +74,7 @@ def r1(gradients: jax.Array) -> jax.Array:
   >>> float(r1(jnp.array([[3.0, 4.0], [0.0, 1.0]])))
   6.5
   """
-  return 0.5 * jnp.mean(jnp.sum(wide(gradients).reshape(gradients.shape[0], -1) ** 2, -1))
+  return 0.5 * jnp.mean(jnp.sum(full_precision(gradients).reshape(gradients.shape[0], -1) ** 2, -1))
 
 
 def between(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
@@ -151,7 +151,7 @@ def consistency(logits: jax.Array, augmented_logits: jax.Array) -> jax.Array:
   2.0
   """
   chex.assert_equal_shape([logits, augmented_logits])
-  return jnp.mean((wide(logits) - wide(augmented_logits)) ** 2)
+  return jnp.mean((full_precision(logits) - full_precision(augmented_logits)) ** 2)
 
 
 def latent_diversity(fake: jax.Array, fake_of_moved: jax.Array) -> jax.Array:
@@ -163,7 +163,7 @@ def latent_diversity(fake: jax.Array, fake_of_moved: jax.Array) -> jax.Array:
   -4.0
   """
   chex.assert_equal_shape([fake, fake_of_moved])
-  return -jnp.mean((wide(fake) - wide(fake_of_moved)) ** 2)
+  return -jnp.mean((full_precision(fake) - full_precision(fake_of_moved)) ** 2)
 
 
 def lecam(
@@ -185,7 +185,8 @@ def lecam(
   """
   chex.assert_equal_rank([real_logits, fake_logits])
   chex.assert_rank([real_average, fake_average], 0)
-  return jnp.mean((wide(real_logits) - fake_average) ** 2) + jnp.mean((wide(fake_logits) - real_average) ** 2)
+  square = lambda logits, average: jnp.mean((full_precision(logits) - average) ** 2)
+  return square(real_logits, fake_average) + square(fake_logits, real_average)
 
 
 def drift(real_logits: jax.Array) -> jax.Array:
@@ -196,7 +197,7 @@ def drift(real_logits: jax.Array) -> jax.Array:
   >>> float(drift(jnp.array([1.0, 3.0])))
   5.0
   """
-  return jnp.mean(wide(real_logits) ** 2)
+  return jnp.mean(full_precision(real_logits) ** 2)
 
 
 def path_length(

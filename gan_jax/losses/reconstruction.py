@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses.adversarial import wide
+from gan_jax.base.precision import full_precision
 
 
 def absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -20,7 +20,7 @@ def absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
   1.0
   """
   chex.assert_equal_shape([a, b])
-  return jnp.mean(jnp.abs(wide(a) - wide(b)))
+  return jnp.mean(jnp.abs(full_precision(a) - full_precision(b)))
 
 
 def squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -32,7 +32,7 @@ def squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
   2.0
   """
   chex.assert_equal_shape([a, b])
-  return jnp.mean((wide(a) - wide(b)) ** 2)
+  return jnp.mean((full_precision(a) - full_precision(b)) ** 2)
 
 
 def cycle(
@@ -72,5 +72,5 @@ def conditioning_kl(code_mean: jax.Array, code_log_stddev: jax.Array) -> jax.Arr
   """
   chex.assert_rank([code_mean, code_log_stddev], 2)
   chex.assert_equal_shape([code_mean, code_log_stddev])
-  m, log_s = wide(code_mean), wide(code_log_stddev)
+  m, log_s = full_precision(code_mean), full_precision(code_log_stddev)
   return jnp.mean(jnp.sum(0.5 * (m**2 + jnp.exp(2 * log_s) - 1) - log_s, -1))

@@ -49,10 +49,10 @@ WIDTHS = {
 }
 
 
-def wide(multiples: tuple[int, ...], channels: int) -> tuple[int, ...]:
+def channels_of(multiples: tuple[int, ...], channels: int) -> tuple[int, ...]:
   """Widths of so many multiples of ch.
 
-  >>> wide(WIDTHS[32].generator, 64)
+  >>> channels_of(WIDTHS[32].generator, 64)
   (256, 256, 256, 256)
   """
   return tuple(multiple * channels for multiple in multiples)

@@ -146,14 +146,16 @@ def _stage(
   settings = config.to_dict()
   players = game_lib.players_of(game)
   built = {
-    name: build(value, home='gan_jax.minimax', where=f'config.optimizers.{name}')
+    name: build(value, home='gan_jax.optim.minimax', where=f'config.optimizers.{name}')
     for name, value in settings['optimizers'].items()
     if name in players and name not in game_lib.frozen_players(game)
   }
   for name, optimizer in built.items():
     if not isinstance(optimizer, optax.GradientTransformation):
       raise UserError(f'config.optimizers.{name} is no optax transformation: give it a name, such as optax.adam')
-  decays = {name: build(v, home='gan_jax.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()}
+  decays = {
+    name: build(v, home='gan_jax.optim.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()
+  }
   for name, decay in decays.items():
     varies = isinstance(decay, jax.core.Tracer)  # over a population, whose values were checked
     if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):

@@ -18,6 +18,5 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'gain_init',
     'head',
     'uniform_init',
-    'wide',
   ],
 )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import kept
 
 
@@ -23,11 +24,6 @@ def uniform_init(limit: float) -> nn.initializers.Initializer:
 def gain_init(stddev: float) -> nn.initializers.Initializer:
   """N(1, stddev), for the gain of a normalisation layer."""
   return lambda key, shape, dtype=jnp.float32: 1.0 + stddev * jax.random.normal(key, shape, dtype)
-
-
-def wide(x: jax.Array) -> jax.Array:
-  """float32, or as wide as it is: what normalisations compute in."""
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def activation(x: jax.Array, name: str) -> jax.Array:
@@ -124,7 +120,7 @@ class Standardised(nn.Module):
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32)
     running_variance = self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)
     row = lambda v: v.reshape((1,) * len(axes) + (channels,))
-    exact = wide(x)
+    exact = full_precision(x)
     if train:
       mean = exact.mean(axes)
       variance = jnp.square(exact - row(mean)).mean(axes)

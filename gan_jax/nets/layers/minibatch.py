@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers.basic import wide
+from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.weights import Dense
 
 
@@ -30,7 +30,7 @@ class MinibatchDiscrimination(nn.Module):
     """(B, n) to (B, n + kernels)."""
     init = nn.initializers.normal(0.05)
     projected = Dense(self.kernels * self.dimension, use_bias=False, kernel_init=init, name='project')(x, train=True)
-    rows = wide(projected).reshape(-1, self.kernels, self.dimension)
+    rows = full_precision(projected).reshape(-1, self.kernels, self.dimension)
     distances = jnp.sum(jnp.abs(rows[:, None] - rows[None]), -1)  # (B, B, kernels)
     return jnp.concatenate([x, jnp.sum(jnp.exp(-distances), 1).astype(x.dtype)], -1)
 
@@ -56,7 +56,7 @@ def minibatch_stddev(x: jax.Array, *, group: int = 4) -> jax.Array:
   if batch % group:
     raise ValueError(f'minibatch_stddev: group={group} does not divide the batch of {batch}')
   # Example i belongs to group i mod (B / group), as in the authors' code.
-  groups = wide(x).reshape(group, batch // group, height, width, channels)
+  groups = full_precision(x).reshape(group, batch // group, height, width, channels)
   deviations = jnp.sqrt(jnp.var(groups, 0) + 1e-8).mean((1, 2, 3))  # (B / group,)
   plane = jnp.tile(deviations, group).reshape(batch, 1, 1, 1)
   return jnp.concatenate([x, jnp.broadcast_to(plane, (batch, height, width, 1)).astype(x.dtype)], -1)

@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers.basic import Standardised, wide
+from gan_jax.base.precision import full_precision
+from gan_jax.nets.layers.basic import Standardised
 from gan_jax.nets.layers.weights import Dense, Embed
 
 
@@ -20,7 +21,7 @@ def pixel_norm(x: jax.Array, *, epsilon: float = 1e-8) -> jax.Array:
   >>> [round(v, 3) for v in pixel_norm(jnp.array([3.0, 4.0])).tolist()]
   [0.849, 1.131]
   """
-  exact = wide(x)
+  exact = full_precision(x)
   return (exact * jax.lax.rsqrt(jnp.mean(exact**2, -1, keepdims=True) + epsilon)).astype(x.dtype)
 
 
@@ -57,7 +58,7 @@ class ClassBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, label: jax.Array, *, train: bool) -> jax.Array:
-    normal = PlainBatchNorm(self.momentum, self.epsilon)(wide(x), train=train)
+    normal = PlainBatchNorm(self.momentum, self.epsilon)(full_precision(x), train=train)
     table = lambda init, name: Embed(self.classes, x.shape[-1], kernel_init=init, name=name)(label, train=train)
     return _modulated(normal, table(nn.initializers.ones, 'gain'), table(nn.initializers.zeros, 'bias')).astype(x.dtype)
 
@@ -83,12 +84,12 @@ class VectorBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, vector: jax.Array, *, train: bool) -> jax.Array:
-    normal = PlainBatchNorm(self.momentum, self.epsilon)(wide(x), train=train)
+    normal = PlainBatchNorm(self.momentum, self.epsilon)(full_precision(x), train=train)
     if self.hidden is not None:
       vector = nn.relu(Dense(self.hidden, self.kind, name='hidden')(vector, train=train))
-    gain = 1.0 + wide(Dense(x.shape[-1], self.kind, use_bias=False, name='gain')(vector, train=train))
+    gain = 1.0 + full_precision(Dense(x.shape[-1], self.kind, use_bias=False, name='gain')(vector, train=train))
     bias = Dense(x.shape[-1], self.kind, use_bias=False, name='bias')(vector, train=train)
-    return _modulated(normal, gain, wide(bias)).astype(x.dtype)
+    return _modulated(normal, gain, full_precision(bias)).astype(x.dtype)
 
 
 def _modulated(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
@@ -113,7 +114,7 @@ class GhostBatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    channels, dtype, x = x.shape[-1], x.dtype, wide(x)
+    channels, dtype, x = x.shape[-1], x.dtype, full_precision(x)
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
     mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
@@ -152,7 +153,7 @@ class VirtualBatchNorm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, (x.shape[-1],), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (x.shape[-1],), jnp.float32)
     n, spatial, dtype = reference.shape[0], tuple(range(1, x.ndim - 1)), x.dtype
-    x, reference = wide(x), wide(reference)
+    x, reference = full_precision(x), full_precision(reference)
     of_each = lambda v: v.mean(spatial, keepdims=True)  # (B, 1, ..., C)
     mean, square = (of_each(v).mean(0, keepdims=True) for v in (reference, reference**2))
     share = 1.0 / (n + 1)

@@ -1,0 +1,14 @@
+"""The precision that losses and normalisations compute in, whatever the networks' dtype."""
+
+import jax
+import jax.numpy as jnp
+
+
+def full_precision(x: jax.Array) -> jax.Array:
+  """x in float32, or in float64 if it is that: sums of bfloat16 numbers lose what is added last.
+
+  >>> full_precision(jnp.ones(2, jnp.bfloat16)).dtype
+  dtype('float32')
+  """
+  x = jnp.asarray(x)
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
