@@ -18,9 +18,9 @@ from benchmarks.run import examples
 from benchmarks.works import WORKS
 from benchmarks.works import config as work_config
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import formulation
-from gan_jax.runs import experiment
 
 
 def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1, discriminators: int = 0):
@@ -54,13 +54,13 @@ def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1
 def cost(config, devices: int) -> dict[str, float]:
   """Per device: GFLOP of a step, MiB of arguments and temporaries, GiB read and written."""
   key = jax.random.key(0)
-  (stage,) = experiment.stages_of(config)
+  (stage,) = runs.stages_of(config)
   mesh = parallel.make_mesh(devices)
-  state = jax.eval_shape(lambda key: experiment.new_state(stage, key), key)
+  state = jax.eval_shape(lambda key: runs.new_state(stage, key), key)
   placed = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh)), state)
   with formulation('xla'):
-    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
-    compiled = step.lower(placed, experiment.abstract_feed(stage, mesh), key).compile()
+    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+    compiled = step.lower(placed, runs.abstract_feed(stage, mesh), key).compile()
   analysis = compiled.cost_analysis()
   analysis = analysis[0] if isinstance(analysis, list) else analysis
   memory = compiled.memory_analysis()

@@ -15,10 +15,11 @@ import time
 import jax
 
 from gan_jax import config as config_lib
+from gan_jax.config.vary import member_config
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
 from gan_jax.runs import resume
-from gan_jax.runs.population import member_config, population_of
+from gan_jax.runs.experiment import experiment_of
 
 
 class Timed:
@@ -27,7 +28,7 @@ class Timed:
   def __init__(self, config, per_call: int):
     since = time.perf_counter()
     self._per_call, mesh = per_call, parallel.make_mesh(1)
-    population = population_of(config)
+    population = experiment_of(config)
     (stage,) = population.stages
     self._keys = parallel.replicate(mesh)(population.keys)
     self._feed = Feed(stage.streams, stage.moves, population.feed_seed, parallel.place(mesh), parallel.replicate(mesh))

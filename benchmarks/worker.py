@@ -51,9 +51,9 @@ class GanJax:
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
     import jax
 
+    from gan_jax import runs
     from gan_jax.data.streams import Feed
     from gan_jax.distributed import parallel
-    from gan_jax.runs import experiment
 
     self.name, self.settings, self.jax = name, settings, jax
     cache = settings.get('compilation_cache')
@@ -65,10 +65,10 @@ class GanJax:
     self.config.data.workers = settings.get('workers', 0)
     # What PyTorch's AMP computes in; the check before compares losses in float32.
     self.config.dtype = 'float32' if settings['device'] == 'cpu' else 'bfloat16'
-    (self.stage,) = experiment.stages_of(self.config)
+    (self.stage,) = runs.stages_of(self.config)
     self.mesh = parallel.make_mesh(1)
     self.key = jax.random.key(0)
-    self.state = jax.jit(lambda key: experiment.new_state(self.stage, key))(self.key)
+    self.state = jax.jit(lambda key: runs.new_state(self.stage, key))(self.key)
     self.state = jax.device_put(self.state, parallel.replicated(self.mesh))
     self.feed = Feed(self.stage.streams, self.stage.moves, 0, parallel.place(self.mesh), parallel.replicate(self.mesh))
     self.per_call = settings['per_call']
@@ -77,13 +77,13 @@ class GanJax:
   def check(self, path: str) -> dict[str, float]:
     """The losses of both players; the weights, moved at random, go to a file for the other side."""
     jax = self.jax
+    from gan_jax import runs
     from gan_jax.core import game as game_lib
-    from gan_jax.runs import experiment
 
     plain = config(
       self.name, self.settings['path'], batch=self.settings['batch'], small=self.settings['small'], dropout=False
     )
-    (stage,) = experiment.stages_of(plain)
+    (stage,) = runs.stages_of(plain)
     variables = game_lib.game_variables(stage.game, self.state)
     # GAN 2014's first weights are so small that every judge says 0: whatever differed would not show in a loss.
     random = np.random.RandomState(1)
@@ -113,15 +113,15 @@ class GanJax:
     return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
 
   def run(self, steps: int) -> None:
+    from gan_jax import runs
     from gan_jax.base import memory
     from gan_jax.distributed import parallel
-    from gan_jax.runs import experiment
 
     new = False
     while steps:
       count = self.per_call if steps >= self.per_call else 1
       if count not in self.programs:
-        self.programs[count] = parallel.compile_step(experiment.make_step(self.stage, self.mesh, count), self.mesh)
+        self.programs[count] = parallel.compile_step(runs.make_step(self.stage, self.mesh, count), self.mesh)
         new = True
       given = next(self.feed) if count == 1 else self.feed.take(count)
       self.state, metrics = self.programs[count](self.state, given, self.key)

@@ -19,13 +19,14 @@ from etils import epath
 from flax import traverse_util
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment, run_config
+from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.runs.population import population_of
+from gan_jax.runs.experiment import experiment_of
 
 Path = tuple[str, ...]
 #: Modules here: what they are called there.
@@ -181,11 +182,11 @@ def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> N
   workdir = epath.Path(workdir)
   if (workdir / 'config.json').exists():
     raise UserError(f'{workdir} holds a run already: give another --workdir')
-  population = population_of(config)
-  if not population.alone or len(population.stages) > 1:
+  experiment = experiment_of(config)
+  if config.population or len(experiment.stages) > 1:
     raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
-  stage = population.stages[0]
-  state = parallel.compile_once(lambda key: experiment.new_state(stage, key))(jax.random.key(config.seed))
+  stage = experiment.stages[0]
+  state = parallel.compile_once(lambda key: runs.new_state(stage, key))(jax.random.key(config.seed))
   players = dict(state.players)
   for name, file in files.items():
     if name not in players or name not in players[name].params:

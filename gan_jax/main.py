@@ -45,25 +45,25 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if values.dry_run:
     _dry_run(config)
     return
-  from gan_jax.training import loop as train
+  from gan_jax.training import loop
 
   if not (processes.alone() or values.workdir):
     raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  train.run(config, values.workdir or f'runs/{values.config.split("/")[-1].replace(".py", "").replace(":", "-")}-{now}')
+  loop.run(config, values.workdir or f'runs/{values.config.split("/")[-1].replace(".py", "").replace(":", "-")}-{now}')
 
 
 def _dry_run(config) -> None:
   from gan_jax.distributed import parallel
-  from gan_jax.runs.population import population_of
+  from gan_jax.runs.experiment import experiment_of
   from gan_jax.training import summary
 
-  population = population_of(config)
+  experiment = experiment_of(config)
   mesh = parallel.make_mesh(config.devices or None)
-  population.check(mesh)
-  for stage in population.stages:
-    print('\n'.join([summary.describe(population.stages, stage.number, mesh, {}), *population.describe()]))
-    print(summary.cost(population, stage.number, mesh))
+  experiment.check(mesh)
+  for stage in experiment.stages:
+    print(summary.describe(experiment, stage.number, mesh, {}))
+    print(summary.cost(experiment, stage.number, mesh))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,8 +6,8 @@ import pytest
 from benchmarks import growth, products, run, stability, stacked
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
-from gan_jax.runs import experiment
-from gan_jax.runs.population import population_of
+from gan_jax import runs
+from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
 
@@ -20,7 +20,7 @@ def test_gan_jax_alone(tmp_path, capsys):
 def test_products_are_the_flops_of_a_step():
   counts = products.products()
   flops = sum(count * 2 * rows * inner * columns for (rows, inner, columns, _), count in counts.items())
-  population = population_of(config_lib.load('configs/gan.py:mnist'))
+  population = experiment_of(config_lib.load('configs/gan.py:mnist'))
   # All that a step computes is but 2 % more: biases, maxima, masks, losses.
   assert flops == pytest.approx(summary.flops(population, 0), rel=0.03)
 
@@ -37,8 +37,8 @@ def test_growth_of_the_cost():
 
 
 def _shapes(config):
-  (stage,) = experiment.stages_of(config)
-  state = experiment.abstract_state((stage,), 0, jax.random.key(0))
+  (stage,) = runs.stages_of(config)
+  state = runs.abstract_state((stage,), 0, jax.random.key(0))
   kernels = lambda name: sorted(leaf.shape for leaf in jax.tree.leaves(state.players[name].params) if leaf.ndim == 4)
   return kernels('generator'), kernels('discriminator')
 

@@ -10,14 +10,13 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, main, sample
+from gan_jax import evaluate, main, runs, sample
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets import biggan, sngan
 from gan_jax.nets.layers.norms import PlainBatchNorm
-from gan_jax.runs import experiment
 from gan_jax.sampling import standing
 from gan_jax.training import summary
 
@@ -39,8 +38,8 @@ NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminato
 
 
 def counts(row):
-  (stage,) = experiment.stages_of(config_lib.load(row))
-  state = experiment.abstract_state((stage,), 0, KEY)
+  (stage,) = runs.stages_of(config_lib.load(row))
+  state = runs.abstract_state((stage,), 0, KEY)
   return tuple(summary.count(state.players[name].params) for name in ('generator', 'discriminator'))
 
 
@@ -59,8 +58,8 @@ def test_of_the_papers_table_1_each_line_can_be_left_out():
   size = lambda *arguments: counts_of(config_lib.override(config.copy_and_resolve_references(), [*NARROW, *arguments]))
 
   def counts_of(config):
-    (stage,) = experiment.stages_of(config)
-    return summary.count(experiment.abstract_state((stage,), 0, KEY).players['generator'].params)
+    (stage,) = runs.stages_of(config)
+    return summary.count(runs.abstract_state((stage,), 0, KEY).players['generator'].params)
 
   whole = size()
   flat = size('--config.game.generator.hierarchical=False')
@@ -110,10 +109,10 @@ def test_sngan_blocks_grow_in_the_second_convolution_and_wide_ones_in_the_first(
 
 def test_nothing_keeps_attention_maps_in_training():
   config = config_lib.override(config_lib.load('configs/sagan.py:digits'), [*NARROW, '--config.batch_size=4'])
-  (stage,) = experiment.stages_of(config)
-  state = experiment.abstract_state((stage,), 0, KEY)
+  (stage,) = runs.stages_of(config)
+  state = runs.abstract_state((stage,), 0, KEY)
   mesh = parallel.make_mesh(1)
-  after, _ = jax.eval_shape(experiment.make_step(stage, mesh), state, experiment.abstract_feed(stage, mesh), KEY)
+  after, _ = jax.eval_shape(runs.make_step(stage, mesh), state, runs.abstract_feed(stage, mesh), KEY)
   assert jax.tree.structure(after) == jax.tree.structure(state)
   assert all('intermediates' not in player.variables for player in after.players.values())
 
@@ -168,7 +167,7 @@ def test_standing_statistics_change_samples_and_are_refused_where_there_are_none
   np.testing.assert_array_equal(run.sample(4, standing=2), run.sample(4, standing=2))
   result = evaluate.evaluate(run, metrics='fid', samples=70, features='random', truncation=0.5, standing=2)
   assert 'latents within 0.5, statistics of 2 batches' in result.shared['samples']
-  (ring,) = experiment.stages_of(config_lib.load('configs/gan.py:ring'))
+  (ring,) = runs.stages_of(config_lib.load('configs/gan.py:ring'))
   with pytest.raises(UserError, match='no batch statistics'):
     standing.of_stage(ring, {'params': {}}, 2)
 

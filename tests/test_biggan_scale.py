@@ -8,9 +8,9 @@ from test_processes import alone, assert_same, finished, start
 
 import gan_jax
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 NARROW = [
@@ -21,7 +21,7 @@ NARROW = [
 
 def stage_of(batch):
   config = config_lib.override(config_lib.load('configs/biggan.py:cifar10'), [*NARROW, f'--config.batch_size={batch}'])
-  (stage,) = experiment.stages_of(config)
+  (stage,) = runs.stages_of(config)
   # Plain descent, so that parameters show the gradients.
   return stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
 
@@ -29,9 +29,9 @@ def stage_of(batch):
 def compiled(batch, devices):
   stage, mesh = stage_of(batch), parallel.make_mesh(devices)
   place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
-  state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
-  return step.lower(state, experiment.abstract_feed(stage, mesh), KEY).compile()
+  state = jax.tree.map(place, runs.abstract_state((stage,), 0, KEY))
+  step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+  return step.lower(state, runs.abstract_feed(stage, mesh), KEY).compile()
 
 
 @pytest.mark.slow
@@ -40,11 +40,9 @@ def test_law_6_at_a_batch_of_2048():
   ends = {}
   for devices in (1, 8):
     stage, mesh = stage_of(2048), parallel.make_mesh(devices)
-    state = jax.jit(lambda key, stage=stage: experiment.new_state(stage, key), out_shardings=parallel.replicated(mesh))(
-      KEY
-    )
+    state = jax.jit(lambda key, stage=stage: runs.new_state(stage, key), out_shardings=parallel.replicated(mesh))(KEY)
     feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
-    ends[devices] = parallel.compile_step(experiment.make_step(stage, mesh), mesh)(state, next(feed), KEY)
+    ends[devices] = parallel.compile_step(runs.make_step(stage, mesh), mesh)(state, next(feed), KEY)
   one, eight = (
     {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(ends[devices])}
     for devices in (1, 8)
@@ -66,7 +64,7 @@ def test_law_7_at_a_batch_of_2048_and_what_is_exchanged():
   assert 0 < added[8] <= added[1] / 7
   # Gradients and statistics are summed; nothing of the size of a batch is moved.
   assert {one.kind for one in found} == {'all-reduce'}
-  state = experiment.abstract_state((stage_of(2048),), 0, KEY)
+  state = runs.abstract_state((stage_of(2048),), 0, KEY)
   weights = 4 * sum(leaf.size for player in state.players.values() for leaf in jax.tree.leaves(player.params))
   assert sum(one.size for one in found) < 3 * weights
 

@@ -14,13 +14,16 @@ from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.core import moves as moves_lib
 from gan_jax.data import streams
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import interrupt, parallel
-from gan_jax.runs import checkpoint, experiment
+from gan_jax.runs import checkpoint
+from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import loop as train
-from gan_jax.training import writers
+from gan_jax.training import measured, writers
+from gan_jax.training.calls import steps_of_call
 
 KEY = jax.random.key(0)
 #: (row, devices): batch norm, running averages, stages; memory, two streams, accumulation; a table, scratch, `when`.
@@ -41,7 +44,7 @@ def small(*more, config='configs/gan.py:ring'):
 
 
 def started(stage, mesh, before=None):
-  enter = parallel.compile_once(lambda s, k: experiment.enter(stage, s, k), parallel.replicated(mesh))
+  enter = parallel.compile_once(lambda s, k: runs.enter(stage, s, k), parallel.replicated(mesh))
   feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
   return enter(before, KEY), feed
 
@@ -50,19 +53,19 @@ def started(stage, mesh, before=None):
 def test_a_call_of_three_steps_equals_three_calls(name, devices):
   mesh = parallel.make_mesh(devices)
   one = many = None
-  for stage in experiment.stages_of(load_shrunk(ROWS[IDS.index(name)])):
+  for stage in runs.stages_of(load_shrunk(ROWS[IDS.index(name)])):
     # As in law 6, Adam blows up the rounding of gradients near 0, which differs between the two programs; with a wide
     # epsilon it does not, and the moments and the count are still compared.
     stage = stage._replace(optimizers={player: optax.adam(0.01, eps=0.1) for player in stage.optimizers})
     one, feed = started(stage, mesh, one)
-    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
     rows = []
     for _ in range(6):
       one, metrics = step(one, next(feed), KEY)
       rows.append(jax.device_get(metrics))
     position = feed.position
     many, feed = started(stage, mesh, many)
-    steps = parallel.compile_step(experiment.make_step(stage, mesh, 3), mesh)
+    steps = parallel.compile_step(runs.make_step(stage, mesh, 3), mesh)
     placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), many)
     donated, found = jax.tree.leaves(many), []
     for _ in range(2):
@@ -82,13 +85,13 @@ def test_a_call_of_three_steps_equals_three_calls(name, devices):
 
 def test_dense_networks_give_the_same_bits():
   mesh = parallel.make_mesh(1)
-  (stage,) = experiment.stages_of(small())
+  (stage,) = runs.stages_of(small())
   one, feed = started(stage, mesh)
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+  step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
   for _ in range(8):
     one, _ = step(one, next(feed), KEY)
   many, feed = started(stage, mesh)
-  many, _ = parallel.compile_step(experiment.make_step(stage, mesh, 8), mesh)(many, feed.take(8), KEY)
+  many, _ = parallel.compile_step(runs.make_step(stage, mesh, 8), mesh)(many, feed.take(8), KEY)
   for path, value in leaves(one).items():
     np.testing.assert_array_equal(value, leaves(many)[path], err_msg=path)
 
@@ -97,9 +100,9 @@ def test_only_loops_over_convolutions_are_written_out():
   mesh = parallel.make_mesh(1)
 
   def loops(row, *more):
-    (stage,) = experiment.stages_of(config_lib.override(load_shrunk(row), list(more)))
-    state = jax.eval_shape(lambda key: experiment.new_state(stage, key), KEY)
-    traced = jax.make_jaxpr(experiment.make_step(stage, mesh, 3))(state, experiment.abstract_feed(stage, mesh, 3), KEY)
+    (stage,) = runs.stages_of(config_lib.override(load_shrunk(row), list(more)))
+    state = jax.eval_shape(lambda key: runs.new_state(stage, key), KEY)
+    traced = jax.make_jaxpr(runs.make_step(stage, mesh, 3))(state, runs.abstract_feed(stage, mesh, 3), KEY)
     return {e.params['length']: e.params['unroll'] for e in traced.eqns if e.primitive.name == 'scan'}
 
   assert loops('configs/gan.py:ring') == {3: 1}
@@ -141,7 +144,7 @@ def test_no_call_passes_over_a_step_that_is_due():
   def calls(most, last, *periods, first=0):
     n, found = first, []
     while n < last:
-      count = train._steps_of_call(n, most, last, periods)
+      count = steps_of_call(n, most, last, periods)
       assert count in (1, most)
       n += count
       found.append(n)
@@ -227,9 +230,9 @@ def test_a_signal_is_noticed_between_calls(tmp_path, monkeypatch):
 def test_metrics_do_not_wait_on_the_device_without_end(tmp_path, monkeypatch):
   config = small('--config.log_every=40', '--config.steps=40')
   train.run(config, tmp_path / 'late', silent=True)
-  sizes, original = [], train._fetched
-  monkeypatch.setattr(train, 'MOST_PENDING', 12)
-  monkeypatch.setattr(train, '_fetched', lambda pending, saved: sizes.append(len(pending)) or original(pending, saved))
+  sizes, original = [], measured.Measured._fetch
+  monkeypatch.setattr(measured, 'MOST_PENDING', 12)
+  monkeypatch.setattr(measured.Measured, '_fetch', lambda self: sizes.append(len(self._pending)) or original(self))
   train.run(config, tmp_path / 'often', silent=True)
   assert sizes == [12, 12, 12, 4]
   assert rows_of(tmp_path / 'late') == rows_of(tmp_path / 'often')
@@ -255,10 +258,9 @@ def test_a_trace_of_some_steps(tmp_path, capsys):
 
 
 def test_game_means_are_per_step():
-  rows = train._fetched(
-    [(3, 2, {'loss': np.array([[2.0, 1.0], [6.0, 2.0]]), 'rare': np.array([[0.0, 0.0], [1.0, 1.0]])})], []
-  )
-  assert rows == [(3, {'loss': 2.0}), (4, {'loss': 3.0, 'rare': 1.0})]
+  rows = measured.Measured(experiment_of(small()), list)
+  rows.add(3, 2, {'loss': np.array([[2.0, 1.0], [6.0, 2.0]]), 'rare': np.array([[0.0, 0.0], [1.0, 1.0]])})
+  assert rows.row() == {'loss': 2.5, 'rare': 1.0}
   assert moves_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
 
 

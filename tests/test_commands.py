@@ -12,7 +12,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import evaluate, main, sample
 from gan_jax.base.errors import UserError
-from gan_jax.runs.population import population_of
+from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
 HERE = pathlib.Path(__file__).parent
@@ -229,7 +229,7 @@ def test_flops_are_those_counted_by_hand(accumulate):
   judged = generator + 2 * (2 * judge + behind['discriminator'])
   generated = 2 * generator + behind['generator'] + 2 * judge
   by_hand = config.batch_size * (judged + generated)
-  counted = summary.flops(population_of(config), 0)
+  counted = summary.flops(experiment_of(config), 0)
   assert by_hand < counted < 1.03 * by_hand  # besides products: activations, losses, Adam
 
 

@@ -12,6 +12,7 @@ from rows import load_shrunk
 from scipy import special
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
@@ -24,7 +25,6 @@ from gan_jax.latents.distributions import Label, Normal, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
 from gan_jax.nets import cgan, dcgan, infogan
 from gan_jax.nets.layers.basic import condition
-from gan_jax.runs import experiment
 from gan_jax.training import loop as train
 
 KEY = jax.random.key(0)
@@ -156,9 +156,9 @@ def test_a_stream_gives_each_class_its_tags():
 
 def test_data_without_what_is_asked_are_refused():
   config = config_lib.override(load_shrunk('configs/cgan.py:digits_tags'), ['--config.data.tags=()'])
-  (stage,) = experiment.stages_of(config)
+  (stage,) = runs.stages_of(config)
   with pytest.raises(UserError, match=r"'tags'.*config\.data\.tags"):
-    experiment.new_state(stage, KEY)
+    runs.new_state(stage, KEY)
 
 
 def test_every_row_of_tags_comes_as_often():

@@ -10,9 +10,9 @@ from scipy.spatial import distance
 
 import gan_jax
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.data import streams
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment
 from gan_jax.training import diagnostics
 from gan_jax.training import loop as train
 
@@ -121,9 +121,9 @@ def test_every_cure_is_a_setting_that_builds():
     assert cures
     for cure in cures:
       config = config_lib.override(config_lib.load('configs/quickstart.py'), [cure, '--config.devices=1'])
-      stages, mesh = experiment.stages_of(config), parallel.make_mesh(1)
-      state = experiment.abstract_state(stages, 0, jax.random.key(0))
-      assert stages[0].game.turns and experiment.make_step(stages[0], mesh) and state.players
+      stages, mesh = runs.stages_of(config), parallel.make_mesh(1)
+      state = runs.abstract_state(stages, 0, jax.random.key(0))
+      assert stages[0].game.turns and runs.make_step(stages[0], mesh) and state.players
     for name in names:
       config_lib.override(config_lib.load('configs/quickstart.py'), [f'--{name}=0.1'])
 

@@ -17,7 +17,7 @@ from scipy import linalg
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate
+from gan_jax import evaluate, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.game import GameState
@@ -30,7 +30,6 @@ from gan_jax.evaluation.options import options_of
 from gan_jax.features import choose
 from gan_jax.latents.distributions import Label, Normal
 from gan_jax.metrics import frechet
-from gan_jax.runs import experiment
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
@@ -151,7 +150,7 @@ def config_stream(**changes):
 def _prototypes(half):
   game = Prototypes({'z': Normal((64,)), 'label': Label(10)}, half)
   state = GameState(jnp.int32(0), {}, {'table': {}, 'memory': {}}, {})
-  stage = experiment.Stage(0, game, {}, {}, {'images': config_stream()}, 64, 1, 0, 1, {}, (0, 1))
+  stage = runs.Stage(0, game, {}, {}, {'images': config_stream()}, 64, 1, 0, 1, {}, (0, 1))
   options = Options(metrics=('classes', 'prdc', 'ifid'), samples=640, features='classifier')
   return Evaluator(stage, options, parallel.make_mesh(1))(state, 0)
 

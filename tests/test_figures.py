@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation, ablation_networks, collapse, figure1
+from gan_jax import runs
 from gan_jax.nets import dcgan
-from gan_jax.runs import experiment
 
 
 def quantiles_of_data(count=4000):
@@ -48,7 +48,7 @@ def test_figure_1_in_small():
 def test_a_step_of_the_sweep_makes_so_many_moves(ratio):
   config = collapse.settings(ratio, 40, 0.5)
   config.population = 0
-  (stage,) = experiment.stages_of(config)
+  (stage,) = runs.stages_of(config)
   assert {optimizer.b1 for optimizer in config.optimizers.values()} == {0.5}
   moves = {turn.movers: turn.repeat for turn in stage.game.turns}
   assert moves == {('generator',): ratio[0], ('discriminator',): ratio[1]}
@@ -80,8 +80,8 @@ def test_networks_of_the_ablation_are_dcgan_with_switches():
 @pytest.mark.parametrize('name', ablation.VARIANTS)
 def test_each_row_of_the_ablation_changes_one_thing(name):
   config = ablation.settings(name, 40, 0, 'digits')
-  (stage,) = experiment.stages_of(config)
-  state = jax.eval_shape(lambda: experiment.new_state(stage, jax.random.key(0)))
+  (stage,) = runs.stages_of(config)
+  state = jax.eval_shape(lambda: runs.new_state(stage, jax.random.key(0)))
   norms = len(jax.tree.leaves([player.variables for player in state.players.values()])) // 2
   hidden = 2 * ('hidden' in name)
   assert norms == {'no batch norm': 0, 'batch norm everywhere': 7}.get(name, 5 + hidden)

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
@@ -15,7 +16,6 @@ from gan_jax.core.game import Turn
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.nets import mlp
-from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -280,14 +280,14 @@ def growing_stages(first=None, **second):
   stages[0].update(first or {})
   stages[1].update(second)
   config.stages = tuple(stages)
-  return experiment.stages_of(config)
+  return runs.stages_of(config)
 
 
 def entered(stages):
-  first = experiment.enter(stages[0], None, KEY)
+  first = runs.enter(stages[0], None, KEY)
   # As after training: nothing equals its initial value.
   first = jax.tree.map(lambda x: x + 1 if jnp.issubdtype(x.dtype, jnp.inexact) else x + 3, first)
-  return first, experiment.enter(stages[1], first, KEY)
+  return first, runs.enter(stages[1], first, KEY)
 
 
 def test_growing_keeps_what_survives_and_resets_what_is_declared():
@@ -352,11 +352,11 @@ def test_a_network_that_changes_its_player_keeps_its_weights_and_moves():
     batch_size=8,
     stages=(dict(steps=1), dict(steps=1, game=dict(name='test_game.Second'))),
   )
-  stages = experiment.stages_of(settings)
-  first = experiment.enter(stages[0], None, KEY)
+  stages = runs.stages_of(settings)
+  first = runs.enter(stages[0], None, KEY)
   trained = jax.tree.map(lambda x: x + 1, first.players['generator_low'].params)
   first = first.replace(players={'generator_low': first.players['generator_low'].replace(params=trained)})
-  second = experiment.enter(stages[1], first, KEY)
+  second = runs.enter(stages[1], first, KEY)
   assert set(second.players) == {'generator'}
   jax.tree.map(np.testing.assert_array_equal, second.players['generator'].params, trained)
   batch = {'latents': jnp.ones((8, 1))}

@@ -17,13 +17,12 @@ from rows import GIANT, IDS, LATER, ROWS, load_shrunk, shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import main
+from gan_jax import main, runs
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
-from gan_jax.data.streams import Feed
+from gan_jax.data.streams import Feed, make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
-from gan_jax.runs import experiment
 from gan_jax.runs.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
@@ -60,11 +59,11 @@ def changed(a, b):
 def started(row):
   """(stages, {stage number: (mesh, state on entering, feed)}) of a shrunk config on two devices."""
   config = load_shrunk(row)
-  stages = experiment.stages_of(config)
+  stages = runs.stages_of(config)
   mesh = parallel.make_mesh(2)
   state, begun = None, {}
   for stage in stages:
-    enter = parallel.compile_once(lambda s, k, stage=stage: experiment.enter(stage, s, k), parallel.replicated(mesh))
+    enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
     state = enter(state, KEY)
     begun[stage.number] = (state, Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh)))
   return stages, mesh, begun
@@ -79,12 +78,12 @@ def parts(row):
 
 @pytest.mark.parametrize('row', FULL)
 def test_law_1_full_size_shapes_and_lowering(row):
-  stages = experiment.stages_of(config_lib.load(row))
+  stages = runs.stages_of(config_lib.load(row))
   mesh = parallel.make_mesh(1)
   for stage in stages:
-    state = experiment.abstract_state(stages, stage.number, KEY)
-    step = experiment.make_step(stage, mesh)
-    feed = experiment.abstract_feed(stage, mesh)
+    state = runs.abstract_state(stages, stage.number, KEY)
+    step = runs.make_step(stage, mesh)
+    feed = runs.abstract_feed(stage, mesh)
     after, metrics = jax.eval_shape(step, state, feed, KEY)
     assert jax.tree.map(lambda s: (s.shape, s.dtype), after) == jax.tree.map(lambda s: (s.shape, s.dtype), state)
     assert {method for turn in stage.game.turns for method in turn.methods} <= set(metrics)
@@ -95,11 +94,11 @@ def test_law_1_full_size_shapes_and_lowering(row):
 
 @pytest.mark.parametrize('row', ROWS, ids=IDS)
 def test_law_2_every_network_has_an_owner_and_every_player_an_optimizer(row):
-  stages = experiment.stages_of(load_shrunk(row))
+  stages = runs.stages_of(load_shrunk(row))
   for stage in stages:
     players, frozen = game_lib.players_of(stage.game), game_lib.frozen_players(stage.game)
     assert set(stage.optimizers) == set(players) - set(frozen)
-    fresh = jax.eval_shape(lambda key, stage=stage: experiment.new_state(stage, key), KEY)
+    fresh = jax.eval_shape(lambda key, stage=stage: runs.new_state(stage, key), KEY)
     for name in players:
       assert all(game_lib.owner(child, players) == name for child in fresh.players[name].params)
 
@@ -109,7 +108,7 @@ def test_laws_3_and_5_all_move_all_is_finite_nothing_compiles_twice(row):
   for stage, mesh, state, feed in parts(row):
     before = jax.tree.map(np.array, state)  # a view would keep the buffers from being donated
     placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state)
-    step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
     donated = jax.tree.leaves(state)
     total = {}
     for _ in range(2):
@@ -132,7 +131,7 @@ def test_laws_3_and_5_all_move_all_is_finite_nothing_compiles_twice(row):
 @pytest.mark.parametrize('row', PLAYED)
 def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
   for stage, _, state, feed in parts(row):
-    prepare = experiment.make_prepare(stage.streams)
+    prepare = make_prepare(stage.streams)
     given = next(feed)
     for turn in stage.game.turns:
       batch = {name: prepare(given, name, 0, KEY) for name in game_lib.turn_streams(turn, stage.streams)}
@@ -157,7 +156,7 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
 
 
 @pytest.fixture(scope='module')
-def runs(tmp_path_factory, request):
+def trained(tmp_path_factory, request):
   """Law 9's runs, law 8's copies of them stopped half-way, and one new process that finishes all the copies."""
   folder = tmp_path_factory.mktemp('runs')
   wanted = [item for item in request.session.items if item.module is request.module]
@@ -188,27 +187,27 @@ def runs(tmp_path_factory, request):
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize('number', RESUMED)
-def test_law_8_a_resumed_run_ends_bit_equal(runs, number):
+def test_law_8_a_resumed_run_ends_bit_equal(trained, number):
   ends = []
   for kind in ('whole', 'half'):
-    checkpoints = Checkpoints(runs / f'{number}-{kind}')
+    checkpoints = Checkpoints(trained / f'{number}-{kind}')
     place = checkpoints.place(checkpoints.steps()[-1])
-    ends.append((place, gan_jax.load(runs / f'{number}-{kind}').state))
+    ends.append((place, gan_jax.load(trained / f'{number}-{kind}').state))
     checkpoints.close()
   assert ends[0][0] == ends[1][0]
   assert ends[0][0].step == ends[0][1].step
   assert_equal(ends[0][1], ends[1][1])
-  rows = [(runs / f'{number}-{kind}' / 'metrics.jsonl').read_text().splitlines() for kind in ('whole', 'half')]
+  rows = [(trained / f'{number}-{kind}' / 'metrics.jsonl').read_text().splitlines() for kind in ('whole', 'half')]
   last = [{k: v for k, v in json.loads(lines[-1]).items() if 'per_second' not in k} for lines in rows]
   assert last[0] == last[1]
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize('number', RUN)
-def test_law_9_it_runs_writes_and_reads_back(runs, number):
-  workdir = runs / f'{number}-whole'
+def test_law_9_it_runs_writes_and_reads_back(trained, number):
+  workdir = trained / f'{number}-whole'
   metrics = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-  stages = experiment.stages_of(load_shrunk(ROWS[number]))
+  stages = runs.stages_of(load_shrunk(ROWS[number]))
   assert metrics[-1]['step'] == stages[-1].last_step
   assert any(file.stat().st_size for file in (workdir / 'tensorboard').iterdir())
   pictures = sorted((workdir / 'samples').glob('*.png'))
@@ -248,13 +247,13 @@ def test_law_6_one_device_equals_two_equals_eight(row):
   for devices in (1, 2, 8):
     mesh = parallel.make_mesh(devices)
     state, ends[devices] = None, []
-    for stage in experiment.stages_of(config):
+    for stage in runs.stages_of(config):
       # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
       stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
-      enter = parallel.compile_once(lambda s, k, stage=stage: experiment.enter(stage, s, k), parallel.replicated(mesh))
+      enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
       state = enter(state, KEY)
       feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
-      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
+      step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
       state, metrics = step(state, next(feed), KEY)
       ends[devices].append(jax.device_get((state, metrics)))
   for devices in (2, 8):
@@ -266,12 +265,12 @@ def test_law_6_one_device_equals_two_equals_eight(row):
 
 def _flops(row, batch, devices):
   config = config_lib.override(load_shrunk(row), [f'--config.batch_size={batch}'])
-  stages = experiment.stages_of(config)
+  stages = runs.stages_of(config)
   mesh = parallel.make_mesh(devices)
   place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
-  state = jax.tree.map(place, experiment.abstract_state(stages, 0, KEY))
-  step = parallel.compile_step(experiment.make_step(stages[0], mesh), mesh)
-  compiled = step.lower(state, experiment.abstract_feed(stages[0], mesh), KEY).compile()
+  state = jax.tree.map(place, runs.abstract_state(stages, 0, KEY))
+  step = parallel.compile_step(runs.make_step(stages[0], mesh), mesh)
+  compiled = step.lower(state, runs.abstract_feed(stages[0], mesh), KEY).compile()
   return compiled.cost_analysis()['flops']
 
 

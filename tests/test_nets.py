@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.nets import dcgan, mlp
 from gan_jax.nets.layers import basic as layers
-from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 
@@ -60,8 +60,8 @@ def test_maxout_is_the_largest_piece():
 
 
 def count(config, player):
-  (stage,) = experiment.stages_of(config_lib.load(config))
-  state = jax.eval_shape(lambda key: experiment.new_state(stage, key), KEY)
+  (stage,) = runs.stages_of(config_lib.load(config))
+  state = jax.eval_shape(lambda key: runs.new_state(stage, key), KEY)
   return sum(leaf.size for leaf in jax.tree.leaves(state.players[player].params))
 
 

@@ -11,6 +11,7 @@ import pytest
 from rows import IDS, LATER, ROWS, load_shrunk
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
@@ -22,7 +23,6 @@ from gan_jax.nets import dcgan, mlp, resnet
 from gan_jax.nets.layers import attention, minibatch, norms
 from gan_jax.nets.layers import basic as layers
 from gan_jax.optim import dynamics
-from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 #: Of games in which nothing couples the examples of a batch.
@@ -32,18 +32,18 @@ FREE = ('gan:ring', 'began:default')
 def stages_of(name, *settings):
   config = config_lib.override(load_shrunk(ROWS[IDS.index(name)]), ['--config.batch_size=16', *settings])
   # Plain descent shows the gradients; Adam would blow up the noise of those near 0.
-  return [s._replace(optimizers={n: optax.sgd(0.1) for n in s.optimizers}) for s in experiment.stages_of(config)]
+  return [s._replace(optimizers={n: optax.sgd(0.1) for n in s.optimizers}) for s in runs.stages_of(config)]
 
 
 @functools.lru_cache(maxsize=32)
 def played(name, devices, *settings, calls=2, count=1):
   """(state on the devices, metrics of the last call, the compiled step) after some calls of the first stage."""
   stage, mesh = stages_of(name, *settings)[0], parallel.make_mesh(devices)
-  begin = lambda key: experiment.enter(stage, None, key)
-  placed = experiment.state_sharding(stage, mesh, jax.eval_shape(begin, KEY))
+  begin = lambda key: runs.enter(stage, None, key)
+  placed = runs.state_sharding(stage, mesh, jax.eval_shape(begin, KEY))
   state = jax.jit(begin, out_shardings=placed)(KEY)
   feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
-  step = parallel.compile_step(experiment.make_step(stage, mesh, count), mesh, placed)
+  step = parallel.compile_step(runs.make_step(stage, mesh, count), mesh, placed)
   for _ in range(calls):
     state, metrics = step(state, next(feed) if count == 1 else feed.take(count), KEY)
   assert step._cache_size() == 1
@@ -54,11 +54,11 @@ def played(name, devices, *settings, calls=2, count=1):
 @functools.lru_cache(maxsize=32)
 def compiled(name, devices, *settings):
   stage, mesh = stages_of(name, *settings)[0], parallel.make_mesh(devices)
-  state = experiment.abstract_state((stage,), 0, KEY)
-  placed = experiment.state_sharding(stage, mesh, state)
+  state = runs.abstract_state((stage,), 0, KEY)
+  placed = runs.state_sharding(stage, mesh, state)
   put = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh, placed)
-  return step.lower(jax.tree.map(put, state, placed), experiment.abstract_feed(stage, mesh), KEY).compile()
+  step = parallel.compile_step(runs.make_step(stage, mesh), mesh, placed)
+  return step.lower(jax.tree.map(put, state, placed), runs.abstract_feed(stage, mesh), KEY).compile()
 
 
 def assert_close(a, b, **tolerance):
@@ -157,10 +157,10 @@ def test_a_divided_state_takes_less_memory_of_each_device():
   config = lambda *settings: config_lib.override(load_shrunk('configs/dcgan.py:digits'), settings)
   sizes = {}
   for shard in (False, True):
-    (stage,) = experiment.stages_of(config(f'--config.shard_state={shard}', '--config.batch_size=16'))
+    (stage,) = runs.stages_of(config(f'--config.shard_state={shard}', '--config.batch_size=16'))
     mesh = parallel.make_mesh(8)
-    state = experiment.abstract_state((stage,), 0, KEY)
-    placed = experiment.state_sharding(stage, mesh, state)
+    state = runs.abstract_state((stage,), 0, KEY)
+    placed = runs.state_sharding(stage, mesh, state)
     pairs = [
       zip(*(jax.tree.leaves(s.players[p].opt_state) for s in (state, placed)), strict=True) for p in state.players
     ]
@@ -169,7 +169,7 @@ def test_a_divided_state_takes_less_memory_of_each_device():
 
 
 def test_what_is_exchanged_is_gradients_and_batch_statistics_and_nothing_else():
-  state = experiment.abstract_state(tuple(stages_of('dcgan:digits')), 0, KEY)
+  state = runs.abstract_state(tuple(stages_of('dcgan:digits')), 0, KEY)
   bare = lambda shape: tuple(sorted(n for n in shape if n > 1))
   allowed = {bare(leaf.shape) for p in state.players.values() for leaf in jax.tree.leaves((p.params, p.variables))}
   sizes = lambda text: bare(tuple(int(n) for n in text[text.index('[') + 1 : -1].split(',') if n))
@@ -218,14 +218,14 @@ SHIPPED = [
 @pytest.mark.parametrize('row', SHIPPED)
 def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
   config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
-  for stage in experiment.stages_of(config):
+  for stage in runs.stages_of(config):
     if 'biggan' in row:  # the orthogonal link multiplies kernels, in float32
       stage = stage._replace(optimizers=dict.fromkeys(stage.optimizers, optax.adam(1e-3)))
     mesh = parallel.make_mesh(1)
-    state = experiment.abstract_state((stage,), 0, KEY)
+    state = runs.abstract_state((stage,), 0, KEY)
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(state))
-    step = experiment.make_step(stage, mesh)
-    feed = experiment.abstract_feed(stage, mesh)
+    step = runs.make_step(stage, mesh)
+    feed = runs.abstract_feed(stage, mesh)
     after, metrics = jax.eval_shape(step, state, feed, KEY)
     assert jax.tree.map(lambda s: s.dtype, after) == jax.tree.map(lambda s: s.dtype, state)
     assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype('float32')}

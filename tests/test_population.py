@@ -20,7 +20,7 @@ from gan_jax.data.streams import Feed, Stream
 from gan_jax.distributed import interrupt, parallel
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs import member_metrics, resume, run_config
-from gan_jax.runs.population import population_of
+from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import loop as train
 from gan_jax.training import writers
 
@@ -58,7 +58,7 @@ def small(*more, config='configs/gan.py:ring'):
 
 def begun(config, devices=1, count=1):
   """(population, mesh, keys, state, feed, compiled step)."""
-  mesh, crowd = parallel.make_mesh(devices), population_of(config)
+  mesh, crowd = parallel.make_mesh(devices), experiment_of(config)
   keys = parallel.replicate(mesh)(crowd.keys)
   (stage,) = crowd.stages
   feed = Feed(stage.streams, stage.moves, crowd.feed_seed, parallel.place(mesh), parallel.replicate(mesh))
@@ -93,7 +93,7 @@ def _eight_members():
   single, *_, alone = begun(member_config(config, 0))
   enter = jax.jit(lambda key: single.enter(0, None, key), out_shardings=parallel.replicated(mesh))
   for i in range(8):
-    one = population_of(member_config(config, i))
+    one = experiment_of(member_config(config, i))
     assert one.alone and one.seeds == (i,)
     key, (stage,) = parallel.replicate(mesh)(one.keys), one.stages
     own = enter(key)
@@ -337,7 +337,7 @@ def test_devices_share_the_batch_and_not_the_members():
   def flops(batch, devices):
     config = config_lib.override(load_shrunk('configs/quickstart.py'), [f'--config.batch_size={batch}'])
     config.population = 3
-    crowd, mesh = population_of(config), parallel.make_mesh(devices)
+    crowd, mesh = experiment_of(config), parallel.make_mesh(devices)
     place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
     state = jax.tree.map(place, crowd.abstract_state(0))
     step = parallel.compile_step(crowd.make_step(0, mesh), mesh)
@@ -413,8 +413,8 @@ def test_a_game_that_does_not_fit_is_not_blamed_on_what_varies(tmp_path):
 def test_a_number_among_others_varies():
   settings = [TWO, '--config.vary.game.information.digit=(0.5,2)', '--config.devices=1']
   config = config_lib.override(config_lib.load('configs/infogan.py:digits'), settings)
-  crowd = population_of(config)
-  assert [m.stages[0].game.information['digit'] for m in crowd.members] == [0.5, 2.0]
+  crowd = experiment_of(config)
+  assert [m.stages[0].game.information['digit'] for m in crowd.views] == [0.5, 2.0]
   crowd.check(parallel.make_mesh(1))  # its trace is where the number is not a plain one
 
 

@@ -12,6 +12,7 @@ import pytest
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
@@ -26,7 +27,6 @@ from gan_jax.nets import dcgan, mlp
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.nets.layers.minibatch import minibatch_stddev
 from gan_jax.optim import dynamics
-from gan_jax.runs import experiment
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -114,10 +114,10 @@ def test_shared_latents_save_a_forward_pass_of_a_dcgan_with_batch_norm():
   with formulation('plain'):
     for share in (False, True):
       more = [f'--config.batch_size={batch}', f'--config.game.share_latents={share}']
-      (stage,) = experiment.stages_of(config_lib.override(config_lib.load('configs/dcgan.py:digits'), [*widths, *more]))
-      state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
-      step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
-      used[share] = counted(step.lower(state, experiment.abstract_feed(stage, mesh), KEY))
+      (stage,) = runs.stages_of(config_lib.override(config_lib.load('configs/dcgan.py:digits'), [*widths, *more]))
+      state = jax.tree.map(place, runs.abstract_state((stage,), 0, KEY))
+      step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+      used[share] = counted(step.lower(state, runs.abstract_feed(stage, mesh), KEY))
     generator, z = stage.game.generator, jnp.zeros((batch, 100))
     variables = generator.init(KEY, z, train=True)
     forward = counted(
@@ -147,7 +147,7 @@ def test_what_cannot_be_shared_is_an_error():
 
 def test_configs_take_both_by_name():
   settings = ['--config.game.share_latents=true', '--config.game.one_pass=true']
-  (stage,) = experiment.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
+  (stage,) = runs.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
   assert [turn.share for turn in stage.game.turns] == [False, True] and stage.game.one_pass
 
 
@@ -280,10 +280,10 @@ def test_one_pass_needs_batches_of_one_size():
 
 def test_one_pass_moves_no_examples_between_devices():
   settings = ['--config.game.one_pass=true', '--config.batch_size=16']
-  (stage,) = experiment.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
+  (stage,) = runs.stages_of(config_lib.override(load_shrunk('configs/gan.py:ring'), settings))
   mesh = parallel.make_mesh(2)
   place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))
-  state = jax.tree.map(place, experiment.abstract_state((stage,), 0, KEY))
-  step = parallel.compile_step(experiment.make_step(stage, mesh), mesh)
-  text = step.lower(state, experiment.abstract_feed(stage, mesh), KEY).compile().as_text()
+  state = jax.tree.map(place, runs.abstract_state((stage,), 0, KEY))
+  step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+  text = step.lower(state, runs.abstract_feed(stage, mesh), KEY).compile().as_text()
   assert 'all-reduce' in text and not re.search(r'= \S+ (all-gather|all-to-all|collective-permute)\(', text)

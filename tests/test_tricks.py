@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import losses
+from gan_jax import losses, runs
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.core import moves as moves_lib
@@ -14,7 +14,6 @@ from gan_jax.core.game import Clock
 from gan_jax.latents import distributions as latents
 from gan_jax.nets import dcgan
 from gan_jax.optim import averages
-from gan_jax.runs import experiment
 from gan_jax.sampling import standing
 
 KEY = jax.random.key(0)
@@ -148,8 +147,8 @@ def test_one_setting_switches(name):
   config = config_lib.load('configs/quickstart.py')
   if name == 'another optimizer':
     del config.optimizers.generator['b1']
-  (stage,) = experiment.stages_of(config_lib.override(config, [*small, *SETTINGS[name]]))
-  state = jax.jit(lambda key: experiment.new_state(stage, key))(KEY)
+  (stage,) = runs.stages_of(config_lib.override(config, [*small, *SETTINGS[name]]))
+  state = jax.jit(lambda key: runs.new_state(stage, key))(KEY)
   step = jax.jit(moves_lib.make_step(stage.game, stage.optimizers, streams=('images',), latents_batch=4, ema=stage.ema))
   feed = {'images': {'image': jax.random.uniform(KEY, (2, 4, 8, 8, 1), minval=-1.0)}}
   after, metrics = step(state, feed, KEY)
@@ -175,13 +174,13 @@ def test_one_setting_switches(name):
 
 
 def test_input_gradients_in_a_game_equal_those_of_the_function():
-  (stage,) = experiment.stages_of(
+  (stage,) = runs.stages_of(
     config_lib.override(
       config_lib.load('configs/quickstart.py'),
       ["--config.game.penalty={'name': 'GradientPenalty', 'at': 'real', 'target': 0.0, 'weight': 1.0}"],
     )
   )
-  state = experiment.new_state(stage, KEY)
+  state = runs.new_state(stage, KEY)
   image = jax.random.uniform(KEY, (64, 8, 8, 1), minval=-1.0)
   batch = {'images': {'image': image}, 'latents': jnp.zeros((64, 64))}
   _, metrics = jax.jit(lambda s: moves_lib.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(

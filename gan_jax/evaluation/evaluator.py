@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 import gan_jax
+from gan_jax import runs
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
 from gan_jax.core import game as game_lib
@@ -22,7 +23,6 @@ from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
-from gan_jax.runs import experiment
 from gan_jax.sampling import standing
 from gan_jax.sampling.sampler import Sampler
 
@@ -88,7 +88,7 @@ class Evaluation(NamedTuple):
     return '\n'.join(lines)
 
 
-def check(stage: experiment.Stage, options: Options) -> None:
+def check(stage: runs.Stage, options: Options) -> None:
   """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed."""
   measures.check_measures(options.metrics)
   if options.samples < 2:
@@ -126,7 +126,7 @@ class Evaluator:
 
   def __init__(
     self,
-    stage: experiment.Stage,
+    stage: runs.Stage,
     options: Options,
     mesh: Mesh | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -149,7 +149,7 @@ class Evaluator:
 
   def evidence(self, state: game_lib.GameState, step: int) -> Evidence:
     """What measures are computed from, for one state."""
-    clock = experiment.clock_at(self._stage, step)
+    clock = runs.clock_at(self._stage, step)
     ema = self._options.weights == 'ema'
     variables = game_lib.game_variables(self._stage.game, state, ema=ema, clock=clock)
     if self._options.standing:

@@ -11,7 +11,7 @@ from etils import epath
 from gan_jax.config.vary import member_config
 from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.runs.population import Population
+from gan_jax.runs.views import Experiment
 
 #: What the export of a member writes; a folder with more in it has been used.
 EXPORTED = {'config.json', 'checkpoints'}
@@ -37,19 +37,19 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   return {}
 
 
-def export(population: Population, workdir: epath.Path, state: Any, place: Place) -> Iterable[str]:
+def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place) -> Iterable[str]:
   """Writes the best member to WORKDIR/best, as a run of its own; yields lines that say so.
 
   A folder that somebody has worked in is put aside, never overwritten.
 
   Args:
-    population: of the run.
+    experiment: of the run.
     workdir: of the population.
     state: of the population.
     place: where it stands.
   """
-  config = population.config
-  if population.alone:
+  config = experiment.config
+  if not config.population:
     return
   if not config.keep_best:
     yield 'best      not exported: config.keep_best=METRIC would say which member is the best (-METRIC: the highest)'
@@ -59,7 +59,7 @@ def export(population: Population, workdir: epath.Path, state: Any, place: Place
     yield f'best      not exported: no row of metrics has {config.keep_best.removeprefix("-")!r} of config.keep_best'
     return
   best, name = next(iter(found)), config.keep_best.removeprefix('-')
-  member, folder, new = population.members[best], workdir / 'best', workdir / 'best.new'
+  member, folder, new = experiment.views[best], workdir / 'best', workdir / 'best.new'
   if new.exists():  # of an export that was killed
     new.rmtree()
   new.mkdir()

@@ -1,22 +1,9 @@
-"""Metrics of the members of a population: taken apart by member, and put together as means with standard errors."""
+"""Means and standard errors of metrics over the members of a population."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-
-
-def by_member(metrics: Mapping[str, Any]) -> list[tuple[int | None, dict[str, Any]]]:
-  """(number of a member, metrics of one step) of each; (None, metrics) where a step has those of one game.
-
-  Args:
-    metrics: {name: (2,)} or, of N members, {name: (N, 2)}, as in `moves.make_step`.
-  """
-  if all(np.ndim(value) == 1 for value in metrics.values()):
-    return [(None, dict(metrics))]
-  size = len(next(iter(metrics.values())))
-  return [(i, {name: value[i] for name, value in metrics.items()}) for i in range(size)]
 
 
 def statistics(values: Mapping[str, float]) -> dict[str, float]:

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
-from gan_jax.runs import experiment, saved
+from gan_jax.runs import saved
 from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.steps import state_sharding
 
 
 def start(
   config: Any,
   checkpoints: Checkpoints,
-  population: Any,
+  experiment: Any,
   mesh: jax.sharding.Mesh,
   keys: jax.Array,
   say: Callable[[str], None],
@@ -26,21 +27,21 @@ def start(
   Args:
     config: of the run.
     checkpoints: of its workdir.
-    population: of the config.
+    experiment: of the config.
     mesh: the devices.
     keys: of the run, or of each member.
     say: told what was found.
   """
-  stages = population.stages
+  stages = experiment.stages
 
   def abstract_of(place: Place) -> Any:
     if place.stage >= len(stages):
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
       )
-    state = population.abstract_state(place.stage)
+    state = experiment.abstract_state(place.stage)
     placed = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
-    return jax.tree.map(placed, state, experiment.state_sharding(stages[place.stage], mesh, state))
+    return jax.tree.map(placed, state, state_sharding(stages[place.stage], mesh, state))
 
   found = checkpoints.newest(abstract_of, say)
   if found is not None:
@@ -53,18 +54,19 @@ def start(
     checkpoints.put_aside(after=found[0].step)
     say(f'resuming at step {found[0].step}')
     return found
-  state = enter(population, 0, None, mesh, keys)
+  state = enter(experiment, 0, None, mesh, keys)
   if config.init_from:
-    warmed = [warm(m.config, m.of(state), (lambda line: None) if m.number else say) for m in population.members]
-    state = warmed[0] if population.alone else jax.tree.map(lambda *leaves: jnp.stack(leaves), *warmed)
-    state = jax.device_put(state, experiment.state_sharding(stages[0], mesh, state))
+    quiet = lambda line: None
+    warmed = [warm(v.config, v.of(state), quiet if v.number else say) for v in experiment.views]
+    state = experiment.joined(warmed)
+    state = jax.device_put(state, state_sharding(stages[0], mesh, state))
   return Place(0, 0, {}), state
 
 
-def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
+def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
   """The state in which a stage begins, on the devices."""
-  begin = lambda state, keys: population.enter(number, state, keys)
-  placed = experiment.state_sharding(population.stages[number], mesh, jax.eval_shape(begin, state, keys))
+  begin = lambda state, keys: experiment.enter(number, state, keys)
+  placed = state_sharding(experiment.stages[number], mesh, jax.eval_shape(begin, state, keys))
   return parallel.compile_once(begin, placed)(state, keys)
 
 

@@ -11,9 +11,9 @@ from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
 from gan_jax.runs import best_member, run_config
-from gan_jax.runs import population as population_lib
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.runs.experiment import Stage
+from gan_jax.runs.experiment import experiment_of
+from gan_jax.runs.stages import Stage
 
 
 class Saved(NamedTuple):
@@ -53,8 +53,8 @@ def read(
   """
   workdir = epath.Path(workdir)
   config = run_config.read_config(workdir)
-  population = population_lib.population_of(config)
-  if member is not None and population.alone:
+  experiment = experiment_of(config)
+  if member is not None and not config.population:
     raise UserError(f'member={member} asked of {workdir}, which is one game, not a population: leave it out')
   # Several processes hold one array together, whole on every device.
   one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -62,7 +62,7 @@ def read(
   with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
 
   def abstract_of(place: Place) -> Any:
-    return jax.tree.map(with_device, population.abstract_state(place.stage))
+    return jax.tree.map(with_device, experiment.abstract_state(place.stage))
 
   checkpoints = Checkpoints(workdir, best=config.keep_best)
   if isinstance(step, str):
@@ -74,9 +74,9 @@ def read(
   if found is None:
     raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
   place, state = found
-  if not population.alone:
+  if config.population:
     member, why = best_member.choose(workdir, config, place.step, member)
     if why:
       say(why)
-  chosen = population.members[member or 0]
+  chosen = experiment.views[member or 0]
   return Saved(chosen.config, chosen.stages[place.stage], place.step, chosen.of(state), member)

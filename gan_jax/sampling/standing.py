@@ -17,7 +17,7 @@ from gan_jax.core.game import RANDOM_STREAMS
 from gan_jax.latents import distributions as latents_lib
 
 if TYPE_CHECKING:
-  from gan_jax.runs.experiment import Stage
+  from gan_jax.runs.stages import Stage
 
 Apply = Callable[..., tuple[Any, Mapping[str, Any]]]
 

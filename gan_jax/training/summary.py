@@ -1,16 +1,17 @@
 """What a run is, in a few lines, before it starts: devices, networks, data, examples per move and step, cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from etils import epath
 from jax.sharding import Mesh
 
+from gan_jax import runs
 from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import formulation
-from gan_jax.runs import experiment
-from gan_jax.runs.population import Population
+from gan_jax.runs.views import Experiment
 
 
 def count(tree: Any) -> int:
@@ -18,7 +19,7 @@ def count(tree: Any) -> int:
   return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def networks(stage: experiment.Stage, state: Any) -> list[str]:
+def networks(stage: runs.Stage, state: Any) -> list[str]:
   """One line per network of the game: player, class, number of parameters."""
   lines = []
   for player in game_lib.players_of(stage.game):
@@ -30,7 +31,7 @@ def networks(stage: experiment.Stage, state: Any) -> list[str]:
   return lines
 
 
-def schedule(stage: experiment.Stage) -> list[str]:
+def schedule(stage: runs.Stage) -> list[str]:
   """One line per turn: who moves, on what, with how many examples."""
   lines = []
   for turn in stage.game.turns:
@@ -44,17 +45,18 @@ def schedule(stage: experiment.Stage) -> list[str]:
   return lines
 
 
-def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, sizes: Mapping[str, int]) -> str:
+def describe(experiment: Experiment, number: int, mesh: Mesh, sizes: Mapping[str, int]) -> str:
   """The summary of one stage.
 
   Args:
-    stages: of the run.
+    experiment: of the run.
     number: of the stage.
     mesh: the devices.
     sizes: {stream: examples in the set}, where known.
   """
+  stages = experiment.stages
   stage = stages[number]
-  state = experiment.abstract_state(stages, number, jax.random.key(0))
+  state = runs.abstract_state(stages, number, jax.random.key(0))
   device = mesh.devices.flat[0]
   lines = [f'devices   {mesh.size} x {device.device_kind} ({device.platform})']
   if len(stages) > 1:
@@ -66,36 +68,36 @@ def describe(stages: tuple[experiment.Stage, ...], number: int, mesh: Mesh, size
     labels = f', {stream.classes} classes' if stream.classes else ''
     lines.append(f'data      {name}: {stream.name} {stream.split}, {examples} of {shape}{labels}')
   drawn = [f'{moves * (stage.streams[name].batch_size or 0)} {name}' for name, moves in stage.moves.items()]
-  lines += [f'step      {", ".join(drawn)}', *schedule(stage)]
+  lines += [f'step      {", ".join(drawn)}', *schedule(stage), *experiment.describe()]
   return '\n'.join(lines)
 
 
-def flops(population: Population, number: int) -> float:
+def flops(experiment: Experiment, number: int) -> float:
   """Of one step of all members: of the networks as they are written, before a compiler.
 
   Convolutions are counted as accelerators compute them, all microbatches together, a loop inside a network once.
   """
-  stage, mesh = population.stages[number], parallel.make_mesh(1)
-  state = experiment.abstract_state(population.stages, number, jax.random.key(0))
+  stage, mesh = experiment.stages[number], parallel.make_mesh(1)
+  state = runs.abstract_state(experiment.stages, number, jax.random.key(0))
   # A loop's body counts once, so that the microbatches are counted as one.
-  step = experiment.make_step(stage._replace(accumulate=1), mesh)
+  step = runs.make_step(stage._replace(accumulate=1), mesh)
   with formulation('xla'):
-    lowered = jax.jit(step).lower(state, experiment.abstract_feed(stage, mesh), jax.random.key(0))
+    lowered = jax.jit(step).lower(state, runs.abstract_feed(stage, mesh), jax.random.key(0))
   analysis = lowered.cost_analysis() or {}
-  return len(population.members) * float(analysis.get('flops', float('nan')))
+  return len(experiment.views) * float(analysis.get('flops', float('nan')))
 
 
-def cost(population: Population, number: int, mesh: Mesh) -> str:
+def cost(experiment: Experiment, number: int, mesh: Mesh) -> str:
   """Flops and memory of one step per device; compiles, needs no data."""
-  state = population.abstract_state(number)
-  placed = experiment.state_sharding(population.stages[number], mesh, state)
+  state = experiment.abstract_state(number)
+  placed = runs.state_sharding(experiment.stages[number], mesh, state)
   place = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
   state = jax.tree.map(place, state, placed)
-  step = parallel.compile_step(population.make_step(number, mesh), mesh, placed)
-  compiled = step.lower(state, population.abstract_feed(number, mesh), population.keys).compile()
+  step = parallel.compile_step(experiment.make_step(number, mesh), mesh, placed)
+  compiled = step.lower(state, experiment.abstract_feed(number, mesh), experiment.keys).compile()
   memory = compiled.memory_analysis()
   found = parallel.collectives(compiled)
-  lines = [f'flops     {flops(population, number) / mesh.size:.4g} per step and device']
+  lines = [f'flops     {flops(experiment, number) / mesh.size:.4g} per step and device']
   for kind in dict.fromkeys(one.kind for one in found):
     sizes = [one.size for one in found if one.kind == kind]
     lines.append(f'exchange  {len(sizes)} x {kind}, {sum(sizes) / 2**20:,.2f} MiB per step and device')
@@ -107,4 +109,39 @@ def cost(population: Population, number: int, mesh: Mesh) -> str:
     }
     listed = ', '.join(f'{name} {size / 2**20:,.0f}' for name, size in parts.items())
     lines.append(f'memory    {sum(parts.values()) / 2**20:,.0f} MiB per device ({listed})')
+  return '\n'.join(lines)
+
+
+def note_on_calls(most: int, first: int, last: int, periods: Sequence[int]) -> list[str]:
+  """A line if no call can ever be of config.steps_per_call steps.
+
+  Args:
+    most: config.steps_per_call.
+    first: steps finished.
+    last: step of the stage.
+    periods: steps between what is due; 0 for never.
+  """
+  often = min([last - first, *(every for every in periods if every)])
+  if most <= often:
+    return []
+  return [
+    f'note: config.steps_per_call={most} is more than the {often} steps between what is due (log lines, pictures, '
+    'checkpoints, evaluations, the end), so every call is one step'
+  ]
+
+
+def closing(workdir: epath.Path, *, done: bool) -> str:
+  """What a run says at its end: where things are, and what to do next."""
+  lines = [
+    f'run       {workdir}',
+    f'samples   {workdir}/samples/',
+    f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
+  ]
+  if done:
+    lines += [
+      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
+      f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
+    ]
+  else:
+    lines.append(f'next      the same command with --workdir {workdir} goes on from here')
   return '\n'.join(lines)

@@ -1,0 +1,99 @@
+"""The state in which a stage begins: new, or with what survives of the stage before."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import UserError
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
+from gan_jax.latents import distributions as latents_lib
+from gan_jax.runs.stages import RESETTABLE, Stage
+
+
+def example_batch(stage: Stage) -> dict[str, Any]:
+  """A batch of one microbatch of zeros, for shapes."""
+  size = lambda batch: max(batch // stage.accumulate, 1)
+  zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
+  batch: dict[str, Any] = {
+    name: zeros(stream.fields(size(stream.batch_size or stage.batch_size))) for name, stream in stage.streams.items()
+  }
+  latents = stage.game.latents
+  if latents is not None:
+    draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
+    batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
+  return moves_lib.cast(batch, stage.dtype)
+
+
+def new_state(stage: Stage, key: jax.Array) -> game_lib.GameState:
+  """The state of a stage's game with nothing trained; jit or `jax.eval_shape` it."""
+  key = jax.random.fold_in(key, stage.number)
+  return game_lib.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
+
+
+def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> game_lib.GameState:
+  """The state in which a stage begins: every weight whose path survives is kept, but for what the stage resets.
+
+  A weight survives even if its network now belongs to another player. Optimizers and running averages that begin anew
+  begin from the surviving weights. Players that this stage's game lacks wait unchanged for a later one.
+
+  Raises:
+    UserError: a weight of the same path has another shape.
+  """
+  fresh = new_state(stage, key)
+  if before is None:
+    return fresh
+  players = {}
+  for name, new in fresh.players.items():
+    anew = {part for part in RESETTABLE if name in stage.reset.get(part, ())}
+    old = before.players.get(name)
+    # A player's own weights come last, so that they win over copies of a network that changed hands.
+    others = [player for other, player in before.players.items() if other != name]
+    sources = [*others, *([old] if old else [])]
+    params, variables = new.params, new.variables
+    if 'params' not in anew:
+      params = _surviving([player.params for player in sources], params, f'{name}.params', strict=True)
+      variables = _surviving([player.variables for player in sources], variables, f'{name}.variables')
+    opt_state = None if new.opt_state is None else stage.optimizers[name].init(params)
+    if old and opt_state is not None and not anew & {'optimizer', 'params'}:
+      opt_state = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
+    ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
+    if ema is not None and not anew & {'ema', 'params'}:
+      ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
+    players[name] = game_lib.TrainState(params, variables, opt_state, ema)
+  children = {child for player in players.values() for child in player.params}
+  waiting = {name: player for name, player in before.players.items() if name not in players}
+  players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
+  table = _surviving([before.table], fresh.table, 'table')
+  return game_lib.GameState(step=before.step, players=players, table=table, scratch={})
+
+
+def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
+  """`new` with the leaves of `old` trees whose path and shape are the same; later trees win."""
+  kept = {jax.tree_util.keystr(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+  def leaf(path, value):
+    name = jax.tree_util.keystr(path)
+    if name not in kept:
+      return value
+    if kept[name].shape == value.shape:
+      return kept[name]
+    if strict:
+      raise UserError(
+        f'weight {where}{name} changes its shape between stages, {kept[name].shape} -> {value.shape}: give the new '
+        "layer a name of its own, or list the player in the stage's reset"
+      )
+    return value
+
+  return jax.tree_util.tree_map_with_path(leaf, new)
+
+
+def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> game_lib.GameState:
+  """Shapes and dtypes of the state inside stage `number`."""
+  state: Any = None
+  for stage in stages[: number + 1]:
+    enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
+    state = jax.eval_shape(enter_stage, state, key)
+  return state

@@ -1,0 +1,73 @@
+"""An ordinary run: one game."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from gan_jax.core import game as game_lib
+from gan_jax.runs import entering, steps
+from gan_jax.runs.stages import Stage
+from gan_jax.runs.views import T, View
+
+
+@dataclasses.dataclass(frozen=True)
+class Single:
+  """One game: the `Experiment` whose methods give what `stages`, `entering` and `steps` give.
+
+  Attributes:
+    config: of the run.
+    stages: of the config.
+  """
+
+  config: ml_collections.ConfigDict
+  stages: tuple[Stage, ...]
+
+  @property
+  def views(self) -> Sequence[View]:
+    return (View(None, self.config, self.stages),)
+
+  @property
+  def keys(self) -> jax.Array:
+    return jax.random.key(self.config.seed)
+
+  @property
+  def feed_seed(self) -> int:
+    return self.config.seed
+
+  def check(self, mesh: Mesh) -> None:
+    return
+
+  def step_of(self, state: game_lib.GameState) -> int:
+    return int(state.step)
+
+  def enter(self, number: int, before: game_lib.GameState | None, keys: jax.Array) -> game_lib.GameState:
+    return entering.enter(self.stages[number], before, keys)
+
+  def abstract_state(self, number: int) -> game_lib.GameState:
+    return entering.abstract_state(self.stages, number, jax.random.key(0))
+
+  def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
+    return steps.make_step(self.stages[number], mesh, count)
+
+  def abstract_feed(self, number: int, mesh: Mesh, count: int = 1) -> dict[str, Any]:
+    return steps.abstract_feed(self.stages[number], mesh, count)
+
+  def each(self, number: int, make: Callable[[Stage], T]) -> list[T]:
+    return [make(self.stages[number])]
+
+  def rows(self, metrics: Mapping[str, Any]) -> list[tuple[View, dict[str, Any]]]:
+    return [(self.views[0], dict(metrics))]
+
+  def row(self, values: Mapping[str, float]) -> dict[str, float]:
+    return dict(values)
+
+  def joined(self, states: Sequence[Any]) -> Any:
+    (state,) = states
+    return state
+
+  def describe(self) -> list[str]:
+    return []

@@ -1,0 +1,205 @@
+"""The stages of a run: each with a game, optimizers and streams, built of a config."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from gan_jax.base.calls import check_call
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.build import build
+from gan_jax.config.settings import Settings
+from gan_jax.core import game as game_lib
+from gan_jax.data.streams import Stream, streams_of
+from gan_jax.distributed import parallel
+from gan_jax.latents import distributions as latents_lib
+
+#: What a stage may reset; new weights bring a new optimizer state and new running averages with them.
+RESETTABLE = ('params', 'optimizer', 'ema')
+#: What a stage may set; the loop reads the rest from the config itself.
+STAGED = ('game', 'optimizers', 'data', 'ema', 'batch_size', 'accumulate', 'steps')
+#: float16 is left out: it would need loss scaling.
+DTYPES = ('float32', 'bfloat16')
+LEAST = {
+  **dict.fromkeys(('batch_size', 'accumulate', 'steps_per_call', 'log_every', 'keep', 'samples', 'steps'), 1),
+  **dict.fromkeys(('devices', 'sample_every', 'checkpoint_every', 'profile'), 0),
+}
+
+
+class Stage(NamedTuple):
+  """One stretch of training with one game.
+
+  Attributes:
+    number: 0 for the first.
+    game: the module.
+    optimizers: {player: optax transformation}.
+    ema: {player: decay, or function of the clock}.
+    streams: {name: settings}.
+    batch_size: latents per move.
+    accumulate: microbatches per move.
+    first_step: the step it begins at.
+    steps: its length.
+    reset: {'params' | 'optimizer' | 'ema': players that start anew on entering}.
+    images: (real examples drawn before it, per step), of the widest stream.
+    parallel: 'jit' or 'pmap'.
+    dtype: that networks compute in.
+    remat: whether the backward pass computes again what lies between convolutions and dense layers.
+    shard_state: whether optimizer states and running averages are divided over the devices.
+  """
+
+  number: int
+  game: nn.Module
+  optimizers: Mapping[str, optax.GradientTransformation]
+  ema: Mapping[str, Any]
+  streams: Mapping[str, Stream]
+  batch_size: int
+  accumulate: int
+  first_step: int
+  steps: int
+  reset: Mapping[str, tuple[str, ...]]
+  images: tuple[int, int]
+  parallel: str = 'jit'
+  dtype: str = 'float32'
+  remat: bool = False
+  shard_state: bool = False
+
+  @property
+  def last_step(self) -> int:
+    return self.first_step + self.steps
+
+  @property
+  def moves(self) -> dict[str, int]:
+    """{stream: moves of one step that read it}."""
+    return {name: game_lib.moves_per_step(self.game, name) for name in self.streams}
+
+
+def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
+  """Builds every stage that a config describes.
+
+  Raises:
+    UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
+  """
+  check_call(Settings, config.to_dict(), 'config')
+  every: Sequence[Mapping[str, Any]] = config.stages or ({},)
+  configs = [_merged(config, changes) for changes in every]
+  games = [_game(settings.game.to_dict()) for settings in configs]
+  players = {name for game in games for name in game_lib.players_of(game)}
+  for settings in (config, *configs):
+    for where in ('optimizers', 'ema'):
+      for name in settings[where]:
+        if name not in players:
+          raise one_of(f'player in config.{where}', name, players)
+  stages: list[Stage] = []
+  for settings, game, changes in zip(configs, games, every, strict=True):
+    _check_numbers(settings)
+    stages.append(_stage(settings, game, changes.get('reset', {}), stages[-1] if stages else None))
+  return tuple(stages)
+
+
+def _check_numbers(config: ml_collections.ConfigDict) -> None:
+  for name, least in LEAST.items():
+    if config[name] < least:
+      raise UserError(f'config.{name}={config[name]} must be at least {least}')
+  for name, known in (('parallel', parallel.WAYS), ('dtype', DTYPES)):
+    if config[name] not in known:
+      raise one_of(f'config.{name}', config[name], known)
+  if config.parallel == 'pmap' and config.shard_state:
+    raise UserError("config.shard_state=True divides one program's state: set config.parallel='jit', or leave it out")
+
+
+def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  merged = ml_collections.ConfigDict(config.to_dict())
+  for key, value in changes.items():
+    if key == 'reset':
+      continue
+    if key not in STAGED:
+      raise one_of('setting of a stage in config.stages', key, [*STAGED, 'reset'])
+    try:
+      if isinstance(merged[key], ml_collections.ConfigDict):
+        with merged[key].unlocked():
+          merged[key].update(value)
+      else:
+        merged[key] = value
+    except TypeError as error:
+      raise UserError(f'config.stages: {key}={value!r} does not fit: {" ".join(str(error).split())}') from error
+  return merged
+
+
+def _game(settings: Mapping[str, Any]) -> Any:
+  game = build(settings, home='gan_jax.games', where='config.game')
+  if not (isinstance(game, nn.Module) and hasattr(game, 'turns') and hasattr(game, 'sample')):
+    raise UserError(f'config.game.name={settings.get("name")!r} is not a game: it needs turns and sample')
+  if not hasattr(game, 'latents'):
+    raise UserError(f'game {type(game).__name__} has no latents: give it a field `latents` (None if it draws none)')
+  return game
+
+
+def _stage(
+  config: ml_collections.ConfigDict, game: Any, reset: Mapping[str, Sequence[str]], before: Stage | None
+) -> Stage:
+  settings = config.to_dict()
+  players = game_lib.players_of(game)
+  built = {
+    name: build(value, home='gan_jax.optim.minimax', where=f'config.optimizers.{name}')
+    for name, value in settings['optimizers'].items()
+    if name in players and name not in game_lib.frozen_players(game)
+  }
+  for name, optimizer in built.items():
+    if not isinstance(optimizer, optax.GradientTransformation):
+      raise UserError(f'config.optimizers.{name} is no optax transformation: give it a name, such as optax.adam')
+  decays = {
+    name: build(v, home='gan_jax.optim.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()
+  }
+  for name, decay in decays.items():
+    varies = isinstance(decay, jax.core.Tracer)  # over a population, whose values were checked
+    if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):
+      raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
+  streams = streams_of(settings['data'], settings['batch_size'])
+  for key, names in reset.items():
+    if key not in RESETTABLE:
+      raise one_of("part in a stage's reset", key, RESETTABLE)
+    for name in names:
+      if name not in players:
+        raise one_of(f"player in a stage's reset.{key}", name, players)
+  game_lib.check(game, built, streams)
+  _check_classes(game, streams)
+  moves = {name: game_lib.moves_per_step(game, name) for name in streams}
+  per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
+  return Stage(
+    number=before.number + 1 if before else 0,
+    game=game,
+    optimizers=built,
+    ema={name: decay for name, decay in decays.items() if name in players},
+    streams=streams,
+    batch_size=settings['batch_size'],
+    accumulate=settings['accumulate'],
+    first_step=before.last_step if before else 0,
+    steps=settings['steps'],
+    reset={key: tuple(names) for key, names in reset.items()},
+    images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
+    **{name: settings[name] for name in ('parallel', 'dtype', 'remat', 'shard_state')},
+  )
+
+
+def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
+  label = game.latents.get('label') if isinstance(game.latents, Mapping) else None
+  if not isinstance(label, latents_lib.Label):
+    return
+  for name, stream in streams.items():
+    if stream.classes and stream.classes != label.classes:
+      raise UserError(
+        f'config.game.latents.label.classes={label.classes} but stream {name!r} has classes={stream.classes}: '
+        'make them equal'
+      )
+
+
+def clock_at(stage: Stage, step: int | jax.Array) -> game_lib.Clock:
+  """The clock of a stage's game when `step` steps are finished."""
+  step = jnp.asarray(step, jnp.int32)
+  within = step - stage.first_step
+  seen = stage.images[0] + within.astype(jnp.float32) * stage.images[1]
+  return game_lib.Clock(step, within, jnp.asarray(stage.steps, jnp.int32), seen)

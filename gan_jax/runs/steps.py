@@ -1,0 +1,87 @@
+"""The step of a stage on a mesh, and what it takes and gives: where the state lies, what the feed holds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from gan_jax.core import game as game_lib
+from gan_jax.core import moves as moves_lib
+from gan_jax.data.streams import make_prepare
+from gan_jax.distributed import parallel
+from gan_jax.runs.stages import Stage
+
+
+def state_sharding(stage: Stage, mesh: Mesh, state: Any) -> Any:
+  """Where each array of a state (or of its shapes) lies: whole on every device, or divided by config.shard_state."""
+  whole = jax.tree.map(lambda _: parallel.replicated(mesh), state)
+  if not stage.shard_state:
+    return whole
+  parts = lambda tree: jax.tree.map(lambda x: parallel.divided(mesh, x.shape), tree)
+  players = {
+    name: whole.players[name].replace(opt_state=parts(player.opt_state), ema=parts(player.ema))
+    for name, player in state.players.items()
+  }
+  return whole.replace(players=players)
+
+
+def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
+  """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics).
+
+  Args:
+    stage: of the run.
+    mesh: the devices.
+    count: steps in one call; more than 1 takes what `Feed.take(count)` gives, and metrics have the steps in front.
+  """
+  for name, stream in stage.streams.items():
+    where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
+    parallel.check_batch(mesh, where, stream.batch_size or 0, stage.accumulate)
+  parallel.check_batch(mesh, 'config.batch_size', stage.batch_size, stage.accumulate)
+  mapped = stage.parallel == 'pmap'
+  optimizers = stage.optimizers
+  if stage.shard_state:
+    optimizers = {name: parallel.with_whole_gradients(tx, mesh) for name, tx in optimizers.items()}
+  step = moves_lib.make_step(
+    stage.game,
+    optimizers,
+    streams=tuple(stage.streams),
+    latents_batch=stage.batch_size // mesh.size if mapped else stage.batch_size,
+    prepare=make_prepare(stage.streams),
+    constrain=(lambda latents: latents) if mapped else parallel.constrain(mesh),
+    axis_name=parallel.AXIS if mapped else None,
+    dtype=stage.dtype,
+    remat=stage.remat,
+    ema=stage.ema,
+    accumulate=stage.accumulate,
+    first_step=stage.first_step,
+    steps=stage.steps,
+    images=stage.images,
+  )
+  divide = (lambda step: parallel.per_device(step, mesh, count > 1)) if mapped else (lambda step: step)
+  if count == 1:
+    return divide(step)
+
+  def steps(state: game_lib.GameState, feed: Any, key: jax.Array) -> tuple[game_lib.GameState, dict[str, jax.Array]]:
+    one = lambda state, moves: step(state, {**feed, 'moves': moves}, key)
+    unroll = 1
+    if jax.default_backend() == 'cpu':
+      unroll = moves_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
+    return jax.lax.scan(one, state, feed['moves'], length=count, unroll=unroll)
+
+  return divide(steps)
+
+
+def abstract_feed(stage: Stage, mesh: Mesh, count: int = 1) -> dict[str, Any]:
+  """Shapes of what a streaming `Feed` gives a call of `count` steps, for compiling without data."""
+  front = () if count == 1 else (count,)
+  moves = {}
+  for name, stream in stage.streams.items():
+    times = stage.moves[name]
+    if times:
+      place = parallel.sharded(mesh, 1 + len(front))
+      moves[name] = {
+        key: jax.ShapeDtypeStruct((*front, times, *s.shape), s.dtype, sharding=place)
+        for key, s in stream.stored(stream.batch_size or stage.batch_size).items()
+      }
+  return {'moves': moves, 'store': {}}

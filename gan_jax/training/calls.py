@@ -1,0 +1,87 @@
+"""The compiled programs of a stage: one step a call, or several where nothing is due between them."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from gan_jax import runs
+from gan_jax.base import memory
+from gan_jax.data.streams import Feed
+from gan_jax.distributed import parallel
+from gan_jax.runs.stages import Stage
+from gan_jax.runs.views import Experiment
+from gan_jax.training.profiling import Profile
+from gan_jax.training.writers import duration
+
+
+def steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
+  """How many steps the next call makes after step n: `most`, or 1 if so many would pass over a step that is due.
+
+  Two programs at most are compiled, and whatever is due comes exactly after its step.
+
+  Args:
+    n: steps finished.
+    most: config.steps_per_call.
+    last: step of the stage.
+    periods: steps between what is due; 0 for never.
+  """
+  left = min([last - n, *(every - n % every for every in periods if every)])
+  return most if most <= left else 1
+
+
+class Calls:
+  """Calls the steps of a stage, and tells how fast they are.
+
+  Args:
+    experiment: of the run.
+    stage: of it.
+    mesh: the devices.
+    feed: of the stage.
+    profile: which may trace some calls.
+    say: told when the first call has come back.
+  """
+
+  def __init__(
+    self, experiment: Experiment, stage: Stage, mesh: Mesh, feed: Feed, profile: Profile, say: Callable[[str], None]
+  ):
+    self._experiment, self._stage, self._mesh = experiment, stage, mesh
+    self._feed, self._profile, self._say = feed, profile, say
+    self._keys = parallel.replicate(mesh)(experiment.keys)
+    self._programs: dict[int, Any] = {}
+    self._since, self._steps = time.perf_counter(), math.nan
+
+  def __call__(self, count: int, state: Any) -> tuple[Any, Any]:
+    """(state, metrics) after `count` steps more."""
+    new = count not in self._programs
+    if new:
+      step = self._experiment.make_step(self._stage.number, self._mesh, count)
+      sharding = runs.state_sharding(self._stage, self._mesh, state)
+      self._programs[count] = parallel.compile_step(step, self._mesh, sharding)
+    given = next(self._feed) if count == 1 else self._feed.take(count)
+    state, metrics = self._profile.call(count, self._programs[count], state, given, self._keys)
+    if new:  # nothing before it is timed, for it compiled
+      jax.block_until_ready(metrics)
+      memory.release()
+      if len(self._programs) == 1:
+        took = duration(time.perf_counter() - self._since)
+        self._say(f'first {"step" if count == 1 else f"{count} steps"} after {took}')
+      self.restart()
+    else:
+      self._steps += count
+    return state, metrics
+
+  def rates(self) -> dict[str, float]:
+    """Steps and images per second since `restart`; empty where nothing was timed."""
+    if not self._steps > 0:
+      return {}
+    steps_per_second = self._steps / max(time.perf_counter() - self._since, 1e-9)
+    images = self._stage.images[1] * len(self._experiment.views)
+    return {'steps_per_second': steps_per_second, 'images_per_second': images * steps_per_second}
+
+  def restart(self) -> None:
+    """Times from now on: what happened beside the steps does not count."""
+    self._since, self._steps = time.perf_counter(), 0

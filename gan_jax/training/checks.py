@@ -1,0 +1,55 @@
+"""What can be known to fail before anything is written and the first step is compiled."""
+
+from typing import Any
+
+import jax
+from flax.errors import FlaxError
+from jax.sharding import Mesh
+
+from gan_jax import core, runs
+from gan_jax.base.errors import UserError
+from gan_jax.evaluation.evaluator import check as check_evaluation
+from gan_jax.evaluation.options import options_of
+from gan_jax.runs import run_config
+from gan_jax.runs.stages import Stage
+from gan_jax.runs.views import Experiment
+
+
+def check_run(experiment: Experiment, mesh: Mesh) -> None:
+  """Raises a UserError for batch sizes that do not divide, networks that do not fit, sampling and evaluations that
+  cannot work, data that are not there, and settings that config.json would lose."""
+  config, options = experiment.config, options_of(experiment.config.eval)
+  for stage in experiment.stages:
+    runs.make_step(stage, mesh)
+    _check_sampling(experiment, stage)
+    if options:
+      check_evaluation(stage, options)
+  experiment.check(mesh)
+  if config.keep_best.removeprefix('-').startswith('eval_') and not options:
+    raise UserError(
+      f'config.keep_best={config.keep_best!r} needs evaluations: set config.eval.every to a number of steps'
+    )
+  for stream in experiment.stages[0].streams.values():
+    stream.open()
+  run_config.check_config(config)
+
+
+def _check_sampling(experiment: Experiment, stage: Stage) -> None:
+  """Traces the sampling of a stage."""
+  state = runs.abstract_state(experiment.stages, stage.number, jax.random.key(0))
+  batch = runs.example_batch(stage)
+  batch = batch if stage.game.latents is None else {'latents': batch['latents']}
+
+  def sample(state: Any, key: jax.Array) -> Any:
+    clock = runs.clock_at(stage, stage.first_step)
+    variables = core.game_variables(stage.game, state, ema=True, clock=clock)
+    return stage.game.apply(variables, batch, method='sample', rngs={'noise': key})
+
+  try:
+    jax.eval_shape(sample, state, jax.random.key(0))
+  except FlaxError as error:
+    detail = ' '.join(str(error).split(' (http')[0].split())
+    raise UserError(
+      f'{type(stage.game).__name__}.sample does not run: {detail}; it is given '
+      "the batch, the clock and make_rng('noise'), networks in eval mode"
+    ) from error
