@@ -147,8 +147,10 @@ class Population:
     """The state in which stage `number` begins, see `experiment.enter`; jit it."""
     if self.alone:
       return experiment.enter(self.stages[number], before, keys)
-    one = lambda before, key, index: experiment.enter(self._stage(number, index), before, key)
-    return jax.vmap(one)(before, keys, jnp.arange(len(self.members)))
+    # One after the other: under vmap the QR factorisations of orthogonal kernels come in batches, and XLA:CPU waits for
+    # ever where it runs several of these at once (jaxlib 0.10 on 2 cores).
+    one = lambda given: experiment.enter(self._stage(number, given[2]), *given[:2])
+    return jax.lax.map(one, (before, keys, jnp.arange(len(self.members))))
 
   def abstract_state(self, number: int) -> game_lib.GameState:
     """Shapes and dtypes of the state inside stage `number`."""
