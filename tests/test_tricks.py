@@ -159,7 +159,10 @@ def test_one_setting_switches(name):
     assert 'penalty_loss' in means and 'penalty_loss' not in again
   if name == 'adaptive augmentation':
     moved = float(after.table['table']['augment_probability'])
-    assert moved == pytest.approx(means['augment_probability']) and moved in (0.0, pytest.approx(0.04))
+    again = moves_lib.means(jax.device_get(step(after, feed, KEY)[1]))
+    # A move adjusts by what the move before it saw.
+    sure = float(after.table['table']['augment_overfitting']) > 0.6
+    assert moved == means['augment_probability'] == 0 and again['augment_probability'] == pytest.approx(0.04 * sure)
   if name == 'spectral weights':
     written = after.players['discriminator'].variables
     assert set(written) == {'spectral'} and not np.array_equal(
