@@ -375,12 +375,20 @@ def init(
 def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
   """What made init fail, as one line."""
   name, kind = type(game).__name__, type(error).__name__
-  frames = [f for f in traceback.extract_tb(error.__traceback__) if 'site-packages' not in f.filename]
-  place = f'{pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno}'
-  detail = ' '.join(str(error).split(' (http')[0].split())
   source = inspect.getsourcefile(type(game))
+  frames = traceback.extract_tb(error.__traceback__)
+  # What of jax, flax and chex it went through says nothing; ours lies beside them where it is installed.
+  own = [folder for folder in (pathlib.Path(__file__).parent, source and pathlib.Path(source).parent) if folder]
+  said = [
+    f
+    for f in frames
+    if 'site-packages' not in f.filename or any(folder in pathlib.Path(f.filename).parents for folder in own)
+  ]
+  frame = (said or frames)[-1]
+  place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
+  detail = ' '.join(str(error).split(' (http')[0].split())
   # In the game's own file, or one beside it that games share.
-  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frames[-1].filename).parent:
+  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frame.filename).parent:
     fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
     return UserError(
       f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
