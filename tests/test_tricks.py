@@ -93,7 +93,7 @@ def clock(step, images=0.0):
 
 def test_decays_of_averages():
   np.testing.assert_allclose([averages.warm_up(0.9)(clock(t)) for t in (0, 8, 1000)], [0.1, 0.5, 0.9])
-  np.testing.assert_allclose([averages.starting_at(0.9, 5)(clock(t)) for t in (4, 5)], [0.0, 0.9])
+  np.testing.assert_allclose([averages.starting_at(0.9, 5)(clock(t)) for t in (3, 4)], [0.0, 0.9])
   decay = averages.half_life(1000.0, 10, 0.05)
   np.testing.assert_allclose(decay(clock(0, 1e6)) ** 100, 0.5, rtol=1e-5)
   np.testing.assert_allclose(decay(clock(0, 2000.0)) ** 10, 0.5, rtol=1e-5)  # 5 % of 2000 images
