@@ -22,7 +22,12 @@ The paper's table 1 as settings: --config.batch_size, the widths in --config.gam
 --config.game.generator.embedding=0 too (no shared embedding), --config.optimizers.generator.links[0].weight=0.0 (no
 orthogonal regularisation).
 
-differs: the running average starts after 20,000 steps, as in the first author's code; the paper names no start.
+Pictures are not mirrored, as in the first author's code; StudioGAN's are, and its Adam has an epsilon of 1e-6.
+
+differs: the running average starts at step 20,000, as in the first author's code; the paper names no start.
+differs: weights of attention and of the maps to gains and biases begin at a variance of 1 / fan-in, not orthogonal.
+differs: batch norm adds 1e-5 to the variance in `cifar10`, too; StudioGAN 1e-4.
+differs: spectral norm guards its divisions by 1e-12; the first author's script by 1e-6, StudioGAN's by 1e-6.
 differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.
 """
 
@@ -62,7 +67,7 @@ def get_config(variant):
       discriminator=_adam(4e-4 if script else 2e-4, eps=1e-6 if script else 1e-8),
     ),
     ema=dict(generator=dict(name='averages.starting_at', decay=0.9999, step=20_000)),
-    data=config_lib.stream(name='imagenet2012', size=size, channels=3, classes=1000, flip=True),
+    data=config_lib.stream(name='imagenet2012', size=size, channels=3, classes=1000),
     batch_size=2048,
     accumulate=8 if script else 1,
     steps=150_000,
@@ -76,7 +81,7 @@ def _small(variant):
   digits = variant == 'digits'
   size, channels = (8, (64, 64)) if digits else (32, channels_of(WIDTHS[32].generator, 96))
   judged = (64, 64) if digits else channels_of((2, 2, 2, 2), 96)
-  attention = (4,) if digits else (16,)
+  attention, eps = (4,) if digits else (16,), 1e-8 if digits else 1e-6
   return config_lib.base(
     game=dict(
       name='standard.Standard',
@@ -101,8 +106,8 @@ def _small(variant):
       ),
     ),
     optimizers=dict(
-      generator=_adam(2e-4, b1=0.0 if digits else 0.5, orthogonal=1e-4 if digits else 0.0),
-      discriminator=_adam(2e-4, b1=0.0 if digits else 0.5),
+      generator=_adam(2e-4, b1=0.0 if digits else 0.5, eps=eps, orthogonal=1e-4 if digits else 0.0),
+      discriminator=_adam(2e-4, b1=0.0 if digits else 0.5, eps=eps),
     ),
     ema=dict(generator=dict(name='averages.starting_at', decay=0.999 if digits else 0.9999, step=1000)),
     data=config_lib.stream(

@@ -16,6 +16,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights; the paper itself names none.
 differs: the authors' networks have no bias in the ends, and behind the projection a gain per unit, not per channel.
+differs: `mnist` and `digits` have a batch of 64, as `mnist` was measured; the paper's 128 elsewhere.
 differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64
   and 3x3 in the probe networks as published.
 """

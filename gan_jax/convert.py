@@ -58,7 +58,7 @@ def variables_of(tensors: Mapping[str, np.ndarray], like: Mapping[str, Any]) -> 
   Args:
     tensors: by their names there, arrays.
     like: {'params' | 'batch_stats' | 'spectral': the tree of `biggan.Generator`, `biggan.DeepGenerator`,
-      `sngan.Discriminator` or `biggan.DeepDiscriminator`}, arrays or their shapes.
+      `sngan.Generator` with classes, `sngan.Discriminator` or `biggan.DeepDiscriminator`}, arrays or their shapes.
 
   Raises:
     UserError: a tensor is missing, too many, or of another shape: the networks differ.
@@ -86,8 +86,11 @@ class _Names:
     heights = {int(path[1].removeprefix('attention_')) for path in wanted if path[1].startswith('attention_')}
     first = wanted.get(('params', 'project', 'dense', 'weights', 'kernel'))
     self._generator = first is not None
-    # There an attention layer is behind its block; from block to block heights rise in a generator.
-    places = {int(match[1]) for name in tensors if (match := re.match(r'blocks\.(\d+)\.1\.', name))}
+    # Without a shared embedding every norm has tables of its own, by class, there of what is added to a gain of 1.
+    self._tables = self._generator and ('params', 'shared', 'weights', 'kernel') not in wanted
+    # There an attention layer is the last of its stage; from stage to stage heights rise in a generator.
+    found = (re.match(r'blocks\.(\d+)\.(\d+)\.theta\.', name) for name in tensors)
+    places = {(int(match[1]), int(match[2])) for match in found if match}
     ordered = sorted(places, reverse=not self._generator)
     self._attention = {f'attention_{height}': place for height, place in zip(sorted(heights), ordered, strict=False)}
     self._rows = np.zeros(0, int)
@@ -105,14 +108,22 @@ class _Names:
       return MODULES[whole]
     block, *layer = path
     if block in self._attention:
-      return f'blocks.{self._attention[block]}.1.{layer[0]}'
+      return f'{self._place(block)}.{layer[0]}'
     match = re.fullmatch(r'block_(\d+)(?:_(same|up|first))?', block)
     if match is None or '/'.join(layer) not in LAYERS:
       raise UserError(f'the config has a network with {whole!r}, which BigGAN-PyTorch has not: {CURE}')
-    number, kind = int(match[1]), match[2]
-    if kind:  # of BigGAN-deep, pairs: same and up, or first and same
-      number = 2 * number + (kind == 'up' if self._generator else kind == 'same')
-    return f'blocks.{number}.0.{LAYERS["/".join(layer)]}'
+    number, place, kind = int(match[1]), 0, match[2]
+    # Of BigGAN-deep, pairs: same and up, which are counted through, or first and same, which share a stage.
+    if kind and self._generator:
+      number = 2 * number + (kind == 'up')
+    elif kind:
+      place = int(kind == 'same')
+    return f'blocks.{number}.{place}.{LAYERS["/".join(layer)]}'
+
+  def _place(self, attention: str) -> str:
+    """The name there of an attention layer."""
+    number, place = self._attention[attention]
+    return f'blocks.{number}.{place}'
 
   def _tensor(self, *names: str) -> np.ndarray:
     for name in names:
@@ -125,12 +136,15 @@ class _Names:
     """The variable at a path (its collection first)."""
     _, *module, last = path
     if last == 'gamma':
-      return self._fitting(self._tensor(f'blocks.{self._attention[module[0]]}.1.gamma').reshape(()), shape, path)
+      return self._fitting(self._tensor(f'{self._place(module[0])}.gamma').reshape(()), shape, path)
     if module[-1] == 'weights':
       name = self._module(tuple(module[:-1]))
       weight = self._tensor(f'{name}.weight')
-      table = name in ('shared', 'embed')  # (classes, features) there and here
+      of_class = self._tables and name.endswith(('.gain', '.bias'))
+      table = of_class or name in ('shared', 'embed')  # (classes, features) there and here
       value = weight if table else np.moveaxis(weight, (0, 1), (-1, -2))
+      if of_class and name.endswith('.gain'):
+        value = 1 + value
       if last == 'u':
         value = _direction(weight, self._tensor(f'{name}.u0').reshape(-1), table)
     else:

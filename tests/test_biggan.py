@@ -10,7 +10,7 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, main, runs, sample
+from gan_jax import convert, evaluate, main, runs, sample
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
@@ -210,3 +210,59 @@ def test_without_imagenet_the_default_names_what_runs_anywhere(tmp_path, monkeyp
     )
   (line,) = capsys.readouterr().err.strip().splitlines()
   assert "'imagenet2012' is not prepared" in line and 'configs/biggan.py:digits' in line
+
+
+def authors_names(like):
+  """Random tensors under the names that the first author's BigGANdeep.py gives its discriminator of two stages."""
+  random, tensors = np.random.RandomState(0), {}
+  layers = {'input_conv': ('start',), 'linear': ('head', 'logit'), 'embed': ('head', 'classes')}
+  for stage in range(2):
+    for place, block in enumerate((f'block_{stage}_first', f'block_{stage}_same')):
+      for theirs, ours in [*((f'conv{i}', f'conv_{i}') for i in range(1, 5)), ('conv_sc', 'shortcut')]:
+        layers[f'blocks.{stage}.{place}.{theirs}'] = (block, ours)
+  layers |= {f'blocks.0.2.{part}': ('attention_8', part) for part in ('theta', 'phi', 'g', 'o')}
+  for theirs, ours in layers.items():
+    node = like['params']
+    for part in ours:
+      node = node.get(part, {})
+    if 'weights' not in node:  # a shortcut that adds no channels
+      continue
+    shape = node['weights']['kernel'].shape
+    shape = shape if theirs == 'embed' else (shape[-1], shape[-2], *shape[:-2])
+    tensors[f'{theirs}.weight'] = random.standard_normal(shape).astype(np.float32)
+    tensors[f'{theirs}.u0'] = random.standard_normal((1, shape[0])).astype(np.float32)
+    if 'bias' in node:
+      tensors[f'{theirs}.bias'] = random.standard_normal(shape[0]).astype(np.float32)
+  return tensors | {'blocks.0.2.gamma': np.float32(0.5)}
+
+
+def test_the_authors_deep_discriminator_is_read_by_its_names():
+  network = biggan.DeepDiscriminator((8, 16, 16), 1, classes=3, attention=(8,))
+  given = jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, int)
+  like = jax.eval_shape(lambda: network.init(jax.random.key(0), *given, train=True))
+  tensors = authors_names(like)
+  found = convert.variables_of(tensors, like)
+  for block, name in (('block_0_same', 'blocks.0.1'), ('block_1_first', 'blocks.1.0'), ('attention_8', 'blocks.0.2')):
+    part, layer = ('theta', 'theta') if 'attention' in block else ('conv_2', 'conv2')
+    expected = np.moveaxis(tensors[f'{name}.{layer}.weight'], (0, 1), (-1, -2))
+    np.testing.assert_array_equal(found['params'][block][part]['weights']['kernel'], expected)
+  assert found['params']['attention_8']['gamma'] == 0.5
+
+
+def test_tables_of_gains_are_read_as_they_lie_and_with_their_1():
+  """nn.Embedding(4, 4): turned over it would fit."""
+  network = biggan.Generator((4, 4), 4, (), embedding=0, hierarchical=False, weights='plain')
+  given = jnp.zeros((1, 5)), jnp.zeros(1, int)
+  like = jax.eval_shape(lambda: network.init(jax.random.key(0), *given, train=True))
+  random = np.random.RandomState(0)
+  shapes = {'linear': (64, 5), 'output_layer.2': (3, 4, 3, 3), 'blocks.0.0.conv_sc': (4, 4, 1, 1)}
+  shapes |= {f'blocks.0.0.conv{i}': (4, 4, 3, 3) for i in (1, 2)}
+  tensors = {f'{name}.bias': random.standard_normal(shape[0]) for name, shape in shapes.items()}
+  shapes |= {f'blocks.0.0.bn{i}.{part}': (4, 4) for i in (1, 2) for part in ('gain', 'bias')}
+  tensors |= {f'{name}.weight': random.standard_normal(shape) for name, shape in shapes.items()}
+  norms = ('blocks.0.0.bn1', 'blocks.0.0.bn2', 'output_layer.0')
+  tensors |= {f'{norm}.stored_{part}': np.ones(4) for norm in norms for part in ('mean', 'var')}
+  tensors |= {f'output_layer.0.{part}': np.ones(4) for part in ('gain', 'bias')}
+  norm = convert.variables_of(tensors, like)['params']['block_0']['norm_2']
+  np.testing.assert_allclose(norm['gain']['weights']['kernel'], 1 + tensors['blocks.0.0.bn2.gain.weight'], rtol=1e-6)
+  np.testing.assert_allclose(norm['bias']['weights']['kernel'], tensors['blocks.0.0.bn2.bias.weight'], rtol=1e-6)

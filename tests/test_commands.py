@@ -3,7 +3,9 @@
 import os
 import pathlib
 import socket
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import evaluate, main, sample
+from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
@@ -262,3 +265,19 @@ def test_sample_and_evaluate_commands(capsys, tmp_path):
 def test_load_of_a_run_without_checkpoint(tmp_path):
   with pytest.raises(UserError, match='not a run'):
     gan_jax.load(tmp_path)
+
+
+def test_compiled_programs_are_kept_in_our_cache_folder(monkeypatch, tmp_path):
+  set_to = {}
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'cache'))
+  monkeypatch.delenv('JAX_ENABLE_COMPILATION_CACHE', raising=False)
+  monkeypatch.setattr(jax, 'config', SimpleNamespace(jax_compilation_cache_dir=None, update=set_to.__setitem__))
+  command._compilation_cache()
+  folder = pathlib.Path(set_to['jax_compilation_cache_dir'])
+  assert folder.is_dir() and folder.parent == tmp_path / 'cache' / 'xla'
+  # What cannot be written is done without.
+  (tmp_path / 'file').write_text('')
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'file'))
+  set_to.clear()
+  command._compilation_cache()
+  assert not set_to

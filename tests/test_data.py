@@ -36,6 +36,16 @@ def test_the_order_visits_everything_once_an_epoch_and_is_pure():
   assert order.permutation(0, 'images', 0, 8).tolist() == FIXED
 
 
+def test_orders_of_many_seeds_are_made_once_an_epoch(monkeypatch):
+  made = []
+  real = np.random.RandomState
+  monkeypatch.setattr(np.random, 'RandomState', lambda seed: made.append(seed) or real(seed))
+  for start in range(0, 60, 4):  # two epochs of 30
+    for seed in range(9):
+      order.indices(7000 + seed, 'images', 30, start, 4)
+  assert len(made) == 9 * 2
+
+
 FIXED = [4, 3, 1, 7, 0, 2, 5, 6]
 
 

@@ -1,5 +1,7 @@
 """The contract of a move, on games small enough to compute by hand."""
 
+import traceback
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -389,3 +391,29 @@ def test_a_stage_that_does_not_fit_is_named():
     entered(growing_stages({'game': net(8)}, game={'resolution': 4, **net(6)}, data={'size': 4}))
   with pytest.raises(UserError, match='one layer meets inputs of different shapes'):
     entered(growing_stages(game={'resolution': 4}, data={'size': 6}))
+
+
+def test_what_fails_in_an_installed_package_is_one_line(monkeypatch, tmp_path):
+  """Every frame lies under site-packages there, ours too."""
+  folder = tmp_path / 'lib' / 'site-packages' / 'theirs'
+  folder.mkdir(parents=True)
+  (folder / 'installed_game.py').write_text(
+    'from gan_jax.games.standard import Standard\n'
+    'class Installed(Standard):\n'
+    '  def generator_loss(self, batch):\n'
+    "    raise ValueError('sizes differ')\n"
+  )
+  monkeypatch.syspath_prepend(str(folder))
+  import installed_game
+
+  game = installed_game.Installed(mlp.Generator((4,), (2,), 'identity'), mlp.Discriminator((4,)), Normal((3,)))
+  batch = {'images': {'image': jnp.ones((2, 2))}, 'latents': jnp.ones((2, 3))}
+  with pytest.raises(
+    UserError, match=r'Installed does not fit together \(installed_game.py:4, ValueError: sizes differ'
+  ):
+    game_lib.init(game, SGD, batch, KEY)
+  # And where no frame is ours at all.
+  of_jax = traceback.FrameSummary('/x/site-packages/jax/core.py', 7, 'f')
+  monkeypatch.setattr(traceback, 'extract_tb', lambda _: [of_jax])
+  with pytest.raises(UserError, match=r'does not fit together \(core.py:7'):
+    game_lib.init(game, SGD, batch, KEY)

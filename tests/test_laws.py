@@ -23,6 +23,7 @@ from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import Feed, make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
+from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
@@ -237,30 +238,38 @@ COVERING = _covering(
 )
 
 
+def _descended(config, devices):
+  """The state and the metrics after a step of every stage, on the host."""
+  mesh = parallel.make_mesh(devices)
+  state, ends = None, []
+  for stage in runs.stages_of(config):
+    # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
+    stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
+    enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
+    state = enter(state, KEY)
+    feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
+    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+    state, metrics = step(state, next(feed), KEY)
+    ends.append(jax.device_get((state, metrics)))
+  return ends
+
+
+def _assert_close(a, b, rtol, atol, where):
+  a, b = leaves(a), leaves(b)
+  assert a.keys() == b.keys()
+  for name in a:
+    np.testing.assert_allclose(a[name], b[name], rtol=rtol, atol=atol, err_msg=f'{where}: {name}')
+
+
 @pytest.mark.parametrize('row', COVERING)
 def test_law_6_one_device_equals_two_equals_eight(row):
   config = config_lib.override(load_shrunk(row), ['--config.batch_size=16'])
   for name in config.data:
     if hasattr(config.data[name], 'keys') and config.data[name].get('batch_size'):
       config.data[name].batch_size = 16
-  ends = {}
-  for devices in (1, 2, 8):
-    mesh = parallel.make_mesh(devices)
-    state, ends[devices] = None, []
-    for stage in runs.stages_of(config):
-      # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
-      stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
-      enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
-      state = enter(state, KEY)
-      feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
-      step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
-      state, metrics = step(state, next(feed), KEY)
-      ends[devices].append(jax.device_get((state, metrics)))
+  one = _descended(config, 1)
   for devices in (2, 8):
-    one, many = leaves(ends[1]), leaves(ends[devices])
-    assert one.keys() == many.keys()
-    for name in one:
-      np.testing.assert_allclose(one[name], many[name], rtol=1e-5, atol=1e-6, err_msg=f'{devices} devices: {name}')
+    _assert_close(one, _descended(config, devices), 1e-5, 1e-6, f'{devices} devices')
 
 
 def _flops(row, batch, devices):
@@ -278,3 +287,31 @@ def _flops(row, batch, devices):
 def test_law_7_work_scales(row):
   added = {devices: _flops(row, 128, devices) - _flops(row, 64, devices) for devices in (1, 8)}
   assert 0 < added[8] <= added[1] / 7
+
+
+def _traced(row, kind):
+  """What convolutions a step of the shrunk config computes on one CPU device: (XLA's own, matrix products)."""
+  stages = runs.stages_of(load_shrunk(row))
+  mesh = parallel.make_mesh(1)
+  with formulation(kind):
+    step, feed = runs.make_step(stages[-1], mesh), runs.abstract_feed(stages[-1], mesh)
+    text = str(jax.make_jaxpr(step)(runs.abstract_state(stages, len(stages) - 1, KEY), feed, KEY))
+  return text.count('conv_general_dilated'), text.count('dot_general')
+
+
+#: Strided and transposed convolutions with batch norm; spectral norm; residual blocks, up and down; attention; 3x3.
+CONVOLVED = _covering(
+  ('dcgan:digits',), ('sndcgan:digits', 'sngan:digits', 'biggan:digits', 'began:digits', 'dcgan:imagenet32')
+)
+
+
+@pytest.mark.parametrize('row', CONVOLVED)
+def test_law_10_the_convolutions_of_one_cpu_device_make_the_same_step(row):
+  """Tests run on 8 simulated devices, whose convolutions are those of accelerators: XLA's own."""
+  (own, _), (left, products) = _traced(row, 'xla'), _traced(row, 'matmul')
+  assert left == 0 < own and products > 0
+  ends = {}
+  for kind in ('xla', 'matmul'):
+    with formulation(kind):
+      ends[kind] = _descended(load_shrunk(row), 1)
+  _assert_close(ends['xla'], ends['matmul'], 1e-4, 2e-5, 'as matrix products')

@@ -333,6 +333,35 @@ def test_stages_and_other_games(tmp_path, name):
   assert_close(member(state, 1), train.run(member_config(config, 1), tmp_path / 'one', silent=True), 1e-4, 1e-5)
 
 
+def primitives(jaxpr):
+  """(name, ranks of the inputs) of all that a traced program computes, at any depth."""
+  for equation in jaxpr.eqns:
+    yield equation.primitive.name, [v.aval.ndim for v in equation.invars]
+    for value in equation.params.values():
+      for inner in value if isinstance(value, (tuple, list)) else [value]:
+        inner = getattr(inner, 'jaxpr', inner)
+        if hasattr(inner, 'eqns'):
+          yield from primitives(inner)
+
+
+def test_members_with_orthogonal_kernels_begin_one_after_the_other_bit_equal():
+  least = ['generator.channels=(4,)', 'discriminator.channels=(4,)', 'discriminator.halvings=0']
+  more = ['--config.devices=1', '--config.population=3', '--config.data.size=4', *(f'--config.game.{x}' for x in least)]
+  config = config_lib.override(load_shrunk('configs/sngan.py:digits'), more)
+  crowd, mesh = experiment_of(config), parallel.make_mesh(1)
+  traced = jax.make_jaxpr(lambda keys: crowd.enter(0, None, keys))(crowd.keys)
+  ranks = [ranks for name, ranks in primitives(traced.jaxpr) if name == 'qr']
+  # Batches of them (rank 3) at once never end on XLA:CPU.
+  assert len(ranks) > 2 and all(rank == [2] for rank in ranks)
+  state = resume.enter(crowd, 0, None, mesh, crowd.keys)
+  alone = member_config(config, 2)
+  expected = leaves(resume.enter(experiment_of(alone), 0, None, mesh, jax.random.key(alone.seed)))
+  found = leaves(member(state, 2))
+  assert found.keys() == expected.keys()
+  for path, value in expected.items():
+    np.testing.assert_array_equal(found[path], value, err_msg=path)
+
+
 def test_devices_share_the_batch_and_not_the_members():
   def flops(batch, devices):
     config = config_lib.override(load_shrunk('configs/quickstart.py'), [f'--config.batch_size={batch}'])

@@ -13,6 +13,7 @@ from rows import load_shrunk
 
 from gan_jax import config as config_lib
 from gan_jax import runs
+from gan_jax.augment.augmentations import Adaptive, DiffAugment
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves as moves_lib
@@ -50,7 +51,8 @@ class Telling(Standard):
     return loss, {**metrics, **self.told(batch, 'discriminator')}
 
   def penalty_loss(self, batch):
-    return super().penalty_loss(batch), self.told(batch, 'penalty')
+    first = self.told(batch, 'penalty')  # before the penalty draws its points
+    return super().penalty_loss(batch), first
 
   def generator_loss(self, batch):
     return super().generator_loss(batch), self.told(batch, 'generator')
@@ -81,6 +83,10 @@ def test_the_generator_takes_the_latents_of_the_move_before_it():
   lazy = told(share_latents=True, penalty=GradientPenalty(every=2))
   assert lazy['generator_latents'] == pytest.approx(lazy['discriminator_latents'], rel=1e-6)
   assert lazy['penalty_latents'] == pytest.approx(lazy['discriminator_latents'], rel=1e-6)
+  # And takes its noise and data, with or without shared latents.
+  for alone in (lazy, told(penalty=GradientPenalty(every=2))):
+    assert alone['penalty_latents'] == pytest.approx(alone['discriminator_latents'], rel=1e-6)
+    assert alone['penalty_noise'] == alone['discriminator_noise']
 
 
 def counted(lowered):
@@ -287,3 +293,115 @@ def test_one_pass_moves_no_examples_between_devices():
   step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
   text = step.lower(state, runs.abstract_feed(stage, mesh), KEY).compile().as_text()
   assert 'all-reduce' in text and not re.search(r'= \S+ (all-gather|all-to-all|collective-permute)\(', text)
+
+
+def stepped(game, moves, steps=2, accumulate=1):
+  """[metrics of each step], every move on other examples."""
+  images = jnp.asarray(np.random.RandomState(1).randn(moves, 4, 8, 8, 1), jnp.float32)
+  optimizers = {name: optax.sgd(0.0) for name in SGD}
+  state = jax.jit(lambda key: game_lib.init(game, optimizers, batch_of(4, (8, 8, 1)), key))(KEY)
+  streams, settings = ('images',), dict(latents_batch=4, accumulate=accumulate)
+  step = jax.jit(moves_lib.make_step(game, optimizers, streams=streams, **settings))
+  rows = []
+  for _ in range(steps):
+    state, metrics = step(state, {'images': {'image': images}}, KEY)
+    rows.append(moves_lib.means(jax.device_get(metrics)))
+  return rows
+
+
+def test_a_lazy_penalty_is_the_eager_one_of_its_step():
+  """Same examples, same augmentation, same points."""
+  nets = mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,))
+  penalty = lambda every: GradientPenalty(weight=1.0, at='between', target=0.0, every=every)
+  augment = DiffAugment(('translation',))
+  make = lambda every: Standard(*nets, Normal((3,)), penalty=penalty(every), augment=augment)
+  lazy, eager = stepped(make(2), 1), stepped(make(1), 1, steps=1)
+  assert 'penalty_loss' in lazy[0] and 'penalty_loss' not in lazy[1]
+  assert lazy[0]['penalty_loss'] == pytest.approx(2 * eager[0]['penalty'], rel=1e-5)
+  # No turn but the discriminator's draws data, resting or not.
+  assert game_lib.moves_per_step(make(2), 'images') == game_lib.moves_per_step(make(1), 'images') == 1
+
+
+def test_a_shared_batch_is_that_of_the_last_move():
+  """Of discriminators that do not move, a turn that shares the batch has the loss of the last move."""
+
+  class Again(Standard):
+    turns = (
+      Turn(('discriminator',), 'first_loss', repeat=4),
+      Turn(('discriminator',), 'discriminator_loss', repeat=2, share='batch'),
+      Turn(('generator',), 'generator_loss', streams=(), share=True),
+    )
+
+    def told(self, batch, name):
+      noise = jax.random.normal(self.make_rng('noise'))
+      return {f'{name}_{k}': v for k, v in (('z', batch['latents'].sum()), ('noise', noise))} | {
+        f'{name}_image': batch['images']['image'].sum() if 'images' in batch else 0.0
+      }
+
+    def first_loss(self, batch):
+      return super().discriminator_loss(batch)[0], self.told(batch, 'first')
+
+    def discriminator_loss(self, batch):
+      return super().discriminator_loss(batch)[0], self.told(batch, 'second')
+
+    def generator_loss(self, batch):
+      return super().generator_loss(batch), self.told(batch, 'generator')
+
+  game = Again(mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,)), Normal((3,)))
+  assert game_lib.moves_per_step(game, 'images') == 5
+  (row,) = stepped(game, 5, steps=1)
+  images = np.random.RandomState(1).randn(5, 4, 8, 8, 1).sum((1, 2, 3, 4))
+  assert row['first_image'] == pytest.approx(images[:4].mean(), rel=1e-4)
+  # The fourth once more, then the fifth, of its own.
+  assert row['second_image'] == pytest.approx(images[3:].mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('turn', 'message'),
+  [
+    (dict(share='batch', streams=('images',)), "shares the batch of 'generator_loss', which reads no images: list the"),
+    (dict(share='labels'), "unknown share of turn 'discriminator_loss' of Strange 'labels'"),
+  ],
+)
+def test_a_batch_that_cannot_be_shared_is_an_error(turn, message):
+  class Strange(Standard):
+    turns = (
+      Turn(('generator',), 'generator_loss', streams=()),
+      Turn(('discriminator',), 'discriminator_loss', **turn),
+    )
+
+  game = Strange(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)))
+  with pytest.raises(UserError, match=message):
+    game_lib.init(game, SGD, batch_of(4), KEY)
+
+
+def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean():
+  """Signs 1, 1, 1, -1 have a mean of 0.5 < 0.6 and p falls, though of 4 microbatches of one image three would rise."""
+
+  class Judge(nn.Module):
+    """Logits 1 for pictures above 0, else -1."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+      return jnp.sign(x.reshape(x.shape[0], -1)[:, 0]) + 0.0 * self.param('w', nn.initializers.zeros, ())
+
+  class Still(Adaptive):
+    """Leaves the pictures as they are."""
+
+    def __call__(self, key, images, probability):
+      return images
+
+  game = Standard(mlp.Generator((2,), (1, 1, 1), 'tanh'), Judge(), Normal((3,)), augment=Still(speed=100))
+  optimizers = {name: optax.sgd(0.0) for name in SGD}
+  state = jax.jit(lambda key: game_lib.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
+  table = state.table['table']
+  mostly, all_of = jnp.array([1.0, 1, 1, -1]), jnp.ones(4)
+  for accumulate in (1, 2, 4):
+    step = moves_lib.make_step(game, optimizers, streams=('images',), latents_batch=4, accumulate=accumulate)
+    step, p = jax.jit(step), []
+    now = state.replace(table={**state.table, 'table': {**table, 'augment_probability': jnp.float32(0.5)}})
+    for image in (all_of, mostly, mostly):
+      now, metrics = step(now, {'images': {'image': image.reshape(1, 4, 1, 1, 1)}}, KEY)
+      p.append(moves_lib.means(jax.device_get(metrics))['augment_probability'])
+    # Each move by 4 images of 100, by the signs of the move before it; before the first nobody was sure.
+    assert p == pytest.approx([0.46, 0.50, 0.46], abs=1e-6), accumulate

@@ -96,7 +96,7 @@ def clock(step, images=0.0):
 
 def test_decays_of_averages():
   np.testing.assert_allclose([averages.warm_up(0.9)(clock(t)) for t in (0, 8, 1000)], [0.1, 0.5, 0.9])
-  np.testing.assert_allclose([averages.starting_at(0.9, 5)(clock(t)) for t in (4, 5)], [0.0, 0.9])
+  np.testing.assert_allclose([averages.starting_at(0.9, 5)(clock(t)) for t in (3, 4)], [0.0, 0.9])
   decay = averages.half_life(1000.0, 10, 0.05)
   np.testing.assert_allclose(decay(clock(0, 1e6)) ** 100, 0.5, rtol=1e-5)
   np.testing.assert_allclose(decay(clock(0, 2000.0)) ** 10, 0.5, rtol=1e-5)  # 5 % of 2000 images
@@ -162,7 +162,10 @@ def test_one_setting_switches(name):
     assert 'penalty_loss' in means and 'penalty_loss' not in again
   if name == 'adaptive augmentation':
     moved = float(after.table['table']['augment_probability'])
-    assert moved == pytest.approx(means['augment_probability']) and moved in (0.0, pytest.approx(0.04))
+    again = moves_lib.means(jax.device_get(step(after, feed, KEY)[1]))
+    # A move adjusts by what the move before it saw.
+    sure = float(after.table['table']['augment_overfitting']) > 0.6
+    assert moved == means['augment_probability'] == 0 and again['augment_probability'] == pytest.approx(0.04 * sure)
   if name == 'spectral weights':
     written = after.players['discriminator'].variables
     assert set(written) == {'spectral'} and not np.array_equal(

@@ -154,10 +154,22 @@ class Adaptive:
   def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
     return adaptive(key, images, probability)
 
-  def next(self, probability: jax.Array, real_logits: jax.Array) -> jax.Array:
-    """The probability after a move on these logits."""
-    images = real_logits.shape[0]
-    return adapted(probability, real_logits, target=self.target, images=images, speed=self.speed)
+  def next(self, probability: jax.Array, overfitting: jax.Array, images: int) -> jax.Array:
+    """The probability after a move on so many images, in all microbatches and devices, that `overfitting` was of."""
+    return _moved(probability, overfitting, self.target, images, self.speed)
+
+
+def overfitting(real_logits: jax.Array) -> jax.Array:
+  """r_t: how sure the discriminator is of data, E[sign(D(x))] in [-1, 1]; source as `adapted`.
+
+  >>> float(overfitting(jnp.array([2.0, 0.5, 1.0, -3.0])))
+  0.5
+  """
+  return jnp.mean(jnp.sign(real_logits.astype(jnp.float32)))
+
+
+def _moved(probability: jax.Array | float, of: jax.Array, target: float, images: int, speed: int) -> jax.Array:
+  return jnp.clip(probability + jnp.sign(of - target) * images / speed, 0.0, 1.0)
 
 
 def adapted(
@@ -177,14 +189,13 @@ def adapted(
     probability: p, a scalar kept in the game's table.
     real_logits: (B,) on data.
     target: of the mean sign.
-    images: shown since the last adjustment.
+    images: shown since the last adjustment, in all microbatches and on all devices.
     speed: images in which p could go from 0 to 1.
 
   >>> round(float(adapted(0.5, jnp.ones(4), images=50_000)), 2)
   0.6
   """
-  overfitting = jnp.mean(jnp.sign(real_logits.astype(jnp.float32)))
-  return jnp.clip(probability + jnp.sign(overfitting - target) * images / speed, 0.0, 1.0)
+  return _moved(probability, overfitting(real_logits), target, images, speed)
 
 
 def top_k(fake_logits: jax.Array, k: jax.Array | int) -> jax.Array:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags, logging
 
+from gan_jax.base import cache
 from gan_jax.base.errors import UserError
 
 
@@ -92,8 +93,5 @@ def _compilation_cache() -> None:
     lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
     cpu = next((line for line in lines if line.startswith(('flags', 'Features'))), '')
   kind = hashlib.sha256((cpu + os.environ.get('XLA_FLAGS', '')).encode()).hexdigest()[:12]
-  root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  folder = pathlib.Path(root) / 'gan_jax' / 'xla' / f'{jaxlib.__version__}-{kind}'
-  with contextlib.suppress(OSError):
-    folder.mkdir(parents=True, exist_ok=True)
-    jax.config.update('jax_compilation_cache_dir', str(folder))
+  with contextlib.suppress(UserError):  # it only saves time
+    jax.config.update('jax_compilation_cache_dir', str(cache.folder(f'xla/{jaxlib.__version__}-{kind}')))

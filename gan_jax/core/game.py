@@ -46,10 +46,13 @@ class Turn(NamedTuple):
     loss: the name of the game's method that they minimise; or {mover: method}, each its own at the same point.
     repeat: moves in a row (n_critic), each on fresh data.
     streams: the data streams the loss reads; None for all. The others are not drawn for it.
-    when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up its data.
+    when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up the data that it
+      does not share.
     dynamics: (field, params of the movers) -> directions, a rule of `gan_jax.optim.dynamics`; None for the gradients.
-    share: the first move takes the latents (not the data, nor the noise) of the move before it. If the generator did
-      not move in between and draws no noise of its own, the compiler computes its forward pass once for both.
+    share: 'latents' (or True): the first move takes the latents (not the data, nor the noise) of the move before it. If
+      the generator did not move in between and draws no noise of its own, the compiler computes its forward pass once
+      for both. 'batch': the first move takes the whole batch of the move before it, latents and data, and its noise: a
+      loss that draws from `make_rng` in the same order draws the same. It uses up no data.
   """
 
   movers: tuple[str, ...]
@@ -58,7 +61,12 @@ class Turn(NamedTuple):
   streams: tuple[str, ...] | None = None
   when: Callable[[Clock, Mapping[str, Any]], jax.Array] | None = None
   dynamics: Callable[[Callable[[Any], Any], Any], Any] | None = None
-  share: bool = False
+  share: bool | str = False
+
+  @property
+  def fresh(self) -> int:
+    """How many of its moves take data of their own."""
+    return self.repeat - (self.share == 'batch')
 
   @property
   def methods(self) -> tuple[str, ...]:
@@ -128,6 +136,17 @@ def read_clock(module: nn.Module) -> Clock:
   return clock
 
 
+def read_parts(module: nn.Module) -> int:
+  """How many equal parts of a move's batch losses see one by one: microbatches times devices that play apart (pmap).
+
+  Read inside a method of a game. A table entry is the mean over the parts, so what counts examples multiplies by it.
+  """
+  if module.is_initializing():
+    return 1
+  parts: int = module.get_variable('clock', 'parts')
+  return parts
+
+
 def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array:
   """The gradient of each example's summed output with respect to that example, inside a method of a game.
 
@@ -183,8 +202,8 @@ def turn_streams(turn: Turn, streams: Iterable[str]) -> tuple[str, ...]:
 
 
 def moves_per_step(game: nn.Module, stream: str) -> int:
-  """How many moves of one step read a data stream."""
-  return sum(turn.repeat for turn in game.turns if stream in turn_streams(turn, (stream,)))
+  """How many moves of one step draw from a data stream."""
+  return sum(turn.fresh for turn in game.turns if stream in turn_streams(turn, (stream,)))
 
 
 def of_player(tree: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
@@ -239,12 +258,13 @@ def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
   """Touches every network, so that `init` makes every parameter."""
   for turn in game.turns:
     for method in turn.methods:
-      getattr(game, method)(_narrow(turn, batch))
+      getattr(game, method)(narrow(turn, batch))
   # As sampling will call it: with latents alone, or with the streams of a game that draws none.
   game.sample(batch if game.latents is None else {'latents': batch['latents']})
 
 
-def _narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
+def narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
+  """The latents and those streams of a batch that a turn reads."""
   wanted = turn_streams(turn, [name for name in batch if name != 'latents'])
   return {name: batch[name] for name in (*wanted, 'latents') if name in batch}
 
@@ -260,10 +280,10 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
       f'config.optimizers names {sorted(optimizers)} but the players of {type(game).__name__} that move are '
       f'{sorted(players - frozen)}: give each of them one optimizer'
     )
-  for turn in game.turns:
-    if turn.share and (turn is game.turns[0] or game.latents is None):
-      reason = 'no move comes before it in a step' if game.latents is not None else 'the game draws none'
-      raise UserError(f'turn {turn.title!r} of {type(game).__name__} shares latents, but {reason}: leave out share')
+  streams = tuple(streams)
+  for number, turn in enumerate(game.turns):
+    if turn.share:
+      _check_share(game, number, streams)
     if turn.repeat < 1:
       raise UserError(f'turn {turn.title!r} of {type(game).__name__} has repeat={turn.repeat}: it must be at least 1')
     if not isinstance(turn.loss, str) and set(turn.loss) != set(turn.movers):
@@ -277,6 +297,26 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
     for stream in turn.streams or ():
       if stream not in streams:
         raise one_of(f'stream of {type(game).__name__}', stream, streams)
+
+
+def _check_share(game: nn.Module, number: int, streams: tuple[str, ...]) -> None:
+  turn = game.turns[number]
+  where = f'turn {turn.title!r} of {type(game).__name__}'
+  if turn.share not in (True, 'latents', 'batch'):
+    raise one_of(f'share of {where}', turn.share, ('latents', 'batch'))
+  what = 'the batch' if turn.share == 'batch' else 'latents'
+  if number == 0:
+    raise UserError(f'{where} shares {what}, but no move comes before it in a step: leave out share')
+  if turn.share != 'batch' and game.latents is None:
+    raise UserError(f'{where} shares {what}, but the game draws none: leave out share')
+  if turn.share == 'batch':
+    before = game.turns[number - 1]
+    missing = set(turn_streams(turn, streams)) - set(turn_streams(before, streams))
+    if missing:
+      raise UserError(
+        f'{where} shares the batch of {before.title!r}, which reads no {", ".join(sorted(missing))}: list the streams '
+        'of both turns in streams, or leave out share'
+      )
 
 
 def init(
@@ -335,12 +375,20 @@ def init(
 def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
   """What made init fail, as one line."""
   name, kind = type(game).__name__, type(error).__name__
-  frames = [f for f in traceback.extract_tb(error.__traceback__) if 'site-packages' not in f.filename]
-  place = f'{pathlib.Path(frames[-1].filename).name}:{frames[-1].lineno}'
-  detail = ' '.join(str(error).split(' (http')[0].split())
   source = inspect.getsourcefile(type(game))
+  frames = traceback.extract_tb(error.__traceback__)
+  # What of jax, flax and chex it went through says nothing; ours lies beside them where it is installed.
+  own = [folder for folder in (pathlib.Path(__file__).parent, source and pathlib.Path(source).parent) if folder]
+  said = [
+    f
+    for f in frames
+    if 'site-packages' not in f.filename or any(folder in pathlib.Path(f.filename).parents for folder in own)
+  ]
+  frame = (said or frames)[-1]
+  place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
+  detail = ' '.join(str(error).split(' (http')[0].split())
   # In the game's own file, or one beside it that games share.
-  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frames[-1].filename).parent:
+  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frame.filename).parent:
     fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
     return UserError(
       f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '

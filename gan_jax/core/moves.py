@@ -20,6 +20,7 @@ from gan_jax.core.game import (
   TrainState,
   Turn,
   assemble,
+  narrow,
   playing,
   split_collections,
   turn_streams,
@@ -102,7 +103,9 @@ def play(
   everybody = playing(game, state)
   players = tuple(everybody)
   averaged = _over(axis_name)
+  parts = accumulate
   if axis_name is not None:
+    parts *= jax.lax.psum(1, axis_name)
     if state.table['memory']:
       raise UserError(
         f'{type(game).__name__} keeps a memory of examples, which would differ between devices: set config.parallel=jit'
@@ -116,7 +119,7 @@ def play(
     variables = assemble(everybody, moving)
     for collection, tree in owned.items():
       variables[collection] = {**variables.get(collection, {}), **tree}
-    variables |= {**table, 'scratch': scratch, 'clock': {'now': clock}}
+    variables |= {**table, 'scratch': scratch, 'clock': {'now': clock, 'parts': parts}}
     out, written = game.apply(variables, batch, method=method, rngs=keys, mutable=mutable)
     loss, metrics = out if isinstance(out, tuple) else (out, {})
     for name in RESERVED:
@@ -238,14 +241,14 @@ def unrolling(jaxpr: Any, length: int) -> int:
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
-def _is_loop(make_move: Callable[..., Any], state: GameState, moves: int) -> bool:
+def _is_loop(move: Callable[[GameState], GameState], state: GameState, moves: int) -> bool:
   """Whether the moves of a turn may be a loop: compiled once, however many they are.
 
   A turn that writes to the scratch for the first time changes the state's structure.
   """
   if moves < 3:
     return False
-  jaxpr, shapes = jax.make_jaxpr(lambda state: make_move(state, None, 0)[0], return_shape=True)(state)
+  jaxpr, shapes = jax.make_jaxpr(move, return_shape=True)(state)
   structures: list[Any] = [jax.tree.structure(tree) for tree in (shapes, state)]
   return structures[0] == structures[1] and unrolling(jaxpr, moves) == 1
 
@@ -321,25 +324,30 @@ def make_step(
     seen = images[0] + stage_step.astype(jnp.float32) * images[1]
     clock = Clock(state.step, stage_step, jnp.asarray(steps, jnp.int32), seen)
     drawn = dict.fromkeys(streams, 0)
-    latents: Any = None
+    shared: Any = None
     totals: dict[str, jax.Array] = {}
     for number, turn in enumerate(game.turns):
       turn_key, before = jax.random.fold_in(key, number), dict(drawn)
 
-      def make_move(state, latents, move_number, turn=turn, key=turn_key, before=before):
-        """One move of the turn on latents that are given, or None for new ones: (state, latents, metrics)."""
+      def draw(move_number, latents=None, turn=turn, key=turn_key, before=before):
+        """(batch, key) of a move of the turn, on latents that are given, or None for new ones."""
         latents_key, data_key, play_key = jax.random.split(jax.random.fold_in(key, move_number), 3)
         batch: dict[str, Any] = {}
         for i, stream in enumerate(turn_streams(turn, streams)):
           own_key = jax.random.fold_in(data_key, i)
           own_key = own_key if axis_name is None else jax.random.fold_in(own_key, device)
-          batch[stream] = cast(prepare(feed, stream, before[stream] + move_number, own_key), dtype)
+          number = before[stream] + move_number - (turn.repeat - turn.fresh)
+          batch[stream] = cast(prepare(feed, stream, number, own_key), dtype)
         if game.latents is not None:
           if latents is None:
             # Examples of their own for every device, the same ones that one device would draw for all.
             fresh = latents_lib.draw(game.latents, latents_key, latents_batch, start=device * latents_batch)
             latents = constrain(cast(fresh, dtype))
           batch['latents'] = latents
+        return batch, play_key
+
+      def make_move(state, batch, play_key, turn=turn):
+        """(state, metrics)."""
 
         def move(state):
           settings: dict[str, Any] = dict(accumulate=accumulate, remat=remat, axis_name=axis_name)
@@ -347,31 +355,35 @@ def make_step(
           return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
 
         if turn.when is None:
-          state, metrics = move(state)
-        else:
-          state, metrics = _play_if(turn.when(clock, state.table), move, state)
-        return state, latents, metrics
+          return move(state)
+        return _play_if(turn.when(clock, state.table), move, state)
 
       numbers = list(range(turn.repeat))
       if turn.share:
-        state, latents, metrics = make_move(state, latents, numbers.pop(0))
+        first = numbers.pop(0)
+        batch, play_key = shared
+        shared = (narrow(turn, batch), play_key) if turn.share == 'batch' else draw(first, batch['latents'])
+        state, metrics = make_move(state, *shared)
         totals = _added(totals, metrics)
-      if _is_loop(make_move, state, len(numbers)):
+      one = lambda state, number, draw=draw, make_move=make_move: make_move(state, *draw(number))
+      if _is_loop(lambda state, one=one, numbers=numbers: one(state, numbers[0])[0], state, len(numbers)):
 
-        def body(carry, move_number, make_move=make_move):
-          state, latents, metrics = make_move(carry[0], None, move_number)
-          return (state, latents, _added(carry[2], metrics)), None
+        def body(carry, move_number, one=one):
+          state, metrics = one(carry[0], move_number)
+          return (state, _added(carry[1], metrics)), None
 
-        shapes = jax.eval_shape(lambda state, make_move=make_move: make_move(state, None, 0), state)
-        latents, zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1:])
-        (state, latents, metrics), _ = jax.lax.scan(body, (state, latents, zeros), jnp.array(numbers))
+        shapes = jax.eval_shape(lambda state, one=one, numbers=numbers: one(state, numbers[0])[1], state)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        (state, metrics), _ = jax.lax.scan(body, (state, zeros), jnp.array(numbers))
         totals = _added(totals, metrics)
+        shared = draw(numbers[-1])  # once more, which costs less than to carry it; nothing where no turn takes it
       else:
         for move_number in numbers:
-          state, latents, metrics = make_move(state, None, move_number)
+          shared = draw(move_number)
+          state, metrics = make_move(state, *shared)
           totals = _added(totals, metrics)
       for stream in turn_streams(turn, streams):
-        drawn[stream] += turn.repeat
+        drawn[stream] += turn.fresh
     return state.replace(step=state.step + 1, scratch={}), totals
 
   return step

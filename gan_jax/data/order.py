@@ -2,11 +2,27 @@
 
 import functools
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=1024)
+def _epochs(seed: int, stream: str, size: int) -> Callable[[int], np.ndarray]:
+  """The order of each epoch of one stream, of which the last two are kept: a batch may end one and begin the next.
+
+  One cache for all streams would forget every order before it is asked for again where a population has many seeds.
+  """
+
+  @functools.lru_cache(maxsize=2)
+  def of(epoch: int) -> np.ndarray:
+    order = np.random.RandomState([seed % 2**32, zlib.crc32(stream.encode()), epoch % 2**32]).permutation(size)
+    order.setflags(write=False)
+    return order
+
+  return of
+
+
 def permutation(seed: int, stream: str, epoch: int, size: int) -> np.ndarray:
   """The order of one epoch: a permutation of 0 ... size - 1, int64.
 
@@ -16,9 +32,7 @@ def permutation(seed: int, stream: str, epoch: int, size: int) -> np.ndarray:
   >>> bool((np.sort(permutation(0, 'images', 1, 5)) == np.arange(5)).all())
   True
   """
-  order = np.random.RandomState([seed % 2**32, zlib.crc32(stream.encode()), epoch % 2**32]).permutation(size)
-  order.setflags(write=False)
-  return order
+  return _epochs(seed, stream, size)(epoch)
 
 
 def indices(seed: int, stream: str, size: int, start: int, count: int) -> np.ndarray:

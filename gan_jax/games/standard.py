@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses
-from gan_jax.augment.augmentations import Adaptive
+from gan_jax.augment.augmentations import Adaptive, overfitting
 from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError
-from gan_jax.core.game import Turn
+from gan_jax.core.game import Turn, read_parts
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import asked, condition_of, generate
 from gan_jax.games.parts.coupling import check_uncoupled
@@ -76,15 +76,14 @@ class Standard(nn.Module):
       own = {'discriminator': 'discriminator_loss', 'generator': 'generator_loss'}
       return (Turn(('discriminator', 'generator'), own, dynamics=self.dynamics),)
     every = getattr(self.penalty, 'every', 1)
-    share = self.share_latents
-    # The lazy penalty shares too, or the generator would have its latents, not the discriminator's.
-    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0, share=share)
+    # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
+    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0, share='batch')
     # A relativistic generator compares with data.
     streams = None if self.pair.relativistic or self.feature_matching else ()
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       *((lazy,) if every > 1 else ()),
-      Turn(('generator',), 'generator_loss', repeat=self.generator_steps, streams=streams, share=share),
+      Turn(('generator',), 'generator_loss', self.generator_steps, streams, share=self.share_latents),
     )
 
   @property
@@ -100,6 +99,8 @@ class Standard(nn.Module):
   def setup(self):
     if isinstance(self.augment, Adaptive):
       self.probability = self.variable('table', 'augment_probability', jnp.zeros, ())
+      # Of the last move, the mean over its microbatches and devices: each of these would decide for itself.
+      self.overfitting = self.variable('table', 'augment_overfitting', jnp.zeros, ())
 
   def augmented(self, images):
     if self.augment is None:
@@ -146,6 +147,9 @@ class Standard(nn.Module):
     image, latents = batch['images']['image'], self.drawn(batch)
     fake = generate(self.generator, latents, train=True)
     check_same_shape(fake, image)
+    if isinstance(self.augment, Adaptive) and not self.is_initializing():
+      images = image.shape[0] * read_parts(self)
+      self.probability.value = self.augment.next(self.probability.value, self.overfitting.value, images)
     image, fake = self.augmented(image), self.augmented(fake)
     of_real, of_fake = asked(latents, batch['images']), asked(latents, latents)
     real_logits, fake_logits = self.judged(image, fake, of_real, of_fake)
@@ -154,7 +158,8 @@ class Standard(nn.Module):
     metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
     metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
-      self.probability.value = self.augment.next(self.probability.value, real_logits)
+      if not self.is_initializing():
+        self.overfitting.value = overfitting(real_logits)
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
       metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **of_real)
@@ -165,6 +170,8 @@ class Standard(nn.Module):
     assert self.penalty is not None  # or there is no such turn
     image, latents = batch['images']['image'], self.drawn(batch)
     fake = generate(self.generator, latents, train=True)
+    # Drawn in the order of the discriminator's loss, whose noise this turn shares.
+    image, fake = self.augmented(image), self.augmented(fake)
     return self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **asked(latents, batch['images']))
 
   def generator_loss(self, batch):

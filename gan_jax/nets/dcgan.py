@@ -39,6 +39,7 @@ class Generator(nn.Module):
     strides: upsampling of each transposed convolution, the one to the image last; empty for 2 in all.
     hidden: widths of dense layers before the projection, which DCGAN has none of.
     project_norm: batch norm of the projection, of each 'channel' over all places, or of each 'unit' for itself.
+    norm: 'batch' everywhere but the end, or 'none' (WGAN-GP's on MNIST), which leaves biases.
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -49,25 +50,29 @@ class Generator(nn.Module):
   strides: tuple[int, ...] = ()
   hidden: tuple[int, ...] = ()
   project_norm: str = 'channel'
+  norm: str = 'batch'
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
     if self.project_norm not in PROJECT_NORMS:
       raise one_of('project_norm of the generator', self.project_norm, PROJECT_NORMS)
+    if self.norm not in NORMS:
+      raise one_of('norm of the generator', self.norm, NORMS)
+    plain = self.norm == 'none'
+    norm = lambda x, **name: x if plain else BatchNorm(gain_stddev=GAIN_STDDEV, **name)(x, train=train)
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
     x = z
     for i, width in enumerate(self.hidden):
-      x = dense(x, width, use_bias=False, kernel_init=NORMAL, name=f'hidden_{i}')
-      x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(x, train=train))
-    x = dense(x, self.base * self.base * first, use_bias=False, kernel_init=NORMAL, name='project')
+      x = dense(x, width, use_bias=plain, kernel_init=NORMAL, name=f'hidden_{i}')
+      x = nn.relu(norm(x, name=f'hidden_norm_{i}'))
+    x = dense(x, self.base * self.base * first, use_bias=plain, kernel_init=NORMAL, name='project')
     places = (-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = x if self.project_norm == 'unit' else x.reshape(places)
-    x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)).reshape(places)
+    x = nn.relu(norm(x)).reshape(places)
     window = (self.kernel, self.kernel)
     for width, stride in zip(rest, strides, strict=True):  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
-      x = ConvTranspose(width, window, (stride, stride), use_bias=False, kernel_init=NORMAL)(x)
-      x = nn.relu(BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train))
+      x = nn.relu(norm(ConvTranspose(width, window, (stride, stride), use_bias=plain, kernel_init=NORMAL)(x)))
     x = ConvTranspose(self.image_channels, window, (to_image, to_image), kernel_init=NORMAL)(x)  # (B, 64, 64, 3)
     return activation(x, self.output)
 

@@ -20,6 +20,7 @@ class Generator(nn.Module):
     output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1], 'identity' for points.
     irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
     sigmoid: whether the last hidden layer is one of sigmoids, as in GAN 2014's networks for CIFAR-10.
+    last_irange: the same as irange of the last layer; None for as in the others.
   """
 
   hidden: tuple[int, ...] = (1200, 1200)
@@ -27,6 +28,7 @@ class Generator(nn.Module):
   output: str = 'sigmoid'
   irange: float | None = None
   sigmoid: bool = False
+  last_irange: float | None = None
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
@@ -35,6 +37,7 @@ class Generator(nn.Module):
     for i, width in enumerate(self.hidden):
       bend = nn.sigmoid if self.sigmoid and i == len(self.hidden) - 1 else nn.relu
       x = bend(dense(x, width, kernel_init=init))  # (B, width)
+    init = init if self.last_irange is None else uniform_init(self.last_irange)
     x = dense(x, math.prod(self.shape), kernel_init=init)
     return activation(x, self.output).reshape(-1, *self.shape)
 

@@ -30,13 +30,19 @@ def warm_up(decay: float) -> Decay:
 def starting_at(decay: float, step: int) -> Decay:
   """No averaging before a step: the average is a copy until then.
 
-  Source: BigGAN's code starts its averages at step 20,000.
+  Source: BigGAN's code, `utils.ema`, which starts at step 20,000.
 
   Args:
     decay: from that step on.
-    step: the first averaged one.
+    step: the first averaged one, counted from 1 as log lines are.
+
+  >>> from gan_jax.game import Clock
+  >>> clock = lambda finished: Clock(jnp.int32(finished), jnp.int32(0), jnp.int32(9), jnp.float32(0))
+  >>> [round(float(starting_at(0.9, 3)(clock(finished))), 1) for finished in range(4)]  # of steps 1 to 4
+  [0.0, 0.0, 0.9, 0.9]
   """
-  return lambda clock: jnp.where(clock.step < step, 0.0, decay)
+  # While a step is made it is not yet counted.
+  return lambda clock: jnp.where(clock.step + 1 < step, 0.0, decay)
 
 
 def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> Decay:

@@ -20,7 +20,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from gan_jax.base.errors import UserError
-from gan_jax.config import vary
+from gan_jax.config.settings import vary
 from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
 from gan_jax.runs import entering, steps

@@ -40,7 +40,8 @@ def schedule(stage: runs.Stage) -> list[str]:
     if stage.game.latents is not None:
       sizes.append(f'{stage.batch_size} latents')
     times = f'{turn.repeat} moves' if turn.repeat > 1 else '1 move'
-    condition = ', when its condition holds' if turn.when else ''
+    condition = ', the batch of the move before' if turn.share == 'batch' else ''
+    condition += ', when its condition holds' if turn.when else ''
     lines.append(f'  {" + ".join(turn.movers):<15} {turn.title:<28} {times} of {" + ".join(sizes)}{condition}')
   return lines
 

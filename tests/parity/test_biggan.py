@@ -76,6 +76,23 @@ def test_forward_passes_of_converted_weights_agree(deep, train, tmp_path):
     assert np.std(expected) > 0.01
 
 
+@pytest.mark.parametrize('classes', [CLASSES, 32, 16], ids=lambda n: f'{n} classes')
+@pytest.mark.parametrize('kind', [biggan.Generator, sngan.Generator])
+def test_networks_without_a_shared_embedding_agree(kind, classes, tmp_path):
+  """As many classes as channels, too: a table turned over would fit."""
+  torch.manual_seed(1)
+  module = torch_biggan.Generator(WIDTHS, classes, 0, 12, (16,)).eval()
+  own = dict(embedding=0, hierarchical=False) if kind is biggan.Generator else dict(weights='spectral')
+  network = kind(WIDTHS, attention=(16,), classes=classes, **own)
+  label = np.random.RandomState(2).randint(classes, size=BATCH)
+  given = (latents(False), label)
+  variables = converted(network, module, given, tmp_path / 'weights.pth')
+  with torch.no_grad():
+    expected = module(*map(torch.as_tensor, given)).numpy()
+  np.testing.assert_allclose(network.apply(variables, *given, train=False), np.moveaxis(expected, 1, -1), atol=1e-4)
+  assert np.std(expected) > 0.01
+
+
 def as_if_trained(variables):
   """Attention switched on, gains and biases of their own for the classes, running statistics."""
   random = np.random.RandomState(3)

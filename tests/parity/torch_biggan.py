@@ -1,6 +1,7 @@
 """BigGAN, BigGAN-deep and SAGAN in PyTorch, small, from the papers' equations.
 
-The two BigGANs name their tensors as the first author's code does, so that what `gan_jax.convert` reads can be tested.
+The two BigGANs name their tensors as the first author's code does, so that what `gan_jax.convert` reads can be tested:
+BigGAN-deep's generator counts its blocks through, its discriminator has those of a resolution in one stage.
 SAGAN is a function of arrays by our names.
 """
 
@@ -69,10 +70,13 @@ class Statistics(nn.Module):
 
 
 class Conditional(Statistics):
-  def __init__(self, channels, vector):
+  """Of a vector per example; with classes, of a table of each class."""
+
+  def __init__(self, channels, vector, classes=0):
     super().__init__(channels)
-    self.gain = Linear(channels, vector, bias=False)
-    self.bias = Linear(channels, vector, bias=False)
+    table = lambda: nn.Embedding(classes, channels)
+    linear = lambda: Linear(channels, vector, bias=False)
+    self.gain, self.bias = (table() if classes else linear() for _ in range(2))
 
   def forward(self, x, y):
     return self.normal(x) * (1 + self.gain(y))[:, :, None, None] + self.bias(y)[:, :, None, None]
@@ -111,10 +115,10 @@ def shrink(x):
 
 
 class GBlock(nn.Module):
-  def __init__(self, inputs, outputs, vector):
+  def __init__(self, inputs, outputs, vector, classes=0):
     super().__init__()
     self.conv1, self.conv2, self.conv_sc = conv(inputs, outputs, 3), conv(outputs, outputs, 3), conv(inputs, outputs, 1)
-    self.bn1, self.bn2 = Conditional(inputs, vector), Conditional(outputs, vector)
+    self.bn1, self.bn2 = Conditional(inputs, vector, classes), Conditional(outputs, vector, classes)
 
   def forward(self, x, y):
     h = self.conv1(grow(F.relu(self.bn1(x, y))))
@@ -165,13 +169,17 @@ class DeepDBlock(nn.Module):
 
 
 class Generator(nn.Module):
-  """Chunks of z for the blocks; `deep` gives all of it to each, and has two blocks for each resolution."""
+  """Chunks of z for the blocks; `deep` gives all of it to each, and has two blocks for each resolution.
+
+  Without an embedding all of z goes into the first map, and every norm has a table.
+  """
 
   def __init__(self, widths, classes, embedding, latents, attention, deep=False):
     super().__init__()
-    self.deep, self.chunk = deep, latents if deep else latents // len(widths)
+    self.deep, self.chunk = deep, latents if deep or not embedding else latents // len(widths)
     vector = embedding + self.chunk
-    self.shared = nn.Embedding(classes, embedding)
+    if embedding:
+      self.shared = nn.Embedding(classes, embedding)
     self.linear = Linear(16 * widths[0], vector if deep else self.chunk)
     self.blocks = nn.ModuleList()
     for i, (a, b) in enumerate(itertools.pairwise(widths)):
@@ -181,16 +189,22 @@ class Generator(nn.Module):
           nn.ModuleList([DeepGBlock(a, b, vector, True)]),
         ]
       else:
-        self.blocks.append(nn.ModuleList([GBlock(a, b, vector)]))
+        self.blocks.append(nn.ModuleList([GBlock(a, b, vector, 0 if embedding else classes)]))
       if 8 * 2**i in attention:
         self.blocks[-1].append(Attention(b))
     self.output_layer = nn.Sequential(Plain(widths[-1]), nn.ReLU(), conv(widths[-1], 3, 3))
 
   def forward(self, z, label):
+    if not hasattr(self, 'shared'):
+      start, vectors = z, [label] * len(self.blocks)
+      return self.image(start, vectors)
     y = self.shared(label)
     chunks = z.split(self.chunk, 1)
     start = torch.cat([y, z], 1) if self.deep else chunks[0]
     vectors = [start] * len(self.blocks) if self.deep else [torch.cat([y, chunk], 1) for chunk in chunks[1:]]
+    return self.image(start, vectors)
+
+  def image(self, start, vectors):
     h = self.linear(start)
     h = h.view(len(h), -1, 4, 4)
     for layers, vector in zip(self.blocks, vectors, strict=True):
@@ -214,7 +228,7 @@ class Discriminator(nn.Module):
     for i, (a, b) in enumerate(pairs):
       down = i < halvings
       if deep:
-        self.blocks += [nn.ModuleList([DeepDBlock(a, b, down)]), nn.ModuleList([DeepDBlock(b, b, False)])]
+        self.blocks.append(nn.ModuleList([DeepDBlock(a, b, down), DeepDBlock(b, b, False)]))
       else:
         self.blocks.append(nn.ModuleList([DBlock(a, b, down, i == 0)]))
       size = size // 2 if down else size

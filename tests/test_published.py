@@ -1,0 +1,63 @@
+"""Settings that were read in the authors' code; whatever a config takes otherwise it says under `differs:`."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from gan_jax.errors import UserError
+
+from gan_jax import config as config_lib
+from gan_jax.nets import dcgan, mlp
+
+ADAM = 'optimizers.generator', 'optimizers.discriminator'
+#: config: {path: value}. Read in ajbrock/BigGAN-PyTorch (scripts/launch_BigGAN_bs256x8.sh; utils.py: no --augment),
+#: StudioGAN (src/config.py), brain-research/self-attention-gan (dataset.py), pfnet-research/sngan_projection (configs,
+#: datasets), goodfeli/adversarial (cifar10_*.yaml, __init__.py), kodalinaveen3/DRAGAN, igul222/improved_wgan_training
+#: (gan_mnist.py).
+PUBLISHED = {
+  'biggan.py': {'data.flip': False},
+  'biggan.py:imagenet128_256x8': {'data.flip': False, **{f'{player}.eps': 1e-6 for player in ADAM}},
+  'biggan.py:cifar10': {'data.flip': True, **{f'{player}.eps': 1e-6 for player in ADAM}},
+  'sagan.py': {'data.flip': False},
+  **{f'sngan.py:{name}': {'data.flip': False} for name in ('cifar10', 'cifar10_classes', 'stl10', 'imagenet128')},
+  'gan.py:cifar10_fc': {
+    'game.latents.name': 'Normal',
+    'game.generator.irange': 0.05,
+    'game.generator.last_irange': 0.5,
+  },
+  'gan.py:cifar10_conv': {'game.latents.name': 'Normal'},
+  'gan.py:mnist': {'game.latents.name': 'Uniform'},
+  'dragan.py': {
+    'batch_size': 128,
+    **{
+      f'{player}.{name}': value for player in ADAM for name, value in dict(learning_rate=1e-4, b1=0.5, b2=0.9).items()
+    },
+  },
+  'wgan_gp.py': {'batch_size': 50, 'game.generator.norm': 'none', 'game.discriminator.norm': 'none'},
+}
+
+
+@pytest.mark.parametrize('name', list(PUBLISHED))
+def test_configs_have_the_published_values(name):
+  config = config_lib.load(f'configs/{name}').to_dict()
+  for path, value in PUBLISHED[name].items():
+    found = config
+    for part in path.split('.'):
+      found = found[part]
+    assert found == value, path
+
+
+def test_a_last_layer_begins_wider():
+  network = mlp.Generator((500,), (20, 20), 'identity', irange=0.05, last_irange=0.5)
+  params = network.init(jax.random.key(0), jnp.zeros((1, 9)), train=True)['params']
+  largest = [float(jnp.abs(params[f'Dense_{i}']['kernel']).max()) for i in range(2)]
+  assert 0.049 < largest[0] <= 0.05 and 0.49 < largest[1] <= 0.5
+
+
+def test_a_generator_without_batch_norm_has_biases():
+  network = dcgan.Generator((6, 5), 1, 4, norm='none', hidden=(7,))
+  variables = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((2, 3)), train=True))
+  assert set(variables) == {'params'} and all(
+    set(layer) == {'kernel', 'bias'} for layer in variables['params'].values()
+  )
+  with pytest.raises(UserError, match="unknown norm of the generator 'layer'"):
+    dcgan.Generator(norm='layer').init(jax.random.key(0), jnp.zeros((2, 3)), train=True)
