@@ -18,8 +18,7 @@ import numpy as np
 import optax
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_jax.core import game as games
-from gan_jax.core import moves
+from gan_jax import core
 from gan_jax.games.standard import Standard
 from gan_jax.latents import distributions as latents
 from gan_jax.nets import mlp
@@ -83,7 +82,7 @@ def train(steps: int, near: int, alone: int, follow: int, frames: int, seed: int
   """
   game, optimizers = make_game(steps)
   prepare = lambda feed, stream, move, key: {'image': MEAN + STDDEV * jax.random.normal(key, (BATCH, 1))}
-  step = moves.make_step(game, optimizers, streams=('images',), latents_batch=BATCH, prepare=prepare, steps=steps)
+  step = core.make_step(game, optimizers, streams=('images',), latents_batch=BATCH, prepare=prepare)
 
   def alternate(state, key):
     return step(state, None, key)[0]
@@ -92,7 +91,7 @@ def train(steps: int, near: int, alone: int, follow: int, frames: int, seed: int
     def move(state, key):
       data, drawn, own = jax.random.split(key, 3)
       batch = {'images': prepare(None, 'images', 0, data), 'latents': latents.draw(game.latents, drawn, BATCH)}
-      return moves.play(game, optimizers, turn, state, batch, own)[0]
+      return core.play(game, optimizers, turn, state, batch, own)[0]
 
     return move
 
@@ -103,12 +102,12 @@ def train(steps: int, near: int, alone: int, follow: int, frames: int, seed: int
 
   key = jax.random.key(seed)
   batch = {'images': {'image': jnp.zeros((BATCH, 1))}, 'latents': jnp.zeros((BATCH, 1))}
-  state = games.init(game, optimizers, batch, key)
+  state = core.init(game, optimizers, batch, key)
   z = jnp.linspace(-1, 1, 4001)[:-1, None] + 1 / 4000
 
   @jax.jit
   def look(state):
-    variables = games.game_variables(game, state)
+    variables = core.game_variables(game, state)
     apply = lambda x, player: game.apply(variables, x, method=lambda game, x: getattr(game, player)(x, train=False))
     return apply(z, 'generator')[:, 0], jax.nn.sigmoid(apply(jnp.asarray(LINE, jnp.float32)[:, None], 'discriminator'))
 

@@ -77,14 +77,13 @@ class GanJax:
   def check(self, path: str) -> dict[str, float]:
     """The losses of both players; the weights, moved at random, go to a file for the other side."""
     jax = self.jax
-    from gan_jax import runs
-    from gan_jax.core import game as game_lib
+    from gan_jax import core, runs
 
     plain = config(
       self.name, self.settings['path'], batch=self.settings['batch'], small=self.settings['small'], dropout=False
     )
     (stage,) = runs.stages_of(plain)
-    variables = game_lib.game_variables(stage.game, self.state)
+    variables = core.game_variables(stage.game, self.state)
     # GAN 2014's first weights are so small that every judge says 0: whatever differed would not show in a loss.
     random = np.random.RandomState(1)
     moved = lambda leaf: leaf + random.normal(0, 0.05, leaf.shape).astype(leaf.dtype)

@@ -14,8 +14,7 @@ from rows import IDS, ROWS, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import runs
-from gan_jax.core import moves as moves_lib
+from gan_jax import core, runs
 from gan_jax.data import streams
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import interrupt, parallel
@@ -261,7 +260,7 @@ def test_game_means_are_per_step():
   rows = measured.Measured(experiment_of(small()), list)
   rows.add(3, 2, {'loss': np.array([[2.0, 1.0], [6.0, 2.0]]), 'rare': np.array([[0.0, 0.0], [1.0, 1.0]])})
   assert rows.row() == {'loss': 2.5, 'rare': 1.0}
-  assert moves_lib.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
+  assert core.means({'loss': np.array([2.0, 1.0])}) == {'loss': 2.0}
 
 
 def test_what_was_freed_is_given_back():

@@ -12,10 +12,8 @@ from rows import load_shrunk
 from scipy import special
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import streams_of
 from gan_jax.evaluation import of_features, of_networks, reference
 from gan_jax.games.infogan import InfoGAN
@@ -80,7 +78,7 @@ def by_hand(state, batch, kind):
 @pytest.mark.parametrize('kind', LATENTS)
 def test_both_players_are_told_what_is_asked(kind, one_pass):
   game, batch = Standard(Shift(), Match(), LATENTS[kind], one_pass=one_pass), batch_of(5, kind)
-  state = game_lib.init(game, SGD, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
   of_real, of_fake, w, v = by_hand(state, batch, kind)
   real = (np.asarray(batch['images']['image']) * (of_real @ v)).sum(1)
   fake = ((np.asarray(batch['latents']['z']) + of_fake @ w) * (of_fake @ v)).sum(1)
@@ -90,17 +88,17 @@ def test_both_players_are_told_what_is_asked(kind, one_pass):
     'generator_loss': softplus(-fake).mean(),
   }
   for turn in game.turns:
-    _, metrics = moves_lib.play(game, SGD, turn, state, batch, KEY)
+    _, metrics = core.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], wanted[turn.loss], rtol=1e-5)
 
 
 def test_where_real_and_fake_meet_in_pairs_the_fake_has_the_class_of_the_real():
   batch = batch_of(6)
   game = Standard(Shift(), Match(), LATENTS['label'], loss='wasserstein', penalty=GradientPenalty(10.0))
-  state = game_lib.init(game, SGD, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
   of_real, of_fake, w, v = by_hand(state, batch, 'label')
   real, z = np.asarray(batch['images']['image']), np.asarray(batch['latents']['z'])
-  _, metrics = moves_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  _, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
   # The gradient of x . v is v wherever it is taken: that of the data's class.
   penalty = 10 * np.mean((np.linalg.norm(of_real @ v, axis=1) - 1) ** 2)
   fake = ((z + of_real @ w) * (of_real @ v)).sum(1)
@@ -108,19 +106,19 @@ def test_where_real_and_fake_meet_in_pairs_the_fake_has_the_class_of_the_real():
   critic = fake.mean() - (real * (of_real @ v)).sum(1).mean()
   np.testing.assert_allclose(metrics['discriminator_loss'], critic + penalty, rtol=1e-5)
   # The generator's move draws no data and asks for classes of its own.
-  _, metrics = moves_lib.play(game, SGD, game.turns[-1], state, {'latents': batch['latents']}, KEY)
+  _, metrics = core.play(game, SGD, game.turns[-1], state, {'latents': batch['latents']}, KEY)
   np.testing.assert_allclose(metrics['generator_loss'], -((z + of_fake @ w) * (of_fake @ v)).sum(1).mean(), rtol=1e-5)
 
 
 def test_a_relativistic_pair_is_of_one_class():
   batch = batch_of(6)
   game = Standard(Shift(), Match(), LATENTS['label'], loss='relativistic')
-  state = game_lib.init(game, SGD, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
   of_real, _, w, v = by_hand(state, batch, 'label')
   real = (np.asarray(batch['images']['image']) * (of_real @ v)).sum(1)
   fake = ((np.asarray(batch['latents']['z']) + of_real @ w) * (of_real @ v)).sum(1)
   for turn, margin in zip(game.turns, (real - fake, fake - real), strict=True):
-    _, metrics = moves_lib.play(game, SGD, turn, state, batch, KEY)
+    _, metrics = core.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], np.logaddexp(0, -margin).mean(), rtol=1e-5)
 
 
@@ -277,8 +275,8 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
   random = np.random.RandomState(0)
   image = jnp.asarray(random.randn(6, 8, 8, 1), jnp.float32)
   batch = {'images': {'image': image}, 'latents': draw(game.latents, KEY, 6)}
-  state = game_lib.init(game, SGD, batch, KEY)
-  variables = game_lib.game_variables(game, state)
+  state = core.init(game, SGD, batch, KEY)
+  variables = core.game_variables(game, state)
   # Codes stand behind z in the order of their names.
   codes = np.concatenate(
     [batch['latents']['z'], np.eye(3)[batch['latents']['digit']], batch['latents']['style']], 1, dtype=np.float32
@@ -298,7 +296,7 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
     'generator_loss': softplus(-fake) + information,
   }
   for turn in game.turns:
-    after, metrics = moves_lib.play(game, SGD, turn, state, batch, KEY)
+    after, metrics = core.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], wanted[turn.loss], rtol=1e-4)
     before, now = (s.players['discriminator'].params['discriminator']['q_digit'] for s in (state, after))
     moved = any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(now), strict=True))

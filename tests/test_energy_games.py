@@ -7,9 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves
 from gan_jax.games.began import BEGAN
 from gan_jax.games.ebgan import EBGAN
 from gan_jax.latents.distributions import Normal
@@ -33,11 +32,11 @@ def step_of(game, rates, images, latents, accumulate=1):
   """(state after one step of descent, its metrics, the step, a feed) from hand-made images and latents."""
   optimizers = {name: optax.sgd(rate) for name, rate in rates.items()}
   batch = {'images': {'image': images}, 'latents': latents}
-  state = game_lib.init(game, optimizers, batch, KEY)
+  state = core.init(game, optimizers, batch, KEY)
   rows = []
   for turn in game.turns:
     given = batch if turn.streams is None else {'latents': latents}
-    state, metrics = moves.play(game, optimizers, turn, state, given, KEY, accumulate=accumulate)
+    state, metrics = core.play(game, optimizers, turn, state, given, KEY, compute=core.Compute(accumulate))
     rows.append({name: float(value) for name, value in metrics.items()})
   return state, {**rows[0], **rows[1]}
 

@@ -20,7 +20,7 @@ from gan_jax import config as config_lib
 from gan_jax import evaluate, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
-from gan_jax.core.game import GameState
+from gan_jax.core.state import GameState
 from gan_jax.data import transforms
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel

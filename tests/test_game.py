@@ -10,10 +10,8 @@ import optax
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
 from gan_jax.core.game import Turn
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Latents, Normal
@@ -66,14 +64,14 @@ def kernel(state, player):
 
 def test_a_move_follows_the_gradient_of_the_mover_alone():
   game, batch = Pair(Affine(), Affine()), some(8)
-  state = game_lib.init(game, SGD, batch, KEY)
-  after, metrics = moves_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
+  after, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
   x, z = batch['images']['image'].mean(), batch['latents'].mean()
   assert kernel(after, 'discriminator') == pytest.approx(1 - 0.1 * float(z - x), abs=1e-6)
   assert kernel(after, 'generator') == 1.0
   assert float(metrics['critic']) == pytest.approx(float(z - x), abs=1e-6)
   assert float(metrics['fake']) == pytest.approx(float(z), abs=1e-6)
-  again, _ = moves_lib.play(game, SGD, game.turns[1], after, batch, KEY)
+  again, _ = core.play(game, SGD, game.turns[1], after, batch, KEY)
   assert kernel(again, 'generator') == pytest.approx(1 + 0.1 * kernel(after, 'discriminator') * float(z), abs=1e-6)
   assert int(again.step) == 0, 'a step is many moves'
 
@@ -84,10 +82,10 @@ def test_accumulation_equals_one_large_batch_where_examples_do_not_couple(accumu
   random = np.random.RandomState(0)
   image, latents = (jnp.asarray(random.randn(64, n), jnp.float32) for n in (2, 3))
   batch = {'images': {'image': image}, 'latents': latents}
-  state = game_lib.init(game, SGD, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
   for turn in game.turns:
-    whole, whole_metrics = moves_lib.play(game, SGD, turn, state, batch, KEY)
-    split, split_metrics = moves_lib.play(game, SGD, turn, state, batch, KEY, accumulate=accumulate)
+    whole, whole_metrics = core.play(game, SGD, turn, state, batch, KEY)
+    split, split_metrics = core.play(game, SGD, turn, state, batch, KEY, compute=core.Compute(accumulate))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), whole, split)
     assert whole_metrics.keys() == split_metrics.keys()
     for name in whole_metrics:
@@ -96,40 +94,40 @@ def test_accumulation_equals_one_large_batch_where_examples_do_not_couple(accumu
 
 def test_batch_statistics_move_with_their_player_only():
   game, batch = Pair(Affine(norm=True), Affine()), some(8)
-  state = game_lib.init(game, SGD, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
   mean = lambda state: float(state.players['generator'].variables['batch_stats']['generator']['BatchNorm_0']['mean'][0])
   start = mean(state)
-  critic, _ = moves_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  critic, _ = core.play(game, SGD, game.turns[0], state, batch, KEY)
   assert mean(critic) == start
-  actor, _ = moves_lib.play(game, SGD, game.turns[1], state, batch, KEY)
+  actor, _ = core.play(game, SGD, game.turns[1], state, batch, KEY)
   assert mean(actor) == pytest.approx(0.9 * start + 0.1 * float(batch['latents'].mean()), abs=1e-6)
 
 
 def test_running_averages_start_as_a_copy_and_follow_their_decay():
   game, batch = Pair(Affine(norm=True), Affine()), some(8)
-  state = game_lib.init(game, SGD, batch, KEY, ema=('generator',))
+  state = core.init(game, SGD, batch, KEY, ema=('generator',))
   player = state.players['generator']
   jax.tree.map(np.testing.assert_array_equal, player.ema, {'params': player.params, 'variables': player.variables})
   assert state.players['discriminator'].ema is None
-  after, _ = moves_lib.play(game, SGD, game.turns[1], state, batch, KEY, ema={'generator': 0.9})
+  after, _ = core.play(game, SGD, game.turns[1], state, batch, KEY, ema={'generator': 0.9})
   new = after.players['generator']
   expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['params'], new.params)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new.ema['params'], expected)
   expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['variables'], new.variables)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8), new.ema['variables'], expected)
-  warm, _ = moves_lib.play(
+  warm, _ = core.play(
     game, SGD, game.turns[1], state, batch, KEY, ema={'generator': lambda clock: jnp.where(clock.step < 10, 0.0, 0.9)}
   )
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), warm.players['generator'].ema['params'], new.params
   )
-  averaged = game_lib.game_variables(game, after, ema=True)['params']['generator']
+  averaged = core.game_variables(game, after, ema=True)['params']['generator']
   jax.tree.map(np.testing.assert_array_equal, averaged, new.ema['params']['generator'])
 
 
 def run_steps(game, steps, batch_of, **settings):
-  state = game_lib.init(game, SGD, some(4), KEY)
-  step = jax.jit(moves_lib.make_step(game, SGD, streams=('images',), latents_batch=4, **settings))
+  state = core.init(game, SGD, some(4), KEY)
+  step = jax.jit(core.make_step(game, SGD, streams=('images',), latents_batch=4, **settings))
   rows = []
   for n in range(steps):
     state, metrics = step(state, batch_of(n), KEY)
@@ -143,14 +141,14 @@ def test_a_turn_that_is_not_played_says_nothing_and_changes_nothing():
     Affine(), Affine(), turns=(Turn(('discriminator',), 'critic', when=played), Turn(('generator',), 'actor'))
   )
   feed = lambda n: {'images': {'image': jnp.ones((2, 4, 1))}}
-  start = game_lib.init(game, SGD, some(4), KEY)
+  start = core.init(game, SGD, some(4), KEY)
   state, rows = run_steps(game, 2, feed)
   assert kernel(state, 'discriminator') == kernel(start, 'discriminator')
   assert kernel(state, 'generator') != kernel(start, 'generator')
-  assert all('critic' not in moves_lib.means(row) and 'actor' in moves_lib.means(row) for row in rows)
+  assert all('critic' not in core.means(row) and 'actor' in core.means(row) for row in rows)
   state, rows = run_steps(game, 3, feed)
   assert kernel(state, 'discriminator') != kernel(start, 'discriminator')
-  assert 'critic' in moves_lib.means(rows[2])
+  assert 'critic' in core.means(rows[2])
 
 
 def test_each_move_has_fresh_data_latents_and_keys():
@@ -165,7 +163,7 @@ def test_each_move_has_fresh_data_latents_and_keys():
   feed = lambda n: {'images': {'image': jnp.arange(4.0)[:, None, None] * jnp.ones((4, 4, 1))}}
   _, rows = run_steps(game, 2, feed)
   for row in rows:
-    means = moves_lib.means(row)
+    means = core.means(row)
     assert row['critic'][1] == 3 and row['actor'][1] == 1
     assert means['image'] == pytest.approx(1.0) and means['image_squared'] == pytest.approx(5 / 3)  # 0, 1, 2
     for name in ('latents', 'noise'):
@@ -185,14 +183,14 @@ def test_scratch_passes_between_turns_and_is_dropped():
       return super().actor(batch), {'handed': self.get_variable('scratch', 'mean')}
 
   state, rows = run_steps(Handing(Affine(), Affine()), 1, lambda n: {'images': {'image': jnp.full((1, 4, 1), 7.0)}})
-  assert moves_lib.means(rows[0])['handed'] == 7.0
+  assert core.means(rows[0])['handed'] == 7.0
   assert not state.scratch
 
 
 def test_the_clock_counts_steps_stages_and_images():
   class Timed(Pair):
     def actor(self, batch):
-      now = game_lib.read_clock(self)
+      now = core.read_clock(self)
       return super().actor(batch), {
         'steps': now.step,
         'stage_step': now.stage_step,
@@ -200,18 +198,16 @@ def test_the_clock_counts_steps_stages_and_images():
         'images': now.images,
       }
 
-  state = game_lib.init(Timed(Affine(), Affine()), SGD, some(4), KEY).replace(step=jnp.int32(12))
-  step = moves_lib.make_step(
+  state = core.init(Timed(Affine(), Affine()), SGD, some(4), KEY).replace(step=jnp.int32(12))
+  step = core.make_step(
     Timed(Affine(), Affine()),
     SGD,
     streams=('images',),
     latents_batch=4,
-    first_step=10,
-    steps=5,
-    images=(100, 4),
+    clock=lambda step: core.Clock(step, step - 10, 5, 100 + 4 * (step - 10)),
   )
   after, metrics = step(state, {'images': {'image': jnp.ones((1, 4, 1))}}, KEY)
-  means = moves_lib.means(jax.device_get(metrics))
+  means = core.means(jax.device_get(metrics))
   assert (means['steps'], means['stage_step'], means['length'], means['images']) == (12, 2, 5, 108)
   assert int(after.step) == 13
 
@@ -256,24 +252,24 @@ class Vector(Pair):
 )
 def test_what_does_not_fit_is_named(game, optimizers, words):
   with pytest.raises(UserError) as caught:
-    game_lib.init(game, optimizers, some(4), KEY)
+    core.init(game, optimizers, some(4), KEY)
   for word in words:
     assert word in str(caught.value), str(caught.value)
 
 
 def test_a_loss_that_is_no_scalar_and_a_frozen_mover():
   game = Vector(Affine(), Affine())
-  state = game_lib.init(game, SGD, some(4), KEY)
+  state = core.init(game, SGD, some(4), KEY)
   with pytest.raises(UserError, match=r"'actor' returned shape \(4,\)"):
-    moves_lib.play(game, SGD, game.turns[1], state, some(4), KEY)
+    core.play(game, SGD, game.turns[1], state, some(4), KEY)
 
   class Frozen(Pair):
     frozen = ('generator',)
 
   with pytest.raises(UserError, match='declared frozen but move'):
-    game_lib.init(Frozen(Affine(), Affine()), SGD, some(4), KEY)
+    core.init(Frozen(Affine(), Affine()), SGD, some(4), KEY)
   with pytest.raises(UserError, match=r'config\.ema'):
-    game_lib.init(Pair(Affine(), Affine()), SGD, some(4), KEY, ema=('critic',))
+    core.init(Pair(Affine(), Affine()), SGD, some(4), KEY, ema=('critic',))
 
 
 def growing_stages(first=None, **second):
@@ -362,7 +358,7 @@ def test_a_network_that_changes_its_player_keeps_its_weights_and_moves():
   assert set(second.players) == {'generator'}
   jax.tree.map(np.testing.assert_array_equal, second.players['generator'].params, trained)
   batch = {'latents': jnp.ones((8, 1))}
-  after, _ = moves_lib.play(stages[1].game, stages[1].optimizers, stages[1].game.turns[0], second, batch, KEY)
+  after, _ = core.play(stages[1].game, stages[1].optimizers, stages[1].game.turns[0], second, batch, KEY)
   moved = after.players['generator'].params['generator_low']['Dense_0']['bias']
   assert float(moved[0]) == pytest.approx(float(trained['generator_low']['Dense_0']['bias'][0]) - 0.1)
 
@@ -374,8 +370,8 @@ def test_what_linen_sows_is_not_kept():
       return super().critic(batch)
 
   game, batch = Sowing(Affine(), Affine()), some(4)
-  state = game_lib.init(game, SGD, batch, KEY)
-  after, _ = moves_lib.play(game, SGD, game.turns[0], state, batch, KEY)
+  state = core.init(game, SGD, batch, KEY)
+  after, _ = core.play(game, SGD, game.turns[0], state, batch, KEY)
   assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
@@ -411,9 +407,9 @@ def test_what_fails_in_an_installed_package_is_one_line(monkeypatch, tmp_path):
   with pytest.raises(
     UserError, match=r'Installed does not fit together \(installed_game.py:4, ValueError: sizes differ'
   ):
-    game_lib.init(game, SGD, batch, KEY)
+    core.init(game, SGD, batch, KEY)
   # And where no frame is ours at all.
   of_jax = traceback.FrameSummary('/x/site-packages/jax/core.py', 7, 'f')
   monkeypatch.setattr(traceback, 'extract_tb', lambda _: [of_jax])
   with pytest.raises(UserError, match=r'does not fit together \(core.py:7'):
-    game_lib.init(game, SGD, batch, KEY)
+    core.init(game, SGD, batch, KEY)

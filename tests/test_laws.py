@@ -17,9 +17,7 @@ from rows import GIANT, IDS, LATER, ROWS, load_shrunk, shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import main, runs
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
+from gan_jax import core, main, runs
 from gan_jax.data.streams import Feed, make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
@@ -97,11 +95,11 @@ def test_law_1_full_size_shapes_and_lowering(row):
 def test_law_2_every_network_has_an_owner_and_every_player_an_optimizer(row):
   stages = runs.stages_of(load_shrunk(row))
   for stage in stages:
-    players, frozen = game_lib.players_of(stage.game), game_lib.frozen_players(stage.game)
+    players, frozen = core.players_of(stage.game), core.frozen_players(stage.game)
     assert set(stage.optimizers) == set(players) - set(frozen)
     fresh = jax.eval_shape(lambda key, stage=stage: runs.new_state(stage, key), KEY)
     for name in players:
-      assert all(game_lib.owner(child, players) == name for child in fresh.players[name].params)
+      assert all(core.owner(child, players) == name for child in fresh.players[name].params)
 
 
 @pytest.mark.parametrize('row', PLAYED)
@@ -121,9 +119,9 @@ def test_laws_3_and_5_all_move_all_is_finite_nothing_compiles_twice(row):
     assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state) == placed
     assert all(np.isfinite(value).all() for value in (*leaves(state).values(), *total.values()))
     assert all(total[method][1] > 0 for turn in stage.game.turns for method in turn.methods), 'a turn was never played'
-    for name in game_lib.players_of(stage.game):
+    for name in core.players_of(stage.game):
       moved = changed(before.players[name].params, state.players[name].params)
-      if name in game_lib.frozen_players(stage.game):
+      if name in core.frozen_players(stage.game):
         assert_equal(before.players[name], state.players[name], f'frozen {name}')
       else:
         assert moved, f'{name} did not move'
@@ -135,14 +133,14 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
     prepare = make_prepare(stage.streams)
     given = next(feed)
     for turn in stage.game.turns:
-      batch = {name: prepare(given, name, 0, KEY) for name in game_lib.turn_streams(turn, stage.streams)}
+      batch = {name: prepare(given, name, 0, KEY) for name in core.turn_streams(turn, stage.streams)}
       if stage.game.latents is not None:
         batch['latents'] = latents.draw(stage.game.latents, KEY, stage.batch_size)
 
       @jax.jit
       def move(state, batch, turn=turn, stage=stage):
-        return moves_lib.play(
-          stage.game, stage.optimizers, turn, state, batch, KEY, ema=stage.ema, accumulate=stage.accumulate
+        return core.play(
+          stage.game, stage.optimizers, turn, state, batch, KEY, ema=stage.ema, compute=core.Compute(stage.accumulate)
         )
 
       after, metrics = move(state, batch)

@@ -8,10 +8,8 @@ import optax
 import pytest
 from precision import float64
 
-from gan_jax import losses
+from gan_jax import core, losses
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import mlp
@@ -42,8 +40,8 @@ class Bilinear(nn.Module):
   @property
   def turns(self):
     if self.simultaneous:
-      return (game_lib.Turn(('x', 'y'), 'value'),)
-    return (game_lib.Turn(('x',), 'value'), game_lib.Turn(('y',), 'value'))
+      return (core.Turn(('x', 'y'), 'value'),)
+    return (core.Turn(('x',), 'value'), core.Turn(('y',), 'value'))
 
   def value(self, batch):
     return self.x() * self.y()
@@ -59,7 +57,7 @@ class Dirac(nn.Module):
   y: nn.Module
   gamma: float = 0.0
   latents: None = None
-  turns = (game_lib.Turn(('x',), 'generator_loss'), game_lib.Turn(('y',), 'discriminator_loss'))
+  turns = (core.Turn(('x',), 'generator_loss'), core.Turn(('y',), 'discriminator_loss'))
 
   def discriminator_loss(self, batch):
     slope = self.y()
@@ -75,8 +73,8 @@ class Dirac(nn.Module):
 
 def trajectory(game, optimizers, steps):
   """(steps + 1, 2): the two numbers along play."""
-  state = game_lib.init(game, optimizers, {}, KEY)
-  step = jax.jit(moves_lib.make_step(game, optimizers, streams=(), latents_batch=1))
+  state = core.init(game, optimizers, {}, KEY)
+  step = jax.jit(core.make_step(game, optimizers, streams=(), latents_batch=1))
   points = [[float(state.players[name].params[name]['value']) for name in ('x', 'y')]]
   for _ in range(steps):
     state, _ = step(state, {}, KEY)
@@ -165,7 +163,7 @@ def test_alternate_in_a_foreign_loop_equals_play_bit_for_bit(discriminator_steps
     'images': {'image': jnp.asarray(data[i])},
     'latents': jax.random.normal(jax.random.key(i), (16, 3)),
   }
-  state = game_lib.init(game, optimizers, batch(0), KEY)
+  state = core.init(game, optimizers, batch(0), KEY)
   foreign = {name: state.players[name].params for name in optimizers}
   tx = minimax.alternate(**optimizers, discriminator_steps=discriminator_steps)
   foreign_state = tx.init(foreign)
@@ -176,7 +174,7 @@ def test_alternate_in_a_foreign_loop_equals_play_bit_for_bit(discriminator_steps
   spy = {name: recording(tx_, recorded, name) for name, tx_ in optimizers.items()}
   with jax.disable_jit():
     for i, name in enumerate(cycle * 3):
-      state, _ = moves_lib.play(game, spy, turns[name], state, batch(i % 6), jax.random.key(i))
+      state, _ = core.play(game, spy, turns[name], state, batch(i % 6), jax.random.key(i))
       others = {k: jax.tree.map(jnp.ones_like, v) for k, v in foreign.items() if k != name}
       updates, foreign_state = tx.update({name: recorded[name], **others}, foreign_state, foreign)
       foreign = optax.apply_updates(foreign, updates)
@@ -200,7 +198,7 @@ def test_alternate_end_to_end_in_float64():
     optimizers = {'generator': optax.adam(1e-2, b1=0.5), 'discriminator': optax.adam(1e-2, b1=0.5)}
     latents = lambda i: jax.random.normal(jax.random.key(i), (16, 3), jnp.float64)
     batch = lambda i: {'images': {'image': jnp.asarray(data[i % 6])}, 'latents': latents(i)}
-    state = widen(game_lib.init(game, optimizers, batch(0), KEY))
+    state = widen(core.init(game, optimizers, batch(0), KEY))
     foreign = {name: state.players[name].params[name] for name in optimizers}
     tx = minimax.alternate(**optimizers, discriminator_steps=2)
     foreign_state = tx.init(foreign)
@@ -223,7 +221,7 @@ def test_alternate_end_to_end_in_float64():
       }
       updates, foreign_state = tx.update(grads, foreign_state, foreign)
       foreign = optax.apply_updates(foreign, updates)
-      state, _ = moves_lib.play(game, optimizers, turns[name], state, batch(i), jax.random.key(i))
+      state, _ = core.play(game, optimizers, turns[name], state, batch(i), jax.random.key(i))
     for player in optimizers:
       ours = state.players[player].params[player]
       jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), foreign[player], ours)
@@ -376,7 +374,7 @@ class Joint(Bilinear):
   @property
   def turns(self):
     own = {'x': 'x_loss', 'y': 'y_loss'}
-    return (game_lib.Turn(('x', 'y'), own, dynamics=self.dynamics),)
+    return (core.Turn(('x', 'y'), own, dynamics=self.dynamics),)
 
   def x_loss(self, batch):
     return self.x() * self.y()
@@ -403,10 +401,10 @@ def test_dynamics_inside_a_turn(rule, factor):
 
 def test_losses_of_a_joint_turn_are_one_each():
   class Half(Joint):
-    turns = (game_lib.Turn(('x', 'y'), {'x': 'x_loss'}),)
+    turns = (core.Turn(('x', 'y'), {'x': 'x_loss'}),)
 
   with pytest.raises(UserError, match=r"moves \['x', 'y'\] but gives losses to \['x'\]"):
-    game_lib.init(Half(Point(1.0), Point(1.0)), {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}, {}, KEY)
+    core.init(Half(Point(1.0), Point(1.0)), {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}, {}, KEY)
 
 
 def test_lookahead_as_the_last_link_equals_the_rule():

@@ -11,16 +11,14 @@ import pytest
 from rows import IDS, LATER, ROWS, load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import dcgan, mlp, resnet
-from gan_jax.nets.layers import attention, minibatch, norms
+from gan_jax.nets.layers import attention, conv, minibatch, norms
 from gan_jax.nets.layers import basic as layers
 from gan_jax.optim import dynamics
 
@@ -101,11 +99,13 @@ def test_devices_draw_latents_that_differ_and_noise_that_differs():
   nets = mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,))
   sgd = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
   image = jax.random.normal(KEY, (2, 16, 2))
-  state = game_lib.init(Standard(*nets), sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
-  step = moves_lib.make_step(Telling(*nets), sgd, streams=('images',), latents_batch=4, axis_name=parallel.AXIS)
+  state = core.init(Standard(*nets), sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  step = core.make_step(
+    Telling(*nets), sgd, streams=('images',), latents_batch=4, compute=core.Compute(axis_name=parallel.AXIS)
+  )
   step = parallel.per_device(fed(step), parallel.make_mesh(4), False)
   _, metrics = jax.jit(step)(state, {'moves': {'image': image}, 'store': {}}, KEY)
-  means = moves_lib.means(jax.device_get(metrics))
+  means = core.means(jax.device_get(metrics))
   assert means['noise'] > 1e-3 and means['apart'] > 1e-3
 
 
@@ -134,9 +134,13 @@ def test_dynamics_see_the_field_of_all_devices(name):
   image, ends = jax.random.normal(KEY, (2, 16, 2)), []
   rule = dynamics.rule(of=name, **RULES[name])
   game = Standard(mlp.Generator((8,), (2,), 'tanh'), mlp.Discriminator((8,)), Normal((3,)), dynamics=rule)
-  state = game_lib.init(game, sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  state = core.init(game, sgd, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
   for size, axis_name in ((1, None), (4, parallel.AXIS)):
-    step = fed(moves_lib.make_step(game, sgd, streams=('images',), latents_batch=16 // size, axis_name=axis_name))
+    step = fed(
+      core.make_step(
+        game, sgd, streams=('images',), latents_batch=16 // size, compute=core.Compute(axis_name=axis_name)
+      )
+    )
     step = parallel.per_device(step, parallel.make_mesh(4), False) if axis_name else step
     ends.append(jax.jit(step)(state, {'moves': {'image': image}, 'store': {}}, KEY)[0])
   assert_close(*ends)
@@ -239,7 +243,7 @@ def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
 
 def test_bfloat16_is_near_float32():
   exact, rounded = (played('gan:ring', 1, *settings)[1] for settings in ((), ('--config.dtype=bfloat16',)))
-  exact, rounded = (moves_lib.means(jax.device_get(m)) for m in (exact, rounded))
+  exact, rounded = (core.means(jax.device_get(m)) for m in (exact, rounded))
   assert exact != rounded
   for name in ('discriminator_loss', 'generator_loss'):
     assert rounded[name] == pytest.approx(exact[name], rel=0.02)
@@ -268,8 +272,8 @@ def test_players_alternate_by_updates_not_by_microbatches():
   game = Standard(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), discriminator_steps=2)
   optimizers = {name: noting(name) for name in ('generator', 'discriminator')}
   image = jax.random.normal(KEY, (2, 16, 2))
-  state = game_lib.init(game, optimizers, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
-  step = moves_lib.make_step(game, optimizers, streams=('images',), latents_batch=16, accumulate=4)
+  state = core.init(game, optimizers, {'images': {'image': image[0]}, 'latents': jnp.zeros((16, 3))}, KEY)
+  step = core.make_step(game, optimizers, streams=('images',), latents_batch=16, compute=core.Compute(4))
   after, _ = step(state, {'images': {'image': image}}, KEY)
   assert order == ['discriminator', 'discriminator', 'generator']
   # The second move starts from what the first one left, and the generator's sees the discriminator after both.
@@ -300,7 +304,7 @@ def test_layers_give_the_dtype_they_are_given_and_compute_statistics_exactly(nam
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
   apply = lambda x, *condition: layer.apply(variables, x, *condition, **settings, mutable=['batch_stats', 'spectral'])
   y, written = apply(x, *condition)
-  exact, exactly = apply(*moves_lib.cast((x, *condition), jnp.float32))
+  exact, exactly = apply(*core.Compute().cast((x, *condition)))
   assert y.dtype == jnp.bfloat16 and exact.dtype == jnp.float32
   np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=0.05, atol=0.05)
   if name in ('batch', 'class', 'vector', 'ghost'):  # the statistics of the same rounded numbers are the same
@@ -332,7 +336,7 @@ def test_remat_keeps_only_what_is_named():
     _, backward = jax.vjp(function, variables['params'])
     return sum(leaf.size for leaf in jax.tree.leaves(backward) if leaf.ndim == 4 and leaf.shape[0] == 8)
 
-  policy = jax.checkpoint_policies.save_only_these_names(moves_lib.KEPT)
+  policy = conv.keep_products
   outputs = sum(8 * side**2 * width for side, width in ((4, 16), (8, 16), (16, 1)))
   assert kept(jax.checkpoint(loss, policy=policy)) <= outputs
   assert kept(loss) > 2 * outputs
@@ -350,8 +354,8 @@ def test_networks_of_others_work_with_bfloat16():
   game = Standard(mlp.Generator((8,), (2,), 'identity'), Mixed(), Normal((3,)))
   sgd = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
   batch = {'images': {'image': jnp.ones((4, 2))}, 'latents': jnp.ones((4, 3))}
-  state = game_lib.init(game, sgd, batch, KEY)
-  step = moves_lib.make_step(game, sgd, streams=('images',), latents_batch=4, dtype='bfloat16')
+  state = core.init(game, sgd, batch, KEY)
+  step = core.make_step(game, sgd, streams=('images',), latents_batch=4, compute=core.Compute(dtype='bfloat16'))
   after, metrics = step(state, {'images': {'image': jnp.ones((2, 4, 2))}}, KEY)
-  assert all(np.isfinite(v) for v in moves_lib.means(jax.device_get(metrics)).values())
+  assert all(np.isfinite(v) for v in core.means(jax.device_get(metrics)).values())
   assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)

@@ -12,11 +12,9 @@ import pytest
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.augment.augmentations import Adaptive, DiffAugment
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
 from gan_jax.core.game import Turn
 from gan_jax.distributed import parallel
 from gan_jax.games.minimax import Minimax
@@ -60,11 +58,11 @@ class Telling(Standard):
 
 def told(accumulate=1, **settings):
   game = Telling(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), **settings)
-  state = game_lib.init(game, SGD, batch_of(4), KEY)
-  step = moves_lib.make_step(game, SGD, streams=('images',), latents_batch=4, accumulate=accumulate)
-  moves = game_lib.moves_per_step(game, 'images')
+  state = core.init(game, SGD, batch_of(4), KEY)
+  step = core.make_step(game, SGD, streams=('images',), latents_batch=4, compute=core.Compute(accumulate))
+  moves = core.moves_per_step(game, 'images')
   _, metrics = jax.jit(step)(state, {'images': {'image': jnp.ones((moves, 4, 2))}}, KEY)
-  return moves_lib.means(jax.device_get(metrics))
+  return core.means(jax.device_get(metrics))
 
 
 def test_the_generator_takes_the_latents_of_the_move_before_it():
@@ -95,8 +93,8 @@ def counted(lowered):
 
 
 def flops(game, image, batch, latents):
-  state = jax.eval_shape(lambda: game_lib.init(game, SGD, batch_of(batch, image, latents), KEY))
-  step = moves_lib.make_step(game, SGD, streams=('images',), latents_batch=batch)
+  state = jax.eval_shape(lambda: core.init(game, SGD, batch_of(batch, image, latents), KEY))
+  step = core.make_step(game, SGD, streams=('images',), latents_batch=batch)
   feed = {'images': {'image': jax.ShapeDtypeStruct((1, batch, *image), jnp.float32)}}
   return counted(jax.jit(step).lower(state, feed, KEY))
 
@@ -139,16 +137,16 @@ def test_what_cannot_be_shared_is_an_error():
     turns = (Turn(('generator',), 'generator_loss', share=True), Turn(('discriminator',), 'discriminator_loss'))
 
   with pytest.raises(UserError, match="turn 'generator_loss' of First shares latents, but no move comes before"):
-    game_lib.init(First(*nets, Normal((3,))), SGD, batch_of(4), KEY)
+    core.init(First(*nets, Normal((3,))), SGD, batch_of(4), KEY)
 
   class Without(Standard):
     turns = (Turn(('generator',), 'generator_loss'), Turn(('discriminator',), 'discriminator_loss', share=True))
 
   with pytest.raises(UserError, match='the game draws none'):
-    game_lib.init(Without(*nets, None), SGD, batch_of(4), KEY)
+    core.init(Without(*nets, None), SGD, batch_of(4), KEY)
   at_once = Standard(*nets, Normal((3,)), dynamics=dynamics.simultaneous, share_latents=True)
   with pytest.raises(UserError, match='leave share_latents out'):
-    game_lib.init(at_once, SGD, batch_of(4), KEY)
+    core.init(at_once, SGD, batch_of(4), KEY)
 
 
 def test_configs_take_both_by_name():
@@ -174,8 +172,8 @@ def test_one_pass_equals_two(name):
   batch, ends = batch_of(8, shape), []
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **rest, **settings, one_pass=one_pass)
-    state = game_lib.init(game, SGD, batch, KEY)
-    moved = [moves_lib.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
+    state = core.init(game, SGD, batch, KEY)
+    moved = [core.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
     ends.append([(metrics, after.players) for after, metrics in moved])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
 
@@ -190,9 +188,9 @@ def calls_of_the_discriminator(one_pass):
       return nn.Dense(1)(x)[:, 0]
 
   game = Standard(discriminator=Counting(), **SMOOTH, one_pass=one_pass)
-  state = game_lib.init(game, SGD, batch_of(8), KEY)
+  state = core.init(game, SGD, batch_of(8), KEY)
   seen.clear()
-  moves_lib.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
+  core.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
   return seen
 
 
@@ -209,10 +207,10 @@ def test_spectral_norm_makes_one_power_iteration_per_pass():
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **PICTURES, one_pass=one_pass)
     if not one_pass:
-      start = game_lib.init(game, still, batch, KEY)
+      start = core.init(game, still, batch, KEY)
     state, vectors[one_pass] = start, []
     for _ in range(2):
-      state, _ = moves_lib.play(game, still, game.turns[0], state, batch, KEY)
+      state, _ = core.play(game, still, game.turns[0], state, batch, KEY)
       vectors[one_pass].append(state.players['discriminator'].variables['spectral'])
   same = lambda a, b: all(np.allclose(x, y, atol=1e-6) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
   assert same(vectors[True][1], vectors[False][0]), 'two moves of one pass, one move of two'
@@ -259,21 +257,21 @@ class Unhashable(nn.Module):
 )
 def test_discriminators_that_couple_examples_are_refused(discriminator, words):
   game = Standard(discriminator=discriminator, **PICTURES, one_pass=True)
-  begin = lambda: jax.eval_shape(lambda key: game_lib.init(game, SGD, batch_of(8, (8, 8, 1)), key), KEY)
+  begin = lambda: jax.eval_shape(lambda key: core.init(game, SGD, batch_of(8, (8, 8, 1)), key), KEY)
   if words:
     with pytest.raises(UserError, match=f'{words}.*set config.game.one_pass=False'):
       begin()
   else:
     begin()
   # Two passes take them all.
-  game_lib.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
+  core.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
 
 
 def test_coupling_is_looked_for_once_for_each_network():
   game = Standard(discriminator=mlp.Discriminator((3, 5)), **SMOOTH, one_pass=True)
   for _ in range(3):
     before = couples.cache_info()
-    game_lib.init(game, SGD, batch_of(8), KEY)
+    core.init(game, SGD, batch_of(8), KEY)
   assert couples.cache_info().misses == before.misses
 
 
@@ -281,7 +279,7 @@ def test_one_pass_needs_batches_of_one_size():
   game = Standard(discriminator=mlp.Discriminator((8,)), **SMOOTH, one_pass=True)
   batch = {**batch_of(8), 'latents': jnp.zeros((4, 3))}
   with pytest.raises(UserError, match=r'not 8 and 4: set config\.data\.batch_size'):
-    game_lib.init(game, SGD, batch, KEY)
+    core.init(game, SGD, batch, KEY)
 
 
 def test_one_pass_moves_no_examples_between_devices():
@@ -299,13 +297,13 @@ def stepped(game, moves, steps=2, accumulate=1):
   """[metrics of each step], every move on other examples."""
   images = jnp.asarray(np.random.RandomState(1).randn(moves, 4, 8, 8, 1), jnp.float32)
   optimizers = {name: optax.sgd(0.0) for name in SGD}
-  state = jax.jit(lambda key: game_lib.init(game, optimizers, batch_of(4, (8, 8, 1)), key))(KEY)
-  streams, settings = ('images',), dict(latents_batch=4, accumulate=accumulate)
-  step = jax.jit(moves_lib.make_step(game, optimizers, streams=streams, **settings))
+  state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (8, 8, 1)), key))(KEY)
+  streams, settings = ('images',), dict(latents_batch=4, compute=core.Compute(accumulate))
+  step = jax.jit(core.make_step(game, optimizers, streams=streams, **settings))
   rows = []
   for _ in range(steps):
     state, metrics = step(state, {'images': {'image': images}}, KEY)
-    rows.append(moves_lib.means(jax.device_get(metrics)))
+    rows.append(core.means(jax.device_get(metrics)))
   return rows
 
 
@@ -319,7 +317,7 @@ def test_a_lazy_penalty_is_the_eager_one_of_its_step():
   assert 'penalty_loss' in lazy[0] and 'penalty_loss' not in lazy[1]
   assert lazy[0]['penalty_loss'] == pytest.approx(2 * eager[0]['penalty'], rel=1e-5)
   # No turn but the discriminator's draws data, resting or not.
-  assert game_lib.moves_per_step(make(2), 'images') == game_lib.moves_per_step(make(1), 'images') == 1
+  assert core.moves_per_step(make(2), 'images') == core.moves_per_step(make(1), 'images') == 1
 
 
 def test_a_shared_batch_is_that_of_the_last_move():
@@ -348,7 +346,7 @@ def test_a_shared_batch_is_that_of_the_last_move():
       return super().generator_loss(batch), self.told(batch, 'generator')
 
   game = Again(mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,)), Normal((3,)))
-  assert game_lib.moves_per_step(game, 'images') == 5
+  assert core.moves_per_step(game, 'images') == 5
   (row,) = stepped(game, 5, steps=1)
   images = np.random.RandomState(1).randn(5, 4, 8, 8, 1).sum((1, 2, 3, 4))
   assert row['first_image'] == pytest.approx(images[:4].mean(), rel=1e-4)
@@ -372,7 +370,7 @@ def test_a_batch_that_cannot_be_shared_is_an_error(turn, message):
 
   game = Strange(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)))
   with pytest.raises(UserError, match=message):
-    game_lib.init(game, SGD, batch_of(4), KEY)
+    core.init(game, SGD, batch_of(4), KEY)
 
 
 def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean():
@@ -393,15 +391,15 @@ def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean()
 
   game = Standard(mlp.Generator((2,), (1, 1, 1), 'tanh'), Judge(), Normal((3,)), augment=Still(speed=100))
   optimizers = {name: optax.sgd(0.0) for name in SGD}
-  state = jax.jit(lambda key: game_lib.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
+  state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
   table = state.table['table']
   mostly, all_of = jnp.array([1.0, 1, 1, -1]), jnp.ones(4)
   for accumulate in (1, 2, 4):
-    step = moves_lib.make_step(game, optimizers, streams=('images',), latents_batch=4, accumulate=accumulate)
+    step = core.make_step(game, optimizers, streams=('images',), latents_batch=4, compute=core.Compute(accumulate))
     step, p = jax.jit(step), []
     now = state.replace(table={**state.table, 'table': {**table, 'augment_probability': jnp.float32(0.5)}})
     for image in (all_of, mostly, mostly):
       now, metrics = step(now, {'images': {'image': image.reshape(1, 4, 1, 1, 1)}}, KEY)
-      p.append(moves_lib.means(jax.device_get(metrics))['augment_probability'])
+      p.append(core.means(jax.device_get(metrics))['augment_probability'])
     # Each move by 4 images of 100, by the signs of the move before it; before the first nobody was sure.
     assert p == pytest.approx([0.46, 0.50, 0.46], abs=1e-6), accumulate

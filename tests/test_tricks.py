@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import losses, runs
+from gan_jax import core, losses, runs
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
-from gan_jax.core import moves as moves_lib
-from gan_jax.core.game import Clock
+from gan_jax.core.clock import Clock
 from gan_jax.latents import distributions as latents
 from gan_jax.nets import dcgan
 from gan_jax.optim import averages
@@ -149,20 +148,20 @@ def test_one_setting_switches(name):
     del config.optimizers.generator['b1']
   (stage,) = runs.stages_of(config_lib.override(config, [*small, *SETTINGS[name]]))
   state = jax.jit(lambda key: runs.new_state(stage, key))(KEY)
-  step = jax.jit(moves_lib.make_step(stage.game, stage.optimizers, streams=('images',), latents_batch=4, ema=stage.ema))
+  step = jax.jit(core.make_step(stage.game, stage.optimizers, streams=('images',), latents_batch=4, ema=stage.ema))
   feed = {'images': {'image': jax.random.uniform(KEY, (2, 4, 8, 8, 1), minval=-1.0)}}
   after, metrics = step(state, feed, KEY)
-  means = moves_lib.means(jax.device_get(metrics))
+  means = core.means(jax.device_get(metrics))
   assert all(np.isfinite(value) for value in means.values())
   for player in ('generator', 'discriminator'):
     moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), state.players[player].params, after.players[player].params)
     assert any(jax.tree.leaves(moved))
   if name == 'a lazy penalty':
-    again = moves_lib.means(jax.device_get(step(after, feed, KEY)[1]))
+    again = core.means(jax.device_get(step(after, feed, KEY)[1]))
     assert 'penalty_loss' in means and 'penalty_loss' not in again
   if name == 'adaptive augmentation':
     moved = float(after.table['table']['augment_probability'])
-    again = moves_lib.means(jax.device_get(step(after, feed, KEY)[1]))
+    again = core.means(jax.device_get(step(after, feed, KEY)[1]))
     # A move adjusts by what the move before it saw.
     sure = float(after.table['table']['augment_overfitting']) > 0.6
     assert moved == means['augment_probability'] == 0 and again['augment_probability'] == pytest.approx(0.04 * sure)
@@ -186,9 +185,7 @@ def test_input_gradients_in_a_game_equal_those_of_the_function():
   state = runs.new_state(stage, KEY)
   image = jax.random.uniform(KEY, (64, 8, 8, 1), minval=-1.0)
   batch = {'images': {'image': image}, 'latents': jnp.zeros((64, 64))}
-  _, metrics = jax.jit(lambda s: moves_lib.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(
-    state
-  )
+  _, metrics = jax.jit(lambda s: core.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
   variables = {'params': state.players['discriminator'].params['discriminator']}
   variables['batch_stats'] = state.players['discriminator'].variables['batch_stats']['discriminator']
   net = stage.game.discriminator

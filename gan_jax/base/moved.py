@@ -1,6 +1,6 @@
 """Module names of version 0.1, which configs, checkpoints, games and notebooks may still use.
 
-`import gan_jax.game` gives `gan_jax.core.game`: the same module, not a copy.
+`import gan_jax.sampler` gives `gan_jax.sampling.sampler`: the same module, not a copy.
 """
 
 import importlib
@@ -22,9 +22,9 @@ MOVED = {
   'diagnostics': 'training.diagnostics',
   'dynamics': 'optim.dynamics',
   'errors': 'base.errors',
-  'experiment': 'runs.experiment',
+  'experiment': 'runs',
   'exploration': 'sampling.exploration',
-  'game': 'core.game',
+  'game': 'core',
   'games.conditions': 'games.parts.conditions',
   'games.coupling': 'games.parts.coupling',
   'games.fit': 'games.parts.fit',
@@ -34,7 +34,7 @@ MOVED = {
   'member_metrics': 'runs.member_metrics',
   'memory': 'base.memory',
   'minimax': 'optim.minimax',
-  'moves': 'core.moves',
+  'moves': 'core',
   'nets.attention': 'nets.layers.attention',
   'nets.conv': 'nets.layers.conv',
   'nets.matmul_conv': 'nets.layers.matmul_conv',

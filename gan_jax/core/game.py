@@ -1,8 +1,8 @@
 """The one abstraction: a game is a Linen module, its turns say who moves when.
 
 A game's children are the networks. A child belongs to the player whose name it bears, alone or before an
-underscore (`generator`, `generator_ab`). Its methods are the losses. What `init`, `moves.play` and
-`moves.make_step` read of a game:
+underscore (`generator`, `generator_ab`). Its methods are the losses. What `init`, `play` and
+`make_step` read of a game:
 
   turns     a tuple of `Turn`
   latents   what `data.latents.draw` takes: one distribution, or a dict of them
@@ -18,24 +18,17 @@ the later turns of the same step, then dropped). `read_clock` tells the time.
 from __future__ import annotations
 
 import inspect
-import pathlib
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
-from flax.errors import ScopeParamShapeError
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.clock import Clock
 
 RANDOM_STREAMS = ('dropout', 'noise')
-GAME_COLLECTIONS = ('table', 'memory')
-#: What Linen's `sow` writes: never part of the state, or it would grow with every move.
-PASSING = ('intermediates', 'scratch', 'clock', 'params')
 
 
 class Turn(NamedTuple):
@@ -76,75 +69,6 @@ class Turn(NamedTuple):
   @property
   def title(self) -> str:
     return ' + '.join(self.methods)
-
-
-class Clock(struct.PyTreeNode):
-  """The time, for everything that changes with it: fade-in, ramps, noise schedules.
-
-  Attributes:
-    step: steps finished since the start, int32 scalar.
-    stage_step: steps finished in this stage.
-    stage_length: steps of this stage.
-    images: real examples drawn since the start (of the widest stream), float32 scalar.
-  """
-
-  step: jax.Array
-  stage_step: jax.Array
-  stage_length: jax.Array
-  images: jax.Array
-
-
-class TrainState(struct.PyTreeNode):
-  """Everything one player owns.
-
-  Attributes:
-    params: {child: parameters}.
-    variables: {collection: {child: variables}}, such as batch statistics.
-    opt_state: of the player's optax chain; None for a frozen player.
-    ema: None, or {'params': ..., 'variables': ...}, the running averages of both.
-  """
-
-  params: Any
-  variables: Any
-  opt_state: Any
-  ema: Any
-
-
-class GameState(struct.PyTreeNode):
-  """The whole game between two moves.
-
-  Attributes:
-    step: steps finished, int32 scalar.
-    players: {player: TrainState}.
-    table: {'table': ..., 'memory': ...}, what nobody owns and is kept.
-    scratch: what earlier turns of this step wrote; empty between steps.
-  """
-
-  step: jax.Array
-  players: dict[str, TrainState]
-  table: Any
-  scratch: Any
-
-
-def read_clock(module: nn.Module) -> Clock:
-  """The `Clock`, read inside a method of a game (zeros while the game is being initialised)."""
-  if module.is_initializing():
-    return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros(()))
-  clock: Clock | None = module.get_variable('clock', 'now')
-  if clock is None:
-    raise ValueError('read_clock works in the methods of the game itself: pass what a network needs as an argument')
-  return clock
-
-
-def read_parts(module: nn.Module) -> int:
-  """How many equal parts of a move's batch losses see one by one: microbatches times devices that play apart (pmap).
-
-  Read inside a method of a game. A table entry is the mean over the parts, so what counts examples multiplies by it.
-  """
-  if module.is_initializing():
-    return 1
-  parts: int = module.get_variable('clock', 'parts')
-  return parts
 
 
 def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array:
@@ -206,63 +130,6 @@ def moves_per_step(game: nn.Module, stream: str) -> int:
   return sum(turn.fresh for turn in game.turns if stream in turn_streams(turn, (stream,)))
 
 
-def of_player(tree: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
-  return {child: value for child, value in tree.items() if owner(child, players) == player}
-
-
-def variables_of_player(variables: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
-  kept = {name: of_player(tree, player, players) for name, tree in variables.items()}
-  return {name: tree for name, tree in kept.items() if tree}
-
-
-def split_collections(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
-  """(what players own, the table, the scratch) among the variables that a loss left behind."""
-  owned = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, *PASSING)}
-  return owned, {k: variables.get(k, {}) for k in GAME_COLLECTIONS}, variables.get('scratch', {})
-
-
-def assemble(players: Mapping[str, TrainState], moving: Mapping[str, Any] | None = None) -> dict[str, Any]:
-  """The variables of the game from its players' states; `moving` replaces some players' parameters."""
-  variables: dict[str, Any] = {'params': {}}
-  for name, player in players.items():
-    variables['params'].update((moving or {}).get(name, player.params))
-    for collection, tree in player.variables.items():
-      variables.setdefault(collection, {}).update(tree)
-  return variables
-
-
-def game_variables(
-  game: nn.Module, state: GameState, *, ema: bool = False, clock: Clock | None = None
-) -> dict[str, Any]:
-  """The variables to apply the game with, as in `game.apply(variables, batch, method='sample')`.
-
-  Args:
-    game: the module.
-    state: of the game.
-    ema: take the running averages of the players that have them.
-    clock: what `read_clock` is to tell.
-  """
-  players = playing(game, state)
-  if ema:
-    players = {name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()}
-  variables = {**assemble(players), **state.table}
-  return variables if clock is None else {**variables, 'clock': {'now': clock}}
-
-
-def playing(game: nn.Module, state: GameState) -> dict[str, TrainState]:
-  """The players of this game, without those that wait for a later stage."""
-  return {name: state.players[name] for name in players_of(game)}
-
-
-def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
-  """Touches every network, so that `init` makes every parameter."""
-  for turn in game.turns:
-    for method in turn.methods:
-      getattr(game, method)(narrow(turn, batch))
-  # As sampling will call it: with latents alone, or with the streams of a game that draws none.
-  game.sample(batch if game.latents is None else {'latents': batch['latents']})
-
-
 def narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
   """The latents and those streams of a batch that a turn reads."""
   wanted = turn_streams(turn, [name for name in batch if name != 'latents'])
@@ -317,86 +184,3 @@ def _check_share(game: nn.Module, number: int, streams: tuple[str, ...]) -> None
         f'{where} shares the batch of {before.title!r}, which reads no {", ".join(sorted(missing))}: list the streams '
         'of both turns in streams, or leave out share'
       )
-
-
-def init(
-  game: nn.Module,
-  optimizers: Mapping[str, optax.GradientTransformation],
-  batch: Mapping[str, Any],
-  key: jax.Array,
-  *,
-  ema: Iterable[str] = (),
-) -> GameState:
-  """The state of a game before its first move.
-
-  Args:
-    game: the module.
-    optimizers: an optax transformation for each player that moves.
-    batch: an example batch of every stream and the latents; only shapes and dtypes matter.
-    key: a PRNG key.
-    ema: the players of which running averages are kept.
-
-  Raises:
-    UserError: a network without owner, a player without optimizer, an unknown name, a field the data lacks.
-  """
-  check(game, optimizers, [name for name in batch if name != 'latents'])
-  players = players_of(game)
-  for name in ema:
-    if name not in players:
-      raise one_of('player in config.ema', name, players)
-  keys = dict(zip(('params', *RANDOM_STREAMS), jax.random.split(key, 1 + len(RANDOM_STREAMS)), strict=True))
-  try:
-    variables = game.init(keys, batch, method=_everything)
-  except UserError:
-    raise
-  except Exception as error:
-    raise _misfit(game, batch, error) from error
-  params = variables.get('params', {})
-  for child, tree in params.items():
-    if not isinstance(tree, Mapping):
-      raise UserError(f'parameter {child!r} is made on the game itself: put it in a small module of a player')
-  owned, table, _ = split_collections(variables)
-  for child in {child for tree in (params, *owned.values()) for child in tree}:
-    owner(child, players)
-  states = {}
-  for player in players:
-    mine, rest = of_player(params, player, players), variables_of_player(owned, player, players)
-    optimizer = optimizers.get(player)
-    states[player] = TrainState(
-      params=mine,
-      variables=rest,
-      opt_state=None if optimizer is None else optimizer.init(mine),
-      # A real copy: the same buffer twice in a donated state would be donated twice.
-      ema=jax.tree.map(jnp.copy, {'params': mine, 'variables': rest}) if player in ema else None,
-    )
-  return GameState(step=jnp.zeros((), jnp.int32), players=states, table=table, scratch={})
-
-
-def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
-  """What made init fail, as one line."""
-  name, kind = type(game).__name__, type(error).__name__
-  source = inspect.getsourcefile(type(game))
-  frames = traceback.extract_tb(error.__traceback__)
-  # What of jax, flax and chex it went through says nothing; ours lies beside them where it is installed.
-  own = [folder for folder in (pathlib.Path(__file__).parent, source and pathlib.Path(source).parent) if folder]
-  said = [
-    f
-    for f in frames
-    if 'site-packages' not in f.filename or any(folder in pathlib.Path(f.filename).parents for folder in own)
-  ]
-  frame = (said or frames)[-1]
-  place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
-  detail = ' '.join(str(error).split(' (http')[0].split())
-  # In the game's own file, or one beside it that games share.
-  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frame.filename).parent:
-    fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
-    return UserError(
-      f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
-      '(labels need config.data.classes, tags config.data.tags)'
-    )
-  if isinstance(error, ScopeParamShapeError):
-    return UserError(
-      f'{name}: one layer meets inputs of different shapes ({detail}): change config.data.size and '
-      'config.data.channels, or the networks, until real and generated examples agree'
-    )
-  return UserError(f'{name} does not fit together ({place}, {kind}: {detail}): change config.game or config.data')

@@ -315,7 +315,7 @@ class Feed:
 
 
 def make_prepare(streams: Mapping[str, Stream]):
-  """prepare(feed, stream, move, key) for `moves.make_step`, of what `Feed` gives."""
+  """prepare(feed, stream, move, key) for `core.make_step`, of what `Feed` gives."""
 
   def prepare(feed, name, move, key):
     fields = jax.tree.map(lambda x: x[move], feed['moves'][name])

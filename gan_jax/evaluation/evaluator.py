@@ -11,10 +11,9 @@ import jax
 from jax.sharding import Mesh
 
 import gan_jax
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
-from gan_jax.core import game as game_lib
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, reference
@@ -147,11 +146,11 @@ class Evaluator:
     )
     self._cached: dict[str, Any] = {}
 
-  def evidence(self, state: game_lib.GameState, step: int) -> Evidence:
+  def evidence(self, state: core.GameState, step: int) -> Evidence:
     """What measures are computed from, for one state."""
     clock = runs.clock_at(self._stage, step)
     ema = self._options.weights == 'ema'
-    variables = game_lib.game_variables(self._stage.game, state, ema=ema, clock=clock)
+    variables = core.game_variables(self._stage.game, state, ema=ema, clock=clock)
     if self._options.standing:
       variables = standing.of_stage(self._stage, variables, self._options.standing, self._options.truncation)
     variables = parallel.replicate(self._mesh)(variables) if jax.process_count() == 1 else variables
@@ -169,7 +168,7 @@ class Evaluator:
       self._cached,
     )
 
-  def __call__(self, state: game_lib.GameState, step: int) -> Evaluation:
+  def __call__(self, state: core.GameState, step: int) -> Evaluation:
     """The figures of one state."""
     evidence = self.evidence(state, step)
     figures: list[Figure] = []

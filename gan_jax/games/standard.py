@@ -15,7 +15,8 @@ from gan_jax import losses
 from gan_jax.augment.augmentations import Adaptive, overfitting
 from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError
-from gan_jax.core.game import Turn, read_parts
+from gan_jax.core.clock import read_parts
+from gan_jax.core.game import Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import asked, condition_of, generate
 from gan_jax.games.parts.coupling import check_uncoupled

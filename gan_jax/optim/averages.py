@@ -19,7 +19,7 @@ def warm_up(decay: float) -> Decay:
   Args:
     decay: in the long run.
 
-  >>> from gan_jax.core.game import Clock
+  >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(0))
   >>> round(float(warm_up(0.999)(clock)), 3)
   0.1
@@ -55,7 +55,7 @@ def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> D
     batch_size: images of one step.
     ramp_up: the half-life is at most this share of the images seen; None for no limit.
 
-  >>> from gan_jax.core.game import Clock
+  >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(1e9))
   >>> round(float(half_life(64.0, 64)(clock)), 3)
   0.5

@@ -80,7 +80,7 @@ def alternate(
   """One optimizer over {'generator': ..., 'discriminator': ...} for people with their own loop.
 
   Updates 0 ... discriminator_steps - 1 of each cycle move the discriminator, the next one the generator; who does
-  not move gets zero updates and keeps its optimizer state. Given the same gradients it equals `moves.play`.
+  not move gets zero updates and keeps its optimizer state. Given the same gradients it equals `core.play`.
   Source: the alternation of Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
 
   Args:

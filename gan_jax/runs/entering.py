@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
+from gan_jax.core.compute import Compute
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.runs.stages import RESETTABLE, Stage
 
@@ -24,16 +24,16 @@ def example_batch(stage: Stage) -> dict[str, Any]:
   if latents is not None:
     draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
     batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
-  return moves_lib.cast(batch, stage.dtype)
+  return Compute(dtype=stage.dtype).cast(batch)
 
 
-def new_state(stage: Stage, key: jax.Array) -> game_lib.GameState:
+def new_state(stage: Stage, key: jax.Array) -> core.GameState:
   """The state of a stage's game with nothing trained; jit or `jax.eval_shape` it."""
   key = jax.random.fold_in(key, stage.number)
-  return game_lib.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
+  return core.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
 
 
-def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> game_lib.GameState:
+def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.GameState:
   """The state in which a stage begins: every weight whose path survives is kept, but for what the stage resets.
 
   A weight survives even if its network now belongs to another player. Optimizers and running averages that begin anew
@@ -62,12 +62,12 @@ def enter(stage: Stage, before: game_lib.GameState | None, key: jax.Array) -> ga
     ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     if ema is not None and not anew & {'ema', 'params'}:
       ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
-    players[name] = game_lib.TrainState(params, variables, opt_state, ema)
+    players[name] = core.TrainState(params, variables, opt_state, ema)
   children = {child for player in players.values() for child in player.params}
   waiting = {name: player for name, player in before.players.items() if name not in players}
   players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
   table = _surviving([before.table], fresh.table, 'table')
-  return game_lib.GameState(step=before.step, players=players, table=table, scratch={})
+  return core.GameState(step=before.step, players=players, table=table, scratch={})
 
 
 def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
@@ -90,7 +90,7 @@ def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False
   return jax.tree_util.tree_map_with_path(leaf, new)
 
 
-def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> game_lib.GameState:
+def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> core.GameState:
   """Shapes and dtypes of the state inside stage `number`."""
   state: Any = None
   for stage in stages[: number + 1]:

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.config.settings import vary
-from gan_jax.core import game as game_lib
+from gan_jax.config import vary
 from gan_jax.distributed import parallel
 from gan_jax.runs import entering, steps
 from gan_jax.runs.member_metrics import statistics
@@ -72,7 +72,7 @@ class Population:
   def feed_seed(self) -> tuple[int, ...]:
     return self.seeds
 
-  def step_of(self, state: game_lib.GameState) -> int:
+  def step_of(self, state: core.GameState) -> int:
     return int(state.step[0])
 
   def _stage(self, number: int, index: jax.Array) -> Stage:
@@ -88,13 +88,13 @@ class Population:
       vary.put(settings, path, value)
     return stages_of(ml_collections.ConfigDict(settings))[number]
 
-  def enter(self, number: int, before: game_lib.GameState | None, keys: jax.Array) -> game_lib.GameState:
+  def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
     # One after the other: under vmap the QR factorisations of orthogonal kernels come in batches, and XLA:CPU waits for
     # ever where it runs several of these at once (jaxlib 0.10 on 2 cores).
     one = lambda given: entering.enter(self._stage(number, given[2]), *given[:2])
     return jax.lax.map(one, (before, keys, jnp.arange(len(self.views))))
 
-  def abstract_state(self, number: int) -> game_lib.GameState:
+  def abstract_state(self, number: int) -> core.GameState:
     state = entering.abstract_state(self.stages, number, jax.random.key(0))
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct((len(self.views), *s.shape), s.dtype), state)
 

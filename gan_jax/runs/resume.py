@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
 from gan_jax.runs import saved
 from gan_jax.runs.checkpoint import Checkpoints, Place
@@ -21,7 +21,7 @@ def start(
   mesh: jax.sharding.Mesh,
   keys: jax.Array,
   say: Callable[[str], None],
-) -> tuple[Place, game_lib.GameState]:
+) -> tuple[Place, core.GameState]:
   """The state a run begins with, and where it stands.
 
   Args:
@@ -63,14 +63,14 @@ def start(
   return Place(0, 0, {}), state
 
 
-def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> game_lib.GameState:
+def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> core.GameState:
   """The state in which a stage begins, on the devices."""
   begin = lambda state, keys: experiment.enter(number, state, keys)
   placed = state_sharding(experiment.stages[number], mesh, jax.eval_shape(begin, state, keys))
   return parallel.compile_once(begin, placed)(state, keys)
 
 
-def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:
+def warm(config: Any, state: core.GameState, say: Callable[[str], None]) -> core.GameState:
   """The state with weights and running averages of the run `config.init_from` where path and shape agree.
 
   Raises:

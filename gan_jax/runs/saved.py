@@ -7,8 +7,8 @@ import jax
 import ml_collections
 from etils import epath
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.core import game as game_lib
 from gan_jax.distributed import parallel
 from gan_jax.runs import best_member, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
@@ -30,7 +30,7 @@ class Saved(NamedTuple):
   config: ml_collections.ConfigDict
   stage: Stage
   step: int
-  state: game_lib.GameState
+  state: core.GameState
   member: int | None
 
 

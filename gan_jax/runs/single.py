@@ -8,7 +8,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from gan_jax.core import game as game_lib
+from gan_jax import core
 from gan_jax.runs import entering, steps
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import T, View
@@ -41,13 +41,13 @@ class Single:
   def check(self, mesh: Mesh) -> None:
     return
 
-  def step_of(self, state: game_lib.GameState) -> int:
+  def step_of(self, state: core.GameState) -> int:
     return int(state.step)
 
-  def enter(self, number: int, before: game_lib.GameState | None, keys: jax.Array) -> game_lib.GameState:
+  def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
     return entering.enter(self.stages[number], before, keys)
 
-  def abstract_state(self, number: int) -> game_lib.GameState:
+  def abstract_state(self, number: int) -> core.GameState:
     return entering.abstract_state(self.stages, number, jax.random.key(0))
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
+from gan_jax import core
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
-from gan_jax.core import game as game_lib
 from gan_jax.data.streams import Stream, streams_of
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
@@ -74,7 +74,7 @@ class Stage(NamedTuple):
   @property
   def moves(self) -> dict[str, int]:
     """{stream: moves of one step that read it}."""
-    return {name: game_lib.moves_per_step(self.game, name) for name in self.streams}
+    return {name: core.moves_per_step(self.game, name) for name in self.streams}
 
 
 def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
@@ -87,7 +87,7 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   every: Sequence[Mapping[str, Any]] = config.stages or ({},)
   configs = [_merged(config, changes) for changes in every]
   games = [_game(settings.game.to_dict()) for settings in configs]
-  players = {name for game in games for name in game_lib.players_of(game)}
+  players = {name for game in games for name in core.players_of(game)}
   for settings in (config, *configs):
     for where in ('optimizers', 'ema'):
       for name in settings[where]:
@@ -142,11 +142,11 @@ def _stage(
   config: ml_collections.ConfigDict, game: Any, reset: Mapping[str, Sequence[str]], before: Stage | None
 ) -> Stage:
   settings = config.to_dict()
-  players = game_lib.players_of(game)
+  players = core.players_of(game)
   built = {
     name: build(value, home='gan_jax.optim.minimax', where=f'config.optimizers.{name}')
     for name, value in settings['optimizers'].items()
-    if name in players and name not in game_lib.frozen_players(game)
+    if name in players and name not in core.frozen_players(game)
   }
   for name, optimizer in built.items():
     if not isinstance(optimizer, optax.GradientTransformation):
@@ -165,9 +165,9 @@ def _stage(
     for name in names:
       if name not in players:
         raise one_of(f"player in a stage's reset.{key}", name, players)
-  game_lib.check(game, built, streams)
+  core.check(game, built, streams)
   _check_classes(game, streams)
-  moves = {name: game_lib.moves_per_step(game, name) for name in streams}
+  moves = {name: core.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(
     number=before.number + 1 if before else 0,
@@ -197,9 +197,9 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
       )
 
 
-def clock_at(stage: Stage, step: int | jax.Array) -> game_lib.Clock:
+def clock_at(stage: Stage, step: int | jax.Array) -> core.Clock:
   """The clock of a stage's game when `step` steps are finished."""
   step = jnp.asarray(step, jnp.int32)
   within = step - stage.first_step
   seen = stage.images[0] + within.astype(jnp.float32) * stage.images[1]
-  return game_lib.Clock(step, within, jnp.asarray(stage.steps, jnp.int32), seen)
+  return core.Clock(step, within, jnp.asarray(stage.steps, jnp.int32), seen)

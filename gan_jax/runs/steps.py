@@ -6,11 +6,11 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from gan_jax.core import game as game_lib
-from gan_jax.core import moves as moves_lib
+from gan_jax import core
 from gan_jax.data.streams import make_prepare
 from gan_jax.distributed import parallel
-from gan_jax.runs.stages import Stage
+from gan_jax.nets.layers.conv import keep_products
+from gan_jax.runs.stages import Stage, clock_at
 
 
 def state_sharding(stage: Stage, mesh: Mesh, state: Any) -> Any:
@@ -42,31 +42,31 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
   optimizers = stage.optimizers
   if stage.shard_state:
     optimizers = {name: parallel.with_whole_gradients(tx, mesh) for name, tx in optimizers.items()}
-  step = moves_lib.make_step(
+  step = core.make_step(
     stage.game,
     optimizers,
     streams=tuple(stage.streams),
     latents_batch=stage.batch_size // mesh.size if mapped else stage.batch_size,
     prepare=make_prepare(stage.streams),
     constrain=(lambda latents: latents) if mapped else parallel.constrain(mesh),
-    axis_name=parallel.AXIS if mapped else None,
-    dtype=stage.dtype,
-    remat=stage.remat,
     ema=stage.ema,
-    accumulate=stage.accumulate,
-    first_step=stage.first_step,
-    steps=stage.steps,
-    images=stage.images,
+    clock=lambda step: clock_at(stage, step),
+    compute=core.Compute(
+      accumulate=stage.accumulate,
+      remat=keep_products if stage.remat else None,
+      dtype=stage.dtype,
+      axis_name=parallel.AXIS if mapped else None,
+    ),
   )
   divide = (lambda step: parallel.per_device(step, mesh, count > 1)) if mapped else (lambda step: step)
   if count == 1:
     return divide(step)
 
-  def steps(state: game_lib.GameState, feed: Any, key: jax.Array) -> tuple[game_lib.GameState, dict[str, jax.Array]]:
+  def steps(state: core.GameState, feed: Any, key: jax.Array) -> tuple[core.GameState, dict[str, jax.Array]]:
     one = lambda state, moves: step(state, {**feed, 'moves': moves}, key)
     unroll = 1
     if jax.default_backend() == 'cpu':
-      unroll = moves_lib.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
+      unroll = core.unrolling(jax.make_jaxpr(one)(state, jax.tree.map(lambda x: x[0], feed['moves'])), count)
     return jax.lax.scan(one, state, feed['moves'], length=count, unroll=unroll)
 
   return divide(steps)

@@ -7,7 +7,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from gan_jax.core import game as game_lib
+from gan_jax import core
 from gan_jax.runs.stages import Stage
 
 T = TypeVar('T')
@@ -90,7 +90,7 @@ class Experiment(Protocol):
   def enter(self, number: int, before: Any, keys: jax.Array) -> Any:
     """The state in which stage `number` begins; it compiles what it needs."""
 
-  def abstract_state(self, number: int) -> game_lib.GameState:
+  def abstract_state(self, number: int) -> core.GameState:
     """Shapes and dtypes of the state inside stage `number`."""
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:

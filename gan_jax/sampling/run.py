@@ -7,8 +7,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from gan_jax import runs
-from gan_jax.core import game as game_lib
+from gan_jax import core, runs
 from gan_jax.runs import saved
 from gan_jax.sampling import standing as standing_lib
 from gan_jax.sampling.sampler import Sampler
@@ -43,7 +42,7 @@ class Run:
       UserError: the game has no standing statistics or nothing to truncate.
     """
     clock = runs.clock_at(self.stage, self.step)
-    variables = game_lib.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
+    variables = core.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
     return standing_lib.of_stage(self.stage, variables, standing, truncation) if standing else variables
 
   def sample(

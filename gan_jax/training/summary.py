@@ -7,8 +7,7 @@ import jax
 from etils import epath
 from jax.sharding import Mesh
 
-from gan_jax import runs
-from gan_jax.core import game as game_lib
+from gan_jax import core, runs
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs.views import Experiment
@@ -22,11 +21,11 @@ def count(tree: Any) -> int:
 def networks(stage: runs.Stage, state: Any) -> list[str]:
   """One line per network of the game: player, class, number of parameters."""
   lines = []
-  for player in game_lib.players_of(stage.game):
+  for player in core.players_of(stage.game):
     for child, tree in sorted(state.players[player].params.items()):
       kind = type(getattr(stage.game, child, None))
       title = '' if kind is type(None) else f'{kind.__module__.rsplit(".", 1)[-1]}.{kind.__qualname__}'
-      frozen = ', frozen' if player in game_lib.frozen_players(stage.game) else ''
+      frozen = ', frozen' if player in core.frozen_players(stage.game) else ''
       lines.append(f'  {child:<15} {title:<28} {count(tree):>12,} parameters{frozen}')
   return lines
 
@@ -35,7 +34,7 @@ def schedule(stage: runs.Stage) -> list[str]:
   """One line per turn: who moves, on what, with how many examples."""
   lines = []
   for turn in stage.game.turns:
-    read = game_lib.turn_streams(turn, stage.streams)
+    read = core.turn_streams(turn, stage.streams)
     sizes = [f'{stage.streams[name].batch_size} {name}' for name in read]
     if stage.game.latents is not None:
       sizes.append(f'{stage.batch_size} latents')

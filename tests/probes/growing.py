@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
-from gan_jax.core.game import Turn, read_clock
+from gan_jax.core.clock import read_clock
+from gan_jax.core.game import Turn
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.losses import hinge
 from gan_jax.nets.layers.conv import Conv

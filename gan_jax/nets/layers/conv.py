@@ -32,6 +32,8 @@ FORMULATIONS = ('matmul', 'xla', 'plain')
 MOST_ALONE = 32
 #: The name that `kept` gives.
 KEPT = 'product'
+#: What `core.Compute(remat=...)` keeps for the backward pass: the outputs of convolutions and dense layers.
+keep_products = jax.checkpoint_policies.save_only_these_names(KEPT)
 Sizes = tuple[int, ...]
 
 _chosen: contextvars.ContextVar[str] = contextvars.ContextVar('formulation', default='')

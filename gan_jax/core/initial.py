@@ -1,0 +1,111 @@
+"""The state of a game before its first move."""
+
+from __future__ import annotations
+
+import inspect
+import pathlib
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.errors import ScopeParamShapeError
+
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.game import RANDOM_STREAMS, check, narrow, owner, players_of
+from gan_jax.core.state import GameState, TrainState, of_player, split_collections, variables_of_player
+
+
+def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
+  """Touches every network, so that `init` makes every parameter."""
+  for turn in game.turns:
+    for method in turn.methods:
+      getattr(game, method)(narrow(turn, batch))
+  # As sampling will call it: with latents alone, or with the streams of a game that draws none.
+  game.sample(batch if game.latents is None else {'latents': batch['latents']})
+
+
+def init(
+  game: nn.Module,
+  optimizers: Mapping[str, optax.GradientTransformation],
+  batch: Mapping[str, Any],
+  key: jax.Array,
+  *,
+  ema: Iterable[str] = (),
+) -> GameState:
+  """The state of a game before its first move.
+
+  Args:
+    game: the module.
+    optimizers: an optax transformation for each player that moves.
+    batch: an example batch of every stream and the latents; only shapes and dtypes matter.
+    key: a PRNG key.
+    ema: the players of which running averages are kept.
+
+  Raises:
+    UserError: a network without owner, a player without optimizer, an unknown name, a field the data lacks.
+  """
+  check(game, optimizers, [name for name in batch if name != 'latents'])
+  players = players_of(game)
+  for name in ema:
+    if name not in players:
+      raise one_of('player in config.ema', name, players)
+  keys = dict(zip(('params', *RANDOM_STREAMS), jax.random.split(key, 1 + len(RANDOM_STREAMS)), strict=True))
+  try:
+    variables = game.init(keys, batch, method=_everything)
+  except UserError:
+    raise
+  except Exception as error:
+    raise _misfit(game, batch, error) from error
+  params = variables.get('params', {})
+  for child, tree in params.items():
+    if not isinstance(tree, Mapping):
+      raise UserError(f'parameter {child!r} is made on the game itself: put it in a small module of a player')
+  owned, table, _ = split_collections(variables)
+  for child in {child for tree in (params, *owned.values()) for child in tree}:
+    owner(child, players)
+  states = {}
+  for player in players:
+    mine, rest = of_player(params, player, players), variables_of_player(owned, player, players)
+    optimizer = optimizers.get(player)
+    states[player] = TrainState(
+      params=mine,
+      variables=rest,
+      opt_state=None if optimizer is None else optimizer.init(mine),
+      # A real copy: the same buffer twice in a donated state would be donated twice.
+      ema=jax.tree.map(jnp.copy, {'params': mine, 'variables': rest}) if player in ema else None,
+    )
+  return GameState(step=jnp.zeros((), jnp.int32), players=states, table=table, scratch={})
+
+
+def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
+  """What made init fail, as one line."""
+  name, kind = type(game).__name__, type(error).__name__
+  source = inspect.getsourcefile(type(game))
+  frames = traceback.extract_tb(error.__traceback__)
+  # What of jax, flax and chex it went through says nothing; ours lies beside them where it is installed.
+  own = [folder for folder in (pathlib.Path(__file__).parent, source and pathlib.Path(source).parent) if folder]
+  said = [
+    f
+    for f in frames
+    if 'site-packages' not in f.filename or any(folder in pathlib.Path(f.filename).parents for folder in own)
+  ]
+  frame = (said or frames)[-1]
+  place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
+  detail = ' '.join(str(error).split(' (http')[0].split())
+  # In the game's own file, or one beside it that games share.
+  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frame.filename).parent:
+    fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
+    return UserError(
+      f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
+      '(labels need config.data.classes, tags config.data.tags)'
+    )
+  if isinstance(error, ScopeParamShapeError):
+    return UserError(
+      f'{name}: one layer meets inputs of different shapes ({detail}): change config.data.size and '
+      'config.data.channels, or the networks, until real and generated examples agree'
+    )
+  return UserError(f'{name} does not fit together ({place}, {kind}: {detail}): change config.game or config.data')

@@ -1,0 +1,201 @@
+"""One step of the schedule: every turn in order, each move on fresh data, latents and keys."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from gan_jax.core.clock import Clock
+from gan_jax.core.compute import Compute, unrolling
+from gan_jax.core.game import Turn, narrow, turn_streams
+from gan_jax.core.move import play
+from gan_jax.core.state import GameState
+from gan_jax.latents import distributions as latents_lib
+
+#: What a move is made of: (batch, key).
+Drawn = tuple[dict[str, Any], jax.Array]
+Totals = dict[str, jax.Array]
+
+
+def make_step(
+  game: nn.Module,
+  optimizers: Mapping[str, optax.GradientTransformation],
+  *,
+  streams: tuple[str, ...],
+  latents_batch: int,
+  prepare: Callable[[Any, str, int, jax.Array], Mapping[str, jax.Array]] | None = None,
+  constrain: Callable[[Any], Any] = lambda tree: tree,
+  ema: Mapping[str, Any] | None = None,
+  clock: Callable[[jax.Array], Clock] | None = None,
+  compute: Compute = Compute(),
+) -> Callable[[GameState, Any, jax.Array], tuple[GameState, Totals]]:
+  """One step of the schedule: every turn in order, each move on fresh data, latents and keys.
+
+  Args:
+    game: the module.
+    optimizers: an optax transformation for each player that moves.
+    streams: the names of the data streams.
+    latents_batch: latents per move; with `compute.axis_name`, per device.
+    prepare: (feed, stream, move, key) -> fields of one move, from what the step is fed; `move` counts the moves of
+      this step that draw from the stream, and may be traced. By default feed[stream] has the moves in front:
+      {field: (moves, B, ...)}.
+    constrain: places the latents on the devices; without it every device would run the whole generator.
+    ema: per player, the decay of its running averages: a number, or a function of the clock.
+    clock: steps finished -> the time; by default a stage that has just begun at step 0.
+    compute: how moves are computed.
+
+  Returns:
+    step(state, feed, key) -> (state, metrics). Pure: jit it. A metric is (sum over the moves played, number of
+    moves played), so that a turn which was not played says nothing: see `means`.
+  """
+  take = lambda feed, stream, move, key: jax.tree.map(lambda x: x[move], feed[stream])
+  supply = _Supply(game.latents, streams, latents_batch, prepare or take, constrain, compute)
+
+  def step(state: GameState, feed: Any, key: jax.Array) -> tuple[GameState, Totals]:
+    key = jax.random.fold_in(key, state.step)
+    now = Clock(state.step, state.step, jnp.int32(1), jnp.float32(0)) if clock is None else clock(state.step)
+    drawn = dict.fromkeys(streams, 0)
+    before: Drawn | None = None
+    totals: Totals = {}
+    for number, turn in enumerate(game.turns):
+      draw = functools.partial(supply.draw, turn, feed, dict(drawn), jax.random.fold_in(key, number))
+
+      def move(state: GameState, drawn: Drawn, turn: Turn = turn) -> tuple[GameState, Totals]:
+        def one(state: GameState) -> tuple[GameState, Totals]:
+          state, metrics = play(game, optimizers, turn, state, *drawn, clock=now, ema=ema, compute=compute)
+          return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.float32(1)]) for k, v in metrics.items()}
+
+        return one(state) if turn.when is None else _play_if(turn.when(now, state.table), one, state)
+
+      state, before, metrics = _play_turn(turn, state, before, draw, move)
+      totals = _added(totals, metrics)
+      for stream in turn_streams(turn, streams):
+        drawn[stream] += turn.fresh
+    return state.replace(step=state.step + 1, scratch={}), totals
+
+  return step
+
+
+def means(metrics: Mapping[str, Any]) -> dict[str, float]:
+  """The metrics of one step as numbers, on the host; those of turns that were not played are left out."""
+  return {name: float(total / count) for name, (total, count) in metrics.items() if count}
+
+
+class _Supply(NamedTuple):
+  """Where moves take their batches from; attributes as the arguments of `make_step`."""
+
+  latents: Any
+  streams: tuple[str, ...]
+  latents_batch: int
+  prepare: Callable[[Any, str, int, jax.Array], Mapping[str, jax.Array]]
+  constrain: Callable[[Any], Any]
+  compute: Compute
+
+  def draw(
+    self, turn: Turn, feed: Any, drawn: Mapping[str, int], key: jax.Array, number: int, latents: Any = None
+  ) -> Drawn:
+    """What move `number` of a turn is made of.
+
+    Args:
+      turn: of the game.
+      feed: of the step.
+      drawn: {stream: moves of this step that drew from it, before the turn}.
+      key: of the turn.
+      number: of the move in the turn; may be traced.
+      latents: of the move before, where they are shared; None draws new ones.
+    """
+    latents_key, data_key, play_key = jax.random.split(jax.random.fold_in(key, number), 3)
+    batch: dict[str, Any] = {}
+    for i, stream in enumerate(turn_streams(turn, self.streams)):
+      own_key = self.compute.own_key(jax.random.fold_in(data_key, i))
+      move = drawn[stream] + number - (turn.repeat - turn.fresh)
+      batch[stream] = self.compute.cast(self.prepare(feed, stream, move, own_key))
+    if self.latents is not None:
+      if latents is None:
+        # Examples of their own for every device, the same ones that one device would draw for all.
+        start = self.compute.device * self.latents_batch
+        fresh = latents_lib.draw(self.latents, latents_key, self.latents_batch, start=start)
+        latents = self.constrain(self.compute.cast(fresh))
+      batch['latents'] = latents
+    return batch, play_key
+
+
+def _play_turn(
+  turn: Turn,
+  state: GameState,
+  before: Drawn | None,
+  draw: Callable[..., Drawn],
+  move: Callable[[GameState, Drawn], tuple[GameState, Totals]],
+) -> tuple[GameState, Drawn | None, Totals]:
+  """(state, what the last move was made of, metrics) after all moves of a turn.
+
+  Args:
+    turn: of the game.
+    state: of the game.
+    before: what the move before the turn was made of.
+    draw: (number of the move, latents to share) -> what it is made of.
+    move: plays one.
+  """
+  numbers = list(range(turn.repeat))
+  totals: Totals = {}
+  if turn.share:
+    assert before is not None  # `check` has looked
+    batch, key = before
+    before = (narrow(turn, batch), key) if turn.share == 'batch' else draw(numbers[0], batch['latents'])
+    state, totals = move(state, before)
+    numbers = numbers[1:]
+  one = lambda state, number: move(state, draw(number))
+  if _is_loop(lambda state: one(state, numbers[0])[0], state, len(numbers)):
+
+    def body(carry: Any, number: jax.Array) -> tuple[Any, None]:
+      state, metrics = one(carry[0], number)
+      return (state, _added(carry[1], metrics)), None
+
+    shapes = jax.eval_shape(lambda state: one(state, numbers[0])[1], state)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    (state, metrics), _ = jax.lax.scan(body, (state, zeros), jnp.array(numbers, jnp.int32))
+    # What the last move was made of, once more: it costs less than to carry it, and nothing where no turn takes it.
+    return state, draw(numbers[-1]), _added(totals, metrics)
+  for number in numbers:
+    before = draw(number)
+    state, metrics = move(state, before)
+    totals = _added(totals, metrics)
+  return state, before, totals
+
+
+def _is_loop(move: Callable[[GameState], GameState], state: GameState, moves: int) -> bool:
+  """Whether the moves of a turn may be a loop: compiled once, however many they are.
+
+  A turn that writes to the scratch for the first time changes the state's structure.
+  """
+  if moves < 3:
+    return False
+  jaxpr, shapes = jax.make_jaxpr(move, return_shape=True)(state)
+  structures: list[Any] = [jax.tree.structure(tree) for tree in (shapes, state)]
+  return structures[0] == structures[1] and unrolling(jaxpr, moves) == 1
+
+
+def _added(totals: Mapping[str, jax.Array], metrics: Mapping[str, jax.Array]) -> Totals:
+  return {**totals, **{k: totals[k] + v if k in totals else v for k, v in metrics.items()}}
+
+
+def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
+  """`move(state)` where the condition holds; else the same state and zeros for what the move would have added."""
+  shapes, metric_shapes = jax.eval_shape(move, state)
+
+  def skip(state: GameState) -> tuple[GameState, Any]:
+    scratch = {k: jnp.zeros(s.shape, s.dtype) for k, s in flatten_dict(shapes.scratch).items()}
+    scratch = unflatten_dict(scratch | flatten_dict(state.scratch))
+    return state.replace(scratch=scratch), jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), metric_shapes)
+
+  if jax.default_backend() == 'cpu':
+    # XLA:CPU computes convolutions inside a branch on a path 20 times slower than to make the move and drop it.
+    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), move(state), skip(state))
+  return jax.lax.cond(condition, move, skip, state)
