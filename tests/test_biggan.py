@@ -10,12 +10,12 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import convert, evaluate, main, runs, sample
+from gan_jax import evaluate, main, runs, sample
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents import distributions as latents_lib
-from gan_jax.nets import biggan, sngan
+from gan_jax.nets import biggan, published, sngan
 from gan_jax.nets.layers.norms import PlainBatchNorm
 from gan_jax.sampling import standing
 from gan_jax.training import summary
@@ -241,7 +241,7 @@ def test_the_authors_deep_discriminator_is_read_by_its_names():
   given = jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, int)
   like = jax.eval_shape(lambda: network.init(jax.random.key(0), *given, train=True))
   tensors = authors_names(like)
-  found = convert.variables_of(tensors, like)
+  found = published.biggan.variables_of(tensors, like)
   for block, name in (('block_0_same', 'blocks.0.1'), ('block_1_first', 'blocks.1.0'), ('attention_8', 'blocks.0.2')):
     part, layer = ('theta', 'theta') if 'attention' in block else ('conv_2', 'conv2')
     expected = np.moveaxis(tensors[f'{name}.{layer}.weight'], (0, 1), (-1, -2))
@@ -263,6 +263,6 @@ def test_tables_of_gains_are_read_as_they_lie_and_with_their_1():
   norms = ('blocks.0.0.bn1', 'blocks.0.0.bn2', 'output_layer.0')
   tensors |= {f'{norm}.stored_{part}': np.ones(4) for norm in norms for part in ('mean', 'var')}
   tensors |= {f'output_layer.0.{part}': np.ones(4) for part in ('gain', 'bias')}
-  norm = convert.variables_of(tensors, like)['params']['block_0']['norm_2']
+  norm = published.biggan.variables_of(tensors, like)['params']['block_0']['norm_2']
   np.testing.assert_allclose(norm['gain']['weights']['kernel'], 1 + tensors['blocks.0.0.bn2.gain.weight'], rtol=1e-6)
   np.testing.assert_allclose(norm['bias']['weights']['kernel'], tensors['blocks.0.0.bn2.bias.weight'], rtol=1e-6)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from gan_jax import config as config_lib
-from gan_jax import convert, load
+from gan_jax import load
 from gan_jax.base.errors import UserError
 from gan_jax.base.torch_file import read_tensors
-from gan_jax.nets import biggan, sngan
+from gan_jax.nets import biggan, published, sngan
+from gan_jax.runs.imported import write_run
 
 from . import torch_biggan
 
@@ -53,7 +54,7 @@ def arguments(deep):
 def converted(network, module, given, path):
   torch.save(module.state_dict(), path)
   like = jax.eval_shape(lambda: network.init(jax.random.key(0), *given, train=True))
-  return convert.variables_of(read_tensors(path), like)
+  return published.biggan.variables_of(read_tensors(path), like)
 
 
 @pytest.mark.parametrize('train', [False, True], ids=['eval', 'train'])
@@ -139,7 +140,7 @@ def test_a_run_is_made_of_a_file_and_sampled(tmp_path):
   ]  # fmt: skip
   config = config_lib.override(config_lib.load('configs/biggan.py:digits'), arguments)
   files = {'generator': str(tmp_path / 'G_ema.pth'), 'discriminator': str(tmp_path / 'D.pth')}
-  convert.convert(config, tmp_path / 'run', files)
+  write_run(config, tmp_path / 'run', files, published.biggan.variables_of)
   run = load(tmp_path / 'run')
   drawn = run.latents(4)
   generator.eval()
@@ -148,11 +149,11 @@ def test_a_run_is_made_of_a_file_and_sampled(tmp_path):
   np.testing.assert_allclose(run.sample(4), np.moveaxis(expected, 1, -1), atol=1e-4)
   assert run.step == 7 and json.loads((tmp_path / 'run' / 'config.json').read_text())['steps'] == 7
   with pytest.raises(UserError, match='holds a run already'):
-    convert.convert(config, tmp_path / 'run', files)
+    write_run(config, tmp_path / 'run', files, published.biggan.variables_of)
   for name, file, message in (('generator', 'D.pth', 'has shape'), ('nobody', 'D.pth', 'no player')):
     with pytest.raises(UserError, match=message):
-      convert.convert(config, tmp_path / 'other', {name: str(tmp_path / file)})
+      write_run(config, tmp_path / 'other', {name: str(tmp_path / file)}, published.biggan.variables_of)
   extra = {**generator.state_dict(), 'more.weight': torch.zeros(3)}
   torch.save(extra, tmp_path / 'more.pth')
   with pytest.raises(UserError, match=r'no place for 1 tensors, such as more\.weight'):
-    convert.convert(config, tmp_path / 'other', {'generator': str(tmp_path / 'more.pth')})
+    write_run(config, tmp_path / 'other', {'generator': str(tmp_path / 'more.pth')}, published.biggan.variables_of)

@@ -1,0 +1,68 @@
+"""A run made of weights that other code trained."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.base.torch_file import read_tensors
+from gan_jax.distributed import parallel
+from gan_jax.runs import entering, run_config
+from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.experiment import experiment_of
+
+
+def write_run(
+  config: Any,
+  workdir: epath.PathLike,
+  files: Mapping[str, str],
+  variables_of: Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], dict[str, Any]],
+) -> None:
+  """Writes a run that has been trained for config.steps, with the weights of some players from files.
+
+  Args:
+    config: whose networks the weights are of.
+    workdir: of the new run.
+    files: {player: file of its state dict}; the others stay as they are initialised.
+    variables_of: of a file of `nets.published`: ({name there: array}, variables of the network) -> the same filled.
+
+  Raises:
+    UserError: the workdir holds a run, a file cannot be read, or the networks differ.
+  """
+  workdir = epath.Path(workdir)
+  if (workdir / 'config.json').exists():
+    raise UserError(f'{workdir} holds a run already: give another --workdir')
+  experiment = experiment_of(config)
+  if config.population or len(experiment.stages) > 1:
+    raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
+  stage = experiment.stages[0]
+  state = parallel.compile_once(lambda key: entering.new_state(stage, key))(jax.random.key(config.seed))
+  players = dict(state.players)
+  for name, file in files.items():
+    if name not in players or name not in players[name].params:
+      raise UserError(f'{type(stage.game).__name__} has no player {name!r} of one network: it has {", ".join(players)}')
+    player = players[name]
+    like = {
+      'params': player.params[name],
+      **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
+    }
+    found = jax.tree.map(jnp.asarray, variables_of(read_tensors(file), like))
+    params = {**player.params, name: found['params']}
+    variables = {
+      kind: {**tree, name: found[kind]} if kind in found else tree for kind, tree in player.variables.items()
+    }
+    ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
+    players[name] = player.replace(params=params, variables=variables, ema=ema)
+  state = state.replace(players=players, step=jnp.asarray(config.steps, state.step.dtype))
+  run_config.check_config(config)
+  with command.writable(workdir):
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(workdir, write=True)
+    checkpoints.save(state, Place(int(config.steps), 0, {}))
+    checkpoints.close()
+    run_config.write_config(workdir, config)
