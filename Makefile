@@ -96,6 +96,7 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 lock:  ## after a change of the dependencies (needs uv)
 	uv lock
