@@ -161,6 +161,17 @@ def stream(**settings: Any) -> dict[str, Any]:
   return {**names, **settings}
 
 
+def with_stream_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+  """config.data as read from JSON, with the defaults of settings that an older version did not have.
+
+  >>> with_stream_defaults({'a': {'name': 'mnist', 'size': 28}})['a']['range']
+  [-1.0, 1.0]
+  """
+  if not all(isinstance(value, Mapping) for value in data.values()):
+    return {**json.loads(json.dumps(stream(name=''))), **data}
+  return {name: with_stream_defaults(settings) for name, settings in data.items()}
+
+
 def find(path: str) -> pathlib.Path:
   """A config file: from the working folder, else from those shipped with the package."""
   here = pathlib.Path(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from etils import epath
 
+from gan_jax.data.pixels import to_bytes
 from gan_jax.data.transforms import resize
 from gan_jax.errors import UserError
 
@@ -59,9 +60,10 @@ class PreparedSource:
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     example = self._data[int(index)]
     stream = self._stream
-    fields = {'image': resize(example['image'], stream.stored_size, stream.channels, stream.crop)}
+    pixels = to_bytes(example['image'], stream.values, f'example {index} of {stream.name!r}')
+    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop, stream.background)}
     if stream.classes:
-      fields['label'] = np.asarray(example['label'], np.int32)
+      fields['label'] = np.asarray(example['label'])
     return fields
 
 
