@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import runpy
 
 import jax
 import numpy as np
@@ -14,6 +15,9 @@ from gan_jax import experiment, parallel, resume
 from gan_jax.data import pixels, sources, streams, transforms
 from gan_jax.data.sources.checked import Checked
 from gan_jax.errors import UserError
+from gan_jax.games.fit import check_same_shape
+from gan_jax.nets.layers import BatchNorm
+from gan_jax.nets.norms import GhostBatchNorm
 
 
 @pytest.fixture(autouse=True)
@@ -367,6 +371,42 @@ def test_values_are_set_from_the_command_line():
   arguments = ['--config.data.name=folder', '--config.data.path=x', '--config.data.values=(0, 4095)']
   config = config_lib.from_json(config_lib.to_json(config_lib.override(config, arguments)))
   assert streams.streams_of(config.data.to_dict(), 8)['images'].values == (0, 4095)
+
+
+def test_channels_in_front_are_named():
+  with pytest.raises(UserError, match=r'\(3, 32, 32\), with channels in front.*moveaxis'):
+    check_same_shape(np.zeros((4, 32, 32, 3)), np.zeros((4, 3, 32, 32)))
+
+
+@pytest.mark.parametrize('norm', [BatchNorm(), GhostBatchNorm(group=1)])
+def test_batch_norm_of_one_value_is_refused(norm):
+  init = lambda x: norm.init(jax.random.key(0), x, train=True)
+  apply = lambda x, train: norm.apply(init(x), x, train=train, mutable=['batch_stats'])
+  one = np.ones((1, 3), np.float32)
+  apply(one, False)
+  with pytest.raises(UserError, match=r'batch norm has one value.*config\.batch_size'):
+    apply(one, True)
+  apply(np.ones((1, 2, 2, 3), np.float32), True)  # over the places of one picture
+
+
+@pytest.mark.parametrize(
+  ('body', 'line'),
+  [
+    ('start()\n', 3),
+    ('if True:\n  start()\n', 4),
+    ('if __name__ == "__main__":\n  start()\n', None),
+    ('def main():\n  start()\n\nif "__main__" == __name__:\n  main()\n', None),
+  ],
+)
+def test_a_script_without_a_main_guard_is_told(tmp_path, body, line):
+  lines = 'from gan_jax.data.main_guard import check_main_guard\nstart = lambda: check_main_guard("workers=1")\n'
+  script = tmp_path / 's.py'
+  script.write_text(lines + body)
+  if line is None:
+    runpy.run_path(str(script), run_name='__main__')
+  else:
+    with pytest.raises(UserError, match=rf'workers=1 starts processes.*s\.py anew: put its line {line} below'):
+      runpy.run_path(str(script), run_name='__main__')
 
 
 def test_bytes_are_left_alone():

@@ -18,6 +18,7 @@ from absl import flags
 
 from gan_jax.build import check_call
 from gan_jax.data import order, sources, transforms
+from gan_jax.data.main_guard import check_main_guard
 from gan_jax.errors import UserError
 
 RESIDENT_BYTES = 1 << 30
@@ -262,6 +263,7 @@ class Feed:
     if not stream.workers:
       ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
       return iter(examples.to_iter_dataset(ahead).batch(count // chunk))
+    check_main_guard(f'config.data.workers={stream.workers}')
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     read = examples.batch(1).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))

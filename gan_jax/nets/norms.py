@@ -1,10 +1,12 @@
 """Normalisation of activations, plain and conditional."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers import Standardised, wide
+from gan_jax.nets.layers import Standardised, check_several, wide
 from gan_jax.nets.weights import Dense, Embed
 
 
@@ -126,6 +128,8 @@ class GhostBatchNorm(nn.Module):
         raise ValueError(f'GhostBatchNorm: group={self.group} does not divide the batch of {x.shape[0]}')
       groups = x.reshape(-1, self.group, *x.shape[1:])  # (B / group, group, ..., C)
       axes = tuple(range(1, x.ndim))
+      if not self.is_initializing():
+        check_several(math.prod(groups.shape[1:-1]))
       m, v = groups.mean(axes, keepdims=True), groups.var(axes, keepdims=True)
       if self.is_mutable_collection('batch_stats') and not self.is_initializing():
         follow = lambda old, new: self.momentum * old + (1 - self.momentum) * new.reshape(-1, channels).mean(0)
