@@ -71,7 +71,7 @@ class Pictures:
     left, top = (picture.width - short) // 2, (picture.height - short) // 2
     if picture.size != (side, side):
       box = (left, top, left + short, top + short)
-      picture = picture.resize((side, side), Image.Resampling.BOX, box=box)
+      picture = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 

@@ -6,6 +6,16 @@ __getattr__, __dir__, __all__ = lazy.attach(
   __name__,
   __path__,
   settings=['Settings', 'base', 'stream'],
-  files=['descriptions', 'differences', 'find', 'from_json', 'load', 'shipped', 'shipped_folder', 'to_json'],
+  files=[
+    'descriptions',
+    'differences',
+    'find',
+    'from_json',
+    'load',
+    'shipped',
+    'shipped_folder',
+    'to_json',
+    'with_stream_defaults',
+  ],
   overrides=['override'],
 )

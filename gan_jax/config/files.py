@@ -14,7 +14,7 @@ from typing import Any
 import ml_collections
 
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.config.settings import base
+from gan_jax.config.settings import base, stream
 
 
 def find(path: str) -> pathlib.Path:
@@ -98,6 +98,17 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
 def _tuples(value: Any) -> Any:
   return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def with_stream_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+  """config.data as read from JSON, with the defaults of settings that an older version did not have.
+
+  >>> with_stream_defaults({'a': {'name': 'mnist', 'size': 28}})['a']['range']
+  [-1.0, 1.0]
+  """
+  if not all(isinstance(value, Mapping) for value in data.values()):
+    return {**json.loads(json.dumps(stream(name=''))), **data}
+  return {name: with_stream_defaults(settings) for name, settings in data.items()}
 
 
 def differences(old: Any, new: Any, where: str = 'config') -> list[str]:

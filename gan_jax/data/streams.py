@@ -19,6 +19,7 @@ from absl import flags
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError
 from gan_jax.data import order, sources, transforms
+from gan_jax.data.main_guard import check_main_guard
 
 RESIDENT_BYTES = 1 << 30
 #: More threads than cores fight for Python's lock: 16 on 2 cores read 32x32 PNG at a third of the speed of 2.
@@ -51,7 +52,11 @@ class Stream:
     tags: a row of 0 and 1 for each class, which of several tags it has; examples then have 'tags' beside 'label'.
     per_class: keep only so many examples of each class; 0 for all.
     per_class_seed: which ones.
-    range: where pixel values 0 and 255 go.
+    range: where black and white go.
+    values: the stored values that are black and white, and go to the ends of the range; what lies beyond is clipped.
+      None for what the type of pixels says (8 bits: 0 and 255, 16 bits: 0 and 65535); pictures of floats or of other
+      integers in a folder need it, arrays of floats are taken as they are without it.
+    background: red, green and blue (0 to 255) of what pictures are put over where they are transparent.
     flip: whether pictures are mirrored left to right half of the time.
     batch_size: examples per move; None for config.batch_size.
     seed: added to config.seed for the order.
@@ -71,6 +76,8 @@ class Stream:
   per_class: int = 0
   per_class_seed: int = 0
   range: tuple[float, float] = (-1.0, 1.0)
+  values: tuple[float, float] | None = None
+  background: tuple[int, int, int] = (0, 0, 0)
   flip: bool = False
   batch_size: int | None = None
   seed: int = 0
@@ -142,6 +149,12 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.channels={stream.channels} must be 1 (grey) or 3 (colour)')
   if not stream.range[0] < stream.range[1]:
     raise UserError(f'{where}.range={stream.range} must rise, such as (-1.0, 1.0)')
+  if stream.values is not None and not stream.values[0] < stream.values[1]:
+    raise UserError(f'{where}.values={stream.values} must rise, such as (0.0, 1.0)')
+  if stream.values is not None and (stream.name in sources.BUILT_IN or stream.name.startswith('stacked/')):
+    raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a scale of its own: leave it at None')
+  if not all(0 <= level <= 255 for level in stream.background):
+    raise UserError(f'{where}.background={stream.background} must be red, green and blue from 0 to 255')
   if stream.random_crop and stream.random_crop < stream.size:
     raise UserError(f'{where}.random_crop={stream.random_crop} is less than size={stream.size}: make it larger, or 0')
   if stream.per_class and not stream.classes:
@@ -178,7 +191,10 @@ class _Ordered:
     positions = self._start + move * self._batch + index * share + row
     first = int(positions[0])
     span = order.indices(self._seed, self._stream, len(self._source), first, int(positions[-1]) - first + 1)
-    rows = [self._source[int(i)] for i in span[positions - first]]
+    chosen = [int(i) for i in span[positions - first]]
+    if isinstance(self._source, sources.Checked):
+      return self._source.stacked(chosen)
+    rows = [self._source[i] for i in chosen]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -222,7 +238,8 @@ class Feed:
         )
       source = stream.open()
       self.sizes[name] = len(source)
-      self.notes += [note for note in getattr(source, 'notes', ()) if note not in self.notes]
+      said = [*getattr(source, 'notes', ()), sources.remark(stream)]
+      self.notes += [note for note in said if note and note not in self.notes]
       arrays = (
         None
         if stream.resident is False
@@ -246,6 +263,7 @@ class Feed:
     if not stream.workers:
       ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
       return iter(examples.to_iter_dataset(ahead).batch(count // chunk))
+    check_main_guard(f'config.data.workers={stream.workers}')
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     read = examples.batch(1).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))

@@ -8,16 +8,23 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.pixels import over
 
 
-def resize(image: np.ndarray, size: int, channels: int, crop: int = 0) -> np.ndarray:
-  """Cuts the central square, resizes with an area filter, and converts grey and colour.
+def resize(
+  image: np.ndarray, size: int, channels: int, crop: int = 0, background: tuple[int, int, int] = (0, 0, 0)
+) -> np.ndarray:
+  """Puts what is transparent over a colour, converts grey and colour, cuts the central square and resizes it.
+
+  The filter is Pillow's bilinear one, which is as wide as an output pixel's two neighbours and so does not alias; its
+  box filter is nearly nearest neighbour where the sizes have no whole ratio. Pixels outside the square play no part.
 
   Args:
-    image: (H, W, C) uint8, C one of 1, 3, 4.
+    image: (H, W, C) uint8: grey, grey and opacity, colour, colour and opacity.
     size: height and width of the result.
     channels: 1 or 3.
     crop: side of the square, pixels; 0 for the largest.
+    background: red, green and blue, 0 to 255.
 
   Returns:
     (size, size, channels) uint8.
@@ -27,16 +34,16 @@ def resize(image: np.ndarray, size: int, channels: int, crop: int = 0) -> np.nda
   """
   if image.shape == (size, size, channels) and crop in (0, size):
     return image
-  picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+  picture = over(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), background)
   picture = picture.convert('L' if channels == 1 else 'RGB')
   width, height = picture.size
   side = min(width, height, crop or width)
   left, top = (width - side) // 2, (height - side) // 2
-  box = (left, top, left + side, top + side)
-  if (width, height) != (size, size) or side != size:
-    # An area filter going down, so that nothing aliases; bilinear going up.
-    method = Image.Resampling.BOX if side >= size else Image.Resampling.BILINEAR
-    picture = picture.resize((size, size), method, box=box)
+  if (width, height) != (side, side):
+    # Cut first: `resize(box=...)` mixes in what lies beside the box.
+    picture = picture.crop((left, top, left + side, top + side))
+  if side != size:
+    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
   return np.asarray(picture, np.uint8).reshape(size, size, channels)
 
 

@@ -62,7 +62,9 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
   defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
   old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
+  new['data'] = config_lib.with_stream_defaults(new['data'])
   changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
   if changed and config.resume != 'force':
     raise UserError(

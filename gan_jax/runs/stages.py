@@ -190,6 +190,11 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
   if not isinstance(label, latents_lib.Label):
     return
   for name, stream in streams.items():
+    if not stream.classes and 'label' in stream.stored(1):
+      raise UserError(
+        f'stream {name!r} gives labels, but its classes=0 says that it has none, so that nothing would check them: '
+        f'set config.data.classes={label.classes}'
+      )
     if stream.classes and stream.classes != label.classes:
       raise UserError(
         f'config.game.latents.label.classes={label.classes} but stream {name!r} has classes={stream.classes}: '

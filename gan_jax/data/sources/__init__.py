@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from gan_jax.base.errors import UserError
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
+from gan_jax.data.sources.checked import Checked, check_range, checked, extent
 from gan_jax.data.sources.identity import classes_in, fingerprint
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
   'ArraySource',
+  'Checked',
   'Source',
   'Subset',
   'classes_in',
@@ -26,6 +27,7 @@ __all__ = [
   'labels_of',
   'open_source',
   'per_class',
+  'remark',
 ]
 
 
@@ -41,20 +43,40 @@ def open_source(stream: 'Stream') -> Source:
     UserError: it is not there, or lacks what is asked of it.
   """
   # What does not change the stored examples is put aside, so that two streams of one set open it once.
-  return _open(
-    dataclasses.replace(stream, range=(0.0, 1.0), flip=False, batch_size=1, seed=0, resident=None, workers=0)
-  )
+  key = _stored(stream)
+  source = _open(key)
+  remark(stream)
+  return source
+
+
+def remark(stream: 'Stream') -> str | None:
+  """What is to be said of the values of a stream's examples beside its range; None if nothing.
+
+  Raises:
+    UserError: pictures of floats that are not in the range.
+  """
+  if not (stream.name == 'npz' or _is_dotted(stream.name)):
+    return None
+  key = _stored(stream)
+  return check_range(stream, example(stream)['image'].shape, _extent(key))
+
+
+def _stored(stream: 'Stream') -> 'Stream':
+  # Floats are brought to the range when they are read, bytes on the device.
+  limits = (0.0, 1.0) if stream.values is None else stream.range
+  return dataclasses.replace(stream, range=limits, flip=False, batch_size=1, seed=0, resident=None, workers=0)
+
+
+@functools.lru_cache(maxsize=8)
+def _extent(stream: 'Stream') -> tuple[float, float] | None:
+  return extent(_open(stream))
 
 
 @functools.lru_cache(maxsize=8)
 def _open(stream: 'Stream') -> Source:
   source = _named(stream)
-  if len(source) == 0:
-    raise UserError(f'data set {stream.name!r} has no examples in split {stream.split!r}')
-  if stream.classes and isinstance(source, ArraySource):
-    low, high = int(source.arrays['label'].min()), int(source.arrays['label'].max())
-    if low < 0 or high >= stream.classes:
-      raise UserError(f'config.data.classes={stream.classes} but labels of {stream.name!r} run from {low} to {high}')
+  if stream.name != 'folder':  # whose pictures are decoded to bytes, and whose labels are numbered here
+    source = checked(source, stream)
   if stream.per_class:
     return per_class(source, stream.per_class, stream.per_class_seed)
   return source
@@ -91,8 +113,8 @@ def _named(stream: 'Stream') -> Source:
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
   if stream.name == 'npz' or _is_dotted(stream.name):
-    first = {name: np.asarray(value) for name, value in open_source(stream)[0].items()}
-    return {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in first.items()}
+    first = _open(_stored(stream))[0]
+    return {name: jax.ShapeDtypeStruct(np.shape(value), value.dtype) for name, value in first.items()}
   fields = {'image': jax.ShapeDtypeStruct((stream.stored_size, stream.stored_size, stream.channels), np.uint8)}
   if stream.name in POINTS:
     fields = {'image': jax.ShapeDtypeStruct((2,), np.float32)}

@@ -12,6 +12,7 @@ from etils import epath
 from PIL import Image
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.pixels import decode
 from gan_jax.data.transforms import resize
 
 if TYPE_CHECKING:
@@ -44,15 +45,18 @@ class FolderSource:
       root = root / stream.split
     self._stream = stream
     self.notes: tuple[str, ...] = ()
+    moving: list[epath.Path] = []
     found = [path for path in _files(root) if path.suffix.lower() in SUFFIXES]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-      reasons = list(pool.map(lambda path: _unreadable(path, root), found))
+      reasons = list(pool.map(lambda path: _unreadable(path, root, stream, moving), found))
     self.files = [path for path, reason in zip(found, reasons, strict=True) if reason is None]
     self.skipped = {str(path): reason for path, reason in zip(found, reasons, strict=True) if reason is not None}
     if self.skipped:
       named = '; '.join(f'{path} ({reason})' for path, reason in list(self.skipped.items())[:NAMED])
       rest = f' and {len(self.skipped) - NAMED} more' if len(self.skipped) > NAMED else ''
       self.notes = (f'left out {len(self.skipped)} of {len(found)} files: {named}{rest}',)
+    if moving:
+      self.notes += (f'{len(moving)} of {len(found)} files are animated or have pages: the first picture counts',)
     if not self.files:
       raise UserError(f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path')
     self.root = root
@@ -64,8 +68,8 @@ class FolderSource:
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     stream = self._stream
     with self.files[index].open('rb') as file, Image.open(file) as picture:
-      pixels = _pixels(picture)
-    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop)}
+      pixels = decode(picture, stream.values, str(self.files[index]))
+    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop, stream.background)}
     if self._labels is not None:
       fields['label'] = self._labels[index]
     return fields
@@ -83,25 +87,8 @@ def _files(folder: epath.Path) -> Iterator[epath.Path]:
       yield from _files(path)
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
-  """(H, W, 1 or 3) uint8, as a viewer shows it: turned by its EXIF tag, transparency over black."""
-  from PIL import ImageOps
-
-  picture = ImageOps.exif_transpose(picture)
-  if picture.mode.startswith('I') or picture.mode == 'F':  # 16 bits or more a pixel
-    values = np.asarray(picture, np.float64)
-    top = 65535.0 if values.max() > 255 else 255.0
-    return np.clip(np.round(values * (255.0 / top)), 0, 255).astype(np.uint8)[..., None]
-  if picture.mode in ('L', '1'):
-    return np.asarray(picture.convert('L'), np.uint8)[..., None]
-  if 'A' in picture.getbands() or 'transparency' in picture.info:
-    picture = picture.convert('RGBA')
-    picture = Image.alpha_composite(Image.new('RGBA', picture.size, (0, 0, 0, 255)), picture)
-  return np.asarray(picture.convert('RGB'), np.uint8)
-
-
-def _unreadable(path: epath.Path, root: epath.Path) -> str | None:
-  """Why a file is left out; None if it can be read."""
+def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: list[epath.Path]) -> str | None:
+  """Why a file is left out; None if it can be read. Files of several pictures are added to `moving`."""
   if os.path.islink(path) and not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve()):
     return 'a link out of the folder'
   try:
@@ -109,7 +96,11 @@ def _unreadable(path: epath.Path, root: epath.Path) -> str | None:
       # A picture of more than 179 million pixels is taken for an attack by Pillow: an error, not a warning.
       warnings.simplefilter('error', Image.DecompressionBombWarning)
       with path.open('rb') as file, Image.open(file) as picture:
-        picture.load()
+        if getattr(picture, 'is_animated', False):
+          moving.append(path)
+        decode(picture, stream.values, str(path))
+  except UserError:  # a picture of a kind that needs a setting: all of its kind do
+    raise
   except Exception as error:  # Pillow raises many kinds
     return ' '.join(str(error).split()) or type(error).__name__
   return None

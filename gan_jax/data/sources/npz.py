@@ -6,6 +6,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.pixels import to_bytes
 from gan_jax.data.sources.base import ArraySource
 from gan_jax.data.transforms import resize
 
@@ -20,8 +21,9 @@ def npz(stream: 'Stream') -> ArraySource:
   """The arrays of config.data.path, in which '{split}' stands for the split.
 
   The examples are the array called image, images, x, data or arr_0, or the only one; labels are called label, labels
-  or y. uint8 pictures (N, H, W) or (N, H, W, 1 or 3 or 4) are brought to the stream's size; other arrays stay as they
-  are, with booleans as 0 and 255. Files with pickled objects are refused: reading those could run code.
+  or y. Pictures of 8 or 16 bits (N, H, W) or (N, H, W, 1 to 4) are brought to 8 bits and to the stream's size; other
+  arrays keep their shape, with booleans as 0 and 255, and floats and other integers as `Stream.values` says. Files with
+  pickled objects are refused: reading those could run code.
 
   Raises:
     UserError: no file, or not what it should be.
@@ -41,17 +43,14 @@ def npz(stream: 'Stream') -> ArraySource:
   examples = arrays[name]
   if examples.ndim < 2 or not len(examples):
     raise UserError(f'{path}: {name!r} has shape {examples.shape}, must be (N, ...) with at least one example')
-  if examples.dtype == bool:
-    examples = examples.astype(np.uint8) * np.uint8(255)
-  elif examples.dtype != np.uint8:
-    if not np.issubdtype(examples.dtype, np.floating):
-      raise UserError(f'{path}: {name!r} has dtype {examples.dtype}, must be uint8, bool or floating')
-    examples = examples.astype(np.float32)
-    if not np.isfinite(examples).all():
-      raise UserError(f'{path}: {name!r} has entries that are not finite: remove them')
-  elif examples.ndim == 3 or (examples.ndim == 4 and examples.shape[-1] in (1, 3, 4)):
-    examples = examples[..., None] if examples.ndim == 3 else examples
-    examples = np.stack([resize(image, stream.stored_size, stream.channels, stream.crop) for image in examples])
+  if examples.dtype in (np.uint8, np.uint16):
+    if examples.ndim == 3 or (examples.ndim == 4 and examples.shape[-1] in (1, 2, 3, 4)):
+      examples = to_bytes(examples[..., None] if examples.ndim == 3 else examples, stream.values, f'{path}: {name!r}')
+      size = stream.stored_size, stream.channels, stream.crop, stream.background
+      examples = np.stack([resize(image, *size) for image in examples])
+    else:
+      # An axis more, so that the last one is not taken for opacity.
+      examples = to_bytes(examples[..., None], stream.values, f'{path}: {name!r}')[..., 0]
   fields = {'image': examples}
   if stream.classes:
     label = next((key for key in LABELS if key in arrays), None)
@@ -61,7 +60,7 @@ def npz(stream: 'Stream') -> ArraySource:
       raise UserError(
         f'{path}: {label!r} is {arrays[label].dtype} {arrays[label].shape}, must be ({len(examples)},) int'
       )
-    fields['label'] = arrays[label].astype(np.int32)
+    fields['label'] = arrays[label]
   return ArraySource(fields)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.pixels import to_bytes
 from gan_jax.data.sources.builtin import BUILT_IN
 from gan_jax.data.transforms import resize
 
@@ -60,9 +61,10 @@ class PreparedSource:
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     example = self._data[int(index)]
     stream = self._stream
-    fields = {'image': resize(example['image'], stream.stored_size, stream.channels, stream.crop)}
+    pixels = to_bytes(example['image'], stream.values, f'example {index} of {stream.name!r}')
+    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop, stream.background)}
     if stream.classes:
-      fields['label'] = np.asarray(example['label'], np.int32)
+      fields['label'] = np.asarray(example['label'])
     return fields
 
 

@@ -11,6 +11,11 @@ from gan_jax.base.errors import UserError
 def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
   """Raises a UserError if generated examples and data differ in shape."""
   if fake.shape[1:] != image.shape[1:]:
+    if image.ndim == 4 and fake.shape[1:] == (*image.shape[2:], image.shape[1]):
+      raise UserError(
+        f'the data have shape {image.shape[1:]}, with channels in front, but the generator makes {fake.shape[1:]}, '
+        '(H, W, C), with channels last: store the data so, as numpy.moveaxis(x, 1, -1) does'
+      )
     raise UserError(
       f'the generator makes examples of shape {fake.shape[1:]} but the data have {image.shape[1:]}: change '
       "config.data.size and config.data.channels, or the generator's channels and shape, until they agree"

@@ -99,6 +99,16 @@ class BatchNorm(nn.Module):
     return Standardised(self.momentum, self.epsilon, gain_init(self.gain_stddev), name='norm')(x, train=train)
 
 
+def check_several(count: int) -> None:
+  """Raises a UserError if the statistics of a batch norm are those of a single value, whose normal form is always 0."""
+  if count == 1:
+    raise UserError(
+      'batch norm has one value to take the mean and the deviation of, so that its result is 0 for any input and all '
+      'gradients before it are 0: set config.batch_size (over accumulate, for pmap over devices too) to 2 or more, or '
+      'choose another norm'
+    )
+
+
 class Standardised(nn.Module):
   """`nn.BatchNorm` over all axes but the last: the same variables, the variance in two passes, in float32.
 
@@ -122,6 +132,8 @@ class Standardised(nn.Module):
     row = lambda v: v.reshape((1,) * len(axes) + (channels,))
     exact = full_precision(x)
     if train:
+      if not self.is_initializing():
+        check_several(x.size // channels)
       mean = exact.mean(axes)
       variance = jnp.square(exact - row(mean)).mean(axes)
       if not self.is_initializing() and self.is_mutable_collection('batch_stats'):

@@ -1,11 +1,13 @@
 """Normalisation of activations, plain and conditional."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gan_jax.base.precision import full_precision
-from gan_jax.nets.layers.basic import Standardised
+from gan_jax.nets.layers.basic import Standardised, check_several
 from gan_jax.nets.layers.weights import Dense, Embed
 
 
@@ -127,6 +129,8 @@ class GhostBatchNorm(nn.Module):
         raise ValueError(f'GhostBatchNorm: group={self.group} does not divide the batch of {x.shape[0]}')
       groups = x.reshape(-1, self.group, *x.shape[1:])  # (B / group, group, ..., C)
       axes = tuple(range(1, x.ndim))
+      if not self.is_initializing():
+        check_several(math.prod(groups.shape[1:-1]))
       m, v = groups.mean(axes, keepdims=True), groups.var(axes, keepdims=True)
       if self.is_mutable_collection('batch_stats') and not self.is_initializing():
         follow = lambda old, new: self.momentum * old + (1 - self.momentum) * new.reshape(-1, channels).mean(0)

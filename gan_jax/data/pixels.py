@@ -1,0 +1,88 @@
+"""Pictures of any kind to 8 bits: one rule for bit depths, for what has no scale of its own, for transparency."""
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gan_jax.base.errors import UserError
+
+#: Black and white of the types that say so themselves.
+NATURAL = {'bool': (0, 1), 'uint8': (0, 255), 'uint16': (0, 65535)}
+
+
+def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what: str = 'a picture') -> np.ndarray:
+  """Pixels to uint8 by what their type says is black and white, never by what they hold.
+
+  Args:
+    pixels: (..., C) of any real dtype; a last channel of 2 or 4 is opacity, which `values` do not change.
+    values: (black, white); None for those of bool, uint8 and uint16. What lies beyond is clipped.
+    what: they are, for the message.
+
+  Returns:
+    The same shape, uint8.
+
+  Raises:
+    UserError: a dtype without a scale of its own and no `values`, or pixels that are not finite.
+
+  >>> to_bytes(np.array([[0, 257, 65535]], np.uint16)).tolist()
+  [[0, 1, 255]]
+  >>> to_bytes(np.array([[-1000.0, 0.0, 1000.0]]), (-1000, 1000)).tolist()
+  [[0, 128, 255]]
+  """
+  kind = pixels.dtype.name
+  if values is None and kind not in NATURAL:
+    raise UserError(
+      f'{what} has pixels of type {kind}, which does not say what black and white are: set config.data.values to the '
+      f'two numbers, such as (0.0, 1.0); here they run from {pixels.min():g} to {pixels.max():g}'
+    )
+  black, white = NATURAL[kind] if values is None else values
+  if kind == 'uint8' and (black, white) == (0, 255):
+    return pixels
+  if not np.isfinite(pixels).all():
+    raise UserError(f'{what} has pixels that are not finite: remove them')
+  scaled = np.clip(np.round((pixels.astype(np.float32) - black) * (255.0 / (white - black))), 0, 255).astype(np.uint8)
+  if values is not None and pixels.shape[-1] in (2, 4):
+    scaled[..., -1] = to_bytes(pixels[..., -1:], None, what)[..., 0]
+  return scaled
+
+
+def over(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+  """A picture of 8 bits as RGB or grey, its transparent part over a colour."""
+  if not picture.has_transparency_data:
+    return picture
+  picture = picture.convert('RGBA')
+  return Image.alpha_composite(Image.new('RGBA', picture.size, (*background, 255)), picture).convert('RGB')
+
+
+def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) -> np.ndarray:
+  """(H, W, C) uint8 of an open picture, turned by its EXIF tag; C is 1, 3, or 4 where some of it is transparent.
+
+  Of an animation it is the first frame.
+
+  Args:
+    picture: from `Image.open`.
+    values: as in `to_bytes`.
+    what: it is, for the message.
+
+  Raises:
+    UserError: as `to_bytes`.
+  """
+  clear, sixteen = picture.info.get('transparency'), _sixteen_bits(picture)
+  picture = ImageOps.exif_transpose(picture)
+  if picture.mode.startswith('I') or picture.mode == 'F':
+    pixels = np.asarray(picture)[..., None]
+    grey = to_bytes(pixels.astype(np.uint16) if sixteen else pixels, values, what)
+    if not isinstance(clear, int):
+      return grey
+    return np.concatenate([*[grey] * 3, np.where(pixels == clear, 0, 255).astype(np.uint8)], -1)
+  if picture.has_transparency_data:
+    pixels = np.asarray(picture.convert('RGBA'))
+  elif picture.mode in ('L', '1'):
+    pixels = np.asarray(picture.convert('L'))[..., None]
+  else:
+    pixels = np.asarray(picture.convert('RGB'))
+  return to_bytes(pixels, values, what)
+
+
+def _sixteen_bits(picture: Image.Image) -> bool:
+  # Pillow gives some greys of 16 bits as 32: those of PNG in older versions, and PGM's, which it scales to 65535.
+  return picture.mode.startswith('I;16') or (picture.mode == 'I' and picture.format in ('PNG', 'PPM'))
