@@ -19,7 +19,7 @@ from gan_jax.distributed import parallel
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.nets.layers.basic import BatchNorm
 from gan_jax.nets.layers.norms import GhostBatchNorm
-from gan_jax.runs import resume
+from gan_jax.runs import run_config
 
 
 @pytest.fixture(autouse=True)
@@ -363,9 +363,9 @@ def test_a_run_of_before_a_setting_existed_can_be_resumed(tmp_path):
   old = json.loads(config_lib.to_json(config))
   del old['data']['values'], old['data']['background']
   (tmp_path / 'config.json').write_text(json.dumps(old))
-  resume.check_resumable(tmp_path, config)
+  run_config.check_resumable(tmp_path, config)
   with pytest.raises(UserError, match=r'config\.data\.background: \[0, 0, 0\] -> \[0, 0, 9\]'):
-    resume.check_resumable(tmp_path, config_lib.override(config, ['--config.data.background=(0,0,9)']))
+    run_config.check_resumable(tmp_path, config_lib.override(config, ['--config.data.background=(0,0,9)']))
 
 
 def test_values_are_set_from_the_command_line():
