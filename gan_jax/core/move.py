@@ -88,7 +88,7 @@ def play(
   after, grads, metrics = _over_microbatches(one, before, dict(batch), compute.own_key(key), compute.accumulate)
   # The scratch holds examples, each device its own.
   owned, table, metrics = compute.averaged((after.owned, after.table, metrics))
-  metrics |= {f'{name}_gradient_norm': optax.global_norm(grads[name]) for name in turn.movers}
+  metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
   players = dict(state.players)
   for name in turn.movers:
     variables = variables_of_player(owned, name, tuple(everybody))
