@@ -33,7 +33,9 @@ MEASURES: dict[str, Measure] = {
 
 def default_measures(e: Evidence) -> tuple[str, ...]:
   """What suits the set: quick ones."""
-  names = ['fid', 'kid', 'prdc']
+  names = ['fid', 'kid']
+  if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
+    names.append('prdc')
   if e.stream.name in of_examples.MIXTURES or e.stream.name.startswith('stacked/'):
     names.append('modes')
   elif e.extractor.name.startswith('classifier'):
@@ -50,7 +52,8 @@ FEATURELESS = frozenset(
   ('parzen', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'probe', 'inversion')
 )
 
-#: What metrics need of the set: pictures, a held-out split, labels, two classes, classes told by the features, known modes.
+#: What metrics need of the set: pictures, a held-out split, labels, two classes or more, classes told by the features,
+#: known modes.
 NEEDS = {
   'is': ('told',),
   'ifid': ('labels',),
