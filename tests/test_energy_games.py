@@ -1,5 +1,7 @@
 """BEGAN and EBGAN: the balance and the losses on hand-made networks, and the auto-encoder's sizes."""
 
+import types
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.evaluation import of_networks
 from gan_jax.games.began import BEGAN
 from gan_jax.games.ebgan import EBGAN
 from gan_jax.latents.distributions import Normal
@@ -99,6 +102,41 @@ def test_ebgan_without_the_pulling_away_term():
   _, metrics = step_of(game, {'generator': 0.1, 'discriminator': 0.0}, IMAGES, LATENTS)
   assert 'pulling_away' not in metrics
   assert metrics['generator_loss'] == pytest.approx(0.375 * np.linalg.norm(LATENTS, axis=1).mean(), rel=1e-5)
+
+
+class Asked:
+  """What `held_out` asks of an evaluation: three sets of one example each."""
+
+  def __init__(self, game):
+    self.game = game
+    self.variables = {'params': {'discriminator': {'w': jnp.float32(1.25)}}, 'table': {'k': jnp.float32(0.0)}}
+    self.fake = types.SimpleNamespace(examples=np.float32([[2.0, 2.0, 2.0]]))
+
+  real_examples = lambda self, count: np.float32([[0.0, 4.0, 0.0]])
+  held_out_examples = lambda self, count: np.float32([[3.0, 1.0, 1.0]])
+  in_range = lambda self, examples: examples
+  once = lambda self, name, make: make()
+
+
+@pytest.mark.parametrize(
+  ('game', 'overfitting'),
+  # A quarter of the sum of absolute values over 3, and of the norm.
+  [(BEGAN, (5 - 4) / (6 - 4)), (EBGAN, (np.sqrt(11) - 4) / (np.sqrt(12) - 4))],
+)
+def test_an_energy_game_is_asked_for_energies(game, overfitting):
+  asked = Asked(game(Scale(1.0), Scale(1.25), Normal((3,))))
+  (figure,) = of_networks.held_out_figures(asked)
+  assert figure.name == 'overfitting' and 'energies' in figure.protocol
+  np.testing.assert_allclose(figure.value, overfitting, rtol=1e-5)
+
+
+def test_reconstructions_are_no_logits():
+  class Standalone(nn.Module):
+    discriminator: nn.Module
+    latents: Normal = Normal((3,))
+
+  with pytest.raises(UserError, match='has the shape of an example, not logits: give the game a method energies'):
+    list(of_networks.held_out_figures(Asked(Standalone(Scale(1.25)))))
 
 
 def test_the_networks_of_the_paper():

@@ -10,6 +10,8 @@ from scipy import linalg
 from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
+from gan_jax.evaluation import measures
+from gan_jax.features import choose
 from gan_jax.features.classifier import classifier
 from gan_jax.features.random import random_features, raw
 from gan_jax.nets.classifier import Classifier
@@ -89,6 +91,40 @@ def test_shuffled_labels_are_refused(tmp_path, monkeypatch):
     classifier(stream, say=lambda line: None)
   assert '\n' not in str(e.value)
   assert not list((tmp_path / 'cache' / 'classifiers').iterdir())
+
+
+@pytest.mark.parametrize(
+  ('counts', 'words'),
+  [
+    # 19 held out, 16 of them zeros: 16/19 + 3 sqrt(16/19 * 3/19 / 19) is 109.31 %, and 9 * 16 / 3 must be held out.
+    ((178, 19), 'only 19 examples are held out, 84.2 % of them of one class, and with fewer than 48 all could'),
+    ((20, 20), 'only 4 examples are held out'),
+    ((40, 1), 'the 4 examples held out have 1: add examples of other classes'),
+    ((1, 1), r'the 1 examples to train on have 1: add examples'),
+    ((30, 0), 'the 27 examples to train on have 1: add examples'),
+  ],
+)
+def test_a_classifier_that_cannot_be_judged_is_not_trained(counts, words, tmp_path, monkeypatch):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'cache'))
+  labels = np.repeat([0, 1], counts)
+  images = np.random.RandomState(0).randint(0, 256, (len(labels), 8, 8, 1)).astype(np.uint8)
+  np.savez(tmp_path / 'two.npz', image=images, label=labels)
+  stream = Stream(name='npz', path=str(tmp_path / 'two.npz'), size=8, channels=1, classes=2)
+  lines = []
+  with pytest.raises(UserError, match=words) as e:
+    classifier(stream, say=lines.append)
+  assert '--features=random' in str(e.value) and '\n' not in str(e.value) and not lines
+
+
+def test_one_class_is_told_by_no_classifier(tmp_path, monkeypatch):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'cache'))
+  stream = Stream(name='digits', size=8, channels=1, classes=1)
+  with pytest.raises(UserError, match="tells classes apart, 'digits' has one: choose random features"):
+    choose.choose('classifier', stream)
+  assert choose.choose('auto', stream).name.startswith('random-8x8x1')
+  for metric in ('is', 'classes', 'probe', 'codes'):
+    with pytest.raises(UserError, match=f'the metric {metric} needs .*classes'):
+      measures.check_needs([metric], stream, 'auto')
 
 
 def test_a_changed_folder_of_pictures_is_trained_anew(tmp_path, monkeypatch):

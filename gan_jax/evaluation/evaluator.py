@@ -79,7 +79,8 @@ class Evaluation(NamedTuple):
     lines.append('')
     width = max([22, *(len(figure.name) for figure in self.figures)])
     for figure in self.figures:
-      error = f' +- {figure.standard_error:.2g}' if figure.standard_error is not None else ''
+      known = figure.standard_error is not None and math.isfinite(figure.standard_error)
+      error = f' +- {figure.standard_error:.2g}' if known else ''
       value = f'{figure.value:.4g}{error}'
       lines += textwrap.wrap(
         f'{figure.name:<{width}} {value:<18} {figure.protocol}', 118, subsequent_indent=' ' * (width + 20)

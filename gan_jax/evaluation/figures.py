@@ -13,7 +13,7 @@ class Figure(NamedTuple):
     name: as in evaluation.json and in rows of metrics.
     value: of it.
     protocol: what it was computed of, beyond the samples, reference and features that all figures share.
-    standard_error: of the value, or None.
+    standard_error: of the value; None if it has none, NaN if there is too little to tell it.
     parts: figures of its parts, such as one a class; None if it has none.
   """
 

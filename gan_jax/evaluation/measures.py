@@ -33,7 +33,9 @@ MEASURES: dict[str, Measure] = {
 
 def default_measures(e: Evidence) -> tuple[str, ...]:
   """What suits the set: quick ones."""
-  names = ['fid', 'kid', 'prdc']
+  names = ['fid', 'kid']
+  if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
+    names.append('prdc')
   if e.stream.name in of_examples.MIXTURES or e.stream.name.startswith('stacked/'):
     names.append('modes')
   elif e.extractor.name.startswith('classifier'):
@@ -50,20 +52,21 @@ FEATURELESS = frozenset(
   ('parzen', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'probe', 'inversion')
 )
 
-#: What metrics need of the set: pictures, a held-out split, labels, classes told by the features, known modes.
+#: What metrics need of the set: pictures, a held-out split, labels, two classes or more, classes told by the features,
+#: known modes.
 NEEDS = {
   'is': ('told',),
   'ifid': ('labels',),
   'classes': ('told',),
   'tags': ('told',),
-  'codes': ('labels', 'held_out'),
+  'codes': ('classes', 'held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
   'swd': ('pictures',),
   'ms_ssim': ('pictures',),
   'neighbours': ('held_out',),
   'held_out': ('held_out',),
-  'probe': ('pictures', 'labels', 'held_out'),
+  'probe': ('pictures', 'classes', 'held_out'),
   'inversion': ('held_out',),
 }
 
@@ -79,8 +82,9 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
   has = {
     'pictures': lambda: stream.pictures,
     'labels': lambda: stream.classes > 0,
+    'classes': lambda: stream.classes > 1,
     'told': lambda: (
-      features == 'inception' or '.' in features or (stream.classes > 0 and features in ('auto', 'classifier'))
+      features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
     'held_out': lambda: reference.held_out_stream(stream) is not None,
     'modes': lambda: stream.name in of_examples.MIXTURES or stream.name.startswith('stacked/'),
@@ -88,6 +92,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
   words = {
     'pictures': 'pictures of 8 bits',
     'labels': 'labels',
+    'classes': 'labels of two classes or more',
     'told': 'features that tell classes (classifier or inception)',
     'held_out': "a held-out split 'test' beside 'train'",
     'modes': f'a set with known modes ({", ".join(of_examples.MIXTURES)}, stacked/NAME)',

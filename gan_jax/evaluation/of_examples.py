@@ -27,10 +27,13 @@ def parzen_figure(e: Evidence) -> Iterable[Figure]:
   validation = e.unit(reference.examples(chosen_on, PARZEN_VALIDATION)[0])
   samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
   found = parzen.parzen_likelihood(samples, validation, test)
+  edge = found.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1])
+  note = f'; NOTE: sigma is at the end of its range {parzen.SIGMAS[0]:g} to {parzen.SIGMAS[-1]:g}' if edge else ''
   yield Figure(
     'parzen', found.value,
     f'nats, {len(samples)} samples, {e.values}, sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
-    f'{chosen_on.split}, {len(test)} examples of {title(e.held_out)}', found.standard_error,  # type: ignore[arg-type]
+    f'{chosen_on.split}, {len(test)} examples of {title(e.held_out)}{note}',  # type: ignore[arg-type]
+    found.standard_error,
   )  # fmt: skip
   yield Figure(
     'parzen_validation', found.validation,
@@ -43,7 +46,9 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
     centers, stddev = MIXTURES[e.stream.name]
     samples = e.fake.examples[:2500]
     found = modes.mixture_coverage(samples, centers(), stddev, minimum=20)
-    told = f'{len(samples)} samples; a mode counts with 20 within 3 standard deviations'
+    told = f'{len(samples)} samples; a mode counts with {found.minimum} within 3 standard deviations'
+    if len(samples) < 3 * found.minimum * found.total:
+      told += f'; NOTE: too few to find all modes by: take {3 * found.minimum * found.total} or more'
     yield Figure('modes', found.modes, f'of {found.total}, {told}', parts=found.counts.tolist())
     yield Figure('high_quality', found.quality, f'share within 3 standard deviations of a mode, {len(samples)} samples')
     yield Figure('mode_kl', found.kl, f'KL of the shares of modes to equal ones, nats, {len(samples)} samples')
@@ -51,6 +56,8 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
     labels = channel_labels(e.logits(e.fake))[:26_000]
     stacked = modes.stacked_coverage(labels)
     told = f'{len(labels)} samples (papers: 26,000), each channel judged by the classifier'
+    if len(labels) < 3 * stacked.total:
+      told += '; NOTE: too few to find all modes by'
     yield Figure('modes', stacked.modes, f'of {stacked.total}, {told}')
     yield Figure('mode_kl', stacked.kl, f'KL of the shares of modes to equal ones, nats, {told}')
   else:

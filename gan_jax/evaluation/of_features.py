@@ -9,21 +9,33 @@ from gan_jax.base.errors import UserError
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.metrics import diversity, frechet, inception_score, kernel_distance, manifolds
+from gan_jax.metrics.checks import share_error
 
 #: Examples that the four shares of `manifolds` are computed of, at most.
 MANIFOLD = 10_000
 NEIGHBOURS = 5
 
 
+def _few(*counts: int, features: int) -> str:
+  """A note where a covariance has less than full rank."""
+  if min(counts) > features:
+    return ''
+  return f'; NOTE: no more examples than the {features} features, which makes the distance larger: take more'
+
+
 def fid(e: Evidence) -> Iterable[Figure]:
-  counts = f'{e.fake.moments.examples} samples against all {e.real.moments.examples}'
+  sizes = e.fake.moments.examples, e.real.moments.examples
+  counts = f'{sizes[0]} samples against all {sizes[1]}{_few(*sizes, features=len(e.real.moments.mean))}'
   yield Figure('fid', frechet.frechet(e.real.moments, e.fake.moments), f'Frechet distance of features, {counts}')
 
 
 def kid(e: Evidence) -> Iterable[Figure]:
   size = min(1000, len(e.real.features), len(e.fake.features))
   found = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
-  yield Figure('kid', found.value, f'cubic kernel on features, unbiased, 100 subsets of {size}', found.standard_error)
+  whole = ', all that one side has: no spread, so no standard error' if math.isnan(found.standard_error) else ''
+  yield Figure(
+    'kid', found.value, f'cubic kernel on features, unbiased, 100 subsets of {size}{whole}', found.standard_error
+  )
 
 
 def score(e: Evidence) -> Iterable[Figure]:
@@ -33,10 +45,16 @@ def score(e: Evidence) -> Iterable[Figure]:
     )
   count = len(e.fake.features)
   splits = min(10, max(1, count // 50))
-  found = inception_score.inception_score(e.logits(e.fake), splits=splits)
-  yield Figure(
-    'inception_score', found.value, f"{count} samples in {splits} splits, the features' classes", found.standard_error
+  logits = e.logits(e.fake)
+  found = inception_score.inception_score(logits, splits=splits)
+  few = count // splits < logits.shape[1]
+  note = (
+    f'; NOTE: fewer in a split than the {logits.shape[1]} classes, which keeps the score down: take more' if few else ''
   )
+  yield Figure(
+    'inception_score', found.value, f"{count} samples in {splits} splits, the features' classes{note}",
+    found.standard_error,
+  )  # fmt: skip
 
 
 def prdc(e: Evidence) -> Iterable[Figure]:
@@ -47,26 +65,35 @@ def prdc(e: Evidence) -> Iterable[Figure]:
       f'{len(e.fake.features)} samples: ask for more samples, or leave it out'
     )
   found = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
+  notes = [
+    f'; NOTE: {100 * share:.1f} % of the {side} have {NEIGHBOURS} equal ones or more, around which nothing can lie'
+    for side, x in (('reference', e.real.features), ('samples', e.fake.features))
+    if (share := manifolds.crowded(x[:count], NEIGHBOURS))
+  ]
   for name, value in found._asdict().items():
-    yield Figure(name, value, f'of features, k = {NEIGHBOURS}, {count} of each side')
+    yield Figure(name, value, f'of features, k = {NEIGHBOURS}, {count} of each side{"".join(notes)}')
 
 
 def intra_fid(e: Evidence) -> Iterable[Figure]:
   if e.real.labels is None:
     raise UserError(f'{e.stream.name!r} has no labels for an intra-class distance: leave this metric out')
-  each = []
+  each, sizes = [], []
   for label in range(e.stream.classes):
     real, fake = e.real.features[e.real.labels == label], e.fake.features[e.labels == label]
     enough = min(len(real), len(fake)) > 1
+    sizes += [len(real), len(fake)] if enough else []
     each.append(frechet.frechet(frechet.moments(real), frechet.moments(fake)) if enough else math.nan)
   whose = 'asked for' if e.fake.labels is not None else 'that the classifier sees'
+  note = _few(*sizes, features=e.real.features.shape[1]) if sizes else ''
   # A class that is not made has no distance, and a generator that makes one class well no mean.
-  yield Figure('intra_fid', float(np.mean(each)), f'mean over the classes {whose}', parts=each)
+  yield Figure('intra_fid', float(np.mean(each)), f'mean over the classes {whose}{note}', parts=each)
 
 
 def class_figures(e: Evidence) -> Iterable[Figure]:
-  judge = f'{len(e.fake.features)} samples as the classifier sees them'
   classes = e.stream.classes
+  judge = f'{len(e.fake.features)} samples as the classifier sees them'
+  if len(e.fake.features) < 10 * classes:
+    judge += f'; NOTE: fewer than 10 a class, of which shares are uncertain: {10 * classes} would do'
   shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
   balance = diversity.class_balance(e.seen, classes, shares)
   yield Figure(
@@ -100,10 +127,12 @@ def tag_figures(e: Evidence) -> Iterable[Figure]:
       f'{type(e.game).__name__} is not asked for tags that {e.stream.name!r} has: leave the metric tags out'
     )
   wanted, found = e.fake.tags > 0.5, table[e.seen]
-  each = [float(np.mean(found[wanted[:, tag], tag])) for tag in range(table.shape[1])]
+  # A tag that was never asked for has no precision.
+  each = [float(np.mean(found[wanted[:, t], t])) if wanted[:, t].any() else math.nan for t in range(table.shape[1])]
+  told = [share for share in each if not math.isnan(share)]
   judge = f'{len(found)} samples, tags of the class that the classifier sees'
-  yield Figure('tag_precision', float(np.mean(each)), f'share with a tag that was asked for, mean over tags, {judge}',
-    parts=each)  # fmt: skip
+  mean = float(np.mean(told)) if told else math.nan
+  yield Figure('tag_precision', mean, f'share with a tag that was asked for, mean over tags, {judge}', parts=each)
   right = float(np.mean((found == wanted).all(1)))
-  error = float(np.sqrt(right * (1 - right) / len(found)))
+  error = share_error(right, len(found))
   yield Figure('all_tags_right', right, f'share with the tags asked for and no other, {judge}', error)

@@ -16,6 +16,7 @@ from gan_jax.evaluation.reference import title
 from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
+from gan_jax.metrics.checks import share_error
 from gan_jax.sampling.outputs import pick
 
 CODED = 10_000
@@ -65,17 +66,25 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   network = getattr(type(e.game), '__dataclass_fields__', {})
   if 'discriminator' not in network or condition_of(e.game.latents):
     raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
-  game = e.game
+  game, energies = e.game, hasattr(type(e.game), 'energies')
 
   def judged(variables, examples):
+    if energies:  # low on data
+      return -game.apply(variables, examples, method=lambda game, x: game.energies(x, train=False))
     out = game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
     logits = out[0] if isinstance(out, tuple) else out
+    # Two numbers of a point may be two-way softmax's.
+    if logits.shape == examples.shape and logits[0].size > 2:
+      raise UserError(
+        f'the discriminator of {type(game).__name__} gives what has the shape of an example, not logits: give the game '
+        'a method energies(x, train) -> (B,), low on data, or leave the metric held_out out'
+      )
     return logits[:, -1] - logits[:, 0] if logits.ndim == 2 else logits.reshape(len(logits), -1).mean(1)
 
   judge = e.once('judge', lambda: jax.jit(judged))
   sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
   # Where only differences of logits mean something, no share does.
-  boundary = getattr(getattr(game, 'pair', None), 'boundary', 0.0)
+  boundary = None if energies else getattr(getattr(game, 'pair', None), 'boundary', 0.0)
   found = held_out.held_out_report(
     lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
   )
@@ -83,7 +92,8 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
     if boundary is not None:
       yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {told}')
-  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
+  what = 'energies' if energies else 'logits'
+  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) {what}, {told}')
 
 
 def probe_figure(e: Evidence) -> Iterable[Figure]:
@@ -108,12 +118,17 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   assert labels is not None and unseen_labels is not None  # the stream has classes
   train, test = (_in_batches(e, features, side) for side in (pictures, unseen))
   kept = len(train) * 4 // 5
+  if len(np.unique(labels[:kept])) < 2 or kept == len(train):
+    raise UserError(
+      f'the metric probe needs examples of two classes or more to train on and some to choose C by, {len(train)} of '
+      f'{e.stream.split} are too few: leave it out'
+    )
   c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
   share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
   yield Figure(
     'probe', share, f'accuracy on {len(test)} examples of {title(e.held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
     f'training data) on {train.shape[1]} max-pooled features of every discriminator layer, {len(train)} labels',
-    float(np.sqrt(share * (1 - share) / len(test))),
+    share_error(share, len(test)),
   )  # fmt: skip
 
 

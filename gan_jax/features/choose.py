@@ -24,8 +24,8 @@ def choose(
 
   Args:
     name: 'classifier' (trained on the set's labels), 'inception', 'random', 'raw', the dotted name of a function of
-      yours, examples (B, ...) -> features (B, n), or 'auto': the classifier for pictures with labels, raw values for
-      points, random features for anything else.
+      yours, examples (B, ...) -> features (B, n), or 'auto': the classifier for pictures of two classes or more, raw
+      values for points, random features for anything else.
     stream: of the reference, from `evaluation.reference.reference_stream`.
     weights: the file of Inception's weights.
     seed: of the classifier's training and of random features.
@@ -37,7 +37,7 @@ def choose(
   shape = stream.stored(1)['image'].shape[1:]
   judged = stream.pictures and shape[0] == shape[1]
   if name == 'auto':
-    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes and judged else 'random'
+    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes > 1 and judged else 'random'
   if name == 'classifier':
     if not judged:
       raise UserError(f'--features=classifier takes square pictures, the examples are {shape}: use random or raw')

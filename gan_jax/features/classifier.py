@@ -65,12 +65,18 @@ def classifier(stream: Stream, seed: int = 0, say: Callable[[str], None] = print
     The extractor, with 'features' (B, 256) and 'logits' (B, classes). The file behind it lies in the cache.
 
   Raises:
-    UserError: no pictures or no labels, or the classifier is not accurate enough on held-out examples.
+    UserError: no pictures, no labels or one class only; so few held-out examples that no accuracy on them would show
+      anything; or the classifier is not accurate enough on them.
   """
   if not stream.classes:
     raise UserError(
       f'the classifier needs labels, of which config.data.classes=0 reads none of {stream.name!r}: set it to the '
       'number of classes, or choose random features'
+    )
+  if stream.classes < 2:
+    raise UserError(
+      f'the classifier tells classes apart, {stream.name!r} has one: choose random features or raw values '
+      '(--features=random, or config.eval.features)'
     )
   stream = dataclasses.replace(stream, per_class=0, random_crop=0)
   source = stream.open()
@@ -172,6 +178,7 @@ def _train(
   Labels are not smoothed: that would take the confidence of which the classifier form of the Inception Score is made.
   """
   images, labels, test, test_labels = _split(stream, source)
+  required = _required(stream, labels, test_labels)
   batch = min(BATCH, max(LEAST_BATCH, len(images) // LEAST_STEPS), len(images))
   steps = len(images) // batch
   epochs = math.ceil(SEEN[3 if images.shape[-1] == 3 else 1] / len(images))
@@ -217,7 +224,7 @@ def _train(
   predict = jax.jit(lambda variables, images: network.apply(variables, _scaled(images), train=False)[0].argmax(-1))
   found = [np.asarray(predict(variables, some))[:real] for some, real in _batches(test)]
   accuracy = float((np.concatenate(found) == test_labels).mean())
-  _check(accuracy, stream, test_labels)
+  _check(accuracy, required, stream, len(test))
   return _Trained(jax.device_get(variables), accuracy, len(test), len(images))
 
 
@@ -228,15 +235,42 @@ def _batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     yield np.pad(some, ((0, SCORED - len(some)), (0, 0), (0, 0), (0, 0))), len(some)
 
 
-def _check(accuracy: float, stream: Stream, labels: np.ndarray) -> None:
-  """Refuses a classifier that sees too little in the pictures."""
-  share = np.bincount(labels).max() / len(labels)
+def _required(stream: Stream, labels: np.ndarray, held_out: np.ndarray) -> float:
+  """The share of the held-out examples that must be told right, known before anything is trained.
+
+  Args:
+    stream: of the set.
+    labels: of the examples to train on.
+    held_out: labels of those held out.
+
+  Raises:
+    UserError: no share could show that the classifier sees anything.
+  """
+  cure = 'choose other features (--features=random, or config.eval.features)'
+  for what, some in (('to train on', labels), ('held out', held_out)):
+    if len(np.unique(some)) < 2:
+      raise UserError(
+        f'the classifier of {stream.name} {stream.split} needs two classes or more, but the {len(some)} examples '
+        f'{what} have {len(np.unique(some))}: add examples of other classes, or {cure}'
+      )
+  share = np.bincount(held_out).max() / len(held_out)
   # By chance one in a thousand is three standard errors above the largest class's share.
-  chance = share + max(0.1 * (1 - share), 3 * math.sqrt(share * (1 - share) / len(labels)))
-  required = REQUIRED.get(stream.name, chance)
+  error = 3 * math.sqrt(share * (1 - share) / len(held_out))
+  if share + error > 1:
+    enough = math.ceil(9 * share / (1 - share))
+    raise UserError(
+      f'the classifier of {stream.name} {stream.split} cannot be judged: only {len(held_out)} examples are held out, '
+      f'{100 * share:.1f} % of them of one class, and with fewer than {enough} all could be told right by chance: add '
+      f'examples, or {cure}'
+    )
+  return REQUIRED.get(stream.name, share + max(0.1 * (1 - share), error))
+
+
+def _check(accuracy: float, required: float, stream: Stream, count: int) -> None:
+  """Refuses a classifier that sees too little in the pictures."""
   if not accuracy >= required:
     raise UserError(
-      f'the classifier of {stream.name} {stream.split} reached {100 * accuracy:.2f} % on {len(labels)} held-out '
+      f'the classifier of {stream.name} {stream.split} reached {100 * accuracy:.2f} % on {count} held-out '
       f'examples, {100 * required:.2f} % is required: check the labels, train on more examples (config.data.split), '
       'or choose random features'
     )

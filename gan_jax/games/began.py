@@ -51,6 +51,12 @@ class BEGAN(nn.Module):
   def error(self, x):
     return jnp.abs(full_precision(self.discriminator(x, train=True)) - full_precision(x)).mean()
 
+  def energies(self, x, *, train):
+    """L(x) of each example, (B,): low on data."""
+    return (
+      jnp.abs(full_precision(self.discriminator(x, train=train)) - full_precision(x)).reshape(x.shape[0], -1).mean(-1)
+    )
+
   def discriminator_loss(self, batch):
     image = batch['images']['image']
     fake = self.generator(batch['latents'], train=True)

@@ -42,9 +42,13 @@ class EBGAN(nn.Module):
     Turn(('generator',), 'generator_loss', streams=()),
   )
 
-  def judged(self, x):
+  def energies(self, x, *, train):
+    """D(x) of each example, (B,): low on data."""
+    return self.judged(x, train=train)[0]
+
+  def judged(self, x, *, train=True):
     """(energies (B,), codes (B, n)) of examples."""
-    reconstruction, codes = self.discriminator(x, train=True, codes=True)
+    reconstruction, codes = self.discriminator(x, train=train, codes=True)
     squares = jnp.square(full_precision(reconstruction) - full_precision(x)).reshape(x.shape[0], -1).sum(-1)
     # The root's gradient at 0 is not finite.
     return jnp.sqrt(jnp.maximum(squares, 1e-12)), codes

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import optimize
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import share_error
 
 
 class CodeError(NamedTuple):
@@ -13,7 +14,7 @@ class CodeError(NamedTuple):
 
   Attributes:
     value: share of test examples whose code is matched with another class than theirs.
-    standard_error: of it, binomial.
+    standard_error: of it, `checks.share_error`.
     matching: (values,) the class that each value of the code is matched with.
   """
 
@@ -34,7 +35,7 @@ def code_error(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray, te
     test_labels: (T,) their classes.
 
   Raises:
-    UserError: codes and labels differ in number.
+    UserError: codes and labels differ in number, or there are no two classes.
 
   >>> found = code_error(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 2]), np.array([1, 0]), np.array([0, 2]))
   >>> found.value, found.matching.tolist()
@@ -43,9 +44,11 @@ def code_error(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray, te
   for values, known in ((codes, labels), (test_codes, test_labels)):
     if np.shape(values) != np.shape(known) or np.ndim(values) != 1 or not len(values):
       raise UserError(f'codes {np.shape(values)} and labels {np.shape(known)}: give one of each an example')
+  if len(np.unique(labels)) < 2 or len(np.unique(test_labels)) < 2:
+    raise UserError('examples of one class: any code tells them without error, give two classes or more')
   size = int(max(np.max(x) for x in (codes, labels, test_codes, test_labels))) + 1
   together = np.zeros((size, size), np.int64)
   np.add.at(together, (codes, labels), 1)
   matching = optimize.linear_sum_assignment(together, maximize=True)[1]
   wrong = float(np.mean(matching[test_codes] != test_labels))
-  return CodeError(wrong, float(np.sqrt(wrong * (1 - wrong) / len(test_labels))), matching)
+  return CodeError(wrong, share_error(wrong, len(test_labels)), matching)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count, check_finite, share_error
 
 #: Examples taken to float64 at a time.
 CHUNK = 4096
@@ -105,7 +106,7 @@ def class_balance(labels: np.ndarray, classes: int, reference: np.ndarray | None
     reference: (classes,) shares or counts of data; None for equal shares.
 
   Raises:
-    UserError: a label is out of range, or there is a reference for another number of classes.
+    UserError: a label is out of range, a logit is not finite, or the reference is empty or of other classes.
 
   >>> balance = class_balance(np.array([0, 0, 1, 1]), 4)
   >>> balance.shares.tolist(), round(balance.divergence, 4), balance.rarest  # log(2)
@@ -115,12 +116,15 @@ def class_balance(labels: np.ndarray, classes: int, reference: np.ndarray | None
   if labels.ndim == 2:
     if labels.shape[1] != classes:
       raise UserError(f'logits of {labels.shape[1]} classes, but classes={classes}: give one number')
+    check_finite(logits=labels)
     labels = labels.argmax(1)
   if labels.size == 0 or labels.min() < 0 or labels.max() >= classes:
     raise UserError(f'classes={classes} with labels that are none or out of range: they must be 0 to {classes - 1}')
   reference = np.ones(classes) if reference is None else np.asarray(reference, np.float64)
   if reference.shape != (classes,):
     raise UserError(f'reference shares of shape {reference.shape}: give {classes}, one a class')
+  if not (np.isfinite(reference).all() and reference.min() >= 0 and reference.sum() > 0):
+    raise UserError('reference shares must be 0 or more, and not all 0')
   reference = reference / reference.sum()
   shares = np.bincount(labels, minlength=classes) / labels.size
   present = shares > 0
@@ -135,7 +139,7 @@ class Accuracy(NamedTuple):
 
   Attributes:
     value: the share.
-    standard_error: of it, binomial.
+    standard_error: of it, `checks.share_error`.
   """
 
   value: float
@@ -153,7 +157,7 @@ def conditional_accuracy(logits: np.ndarray, asked: np.ndarray) -> Accuracy:
     asked: (N,) the classes asked of the generator.
 
   Raises:
-    UserError: the numbers of examples differ.
+    UserError: the numbers of examples differ or are 0, or a logit is not finite.
 
   >>> conditional_accuracy(np.eye(4), np.array([0, 1, 2, 0]))
   Accuracy(value=0.75, standard_error=0.21650635094610965)
@@ -161,5 +165,7 @@ def conditional_accuracy(logits: np.ndarray, asked: np.ndarray) -> Accuracy:
   logits, asked = np.asarray(logits), np.asarray(asked)
   if asked.shape != logits.shape[:1]:
     raise UserError(f'logits of {len(logits)} samples, asked of shape {asked.shape}: give one class a sample')
+  check_count(1, samples=asked)
+  check_finite(logits=logits)
   share = float(np.mean(logits.argmax(1) == asked))
-  return Accuracy(share, float(np.sqrt(share * (1 - share) / len(asked))))
+  return Accuracy(share, share_error(share, len(asked)))

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.base.errors import UserError
+
 
 class Moments(NamedTuple):
   """Count, mean and scatter of features, in float64 on the host.
@@ -132,7 +134,19 @@ def frechet_distance(
 
 
 def frechet(one: Moments, other: Moments) -> float:
-  """`frechet_distance` of two sets of features."""
+  """`frechet_distance` of two sets of features.
+
+  Fewer examples than features leave directions without variance: the distance of two such sets is large though they
+  come from one distribution, and larger the fewer there are.
+
+  Raises:
+    UserError: a set has fewer than two examples, of which there is no covariance, or features that are not finite.
+  """
+  for side in (one, other):
+    if side.examples < 2:
+      raise UserError(f'Frechet distance of a set of {side.examples} examples: it needs two or more of each')
+    if not (np.isfinite(side.mean).all() and np.isfinite(side.scatter).all()):
+      raise UserError('Frechet distance of features that are not finite: what made them has diverged')
   # Scatter gathered in float32 has noise where few examples leave no variance.
   ranks = (max(one.examples - 1, 0), max(other.examples - 1, 0))
   return frechet_distance(one.mean, one.covariance, other.mean, other.covariance, ranks=ranks)

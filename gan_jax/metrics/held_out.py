@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax.metrics.checks import check_count, check_finite
+
 
 class Judgement(NamedTuple):
   """What a discriminator says of one set.
@@ -74,14 +76,20 @@ def held_out_report(
       Wasserstein critic has none; only its means and `overfitting` say something.
     batch_size: examples at a time.
 
+  Raises:
+    UserError: a set is empty, or a logit is not finite.
+
   >>> held_out_report(lambda x: x, np.array([2.0, 4.0]), np.array([1.0]), np.array([-1.0, 3.0])).generated
   Judgement(logit=1.0, real=0.5)
   """
+
+  check_count(1, train=train, held_out=held_out, generated=generated)
 
   def judged(images):
     parts = [np.asarray(logits(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts).astype(np.float64)
 
   sets = judged(train), judged(held_out), judged(generated)
+  check_finite(**dict(zip(('logits of training data', 'of held-out data', 'of generated examples'), sets, strict=True)))
   real, unseen, fake = (Judgement(float(x.mean()), float((x > threshold).mean())) for x in sets)
   return HeldOutReport(real, unseen, fake, overfitting(*sets))

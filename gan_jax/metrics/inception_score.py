@@ -1,16 +1,20 @@
 """Inception score, of any classifier's logits."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
+
+from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_finite
 
 
 class InceptionScore(NamedTuple):
   """
   Attributes:
     value: mean over splits; between 1 and the number of classes.
-    standard_error: of the mean.
+    standard_error: of the mean; NaN for one split, which shows no spread.
     split_deviation: standard deviation over splits, what papers print after the sign +-.
   """
 
@@ -30,9 +34,15 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -
     splits: parts that are scored on their own.
     seed: of the shuffle.
 
+  Raises:
+    UserError: a logit is not finite, or a split would be empty.
+
   >>> round(inception_score(40.0 * np.tile(np.eye(10), (50, 1)), splits=1).value, 6)
   10.0
   """
+  if not 1 <= splits <= len(logits):
+    raise UserError(f'splits={splits} of {len(logits)} samples: choose 1 to as many as there are samples')
+  check_finite(logits=logits)
   logits = np.asarray(logits, np.float64)[np.random.RandomState(seed).permutation(len(logits))]
   probabilities = special.softmax(logits, axis=1)
   scores = []
@@ -40,4 +50,6 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -
     part = probabilities[i * len(logits) // splits : (i + 1) * len(logits) // splits]
     scores.append(np.exp(special.rel_entr(part, part.mean(0, keepdims=True)).sum(1).mean()))
   deviation = float(np.std(scores))
-  return InceptionScore(float(np.mean(scores)), deviation / float(np.sqrt(splits)), deviation)
+  return InceptionScore(
+    float(np.mean(scores)), deviation / float(np.sqrt(splits)) if splits > 1 else math.nan, deviation
+  )

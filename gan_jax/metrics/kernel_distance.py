@@ -1,15 +1,20 @@
 """Kernel (Inception) distance: the squared maximum mean discrepancy with a cubic kernel, without bias."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count, check_finite
 
 
 class KernelDistance(NamedTuple):
   """
   Attributes:
     value: mean over subsets.
-    standard_error: of the mean; subsets that overlap count for as many as fit into the smaller set.
+    standard_error: of the mean; subsets that overlap count for as many as fit into the smaller set. NaN if every subset
+      is the whole of a side, which then shows no spread.
     subset_deviation: standard deviation over subsets, what other libraries print after the sign +-.
   """
 
@@ -27,9 +32,14 @@ def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     x: (M, n).
     y: (K, n).
 
+  Raises:
+    UserError: a set has fewer than two examples, or a feature is not finite.
+
   >>> squared_mmd(np.zeros((3, 2)), np.zeros((4, 2)))
   0.0
   """
+  check_count(2, x=x, y=y)
+  check_finite(x=x, y=y)
   x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
   kernel = lambda a, b: (a @ b.T / a.shape[1] + 1.0) ** 3
   within = lambda k: (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
@@ -50,10 +60,17 @@ def kernel_distance(
     size: examples of each side in a subset; all if there are fewer.
     seed: of the subsets.
 
+  Raises:
+    UserError: a set, or a subset, has fewer than two examples, or a feature is not finite.
+
   >>> x = np.random.RandomState(0).randn(500, 4)
   >>> abs(kernel_distance(x[:250], x[250:], subsets=10, size=100).value) < 0.1
   True
   """
+  check_count(2, real=real, generated=fake)
+  check_finite(real=real, generated=fake)
+  if size < 2 or subsets < 1:
+    raise UserError(f'size={size} and subsets={subsets}: give subsets of two examples or more, one or more')
   size = min(size, len(real), len(fake))
   random = np.random.RandomState(seed)
   values = []
@@ -62,5 +79,6 @@ def kernel_distance(
     some_real = real[random.choice(len(real), size, replace=False)]
     values.append(squared_mmd(some_fake, some_real))
   deviation = float(np.std(values))
-  independent = max(1.0, min(subsets, len(real) / size, len(fake) / size))
-  return KernelDistance(float(np.mean(values)), deviation / float(np.sqrt(independent)), deviation)
+  independent = min(subsets, len(real) / size, len(fake) / size)
+  error = deviation / float(np.sqrt(independent)) if independent > 1 else math.nan
+  return KernelDistance(float(np.mean(values)), error, deviation)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax.metrics.checks import check_finite
+
 #: Rows of a block of distances.
 BLOCK = 512
 
@@ -31,11 +33,14 @@ class Manifolds(NamedTuple):
 def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
   """(rows, squared distances (rows, len(y))) for blocks of rows of x."""
   squares = np.einsum('ij,ij->i', y, y)
+  rounding = 8 * np.finfo(np.float64).eps * x.shape[1] ** 0.5
   for start in range(0, len(x), BLOCK):
     rows = slice(start, min(start + BLOCK, len(x)))
     part = x[rows]
-    distances = np.einsum('ij,ij->i', part, part)[:, None] + squares[None] - 2 * (part @ y.T)
-    yield rows, np.maximum(distances, 0.0)
+    lengths = np.einsum('ij,ij->i', part, part)[:, None] + squares[None]
+    distances = lengths - 2 * (part @ y.T)
+    # What cancellation leaves between equal examples is no distance.
+    yield rows, np.where(distances > rounding * lengths, distances, 0.0)
 
 
 def radii(x: np.ndarray, k: int) -> np.ndarray:
@@ -52,12 +57,23 @@ def radii(x: np.ndarray, k: int) -> np.ndarray:
   return found
 
 
+def crowded(x: np.ndarray, k: int) -> float:
+  """The share of examples that have k or more equal ones beside them: their balls are empty, nothing lies in them.
+
+  >>> crowded(np.array([[0.0], [0.0], [0.0], [1.0]]), 2)
+  0.75
+  """
+  counts = np.unique(x, axis=0, return_counts=True)[1]
+  return float(counts[counts > k].sum() / len(x))
+
+
 def manifolds(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Manifolds:
   """Precision, recall, density and coverage with balls that reach to the k-th neighbour.
 
   Source: Kynkaanniemi et al. 2019, https://arxiv.org/abs/1904.06991, eq. 1 to 3 (precision, recall); Naeem et al. 2020,
   https://arxiv.org/abs/2002.09797, eq. 3 to 5 (density, coverage).
-  differs: a ball is open, as in the code of Naeem et al., so that density of a set with itself is 1.
+  differs: a ball is open, as in the code of Naeem et al., so that density of a set with itself is 1. The ball of an
+  example that has k equal ones is empty (`crowded`).
 
   Args:
     real: (M, n) features.
@@ -66,6 +82,10 @@ def manifolds(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Manifolds:
 
   Raises:
     ValueError: a set has no k-th neighbour.
+    UserError: a feature is not finite.
+
+  Returns:
+    The shares; NaN for precision, density and coverage if all real balls are empty.
 
   >>> x = np.random.RandomState(0).randn(100, 3)
   >>> manifolds(x, x)
@@ -73,7 +93,10 @@ def manifolds(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Manifolds:
   """
   if min(len(real), len(fake)) <= k:
     raise ValueError(f'manifolds: k={k} needs more than {k} examples of each, got {len(real)} and {len(fake)}')
+  check_finite(real=real, generated=fake)
   real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+  # About one of them, so that equal examples are at a distance of exactly 0 wherever they lie.
+  real, fake = real - real[:1], fake - real[:1]
   real_radii, fake_radii = radii(real, k), radii(fake, k)
   inside = np.zeros(len(fake), np.int64)  # real balls that each generated example lies in
   recalled = covered = 0
@@ -82,9 +105,10 @@ def manifolds(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Manifolds:
     inside += within.sum(0)
     covered += int(within.any(1).sum())
     recalled += int((distances < fake_radii[None]).any(1).sum())
+  told = 1.0 if real_radii.any() else np.nan
   return Manifolds(
-    precision=float((inside > 0).mean()),
+    precision=told * float((inside > 0).mean()),
     recall=recalled / len(real),
-    density=float(inside.mean() / k),
-    coverage=covered / len(real),
+    density=told * float(inside.mean() / k),
+    coverage=told * covered / len(real),
   )

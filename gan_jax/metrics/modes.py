@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_finite
 
 
 class MixtureCoverage(NamedTuple):
@@ -78,7 +79,7 @@ def mixture_coverage(
     deviations: radius of high quality, in standard deviations.
 
   Raises:
-    UserError: shapes that do not fit.
+    UserError: shapes that do not fit, or samples that are not finite.
 
   >>> report = mixture_coverage(np.array([[0.0], [0.2], [0.6], [1.0]]), np.array([[0.0], [1.0]]), 0.1, minimum=1)
   >>> report.modes, report.quality, report.kl, report.counts.tolist()
@@ -87,6 +88,7 @@ def mixture_coverage(
   samples, centers = np.asarray(samples, np.float64), np.asarray(centers, np.float64)
   if samples.ndim != 2 or centers.ndim != 2 or samples.shape[1] != centers.shape[1] or not len(samples):
     raise UserError(f'samples {samples.shape} and centers {centers.shape} must be (N, d) and (K, d), N at least 1')
+  check_finite(samples=samples, centers=centers)
   # Center by center: (N, K, d) at once would be large for many modes.
   squares = np.stack([((samples - center[None]) ** 2).sum(-1) for center in centers], -1)  # (N, K)
   nearest = squares.argmin(-1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count, check_finite
 
 #: Samples and training examples compared at a time.
 ROWS, COLUMNS = 1024, 8192
@@ -62,7 +63,7 @@ def nearest(samples: np.ndarray, train: np.ndarray, *, k: int = 1) -> Neighbours
     k: neighbours per sample.
 
   Raises:
-    UserError: the shapes differ or k is not 1 to N.
+    UserError: the shapes differ, k is not 1 to N, or a number is not finite.
 
   >>> nearest(np.array([[2.0, 2.0]]), np.array([[0.0, 0.0], [3.0, 3.0]]))
   Neighbours(indices=array([[1]]), distances=array([[1.]]))
@@ -71,6 +72,7 @@ def nearest(samples: np.ndarray, train: np.ndarray, *, k: int = 1) -> Neighbours
     raise UserError(f'samples of shape {samples.shape[1:]} against examples of {train.shape[1:]}: give one shape')
   if not 1 <= k <= len(train):
     raise UserError(f'k={k} neighbours among {len(train)} examples: choose 1 to {len(train)}')
+  check_finite(samples=samples, train=train)
   wanted = min(len(train), k + SPARE)
   blocks = [slice(start, start + COLUMNS) for start in range(0, len(train), COLUMNS)]
   rows = [slice(start, start + ROWS) for start in range(0, len(samples), ROWS)]
@@ -130,8 +132,12 @@ def copying(train: np.ndarray, held_out: np.ndarray, samples: np.ndarray) -> Cop
     held_out: (M, ...) real examples not trained on.
     samples: (S, ...).
 
+  Raises:
+    UserError: a set is empty or not finite, or the shapes differ.
+
   >>> copying(np.zeros((3, 4)), np.ones((2, 4)), np.full((5, 4), 0.5))
   Copying(samples=0.5, held_out=1.0, ratio=0.5)
   """
+  check_count(1, train=train, held_out=held_out, samples=samples)
   of_samples, of_held_out = (float(np.median(nearest(x, train).distances)) for x in (samples, held_out))
   return Copying(of_samples, of_held_out, of_samples / of_held_out if of_held_out else float('nan'))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from gan_jax.metrics.checks import check_count, check_finite
+
 #: The deviations among which GAN 2014's code chooses.
 SIGMAS = tuple(np.logspace(-1.0, 0.0, 10).tolist())
 #: Rows of a block of distances.
@@ -16,7 +18,7 @@ class ParzenLikelihood(NamedTuple):
   """
   Attributes:
     value: mean log-likelihood of the test examples, nats.
-    standard_error: of the mean.
+    standard_error: of the mean; NaN for one example.
     sigma: the deviation that was chosen.
     validation: the mean log-likelihood of the examples that chose it, nats: what to stop a training by.
   """
@@ -71,12 +73,17 @@ def parzen_likelihood(
     test: (N, ...) real, not trained on.
     sigmas: deviations to choose from.
 
+  Raises:
+    UserError: a set is empty or not finite.
+
   >>> x = np.random.RandomState(0).rand(300, 2)
   >>> parzen_likelihood(x[:100], x[100:200], x[200:]).sigma <= 0.2
   True
   """
+  check_count(1, samples=samples, validation=validation, test=test)
+  check_finite(samples=samples, validation=validation, test=test)
   means = log_likelihoods(samples, validation, sigmas).mean(1)
   chosen = int(np.argmax(means))
   likelihoods = log_likelihoods(samples, test, [sigmas[chosen]])[0]
-  error = float(likelihoods.std() / np.sqrt(len(likelihoods)))
+  error = float(likelihoods.std() / np.sqrt(len(likelihoods))) if len(likelihoods) > 1 else float('nan')
   return ParzenLikelihood(float(likelihoods.mean()), error, float(sigmas[chosen]), float(means[chosen]))

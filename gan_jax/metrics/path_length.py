@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from gan_jax.base.errors import UserError
 from gan_jax.latents.interpolation import interpolate
+from gan_jax.metrics.checks import check_finite
 
 
 class PathLength(NamedTuple):
@@ -17,7 +18,7 @@ class PathLength(NamedTuple):
 
   Attributes:
     mean: over the paths that were kept.
-    standard_error: of it.
+    standard_error: of it; NaN for one path.
     median: over all paths.
   """
 
@@ -74,7 +75,7 @@ def path_length(
     The mean, its standard error and the median, in squared units of the features.
 
   Raises:
-    UserError: there is no such path, or the generator rounds.
+    UserError: there is no such path, the generator rounds, or a distance is not finite.
 
   >>> z = np.eye(4, dtype=np.float32)
   >>> figure = path_length(lambda z: 3 * z, lambda x: x, z, np.roll(z, 1, 0), kind='linear', trim=0.0)
@@ -95,7 +96,9 @@ def path_length(
       distances = _squared_distances(generate, features, near, far)
       values.append(np.asarray(distances, np.float64)[: count - start])
   lengths = np.concatenate(values) / epsilon**2
+  check_finite(**{'lengths of paths': lengths})
   low = np.percentile(lengths, 100 * trim, method='lower')
   high = np.percentile(lengths, 100 * (1 - trim), method='higher')
   kept = lengths[(lengths >= low) & (lengths <= high)]
-  return PathLength(float(kept.mean()), float(kept.std() / np.sqrt(len(kept))), float(np.median(lengths)))
+  error = float(kept.std() / np.sqrt(len(kept))) if len(kept) > 1 else float('nan')
+  return PathLength(float(kept.mean()), error, float(np.median(lengths)))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count, check_finite
 
 #: Rows of the features that are multiplied at a time, and rows that the preconditioner looks at.
 BLOCK, SAMPLE = 2048, 512
@@ -90,7 +91,7 @@ def fit_linear_svm(
     The classifiers.
 
   Raises:
-    UserError: C is not positive.
+    UserError: C is not positive, there are no two classes, or a feature is not finite.
 
   >>> svm = fit_linear_svm(np.float32([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]), 10.0)
   >>> predict(svm, np.float32([[-3.0], [3.0]])).tolist()
@@ -101,8 +102,11 @@ def fit_linear_svm(
 
   if not c > 0:
     raise UserError(f'c={c} of the linear SVM must be positive')
+  check_finite(features=features)
   count, size = features.shape
   classes = int(labels.max()) + 1 if classes is None else classes
+  if classes < 2:
+    raise UserError('a linear SVM of one class: whatever it says is right, give two classes or more')
   signs = np.where(labels[:, None] == np.arange(classes), 1, -1).astype(np.float32)
   shaped = lambda flat: flat.astype(np.float32).reshape(size + 1, classes)
 
@@ -186,8 +190,14 @@ def choose_c(
 
   Returns:
     (C, {C tried: accuracy}).
+
+  Raises:
+    UserError: no examples to train on, or none held out.
   """
   features, labels = held_out
+  check_count(1, held_out=labels)
+  for _, of_draw in draws:
+    check_count(1, training=of_draw)
   classes = int(max(labels.max(), *(y.max() for _, y in draws))) + 1
   tried: dict[float, float] = {}
   starts: Sequence[LinearSVM | None] = [None] * len(draws)

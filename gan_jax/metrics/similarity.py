@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_finite
 from gan_jax.metrics.filters import smooth
 
 #: Exponents of the five scales, finest first: Wang et al. 2003, section 3.2.
@@ -37,18 +38,18 @@ def _halved(x: jax.Array) -> jax.Array:
   return x.reshape(batch, (height + 1) // 2, 2, (width + 1) // 2, 2, channels).mean((2, 4))
 
 
-@functools.partial(jax.jit, static_argnames=('weights', 'data_range'))
-def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_range: float) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=('weights', 'data_range', 'clip'))
+def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_range: float, *, clip: bool) -> jax.Array:
   # Around the middle of the range squares are smaller, and float32 keeps more of the small variances between them.
   x, y = (v.astype(jnp.float32) - data_range / 2 for v in (x, y))
-  product = jnp.ones(len(x))
+  product = jnp.ones(len(x), jnp.float32)
   for scale, weight in enumerate(weights):
     x, y = (x, y) if scale == 0 else (_halved(x), _halved(y))
     similarity, structure = _terms(x, y, data_range)
     last = scale == len(weights) - 1
     # Anticorrelated pictures have negative terms, of which no real power exists: they count as 0, as in Karras' code.
     term = similarity if last else structure
-    product *= term if weights == (1.0,) else jnp.maximum(term, 0) ** weight
+    product *= jnp.maximum(term, 0) ** weight if clip else term**weight
   return product
 
 
@@ -80,7 +81,7 @@ def ssim(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, *, data_range: fl
   (1.0, 0.0001)
   """
   _check(x, y)
-  return _similarity(x, y, (1.0,), data_range)
+  return _similarity(x, y, (1.0,), data_range, clip=False)
 
 
 def scales_of(height: int, width: int) -> int:
@@ -124,7 +125,7 @@ def ms_ssim(
   if not 1 <= scales <= 5:
     raise UserError(f'scales={scales}: choose 1 to 5')
   weights = WEIGHTS if scales == 5 else tuple(w / sum(WEIGHTS[:scales]) for w in WEIGHTS[:scales])
-  return _similarity(x, y, weights, data_range)
+  return _similarity(x, y, weights, data_range, clip=True)
 
 
 class Similarity(NamedTuple):
@@ -132,7 +133,8 @@ class Similarity(NamedTuple):
 
   Attributes:
     mean: over pairs; a high value tells of little diversity.
-    standard_error: of the mean, taking pairs for independent.
+    standard_error: of the mean; pairs that share pictures count for as many as there are without: half the
+      pictures. NaN for two pictures, which are one pair.
   """
 
   mean: float
@@ -166,13 +168,16 @@ def pair_similarity(
     data_range: the largest value a pixel can have.
 
   Raises:
-    UserError: fewer than two pictures.
+    UserError: fewer than two pictures, fewer than one pair, or a pixel that is not finite.
 
   >>> round(pair_similarity(np.ones((3, 16, 16, 1)), pairs=4).mean, 6)
   1.0
   """
   if len(images) < 2:
     raise UserError(f'pairs of {len(images)} pictures: give two or more')
+  if pairs < 1:
+    raise UserError(f'pairs={pairs} must be at least 1')
+  check_finite(pictures=images)
   random = np.random.RandomState(seed)
   first = random.randint(0, len(images), pairs)
   second = (first + random.randint(1, len(images), pairs)) % len(images)  # never the picture itself
@@ -180,7 +185,9 @@ def pair_similarity(
   parts = [slice(start, start + batch) for start in range(0, pairs, batch)]
   compare = lambda part: ms_ssim(images[first[part]], images[second[part]], scales=scales, data_range=data_range)
   values = np.concatenate([compare(part) for part in parts]).astype(np.float64)
-  return Similarity(float(values.mean()), float(values.std() / np.sqrt(pairs)))
+  independent = min(pairs, len(images) / 2)
+  error = float(values.std() / np.sqrt(independent)) if independent > 1 else float('nan')
+  return Similarity(float(values.mean()), error)
 
 
 def class_similarity(

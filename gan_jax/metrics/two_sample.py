@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_finite, share_error
 from gan_jax.nets import dcgan, mlp
 
 
@@ -60,9 +61,9 @@ def two_sample_test(
 ) -> TwoSampleReport:
   r"""Trains a fresh network on half of the examples and judges the other half: goal 50 %.
 
-  The standard error is $\sqrt{a (1 - a) / n}$, the p-value that of a normal with mean 1/2 and variance 1 / 4n. If one
-  set is larger, as many of it are drawn. Give real examples that the generator was not trained on: the network
-  recognises copies, so a generator that copies looks better than 50 %.
+  The standard error is $\sqrt{a (1 - a) / n}$ (`checks.share_error`), the p-value that of a normal with mean 1/2 and
+  variance 1 / 4n. If one set is larger, as many of it are drawn. Give real examples that the generator was not trained
+  on: the network recognises copies, so a generator that copies looks better than 50 %.
   Source: Lopez-Paz and Oquab 2017, https://arxiv.org/abs/1610.06545, section 3 and theorem 1. differs: the larger set
   is cut, so that guessing gives 50 %.
 
@@ -76,7 +77,7 @@ def two_sample_test(
     seed: of the halves, the order and the network.
 
   Raises:
-    UserError: sets that do not fit together, or fewer than 4 examples.
+    UserError: sets that do not fit together, fewer than 4 examples, or numbers that are not finite.
 
   >>> x = np.random.RandomState(0).randn(200, 2).astype(np.float32)
   >>> two_sample_test(x, x + 9, steps=100).accuracy
@@ -90,6 +91,7 @@ def two_sample_test(
   half = min(len(real), len(generated)) // 2
   if half < 2:
     raise UserError(f'{len(real)} real and {len(generated)} generated examples: the test needs 4 of each')
+  check_finite(real=real, generated=generated)
   random = np.random.RandomState(seed % 2**32)
   chosen = [images[random.permutation(len(images))[: 2 * half]] for images in (real, generated)]
   train, test = [images[:half] for images in chosen], [images[half:] for images in chosen]
@@ -101,7 +103,7 @@ def two_sample_test(
   accuracy, count = (right_real + right_generated) / 2, 2 * half
   return TwoSampleReport(
     accuracy,
-    math.sqrt(accuracy * (1 - accuracy) / count),
+    share_error(accuracy, count),
     0.5 * math.erfc((accuracy - 0.5) * math.sqrt(2 * count)),
     right_real,
     right_generated,

@@ -1,0 +1,63 @@
+"""What a figure needs of the numbers it is made of: that they are finite, and enough."""
+
+import math
+
+import numpy as np
+
+from gan_jax.base.errors import UserError
+
+
+def check_finite(**sides: np.ndarray) -> None:
+  """Raises a UserError unless all numbers are finite: a comparison with NaN is false, and so are figures made of it.
+
+  Args:
+    **sides: {what they are: numbers of any shape and kind}.
+
+  >>> check_finite(real=np.zeros(3), generated=np.array([1.0, np.nan]))
+  Traceback (most recent call last):
+  gan_jax.base.errors.UserError: generated: 1 of 2 are not finite: what made them has diverged, or the data hold NaN
+  """
+  for name, values in sides.items():
+    values = np.asarray(values)
+    # The least and the largest need no second array of the size of the first; both are NaN if any number is.
+    if values.dtype.kind in 'biu' or not values.size or np.isfinite([values.min(), values.max()]).all():
+      continue
+    wrong = ~np.isfinite(values.reshape(len(values) if values.ndim else 1, -1)).all(1)
+    raise UserError(
+      f'{name}: {wrong.sum()} of {wrong.size} are not finite: what made them has diverged, or the data hold NaN'
+    )
+
+
+def check_count(least: int, **sides: np.ndarray) -> None:
+  """Raises a UserError unless each side has so many examples.
+
+  >>> check_count(2, real=np.zeros((1, 3)))
+  Traceback (most recent call last):
+  gan_jax.base.errors.UserError: real: 1 examples, this figure needs 2 or more
+  """
+  for name, values in sides.items():
+    if len(values) < least:
+      raise UserError(f'{name}: {len(values)} examples, this figure needs {least} or more')
+
+
+def share_error(share: float, count: int) -> float:
+  r"""The standard error of a share of independent examples: $\sqrt{p (1 - p) / n}$.
+
+  Of none or of all this would be 0, as if nothing were in doubt: there it is the deviation of the share under a uniform
+  prior, about 1 / n. Source: Bayes 1763; Gelman et al., Bayesian Data Analysis, section 2.4.
+
+  Args:
+    share: 0 to 1.
+    count: examples.
+
+  Returns:
+    NaN for no examples.
+
+  >>> share_error(0.5, 4), round(share_error(1.0, 5), 4)
+  (0.25, 0.1237)
+  """
+  if not count:
+    return math.nan
+  if 0 < share < 1:
+    return math.sqrt(share * (1 - share) / count)
+  return math.sqrt((count + 1) / (count + 3)) / (count + 2)
