@@ -126,16 +126,18 @@ class Asked:
 def test_an_energy_game_is_asked_for_energies(game, overfitting):
   asked = Asked(game(Scale(1.0), Scale(1.25), Normal((3,))))
   (figure,) = of_networks.held_out_figures(asked)
-  assert figure.name == 'overfitting' and 'energies' in figure.protocol
+  assert figure.name == 'overfitting'
   np.testing.assert_allclose(figure.value, overfitting, rtol=1e-5)
 
 
-def test_reconstructions_are_no_logits():
+def test_a_game_that_says_no_logits_is_not_asked():
+  """What its discriminator gives may be anything, such as reconstructions."""
+
   class Standalone(nn.Module):
     discriminator: nn.Module
     latents: Normal = Normal((3,))
 
-  with pytest.raises(UserError, match='has the shape of an example, not logits: give the game a method energies'):
+  with pytest.raises(UserError, match=r'leave the metric held_out out, or give the game a method logits\(image\)'):
     list(of_networks.held_out_figures(Asked(Standalone(Scale(1.25)))))
 
 

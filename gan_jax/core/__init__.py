@@ -8,6 +8,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
   clock=['Clock', 'read_clock', 'read_parts'],
   compute=['Compute', 'unrolling'],
   game=[
+    'Game',
+    'HasCodes',
+    'HasLayers',
+    'HasLogits',
     'RANDOM_STREAMS',
     'Turn',
     'check',
@@ -17,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'narrow',
     'owner',
     'players_of',
+    'samples_in_training',
     'turn_streams',
   ],
   initial=['init'],

@@ -18,8 +18,8 @@ the later turns of the same step, then dropped). `read_clock` tells the time.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -29,6 +29,64 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import Clock
 
 RANDOM_STREAMS = ('dropout', 'noise')
+
+
+@runtime_checkable
+class Game(Protocol):
+  """What every game is, beside a Linen module.
+
+  Attributes:
+    turns: who moves when.
+    latents: what `latents.draw` takes: one distribution, or a dict of them; None if the game draws none.
+  """
+
+  @property
+  def turns(self) -> tuple[Turn, ...]: ...
+
+  @property
+  def latents(self) -> Any: ...
+
+  def sample(self, batch: Mapping[str, Any]) -> Any:
+    """batch -> generated examples, or {name: examples}, networks in eval mode.
+
+    With a second argument `train=False` it can also be called in training mode, which standing statistics need.
+    """
+
+
+@runtime_checkable
+class HasLogits(Protocol):
+  """A game whose discriminator can be asked about examples by themselves.
+
+  Attributes:
+    boundary: the logit on whose two sides real and fake belong; None if only differences mean something.
+  """
+
+  @property
+  def boundary(self) -> float | None: ...
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """(B, ...) -> (B,), high on data, in eval mode."""
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+  """A game whose discriminator gives what its layers see."""
+
+  def layers(self, image: jax.Array) -> Sequence[jax.Array]:
+    """(B, H, W, C) -> the maps (B, h, w, c) of its layers, in eval mode."""
+
+
+@runtime_checkable
+class HasCodes(Protocol):
+  """A game that reads codes of the latents from examples."""
+
+  def codes(self, image: jax.Array) -> dict[str, jax.Array]:
+    """(B, ...) -> {name of the code: logits or means (B, n)}, in eval mode."""
+
+
+def samples_in_training(game: Game) -> bool:
+  """Whether `sample` takes `train`."""
+  return 'train' in inspect.signature(game.sample).parameters
 
 
 class Turn(NamedTuple):

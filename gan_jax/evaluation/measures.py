@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import of_examples, of_features, of_networks, reference
@@ -42,7 +43,7 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
     names.append('classes')
     if condition_of(e.game.latents) == 'tags' and e.stream.tags:
       names.append('tags')
-    if hasattr(type(e.game), 'codes') and e.held_out is not None:
+    if isinstance(e.game, core.HasCodes) and e.held_out is not None:
       names.append('codes')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 

@@ -1,6 +1,5 @@
 """Metrics that ask the players' networks: what a discriminator tells, what a generator can make."""
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
@@ -34,7 +34,7 @@ def _in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) 
 
 
 def code_figures(e: Evidence) -> Iterable[Figure]:
-  if not hasattr(type(e.game), 'codes') or not e.stream.classes or e.held_out is None:
+  if not isinstance(e.game, core.HasCodes) or not e.stream.classes or e.held_out is None:
     raise UserError(
       f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
       'metric codes out'
@@ -63,28 +63,17 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
 
 
 def held_out_figures(e: Evidence) -> Iterable[Figure]:
-  network = getattr(type(e.game), '__dataclass_fields__', {})
-  if 'discriminator' not in network or condition_of(e.game.latents):
-    raise UserError(f'{type(e.game).__name__} has no unconditional discriminator to ask: leave the metric held_out out')
-  game, energies = e.game, hasattr(type(e.game), 'energies')
-
-  def judged(variables, examples):
-    if energies:  # low on data
-      return -game.apply(variables, examples, method=lambda game, x: game.energies(x, train=False))
-    out = game.apply(variables, examples, method=lambda game, x: game.discriminator(x, train=False))
-    logits = out[0] if isinstance(out, tuple) else out
-    # Two numbers of a point may be two-way softmax's.
-    if logits.shape == examples.shape and logits[0].size > 2:
-      raise UserError(
-        f'the discriminator of {type(game).__name__} gives what has the shape of an example, not logits: give the game '
-        'a method energies(x, train) -> (B,), low on data, or leave the metric held_out out'
-      )
-    return logits[:, -1] - logits[:, 0] if logits.ndim == 2 else logits.reshape(len(logits), -1).mean(1)
-
+  game = e.game
+  if not isinstance(game, core.HasLogits) or condition_of(game.latents):
+    raise UserError(
+      f'{type(game).__name__} has no unconditional discriminator to ask: leave the metric held_out out, or give the '
+      'game a method logits(image) -> (B,), high on data, and a field boundary'
+    )
+  judged = lambda variables, examples: game.apply(variables, examples, method='logits')
   judge = e.once('judge', lambda: jax.jit(judged))
   sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
   # Where only differences of logits mean something, no share does.
-  boundary = None if energies else getattr(getattr(game, 'pair', None), 'boundary', 0.0)
+  boundary = game.boundary
   found = held_out.held_out_report(
     lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
   )
@@ -92,22 +81,19 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
     if boundary is not None:
       yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {told}')
-  what = 'energies' if energies else 'logits'
-  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) {what}, {told}')
+  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
 
 
 def probe_figure(e: Evidence) -> Iterable[Figure]:
-  network = getattr(e.game, 'discriminator', None)
-  if network is None or 'layers' not in inspect.signature(type(network).__call__).parameters:
-    raise UserError(f'{type(e.game).__name__} has no discriminator that gives its layers: leave the metric probe out')
+  game = e.game
+  if not isinstance(game, core.HasLayers):
+    raise UserError(f'{type(game).__name__} has no discriminator that gives its layers: leave the metric probe out')
   if not e.stream.classes or e.held_out is None:
     raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
   e.need_pictures('probe')
-  game = e.game
 
   def pooled(variables, pictures):
-    judge = lambda game, x: game.discriminator(x, train=False, layers=True)
-    layers = game.apply(variables, pictures, method=judge)[1]
+    layers = game.apply(variables, pictures, method='layers')
     grid = min(4, *(layer.shape[1] for layer in layers))
     return probe.pooled_features(layers, grid).astype(jnp.float16)
 

@@ -57,6 +57,12 @@ class BEGAN(nn.Module):
       jnp.abs(full_precision(self.discriminator(x, train=train)) - full_precision(x)).reshape(x.shape[0], -1).mean(-1)
     )
 
+  boundary = None
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """Minus the energies of examples (B, ...), (B,)."""
+    return -self.energies(image, train=False)
+
   def discriminator_loss(self, batch):
     image = batch['images']['image']
     fake = self.generator(batch['latents'], train=True)

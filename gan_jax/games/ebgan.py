@@ -9,6 +9,7 @@ Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 1, 2, 4 and sect
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
@@ -52,6 +53,12 @@ class EBGAN(nn.Module):
     squares = jnp.square(full_precision(reconstruction) - full_precision(x)).reshape(x.shape[0], -1).sum(-1)
     # The root's gradient at 0 is not finite.
     return jnp.sqrt(jnp.maximum(squares, 1e-12)), codes
+
+  boundary = None
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """Minus the energies of examples (B, ...), (B,)."""
+    return -self.energies(image, train=False)
 
   def discriminator_loss(self, batch):
     image = batch['images']['image']

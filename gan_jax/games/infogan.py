@@ -75,6 +75,12 @@ class InfoGAN(nn.Module):
   def sample(self, batch):
     return self.generate(batch['latents'], train=False)
 
+  boundary = losses.nonsaturating.boundary
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """What the discriminator says of examples (B, ...), (B,)."""
+    return self.discriminator(image, train=False)
+
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
     """What Q says of examples (B, ...): {name: logits or means (B, n)}."""
     return self.discriminator(image, train=False, codes=True)[1]

@@ -7,6 +7,7 @@ Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1. The disc
 """
 
 import flax.linen as nn
+import jax
 
 from gan_jax import losses
 from gan_jax.core.game import Turn
@@ -51,6 +52,12 @@ class Minimax(nn.Module):
     # The same value less E[log D(x)], which no parameter of the generator moves: its batch need not be drawn.
     fake = self.generator(batch['latents'], train=True)
     return losses.generator_value(self.discriminator(fake, train=True))
+
+  boundary = losses.minimax.boundary
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """What the discriminator says of examples (B, ...), (B,)."""
+    return self.discriminator(image, train=False)
 
   def sample(self, batch):
     return self.generator(batch['latents'], train=False)

@@ -190,5 +190,25 @@ class Standard(nn.Module):
     loss = self.pair.generator(fake_logits, real_logits) + self.feature_matching * matching
     return loss, {'feature_matching': matching}
 
+  @property
+  def boundary(self) -> float | None:
+    return self.pair.boundary
+
+  def logits(self, image: jax.Array) -> jax.Array:
+    """What the discriminator says of examples (B, ...), (B,): a mean over patches, the log-odds of two outputs."""
+    logits = self.discriminator(image, train=False)
+    if self.pair.outputs == 2:
+      return logits[..., 1] - logits[..., 0]
+    return logits.reshape(len(logits), -1).mean(1)
+
+  def layers(self, image: jax.Array) -> list[jax.Array]:
+    """What the discriminator's layers see in pictures (B, H, W, C)."""
+    if 'layers' not in inspect.signature(type(self.discriminator).__call__).parameters:
+      raise UserError(
+        f'{type(self.discriminator).__name__} does not give its layers: leave the metric probe out, or give its call '
+        'an argument `layers`, as nets.dcgan.Discriminator has'
+      )
+    return self.discriminator(image, train=False, layers=True)[1]
+
   def sample(self, batch, train=False):
     return generate(self.generator, batch['latents'], train=train)

@@ -131,10 +131,13 @@ def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml
 
 def _game(settings: Mapping[str, Any]) -> Any:
   game = build(settings, home='gan_jax.games', where='config.game')
-  if not (isinstance(game, nn.Module) and hasattr(game, 'turns') and hasattr(game, 'sample')):
-    raise UserError(f'config.game.name={settings.get("name")!r} is not a game: it needs turns and sample')
-  if not hasattr(game, 'latents'):
-    raise UserError(f'game {type(game).__name__} has no latents: give it a field `latents` (None if it draws none)')
+  missing = [name for name in ('turns', 'latents', 'sample') if not hasattr(game, name)]
+  if not isinstance(game, nn.Module) or missing:
+    what = f'it lacks {", ".join(missing)}' if missing else 'it is no flax.linen.Module'
+    raise UserError(
+      f'config.game.name={settings.get("name")!r} is not a game: {what}; a game has turns, latents (None if it draws '
+      'none) and sample'
+    )
   return game
 
 

@@ -5,7 +5,6 @@ to latents that are not truncated.
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
-from gan_jax.core.game import RANDOM_STREAMS
+from gan_jax.core.game import RANDOM_STREAMS, samples_in_training
 from gan_jax.latents import distributions as latents_lib
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def of_stage(
   """
   game = stage.game
   title = type(game).__name__
-  if 'train' not in inspect.signature(game.sample).parameters or game.latents is None:
+  if not samples_in_training(game) or game.latents is None:
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
     raise UserError(f'standing={count} asked of {title}, which has no batch statistics: leave it out')
