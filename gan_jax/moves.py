@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -241,14 +242,14 @@ def unrolling(jaxpr: Any, length: int) -> int:
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
-def _is_loop(move: Callable[[GameState], GameState], state: GameState, moves: int) -> bool:
+def _is_loop(move: Callable[[GameState], Any], state: GameState, moves: int) -> bool:
   """Whether the moves of a turn may be a loop: compiled once, however many they are.
 
   A turn that writes to the scratch for the first time changes the state's structure.
   """
   if moves < 3:
     return False
-  jaxpr, shapes = jax.make_jaxpr(move, return_shape=True)(state)
+  jaxpr, shapes = jax.make_jaxpr(lambda state: move(state)[0], return_shape=True)(state)
   structures: list[Any] = [jax.tree.structure(tree) for tree in (shapes, state)]
   return structures[0] == structures[1] and unrolling(jaxpr, moves) == 1
 
@@ -365,14 +366,17 @@ def make_step(
         shared = (narrow(turn, batch), play_key) if turn.share == 'batch' else draw(first, batch['latents'])
         state, metrics = make_move(state, *shared)
         totals = _added(totals, metrics)
-      one = lambda state, number, draw=draw, make_move=make_move: make_move(state, *draw(number))
-      if _is_loop(lambda state, one=one, numbers=numbers: one(state, numbers[0])[0], state, len(numbers)):
+
+      def one(state, move_number, draw=draw, make_move=make_move):
+        return make_move(state, *draw(move_number))
+
+      if _is_loop(functools.partial(one, move_number=turn.repeat - 1), state, len(numbers)):
 
         def body(carry, move_number, one=one):
           state, metrics = one(carry[0], move_number)
           return (state, _added(carry[1], metrics)), None
 
-        shapes = jax.eval_shape(lambda state, one=one, numbers=numbers: one(state, numbers[0])[1], state)
+        shapes = jax.eval_shape(lambda state, one=one, turn=turn: one(state, turn.repeat - 1)[1], state)
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         (state, metrics), _ = jax.lax.scan(body, (state, zeros), jnp.array(numbers))
         totals = _added(totals, metrics)
