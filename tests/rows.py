@@ -53,7 +53,7 @@ LONG = (
   'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
   'lsgan:digits', 'gan:', 'gan:mnist_saturating', 'sngan:', 'sagan:digits', 'biggan:imagenet64',
   'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
-  'wgan:digits', 'cgan:digits_tags', 'quickstart:', 'pool:accumulate', 'began:accumulate',
+  'wgan:digits', 'cgan:digits_tags', 'quickstart:', 'pool:accumulate', 'began:accumulate', 'dragan:', 'wgan_gp:',
 )  # fmt: skip
 #: Rows whose full size takes long to lower and is another's but for blocks or classes: law 1 of these is for
 #: `make test-all`.

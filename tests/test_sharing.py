@@ -393,13 +393,23 @@ def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean()
   optimizers = {name: optax.sgd(0.0) for name in SGD}
   state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
   table = state.table['table']
+  table = {**state.table, 'table': {**table, 'augment_probability': jnp.float32(0.5)}}
   mostly, all_of = jnp.array([1.0, 1, 1, -1]), jnp.ones(4)
-  for accumulate in (1, 2, 4):
-    step = core.make_step(game, optimizers, streams=('images',), latents_batch=4, compute=core.Compute(accumulate))
-    step, p = jax.jit(step), []
-    now = state.replace(table={**state.table, 'table': {**table, 'augment_probability': jnp.float32(0.5)}})
+  for accumulate, devices in ((1, 1), (4, 1), (2, 2)):
+    apart = 'data' if devices > 1 else None
+    step = core.make_step(
+      game,
+      optimizers,
+      streams=('images',),
+      latents_batch=4 // devices,
+      compute=core.Compute(accumulate, axis_name=apart),
+    )
+    if apart:
+      step = jax.vmap(step, in_axes=(None, 0, None), out_axes=None, axis_name='data')
+    step, now, p = jax.jit(step), state.replace(table=table), []
     for image in (all_of, mostly, mostly):
-      now, metrics = step(now, {'images': {'image': image.reshape(1, 4, 1, 1, 1)}}, KEY)
+      image = image.reshape(1, 4, 1, 1, 1) if devices == 1 else image.reshape(devices, 1, -1, 1, 1, 1)
+      now, metrics = step(now, {'images': {'image': image}}, KEY)
       p.append(core.means(jax.device_get(metrics))['augment_probability'])
     # Each move by 4 images of 100, by the signs of the move before it; before the first nobody was sure.
-    assert p == pytest.approx([0.46, 0.50, 0.46], abs=1e-6), accumulate
+    assert p == pytest.approx([0.46, 0.50, 0.46], abs=1e-6), (accumulate, devices)
