@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 import gan_jax
+from gan_jax.data.sets import reference_stream
 from gan_jax.data.transforms import to_uint8
-from gan_jax.evaluation.reference import reference_stream
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
 from gan_jax.sampling import exploration

@@ -17,8 +17,8 @@ import numpy as np
 
 import gan_jax
 from gan_jax.config.evaluation import Options
+from gan_jax.data import sets
 from gan_jax.evaluate import evaluate
-from gan_jax.evaluation import reference
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.scores import Scores, real_batches
 from gan_jax.metrics import diversity, frechet, kernel_distance, manifolds
@@ -58,12 +58,12 @@ def main() -> None:
   evidence = evaluator.evidence(run.state, run.step)
   real = evidence.real
   say(f'features {evidence.extractor.name}: {evidence.extractor.protocol}')
-  say(f'reference {reference.title(evidence.stream)}, {arguments.samples} samples, weights: {arguments.weights}\n')
+  say(f'reference {sets.title(evidence.stream)}, {arguments.samples} samples, weights: {arguments.weights}\n')
   say('| | ' + ' | '.join(COLUMNS) + ' |\n|' + '---|' * (1 + len(COLUMNS)))
   if evidence.held_out is not None:
-    chosen = reference.order(evidence.held_out)
+    chosen = sets.order(evidence.held_out)
     held_out = evaluator.scorer(real_batches(evidence.held_out, chosen, evidence.mesh))
-    say(row(f'floor: {reference.title(evidence.held_out)}', real, held_out))
+    say(row(f'floor: {sets.title(evidence.held_out)}', real, held_out))
   steps = [int(step) for step in arguments.steps.split(',') if step] or Checkpoints(arguments.workdir).steps()
   for step in steps:
     state = gan_jax.load(arguments.workdir, step).state

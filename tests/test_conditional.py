@@ -14,8 +14,9 @@ from scipy import special
 from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
+from gan_jax.data import sets
 from gan_jax.data.streams import streams_of
-from gan_jax.evaluation import of_features, of_networks, reference
+from gan_jax.evaluation import of_features, of_networks
 from gan_jax.games.infogan import InfoGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -240,8 +241,8 @@ class Reader:
 
 def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
   stream = streams_of(dict(name='digits', size=8, channels=1, classes=10), 4)['images']
-  held_out = reference.held_out_stream(stream)
-  (train, train_labels), (test, test_labels) = (reference.examples(side, 2000) for side in (stream, held_out))
+  held_out = sets.held_out_stream(stream)
+  (train, train_labels), (test, test_labels) = (sets.examples(side, 2000) for side in (stream, held_out))
   scale = lambda images: images.astype(np.float64) / 127.5 - 1
   order = np.random.RandomState(0).permutation(10)  # the code's value k stands for the class order[k]
   means = np.stack([scale(train[train_labels == k]).mean(0) for k in order])

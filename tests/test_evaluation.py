@@ -21,7 +21,7 @@ from gan_jax import evaluate, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.state import GameState
-from gan_jax.data import transforms
+from gan_jax.data import sets, transforms
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
@@ -241,21 +241,21 @@ def test_volumes(tmp_path):
   # Labelled or not, volumes are no pictures: random features, and values brought to [0, 1].
   volumes = np.random.RandomState(0).rand(40, 8, 8, 8) < 0.3
   np.savez(tmp_path / 'volumes.npz', x=volumes, y=np.arange(40) % 2)
-  stream = reference.reference_stream(config_stream(name='npz', path=str(tmp_path / 'volumes.npz'), classes=0))
+  stream = sets.reference_stream(config_stream(name='npz', path=str(tmp_path / 'volumes.npz'), classes=0))
   assert stream.classes == 2 and not stream.pictures
   extractor = choose.choose('auto', stream)
   assert extractor.name.startswith('random')
   with pytest.raises(UserError, match='square pictures'):
     choose.choose('classifier', stream)
-  assert reference.examples(stream, 5)[0].dtype == np.float32
+  assert sets.examples(stream, 5)[0].dtype == np.float32
   found = reference.reference_scores(stream, scores.Scorer(extractor, parallel.make_mesh(1)))
-  assert np.isfinite(found.features).all() and found.labels.tolist() == [i % 2 for i in reference.order(stream)]
+  assert np.isfinite(found.features).all() and found.labels.tolist() == [i % 2 for i in sets.order(stream)]
 
 
 def test_labels_that_number_no_classes(tmp_path):
   for y in (np.eye(3)[np.arange(9) % 3].astype(int), np.arange(9) % 3 - 1, np.linspace(0, 1, 9)):
     np.savez(tmp_path / 'set.npz', x=np.zeros((9, 8, 8), np.uint8), y=y)
-    assert reference.reference_stream(config_stream(name='npz', path=str(tmp_path / 'set.npz'), classes=0)).classes == 0
+    assert sets.reference_stream(config_stream(name='npz', path=str(tmp_path / 'set.npz'), classes=0)).classes == 0
 
 
 def test_classes_must_be_those_of_the_set(run):
@@ -289,7 +289,7 @@ def test_a_diverged_model_is_named(run):
 
 def test_the_reference_is_computed_once_and_never_mixed(monkeypatch, tmp_path):
   monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))
-  stream, mesh = reference.reference_stream(config_stream(classes=0)), parallel.make_mesh(1)
+  stream, mesh = sets.reference_stream(config_stream(classes=0)), parallel.make_mesh(1)
   scorer = scores.Scorer(choose.choose('raw', stream), mesh)
   said = []
   first = reference.reference_scores(stream, scorer, said.append)
@@ -299,11 +299,11 @@ def test_the_reference_is_computed_once_and_never_mixed(monkeypatch, tmp_path):
   np.testing.assert_array_equal(first.labels, again.labels)
   np.testing.assert_array_equal(first.moments.scatter, again.moments.scatter)
   # The labels are the examples', in the order of the features.
-  images, labels = reference.examples(stream, 50)
+  images, labels = sets.examples(stream, 50)
   np.testing.assert_array_equal(first.labels[:50], labels)
   np.testing.assert_allclose(first.features[:50], images.reshape(50, -1) / 255.0, rtol=1e-6)
   # Another split, another size, other features: other files.
-  reference.reference_scores(reference.reference_stream(stream, 'test'), scorer, said.append)
+  reference.reference_scores(sets.reference_stream(stream, 'test'), scorer, said.append)
   other = choose.of_function('means', lambda x: x.astype(jnp.float32).mean((1, 2)))
   reference.reference_scores(stream, scores.Scorer(other, mesh), said.append)
   assert len(said) == 3 and len(list(tmp_path.glob('statistics/*.npz'))) == 2
@@ -323,7 +323,7 @@ def test_a_changed_set_is_scored_anew(monkeypatch, tmp_path):
   for count in (0, 200):
     images[1 : 1 + count] = 0
     np.savez(tmp_path / f'{count}.npz', x=images)
-    stream = reference.reference_stream(config_stream(name='npz', path=str(tmp_path / f'{count}.npz'), classes=0))
+    stream = sets.reference_stream(config_stream(name='npz', path=str(tmp_path / f'{count}.npz'), classes=0))
     found.append(reference.reference_scores(stream, scores.Scorer(choose.choose('raw', stream), parallel.make_mesh(1))))
   assert abs(found[0].moments.mean - found[1].moments.mean).max() > 0.1
 
@@ -333,11 +333,11 @@ def test_a_folder_without_splits_has_nothing_held_out(tmp_path):
 
   for i in range(4):
     Image.fromarray(np.full((8, 8), 60 * i, np.uint8)).save(tmp_path / f'{i}.png')
-  stream = reference.reference_stream(config_stream(name='folder', path=str(tmp_path), classes=0))
-  assert reference.held_out_stream(stream) is None
-  assert reference.held_out_stream(config_stream()).split == 'test'
+  stream = sets.reference_stream(config_stream(name='folder', path=str(tmp_path), classes=0))
+  assert sets.held_out_stream(stream) is None
+  assert sets.held_out_stream(config_stream()).split == 'test'
   # 'all' holds the test examples too.
-  assert reference.held_out_stream(config_stream(split='all')) is None
+  assert sets.held_out_stream(config_stream(split='all')) is None
 
 
 # In training, and as a command

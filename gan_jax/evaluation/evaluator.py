@@ -14,9 +14,10 @@ import gan_jax
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
+from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
-from gan_jax.evaluation import measures, reference
+from gan_jax.evaluation import measures
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
@@ -102,7 +103,7 @@ def check(stage: runs.Stage, options: Options) -> None:
       f'{type(stage.game).__name__} translates examples: evaluate what run.sample(count, inputs=...) gives with the '
       'functions of gan_jax.metrics'
     )
-  stream = reference.reference_stream(stage.streams[options.stream or next(iter(stage.streams))], options.split or None)
+  stream = sets.reference_stream(stage.streams[options.stream or next(iter(stage.streams))], options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)
 
@@ -135,10 +136,10 @@ class Evaluator:
     self._stage, self._options, self._say = stage, options, say
     self._mesh = parallel.make_mesh() if mesh is None else mesh
     stream = stage.streams[options.stream or next(iter(stage.streams))]
-    self.stream: Stream = reference.reference_stream(stream, options.split or None)
+    self.stream: Stream = sets.reference_stream(stream, options.split or None)
     extractor = NONE
     if not options.metrics or not measures.FEATURELESS.issuperset(options.metrics):
-      plain = reference.reference_stream(stream)
+      plain = sets.reference_stream(stream)
       extractor = choose.choose(options.features, plain, weights=options.inception_weights, say=say)
     self.scorer = Scorer(extractor, self._mesh)
     limits = stream.range if stream.pictures else None
@@ -194,7 +195,7 @@ class Evaluator:
       seconds,
       {
         'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}',
-        'reference': reference.title(self.stream),
+        'reference': sets.title(self.stream),
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },
       f'{self._mesh.size} x {kind}',

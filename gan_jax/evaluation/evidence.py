@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gan_jax.base.errors import UserError
+from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.scores import Generated, Scorer, Scores
@@ -84,12 +85,12 @@ class Evidence:
   @property
   def held_out(self) -> Stream | None:
     """The set's held-out split, if it has one."""
-    return self.once('held_out', lambda: reference.held_out_stream(self.stream))
+    return self.once('held_out', lambda: sets.held_out_stream(self.stream))
 
   def real_examples(self, count: int, start: int = 0) -> np.ndarray:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""
     key = f'real_examples {start} {count}'
-    return self.once(key, lambda: reference.examples(self.stream, count, start)[0])
+    return self.once(key, lambda: sets.examples(self.stream, count, start)[0])
 
   def held_out_examples(self, count: int) -> np.ndarray:
     """Examples of the held-out split.
@@ -100,7 +101,7 @@ class Evidence:
     if self.held_out is None:
       raise UserError(f'{self.stream.name!r} has no held-out split to compare with: leave this metric out')
     held_out = self.held_out
-    return self.once(f'held_out_examples {count}', lambda: reference.examples(held_out, count)[0])
+    return self.once(f'held_out_examples {count}', lambda: sets.examples(held_out, count)[0])
 
   @property
   def labels(self) -> np.ndarray:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.data import sets
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_examples, of_features, of_networks, reference
+from gan_jax.evaluation import of_examples, of_features, of_networks
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Measure
 from gan_jax.games.parts.conditions import condition_of
@@ -87,7 +88,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'told': lambda: (
       features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
-    'held_out': lambda: reference.held_out_stream(stream) is not None,
+    'held_out': lambda: sets.held_out_stream(stream) is not None,
     'modes': lambda: stream.name in of_examples.MIXTURES or stream.name.startswith('stacked/'),
   }
   words = {

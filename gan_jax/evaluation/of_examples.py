@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from gan_jax.base.errors import one_of
+from gan_jax.data import sets
+from gan_jax.data.sets import title
 from gan_jax.data.sources import builtin
-from gan_jax.evaluation import reference
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
-from gan_jax.evaluation.reference import title
 from gan_jax.features.choose import channel_labels
 from gan_jax.metrics import modes, neighbours, parzen, similarity, sliced_wasserstein, two_sample
 
@@ -23,8 +23,8 @@ MIXTURES = {
 
 def parzen_figure(e: Evidence) -> Iterable[Figure]:
   test = e.unit(e.held_out_examples(10_000))
-  chosen_on = reference.validation_stream(e.stream)
-  validation = e.unit(reference.examples(chosen_on, PARZEN_VALIDATION)[0])
+  chosen_on = sets.validation_stream(e.stream)
+  validation = e.unit(sets.examples(chosen_on, PARZEN_VALIDATION)[0])
   samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
   found = parzen.parzen_likelihood(samples, validation, test)
   edge = found.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1])

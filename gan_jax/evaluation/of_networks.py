@@ -9,10 +9,10 @@ import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.evaluation import reference
+from gan_jax.data import sets
+from gan_jax.data.sets import title
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
-from gan_jax.evaluation.reference import title
 from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
@@ -43,7 +43,7 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   read = e.once('codes', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='codes')))
   sides = []
   for stream in (e.stream, e.held_out):
-    pictures, labels = reference.examples(stream, CODED)
+    pictures, labels = sets.examples(stream, CODED)
     assert labels is not None  # the stream has classes
     sides.append((_in_batches(e, read, pictures), labels))
   (train, train_labels), (test, test_labels) = sides
@@ -99,8 +99,8 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
 
   features = e.once('probe', lambda: jax.jit(pooled))
 
-  pictures, labels = reference.examples(e.stream, PROBED)
-  unseen, unseen_labels = reference.examples(e.held_out, PROBED)
+  pictures, labels = sets.examples(e.stream, PROBED)
+  unseen, unseen_labels = sets.examples(e.held_out, PROBED)
   assert labels is not None and unseen_labels is not None  # the stream has classes
   train, test = (_in_batches(e, features, side) for side in (pictures, unseen))
   kept = len(train) * 4 // 5

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from gan_jax.base.errors import UserError
 from gan_jax.data import sources
+from gan_jax.data.sets import KEPT_BYTES, as_examples
 from gan_jax.data.streams import READ_THREADS, Stream
 from gan_jax.distributed import parallel
 from gan_jax.features.base import Extractor
@@ -23,8 +24,6 @@ from gan_jax.sampling.sampler import CHUNK, Sampler
 
 #: Features that are kept whole, the first; moments are of all.
 KEPT = 50_000
-#: Examples that are kept, the first, up to so many bytes.
-KEPT_BYTES = 256 << 20
 #: Parts of the latents that say what is asked for, by their name in a Batch.
 ASKED = {'labels': 'label', 'tags': 'tags'}
 #: Blocks of CHUNK examples that a device is given at a time, at most, and the float32 pixels that they may have.
@@ -248,11 +247,3 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
       examples = as_examples(stream, fields['image']).reshape(*mine.shape, *fields['image'].shape[1:])
       labels = split(mesh, fields['label'].reshape(mine.shape)) if 'label' in fields else None
       yield Batch(split(mesh, examples), places < len(chosen), labels)
-
-
-def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
-  """Stored examples as metrics take them: pictures as they are, anything else as float32 in the stream's range."""
-  if stream.pictures or stored.dtype != np.uint8:
-    return stored
-  low, high = stream.range
-  return stored.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)

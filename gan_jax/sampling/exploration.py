@@ -13,8 +13,8 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.data import sets
 from gan_jax.data.transforms import to_uint8
-from gan_jax.evaluation import reference
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Tags, Uniform
@@ -86,10 +86,10 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
     nearest_count: training examples beside each.
   """
   images = _images(run, _start(run, count, options), options)
-  stream = reference.reference_stream(next(iter(run.stage.streams.values())))
+  stream = sets.reference_stream(next(iter(run.stage.streams.values())))
   if not stream.pictures:
     raise UserError(f'{stream.name!r} has no pictures of 8 bits to lay beside samples: use --picture=grid')
-  train, _ = reference.examples(stream, len(stream.open()))
+  train, _ = sets.examples(stream, len(stream.open()))
   samples = to_uint8(images, run.range)
   found = nearest(samples, train, k=min(nearest_count, len(train))).indices
   rows = np.concatenate([samples[:, None], train[found]], 1)
@@ -321,7 +321,7 @@ def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list
   """(N,) boolean for each concept."""
   seen = None
   if any(isinstance(concept, str) for concept in concepts):
-    stream = reference.reference_stream(next(iter(run.stage.streams.values())))
+    stream = sets.reference_stream(next(iter(run.stage.streams.values())))
     extractor = choose.choose('classifier', stream)
     judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
     pixels = to_uint8(images, run.range)
