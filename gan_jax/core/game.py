@@ -144,10 +144,12 @@ def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array
   """
 
   def logits(critic: nn.Module, x: jax.Array) -> jax.Array:
-    return critic(x, train=True, **inputs).astype(jnp.float32)
+    out: jax.Array = critic(x, train=True, **inputs)
+    return out.astype(jnp.float32)
 
   out, backward = nn.vjp(logits, critic, x)
-  return backward(jnp.ones_like(out))[-1]
+  gradients: jax.Array = backward(jnp.ones_like(out))[-1]
+  return gradients
 
 
 def players_of(game: nn.Module) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class Variables(NamedTuple):
   scratch: Any
 
 
+#: (variables, gradients or directions of the movers, metrics).
+Found = tuple[Variables, Any, dict[str, jax.Array]]
+
+
 def play(
   game: nn.Module,
   optimizers: Mapping[str, optax.GradientTransformation],
@@ -114,7 +118,9 @@ def _loss_of(
   mutable = DenyList(('params', 'clock', 'intermediates'))
   structure: Any = jax.tree.structure(_owned(turn, players))
 
-  def loss_of(method: str, moving: Any, given: Variables, batch: Any, key: jax.Array):
+  def loss_of(
+    method: str, moving: Any, given: Variables, batch: Any, key: jax.Array
+  ) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
     variables = assemble(players, moving)
     for collection, tree in given.owned.items():
@@ -150,12 +156,12 @@ def _gradients_of(loss_of: Callable[..., Any], turn: Turn, compute: Compute) -> 
   # {players that share a loss: its method}
   shares = {turn.movers: turn.loss} if isinstance(turn.loss, str) else {(name,): m for name, m in turn.loss.items()}
 
-  def gradients(moving: Any, variables: Variables, batch: Any, key: jax.Array):
+  def gradients(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> Found:
     grads: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     for names, method in shares.items():
 
-      def loss(own, variables, method=method):
+      def loss(own: Any, variables: Variables, method: str = method) -> Any:
         return loss_of(method, {**moving, **own}, variables, batch, key)
 
       if compute.remat is not None:
@@ -174,7 +180,7 @@ def _directions_of(gradients: Callable[..., Any], turn: Turn, compute: Compute) 
     return gradients
   dynamics = turn.dynamics
 
-  def directions(moving: Any, variables: Variables, batch: Any, key: jax.Array):
+  def directions(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> Found:
     left, _, metrics = gradients(moving, variables, batch, key)
     field = lambda params: gradients(params, variables, batch, key)[1]
     # Averaged once more: a rule that differentiates the field saw this device's own derivative.
@@ -184,12 +190,12 @@ def _directions_of(gradients: Callable[..., Any], turn: Turn, compute: Compute) 
 
 
 def _over_microbatches(
-  one: Callable[[Variables, Any, jax.Array], tuple[Variables, Any, dict[str, jax.Array]]],
+  one: Callable[[Variables, Any, jax.Array], Found],
   before: Variables,
   batch: dict[str, Any],
   key: jax.Array,
   count: int,
-) -> tuple[Variables, Any, dict[str, jax.Array]]:
+) -> Found:
   """(variables, gradients, metrics) of a batch in `count` microbatches, which are computed one after the other.
 
   Gradients, metrics and the table are means; the movers' variables and the memory are handed on; the scratch has the
@@ -198,17 +204,17 @@ def _over_microbatches(
   if count == 1:
     return one(before, batch, jax.random.fold_in(key, 0))
 
-  def microbatch(owned, memory, index, scratch, batch):
+  def microbatch(owned: Any, memory: Any, index: Any, scratch: Any, batch: Any) -> Any:
     variables = Variables(owned, before.table, memory, scratch)
     left, grads, metrics = one(variables, batch, jax.random.fold_in(key, index))
     return left.owned, left.memory, left.scratch, (grads, metrics, left.table)
 
-  def body(carry, inputs):
+  def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
     owned, memory, sums = carry
     owned, memory, scratch, new = microbatch(owned, memory, *inputs)
     return (owned, memory, jax.tree.map(jnp.add, sums, new)), scratch
 
-  def dealt(x):
+  def dealt(x: jax.Array) -> jax.Array:
     # Rows are dealt out in turn, (B / n, n) swapped, so that a scan never runs over a sharded axis.
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
@@ -253,7 +259,7 @@ def _averaged(average: Any, new: Any, decay: Any) -> Any:
   Not `optax.incremental_update`, whose two products move an average of equal numbers by rounding.
   """
 
-  def leaf(old, new):
+  def leaf(old: jax.Array, new: jax.Array) -> jax.Array:
     return new if not jnp.issubdtype(new.dtype, jnp.inexact) else (old + (1 - decay) * (new - old)).astype(new.dtype)
 
   return jax.tree.map(leaf, average, new)

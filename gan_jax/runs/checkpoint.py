@@ -92,7 +92,8 @@ class Checkpoints:
              if c.metrics and self._best in c.metrics}  # fmt: skip
     if not found:
       raise UserError(f'no checkpoint in {self._folder} has the metric {self._best!r} of config.keep_best yet')
-    return min(found, key=lambda step: -self._sign * found[step])
+    best: int = min(found, key=lambda step: -self._sign * found[step])
+    return best
 
   def save(self, state: Any, place: Place, metrics: dict[str, float] | None = None) -> None:
     """Saves in the background; the state may be donated at once. Does nothing if this step is saved already.
@@ -259,10 +260,10 @@ class _writing:
   def __init__(self, folder: epath.Path):
     self._folder = folder
 
-  def __enter__(self):
+  def __enter__(self) -> '_writing':
     return self
 
-  def __exit__(self, kind, error, traceback):
+  def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
     if isinstance(error, Exception) and not isinstance(error, UserError):
       raise UserError(
         f'cannot write a checkpoint to {self._folder} ({_short(error)}): the checkpoints before it are kept; make room '

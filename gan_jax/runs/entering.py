@@ -24,7 +24,8 @@ def example_batch(stage: Stage) -> dict[str, Any]:
   if latents is not None:
     draw = lambda key: latents_lib.draw(latents, key, size(stage.batch_size))
     batch['latents'] = zeros(jax.eval_shape(draw, jax.random.key(0)))
-  return Compute(dtype=stage.dtype).cast(batch)
+  cast: dict[str, Any] = Compute(dtype=stage.dtype).cast(batch)
+  return cast
 
 
 def new_state(stage: Stage, key: jax.Array) -> core.GameState:
@@ -74,7 +75,7 @@ def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False
   """`new` with the leaves of `old` trees whose path and shape are the same; later trees win."""
   kept = {jax.tree_util.keystr(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
-  def leaf(path, value):
+  def leaf(path: Any, value: Any) -> Any:
     name = jax.tree_util.keystr(path)
     if name not in kept:
       return value

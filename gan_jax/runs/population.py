@@ -107,12 +107,14 @@ class Population:
       # each member would be a choice between two results that are both computed.
       shared = state.step[0]
 
-      def one(state, moves, key, index):
+      def one(state: Any, moves: Any, key: jax.Array, index: jax.Array) -> Any:
         step = steps.make_step(self._stage(number, index), mesh, count)
         return step(state.replace(step=shared), {**feed, 'moves': moves}, key)
 
       members = jnp.arange(len(self.views))
-      return jax.vmap(one, in_axes=(0, axis, 0, 0), out_axes=(0, axis))(state, feed['moves'], keys, members)
+      together = jax.vmap(one, in_axes=(0, axis, 0, 0), out_axes=(0, axis))
+      stepped: tuple[Any, dict[str, jax.Array]] = together(state, feed['moves'], keys, members)
+      return stepped
 
     return step
 

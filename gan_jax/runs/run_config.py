@@ -38,7 +38,7 @@ def _config_text(workdir: epath.Path) -> str:
   file = workdir / 'config.json'
   if not file.exists():
     raise UserError(f'{workdir} is not a run: it has no config.json; name a folder that was given as --workdir')
-  text = file.read_text()
+  text: str = file.read_text()
   try:
     json.loads(text)
   except ValueError as error:

@@ -36,7 +36,7 @@ class Single:
 
   @property
   def feed_seed(self) -> int:
-    return self.config.seed
+    return int(self.config.seed)
 
   def check(self, mesh: Mesh) -> None:
     return

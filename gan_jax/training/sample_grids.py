@@ -83,4 +83,7 @@ def _first_examples(stream: Stream, count: int, *, spread: bool = False) -> dict
   chosen = np.linspace(0, len(source) - 1, count).astype(int) if spread else range(count)
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-  return jax.device_get(dataclasses.replace(stream, flip=False).prepare(fields, jax.random.key(0)))
+  prepared: dict[str, np.ndarray] = jax.device_get(
+    dataclasses.replace(stream, flip=False).prepare(fields, jax.random.key(0))
+  )
+  return prepared

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
+from PIL.Image import Image
 from tqdm import tqdm
 
 from gan_jax.base.files import write_text
@@ -74,7 +75,7 @@ class Writer:
         line = f'step {step:>6}/{self._steps}  {speed}  {losses}  {left} left'
       print(line, flush=True)
 
-  def picture(self, name: str, step: int, image) -> None:
+  def picture(self, name: str, step: int, image: Image) -> None:
     """Shows a PIL image in TensorBoard."""
     import numpy as np
 
