@@ -101,13 +101,19 @@ def test_what_has_no_scale_of_its_own_needs_one(tmp_path, array, values, wanted)
   Image.fromarray(np.tile(array, (3, 1))).save(tmp_path / 'a.tif')
   with pytest.raises(UserError, match=rf'a\.tif has pixels of type {array.dtype}.*set config\.data\.values.*run from'):
     folder(tmp_path, size=3).open()
+  Image.new('L', (3, 3)).save(tmp_path / 'b.png')  # beside others it is left out, and said
+  assert (
+    len(folder(tmp_path, size=4).open()) == 1 and 'set config.data.values' in folder(tmp_path, size=4).open().notes[0]
+  )
   assert folder(tmp_path, size=3, values=values).open()[0]['image'][0, :, 0].tolist() == wanted
 
 
 def test_values_of_arrays_go_to_the_range(tmp_path):
   floats = np.linspace(0, 255, 5 * 64).reshape(5, 8, 8, 1)
   stream = npz(tmp_path, {'x': floats})
-  with pytest.raises(UserError, match=r'run from 0 to 255, config.data.range is \(-1, 1\).*data.values=\(0, 255\)'):
+  with pytest.raises(
+    UserError, match=r'run from 0 to 255, config\.data\.range is \(-1, 1\).*data\.values.*such as \(0, 255\)'
+  ):
     stream.open()
   stream = dataclasses.replace(stream, values=(0.0, 255.0))
   prepared = stream.prepare(dict(stream.open().arrays), jax.random.key(0))['image']
@@ -121,7 +127,7 @@ def test_values_of_arrays_go_to_the_range(tmp_path):
 def test_values_in_doubt_are_remarked_and_points_may_leave_the_range(tmp_path):
   half = npz(tmp_path, {'x': np.random.RandomState(0).rand(4, 8, 8, 1)})
   (note,) = feed(dataclasses.replace(half, batch_size=2)).notes
-  assert 'fill one half' in note and 'config.data.values=(0.0' in note
+  assert 'fill one half' in note and 'such as (0.0' in note
   sources._open.cache_clear()
   sources._extent.cache_clear()
   assert feed(npz(tmp_path, {'x': np.linspace(-1.2, 1.2, 40).reshape(20, 2)}, batch_size=2)).notes == []
@@ -298,6 +304,13 @@ def test_data_that_are_not_finite_are_told_before_a_step():
     with pytest.raises(UserError, match=r"'image' of example 5 .* not finite"):
       next(feed(own_stream(Rows([{'image': row} for row in rows]), resident=False, batch_size=8)))
     sources._open.cache_clear()
+
+
+@pytest.mark.parametrize('resident', [True, False])
+def test_pictures_out_of_range_are_found_behind_the_first(resident):
+  pictures = [np.full((4, 4, 1), value, np.float32) for value in (0.5, 0.5, 0.5, 128)]
+  with pytest.raises(UserError, match=r'run from 0.5 to 128, config\.data\.range is \(-1, 1\)'):
+    next(feed(own_stream(Rows([{'image': picture} for picture in pictures]), resident=resident)))
 
 
 @pytest.mark.parametrize('other', [np.zeros((4, 5), np.float32), np.zeros((4, 4), np.uint8)])

@@ -228,6 +228,7 @@ class Feed:
     self._ahead: collections.deque[tuple[dict[str, int], Any]] = collections.deque()
     self._placed: collections.deque[Any] = collections.deque()
     self._count: int | None = None
+    self._read = dict.fromkeys(streams, 0)
     self._drawn = dict(self.position)
     store = {}
     for name, stream in streams.items():
@@ -245,6 +246,8 @@ class Feed:
         if stream.resident is False
         else sources.into_memory(source, RESIDENT_BYTES if stream.resident is None else 1 << 62)
       )
+      if arrays is not None and arrays is not source:  # of which only the first example is known
+        sources.check_range(stream, arrays.arrays['image'].shape[1:], sources.extent(arrays))
       if arrays is not None:
         store[name] = arrays.arrays
       elif moves[name]:
@@ -318,6 +321,10 @@ class Feed:
       share = batch // count
       if name in self._readers:
         fields = next(self._readers[name][seed])
+        # The first batch, and then ever fewer: one pass over floats takes about as long as copying them.
+        self._read[name] += 1
+        if self._read[name].bit_count() == 1:
+          sources.check_range(stream, fields['image'].shape[2:], sources.extent(sources.ArraySource(fields)))
         drawn[name] = {k: v.reshape(moves, share, *v.shape[2:]) for k, v in fields.items()}  # from (n, chunk, ...)
       else:
         chosen = order.indices(seed + stream.seed, name, self.sizes[name], self._drawn[name], moves * batch)

@@ -175,13 +175,14 @@ def check_range(stream: 'Stream', shape: tuple[int, ...], found: tuple[float, fl
     return None
   (low, high), (least, most) = stream.range, found
   run = f'values of {stream.name!r} run from {least:g} to {most:g}, config.data.range is ({low:g}, {high:g})'
-  cure = f'set config.data.values=({least:g}, {most:g}), or what else black and white are, to bring them to the range'
+  such = f', such as ({least:g}, {most:g}),' if least < most else ''
+  cure = f'set config.data.values to what black and white are{such} to bring them there'
   beyond = max(low - least, most - high) / (high - low)
   if len(shape) >= 3 and beyond > BEYOND:
     raise UserError(f'{run}: {cure}, or change the range')
   if beyond > FAR:
     return f'note: {run}, which a generator that ends in a tanh cannot leave: {cure}'
-  if len(shape) >= 3 and (least >= (low + high) / 2 or most <= (low + high) / 2):
+  if len(shape) >= 3 and least < most and (least >= (low + high) / 2 or most <= (low + high) / 2):
     return f'note: {run}, of which they fill one half: {cure}'
   return None
 

@@ -58,7 +58,10 @@ class FolderSource:
     if moving:
       self.notes += (f'{len(moving)} of {len(found)} files are animated or have pages: the first picture counts',)
     if not self.files:
-      raise UserError(f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path')
+      why = f'; {next(iter(self.skipped.values()))}' if self.skipped else ''
+      raise UserError(
+        f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path{why}'
+      )
     self.root = root
     self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
 
@@ -99,8 +102,6 @@ def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: li
         if getattr(picture, 'is_animated', False):
           moving.append(path)
         decode(picture, stream.values, str(path))
-  except UserError:  # a picture of a kind that needs a setting: all of its kind do
-    raise
   except Exception as error:  # Pillow raises many kinds
     return ' '.join(str(error).split()) or type(error).__name__
   return None
