@@ -6,7 +6,6 @@
 Sample i depends on (seed, i) alone, not on the batch it is made in.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from absl import flags
 from etils import epath
 from PIL.Image import Image
 
-from gan_jax import best_member, checkpoint, command, experiment, exploration, parallel, pictures, resume
+from gan_jax import best_member, checkpoint, command, console, experiment, exploration, parallel, pictures, resume
 from gan_jax import game as game_lib
 from gan_jax import population as population_lib
 from gan_jax import standing as standing_lib
@@ -62,7 +61,7 @@ class Run:
       if step != 'best':
         raise UserError(f"checkpoint {step!r} must be 'best' or a step")
       step = checkpoints.best()
-    say = lambda line: print(line, file=sys.stderr)
+    say = lambda line: console.say(line, error=True)
     found = checkpoints.newest(abstract_of, say, step)
     checkpoints.close()
     if found is None:
@@ -220,7 +219,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     samples, what = {'': np.asarray(pick(made, values.output))} if values.output else named(made), f'{count} samples'
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
-      print(f'{what} of step {run.step}: {values.out}')
+      console.say(f'{what} of step {run.step}: {values.out}')
       return
     drawn = {name: _grid(run, array) for name, array in samples.items()}
   out = epath.Path(values.out)
@@ -228,7 +227,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     path = out.with_name(f'{out.stem}_{name}.png') if name else out
     with command.writable(path):
       pictures.write(picture, path)
-    print(f'{what} of step {run.step}: {path}')
+    console.say(f'{what} of step {run.step}: {path}')
 
 
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
