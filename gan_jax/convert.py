@@ -18,7 +18,7 @@ from absl import flags
 from etils import epath
 from flax import traverse_util
 
-from gan_jax import command, experiment, parallel, resume
+from gan_jax import command, console, experiment, lock, parallel, resume
 from gan_jax import config as config_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
@@ -204,10 +204,11 @@ def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> N
   resume.check_config(config)
   with command.writable(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(workdir, write=True)
-    checkpoints.save(state, Place(int(config.steps), 0, {}))
-    checkpoints.close()
-    resume.write_config(workdir, config)
+    with lock.held(workdir, console.say):
+      checkpoints = Checkpoints(workdir, write=True)
+      checkpoints.save(state, Place(int(config.steps), 0, {}))
+      checkpoints.close()
+      resume.write_config(workdir, config)
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -227,7 +228,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   config = config_lib.override(config_lib.load(values.config), rest)
   files = {name: getattr(values, name) for name in ('generator', 'discriminator') if getattr(values, name)}
   convert(config, values.workdir, files)
-  print(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir} --truncation=0.5')
+  console.say(
+    f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir} --truncation=0.5'
+  )
 
 
 if __name__ == '__main__':

@@ -81,7 +81,7 @@ def start(
   population: Any,
   mesh: jax.sharding.Mesh,
   keys: jax.Array,
-  say: Callable[[str], None],
+  say: Callable[[str], object],
 ) -> tuple[Place, game_lib.GameState]:
   """The state a run begins with, and where it stands.
 
@@ -130,7 +130,7 @@ def enter(population: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
   return parallel.compile_once(begin, placed)(state, keys)
 
 
-def warm(config: Any, state: game_lib.GameState, say: Callable[[str], None]) -> game_lib.GameState:
+def warm(config: Any, state: game_lib.GameState, say: Callable[[str], object]) -> game_lib.GameState:
   """The state with weights and running averages of the run `config.init_from` where path and shape agree.
 
   Raises:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +17,11 @@ from gan_jax import (
   best_member,
   checkpoint,
   command,
+  console,
   diagnostics,
   experiment,
   interrupt,
+  lock,
   member_metrics,
   memory,
   parallel,
@@ -31,8 +33,8 @@ from gan_jax import (
 from gan_jax import game as game_lib
 from gan_jax import moves as moves_lib
 from gan_jax.data.streams import Feed
-from gan_jax.errors import UserError, one_of
-from gan_jax.evaluation.evaluator import Evaluator, check
+from gan_jax.errors import Diverged, UserError, one_of
+from gan_jax.evaluation.evaluator import Evaluation, Evaluator, check
 from gan_jax.evaluation.options import options_of
 from gan_jax.population import population_of
 from gan_jax.profiling import Profile
@@ -48,15 +50,17 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
 
   Args:
     config: from `config.load`.
-    workdir: a folder for config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/.
+    workdir: a folder for config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/; locked meanwhile.
     silent: print nothing.
 
   Returns:
     The final state.
 
   Raises:
-    UserError: settings that do not fit, data that are not there, a loss that is not finite.
-    interrupt.Stopped: a signal, when the step is finished and saved; unless it is caught, the program ends.
+    UserError: settings that do not fit, data that are not there, a loss that is not finite, a workdir in use.
+    interrupt.Stopped: a signal after the first step, when the step is finished and saved; unless it is caught, the
+      program ends.
+    Exception: any other, when the last good state is saved. Outputs that fail raise nothing.
   """
   workdir = epath.Path(workdir)
   silent = silent or not processes.first()
@@ -81,37 +85,47 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   resume.check_config(config)
   with command.writable(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    checkpoints = checkpoint.Checkpoints(workdir, config.keep, config.keep_best, write=True)
-    if checkpoints.steps():
+    with lock.held(workdir, (lambda line: None) if silent else console.say):
+      return _run(config, workdir, population, mesh, keys, options, silent)
+
+
+def _run(config, workdir, population, mesh, keys, options, silent) -> game_lib.GameState:
+  """Trains in a workdir that is locked."""
+  stages = population.stages
+  with command.writable(workdir):
+    if (workdir / 'config.json').exists():  # before the first checkpoint too
       resume.check_resumable(workdir, config)
+    checkpoints = checkpoint.Checkpoints(workdir, config.keep, config.keep_best, write=True)
     (workdir / 'samples').mkdir(exist_ok=True)
   processes.together('have looked at the workdir')
-  say = (lambda line: None) if silent else (lambda line: print(line, flush=True))
-  place, state = resume.start(config, checkpoints, population, mesh, keys, say)
-  writer: Writer | NoWriter = NoWriter()
+  say: Callable[[str], object] = (lambda line: None) if silent else console.say
+  progress = Progress(*resume.start(config, checkpoints, population, mesh, keys, say))
+  place = progress.place
+  writer: Writer | NoWriter = NoWriter(workdir)
   if processes.first():
     with command.writable(workdir):
       resume.write_config(workdir, config)
       writer = Writer(workdir, place.step, stages[-1].last_step, silent=silent)
-  profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say)
-  number, position = place.stage, place.position
+  guard = writer.guard
+  profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say, guard)
+  number, ended = place.stage, list[str]()
   started = time.perf_counter()
   try:
-    with interrupt.Watch() as watch:
+    with interrupt.Watch(tell=not silent) as watch, guard.saving(lambda: _saved(checkpoints, progress)):
       agreement = processes.Agreement(watch)
       for stage in stages[number:]:
         if stage.number != number:
-          state = resume.enter(population, stage.number, state, mesh, keys)
-        state, position = _train_stage(
-          population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
+          progress.state = resume.enter(population, stage.number, progress.state, mesh, keys)
+        _train_stage(
+          population, stage, mesh, progress, keys, options, workdir, checkpoints, writer, agreement, watch, profile
         )
         if agreement.stopped:
           break
-    step = population.step_of(state)
-    checkpoints.close()
-    with command.writable(workdir):
-      place = checkpoint.Place(step, stage.number, position)
-      ended = list(best_member.export(population, workdir, state, place))
+      step = population.step_of(progress.state)
+      checkpoints.close()
+      with command.writable(workdir):
+        position = progress.place.position
+        ended += best_member.export(population, workdir, progress.state, checkpoint.Place(step, stage.number, position))
     took = duration(time.perf_counter() - started)
     if agreement.stopped:
       writer.say(f'{agreement.stopped}: stopped after step {step} of {stages[-1].last_step} ({took}) and saved')
@@ -123,10 +137,29 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     profile.close()
     writer.close()
   if not silent:
-    print('\n'.join([*ended, _closing(workdir, done=step == stages[-1].last_step)]))
+    console.say('\n'.join([*ended, _closing(workdir, done=step == stages[-1].last_step)]))
   if agreement.stopped:
     raise interrupt.Stopped(agreement.stopped)
-  return state
+  return progress.state
+
+
+@dataclasses.dataclass
+class Progress:
+  """How far a training is: the last state that is whole, and where it stands."""
+
+  place: checkpoint.Place
+  state: game_lib.GameState
+
+
+def _saved(checkpoints: checkpoint.Checkpoints, progress: Progress) -> str:
+  """Saves the last good state before an error leaves the loop; says so."""
+  step = progress.place.step
+  if not step:
+    return ''
+  if any(leaf.is_deleted() for leaf in jax.tree.leaves(progress.state)):
+    return f'the state of step {step} is lost in the step that failed: the checkpoint before it stands'
+  checkpoints.save_now(progress.state, progress.place)
+  return f'saved step {step}, the last before an error: the same command goes on from it'
 
 
 def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stage, key: jax.Array) -> None:
@@ -150,11 +183,12 @@ def _check_sampling(stages: tuple[experiment.Stage, ...], stage: experiment.Stag
 
 
 def _train_stage(
-  population, stage, mesh, state, position, keys, options, workdir, checkpoints, writer, agreement, profile
+  population, stage, mesh, progress, keys, options, workdir, checkpoints, writer, agreement, watch, profile
 ):
-  first = population.step_of(state)
+  first = population.step_of(progress.state)
   if first >= stage.last_step:
-    return state, position
+    return
+  position = progress.place.position
   feed = Feed(
     stage.streams,
     stage.moves,
@@ -164,6 +198,16 @@ def _train_stage(
     {**dict.fromkeys(stage.streams, 0), **position},
     (jax.process_index(), jax.process_count()),
   )
+  with contextlib.closing(feed):
+    _train_on(
+      feed, population, stage, mesh, progress, keys, options, workdir, checkpoints, writer, agreement, watch, profile
+    )
+
+
+def _train_on(
+  feed, population, stage, mesh, progress, keys, options, workdir, checkpoints, writer, agreement, watch, profile
+):
+  first, position = population.step_of(progress.state), progress.place.position
   config, stages, members = population.config, population.stages, population.members
   described = summary.describe(stages, stage.number, mesh, feed.sizes).splitlines()
   for line in [*described, *population.describe(), *feed.notes]:
@@ -194,22 +238,24 @@ def _train_stage(
     new = count not in programs
     if new:
       step = population.make_step(stage.number, mesh, count)
-      programs[count] = parallel.compile_step(step, mesh, experiment.state_sharding(stage, mesh, state))
+      programs[count] = parallel.compile_step(step, mesh, experiment.state_sharding(stage, mesh, progress.state))
     given = next(feed) if count == 1 else feed.take(count)
-    state, metrics = profile.call(count, programs[count], state, given, keys)
+    progress.state, metrics = profile.call(count, programs[count], progress.state, given, keys)
     pending.append((n + 1, count, metrics))
     n += count
+    progress.place = checkpoint.Place(n, stage.number, {**position, **feed.position})
     if new:  # nothing before it is timed, for it compiled
       jax.block_until_ready(metrics)
       memory.release()
+      watch.begin()  # from now on there is something to save
       if n == first + count:
         writer.say(f'first {"step" if count == 1 else f"{count} steps"} after {duration(time.perf_counter() - since)}')
       since, timed_from = time.perf_counter(), n
     if n - pending[0][0] + 1 >= MOST_PENDING:
       rows += _fetched(pending, checkpoints.steps())
       pending = []
-    evaluating = bool(evaluators) and due(config.eval.every, n)
     stopping = agreement.after(n)  # looked at once: a signal after this is for the next step
+    evaluating = bool(evaluators) and due(config.eval.every, n) and not stopping
     # Every evaluation has its checkpoint, so that the best can be kept.
     saving = due(config.checkpoint_every, n) or stopping or evaluating
     # A row at every checkpoint, so that a resumed run writes the rows of one that was not stopped.
@@ -223,16 +269,13 @@ def _train_stage(
     spreads: list[float | None] = [None for _ in members]
     if sampling:
       spreads = [
-        _write_samples(member, stage.number, sampler, member.of(state), workdir, writer, mesh, n)
+        _write_samples(member, stage.number, sampler, member.of(progress.state), workdir, writer, mesh, n)
         for member, sampler in zip(members, samplers, strict=True)
       ]
     if evaluating:
-      try:
-        for member, evaluator in zip(members, evaluators, strict=True):
-          values |= member.named(_evaluated(member, evaluator, member.of(state), n, workdir))
-      except UserError:  # the weights are worth keeping all the same
-        checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), {})
-        raise
+      values |= _evaluations(members, evaluators, progress.state, n, workdir, writer.guard, watch)
+      if processes.alone():  # it may have been left for a signal
+        stopping = agreement.after(n)
     if logging:
       for member, spread in zip(members, spreads, strict=True):
         values |= {} if spread is None else member.named({'sample_diversity': spread})
@@ -248,18 +291,31 @@ def _train_stage(
     if saving:
       # Figures of different stages, of other sizes perhaps, do not compete for the best.
       kept = values if stage is stages[-1] else {}
-      checkpoints.save(state, checkpoint.Place(n, stage.number, {**position, **feed.position}), kept)
+      checkpoints.save(progress.state, progress.place, kept)
     if stopping:
       break
-  feed.close()
-  return state, {**position, **feed.position}
 
 
-def _evaluated(member, evaluator, state, n: int, workdir: epath.Path) -> dict[str, float]:
+def _evaluations(members, evaluators, state, n: int, workdir: epath.Path, guard, watch) -> dict[str, float]:
+  """The figures of all members; none of a member whose evaluation fails, or is ended by a signal."""
+  values: dict[str, float] = {}
+  for member, evaluator in zip(members, evaluators, strict=True):
+    found = None
+    # Several processes compute together: one that gave up would leave the others waiting.
+    abandoning = watch.abandoning() if processes.alone() else contextlib.nullcontext()
+    with guard.without(f'the evaluation{member.suffix}', together=True), abandoning:
+      found = evaluator(member.of(state), n)
+    if found is not None:
+      values |= member.named(_figures(member, found, workdir, guard))
+    if watch.stopped and processes.alone():
+      break
+  return values
+
+
+def _figures(member, found: Evaluation, workdir: epath.Path, guard) -> dict[str, float]:
   """The figures of a step as metrics, eval_NAME; their protocols are in evaluation.json."""
-  found = evaluator(state, n)
   if processes.first():
-    with command.writable(workdir):
+    with guard.without('writing evaluation.json'):
       write_text(workdir / f'evaluation{member.suffix}.json', found.to_json())
   values = {f'eval_{name}': value for name, value in found.values.items()}
   best = member.config.keep_best.removeprefix('-')
@@ -305,7 +361,7 @@ def _check_finite(row: dict[str, float], n: int, member: int | None, saved: list
   # The loss says more than the norm of its gradient.
   for name, value in sorted(row.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
     if not math.isfinite(value):
-      raise UserError(
+      raise Diverged(
         f'{name}{"" if member is None else f" of member {member}"} is {value} at step {n}: training stopped, '
         f'{f"the checkpoint of step {saved[-1]} is kept" if saved else "there is no checkpoint yet"}; lower '
         'config.optimizers.PLAYER.learning_rate or change the loss'
@@ -324,7 +380,8 @@ def _write_samples(member, number, sampler, state, workdir, writer, mesh, n) -> 
     state = parallel.gather(mesh)(state)
   spread = math.nan
   if processes.first():  # the others go on, and wait for it in the next step
-    spread = _samples(member, number, sampler, state, workdir, writer, n)
+    with writer.guard.without('a picture of samples'):
+      spread = _samples(member, number, sampler, state, workdir, writer, n)
   spread = processes.of_first(spread)
   return spread if math.isfinite(spread) else None
 

@@ -7,7 +7,9 @@ by grain's threads on the host. Both give the same examples in the same order.
 import collections
 import dataclasses
 import itertools
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ from absl import flags
 
 from gan_jax.build import check_call
 from gan_jax.data import order, sources, transforms
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, short
 
 RESIDENT_BYTES = 1 << 30
 #: More threads than cores fight for Python's lock: 16 on 2 cores read 32x32 PNG at a third of the speed of 2.
@@ -155,6 +157,12 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.path={stream.path!r} is read by {" and ".join(WITH_PATH)} only: set {where}.name to one')
 
 
+def _end_with(parent: Any) -> None:
+  """Ends this process when its parent does."""
+  parent.join()
+  os._exit(1)
+
+
 class _Ordered:
   """The endless stream of epochs as a random-access source of chunks for grain, dealt out to the processes.
 
@@ -168,6 +176,12 @@ class _Ordered:
     self._source, self._seed, self._stream, self._start = source, seed, stream, start
     self._batch, self._process, self._chunk = batch, process, chunk
 
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    self.__dict__.update(state)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker, which would wait for ever for one that was killed
+      threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
   def __len__(self) -> int:
     return 1 << 48
 
@@ -178,8 +192,19 @@ class _Ordered:
     positions = self._start + move * self._batch + index * share + row
     first = int(positions[0])
     span = order.indices(self._seed, self._stream, len(self._source), first, int(positions[-1]) - first + 1)
-    rows = [self._source[int(i)] for i in span[positions - first]]
+    rows = [self._example(int(i)) for i in span[positions - first]]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+  def _example(self, index: int) -> dict[str, np.ndarray]:
+    try:
+      return self._source[index]
+    except UserError:
+      raise
+    except Exception as error:  # a file that vanished or changed since the source was opened; each kind has its own
+      raise UserError(
+        f'example {index} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same '
+        'command again'
+      ) from error
 
 
 class Feed:
