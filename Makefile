@@ -89,8 +89,9 @@ reproduce-%: .venv/.library  ## train a system on the paper's set and measure wh
 	$(BIN)/python -m gan_jax.main --config $(config_$*) --workdir runs/$*
 	$(BIN)/python -m gan_jax.evaluate --workdir runs/$* $(figures_$*)
 
-soak: .venv/.library  ## twenty kills of one run at random times: nothing is lost
-	$(BIN)/python tests/soak.py
+MINUTES ?= 3
+soak: .venv/.library  ## kills, signals, full disks, dead pipes, vanished files, second starters: nothing is lost
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

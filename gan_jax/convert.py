@@ -10,7 +10,7 @@ they are read without running anything in them.
 from absl import flags
 
 from gan_jax import config as config_lib
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError
 from gan_jax.runs.imported import write_run
@@ -34,7 +34,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   config = config_lib.override(config_lib.load(values.config), rest)
   files = {name: getattr(values, name) for name in ('generator', 'discriminator') if getattr(values, name)}
   write_run(config, values.workdir, files, resolve(f'{values.layout}.variables_of', 'gan_jax.nets.published'))
-  print(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir} --truncation=0.5')
+  console.say(
+    f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir} --truncation=0.5'
+  )
 
 
 if __name__ == '__main__':

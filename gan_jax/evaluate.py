@@ -6,11 +6,9 @@ Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value
 protocol, seconds, device. Figures compare only with figures of the same protocol.
 """
 
-import sys
-
 from absl import flags
 
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
@@ -71,9 +69,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   processes.join(**flag_lib.processes(values))
   run = load(values.workdir, _step(values.checkpoint), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
-  result = evaluate(run, lambda line: print(line, file=sys.stderr, flush=True), **options)
+  result = evaluate(run, lambda line: console.say(line, error=True), **options)
   if processes.first():
-    print(result.table())
+    console.say(result.table())
     with command.writable(run.workdir):
       name = 'evaluation.json' if run.member is None else f'evaluation_member_{run.member}.json'
       write_text(run.workdir / name, result.to_json())

@@ -6,12 +6,15 @@ The same command resumes a run that was stopped. Settings are written dotted, su
 --config.optimizers.generator.learning_rate=1e-4. Configs are looked up in the working folder, then in the package.
 """
 
+import contextlib
 import datetime
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 from absl import flags
+from etils import epath
 
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import processes
@@ -34,7 +37,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if values.list:
     command.no_rest(rest)
     for file, variants, doc in config_lib.descriptions():
-      print(f'{file:<24} {doc.splitlines()[0]}\n{"":<24} variants: {", ".join(variants)}')
+      console.say(f'{file:<24} {doc.splitlines()[0]}\n{"":<24} variants: {", ".join(variants)}')
     return
   for argument in rest:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
@@ -49,8 +52,29 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
   if not (processes.alone() or values.workdir):
     raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
+  if values.workdir:
+    loop.run(config, values.workdir)
+    return
+  with _new_folder('runs/' + values.config.split('/')[-1].replace('.py', '').replace(':', '-')) as workdir:
+    loop.run(config, workdir)
+
+
+@contextlib.contextmanager
+def _new_folder(stem: str) -> Iterator[epath.Path]:
+  """A folder that no other run has, STEM-DATE-TIME or STEM-DATE-TIME-N; removed if nothing was written to it."""
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  loop.run(config, values.workdir or f'runs/{values.config.split("/")[-1].replace(".py", "").replace(":", "-")}-{now}')
+  with command.writable('runs'):
+    for number in itertools.count(1):
+      folder = epath.Path(f'{stem}-{now}' + (f'-{number}' if number > 1 else ''))
+      folder.parent.mkdir(parents=True, exist_ok=True)
+      with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        break
+  try:
+    yield folder
+  finally:
+    with contextlib.suppress(OSError, ValueError):  # there is something in it
+      folder.rmdir()
 
 
 def _dry_run(config) -> None:
@@ -62,8 +86,8 @@ def _dry_run(config) -> None:
   mesh = parallel.make_mesh(config.devices or None)
   experiment.check(mesh)
   for stage in experiment.stages:
-    print(summary.describe(experiment, stage.number, mesh, {}))
-    print(summary.cost(experiment, stage.number, mesh))
+    console.say(summary.describe(experiment, stage.number, mesh, {}))
+    console.say(summary.cost(experiment, stage.number, mesh))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

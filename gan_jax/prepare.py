@@ -20,7 +20,7 @@ from absl import flags
 from etils import epath
 from PIL import Image
 
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources.prepared import data_dir
 
@@ -117,7 +117,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   with command.writable(folder):
     os.makedirs(folder, exist_ok=True)
   prepare(values.name, folder)
-  print(f'{values.name} is prepared in {folder}')
+  console.say(f'{values.name} is prepared in {folder}')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from absl import flags
 from etils import epath
 from PIL.Image import Image
 
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.sampling import exploration, pictures
@@ -68,7 +68,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     samples, what = {'': np.asarray(pick(made, values.output))} if values.output else named(made), f'{count} samples'
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
-      print(f'{what} of step {run.step}: {values.out}')
+      console.say(f'{what} of step {run.step}: {values.out}')
       return
     drawn = {name: _grid(run, array) for name, array in samples.items()}
   out = epath.Path(values.out)
@@ -76,7 +76,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     path = out.with_name(f'{out.stem}_{name}.png') if name else out
     with command.writable(path):
       pictures.write(picture, path)
-    print(f'{what} of step {run.step}: {path}')
+    console.say(f'{what} of step {run.step}: {path}')
 
 
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:

@@ -1,7 +1,8 @@
-"""Trains the ring in a process of its own, killed where asked: interrupted.py WORKDIR STEPS [step|write|commit|late].
+"""Trains the ring in a process of its own, killed where asked: interrupted.py WORKDIR STEPS [KIND].
 
-The kill is SIGKILL, which no handler sees: inside a step, inside the write of a checkpoint's arrays, or when the arrays
-are written and the checkpoint is about to be committed. "late" is a SIGTERM, after the step has decided what to save.
+The kill is SIGKILL, which no handler sees: inside a "step", inside the "write" of a checkpoint's arrays, or when the
+arrays are written and the checkpoint is about to be made whole ("commit"). "late" is a SIGTERM, after the step has
+decided what to save, "early" one while the first step compiles, "twice" are two of them.
 """
 
 import asyncio
@@ -81,11 +82,21 @@ def kill_before_commit(number):
   atomicity.AtomicRenameTemporaryPath.finalize = finalize
 
 
-def terminate_late(number):
+def terminate_early():
+  original = parallel.compile_step
+
+  def compile_step(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return original(*arguments)
+
+  parallel.compile_step = compile_step
+
+
+def terminate_late(number, times=1):
   original = writers.Writer.metrics
 
   def metrics(self, step, *arguments):
-    if step == number:
+    for _ in range(times if step == number else 0):
       os.kill(os.getpid(), signal.SIGTERM)
     original(self, step, *arguments)
 
@@ -100,6 +111,8 @@ if __name__ == '__main__':
       'write': lambda: kill_in_write(2),
       'commit': lambda: kill_before_commit(4),
       'late': lambda: terminate_late(3),
+      'early': terminate_early,
+      'twice': lambda: terminate_late(3, 2),
     }[kind[0]]()
   config = config_lib.override(config_lib.load('configs/gan.py:ring'), [*SETTINGS, f'--config.steps={steps}'])
   train.run(config, workdir)

@@ -106,3 +106,11 @@ def test_a_signal_late_in_a_step_is_kept_for_the_next(tmp_path):
   assert process.returncode == 128 + signal.SIGTERM, out
   step = gan_jax.load(tmp_path / 'run').step
   assert f'stopped after step {step} of 100000' in out and step == 4, out
+
+
+@pytest.mark.parametrize(('kind', 'step'), [('early', 0), pytest.param('twice', 2, marks=pytest.mark.slow)])
+def test_a_signal_before_the_first_step_and_a_second_one_end_at_once(tmp_path, kind, step):
+  process = start(tmp_path / 'run', kind, steps=100_000)
+  out, _ = process.communicate(timeout=200)
+  assert process.returncode == -signal.SIGTERM and 'Traceback' not in out, out
+  assert max(Checkpoints(tmp_path / 'run').steps(), default=0) == step

@@ -5,13 +5,14 @@ import hashlib
 import logging as python_logging
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags, logging
 
-from gan_jax.base import cache
-from gan_jax.base.errors import UserError
+from gan_jax.base import cache, console
+from gan_jax.base.errors import UserError, short
 
 
 def main(
@@ -20,7 +21,10 @@ def main(
   doc: str | None,
   argv: Sequence[str] | None = None,
 ) -> None:
-  """Parses flags, runs the command and exits: 0, 2 after one line that says what to mend, 130 or 143 after a signal.
+  """Parses flags, runs the command and exits.
+
+  The code is 0; 2 after one line that says what to mend; 1 after one line about any other error; 128 and the number of
+  a signal after one that a training saved for. A signal at another time ends the process at once.
 
   Args:
     define: defines the command's flags.
@@ -30,11 +34,15 @@ def main(
   """
   values = flags.FlagValues()
   define(values)
+  flags.DEFINE_bool('debug', False, 'Show where an error arose, as a traceback.', flag_values=values)
   arguments = list(sys.argv[1:] if argv is None else argv)
-  if any(argument in ('--help', '-h', '-help') for argument in arguments):
-    print((doc or '').strip() + '\n\nFlags:\n' + _describe(values))
-    sys.exit(0)
+  if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C ends the process as SIGTERM does: Python's own way is a traceback, and waits for compiled code to return.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
   try:
+    if any(argument in ('--help', '-h', '-help') for argument in arguments):
+      console.say((doc or '').strip() + '\n\nFlags:\n' + _describe(values))
+      sys.exit(0)
     try:
       rest = values(['gan_jax', *arguments], known_only=True)[1:]
     except flags.Error as error:
@@ -46,11 +54,30 @@ def main(
     # grain's worker processes look whether absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     run(values, rest)
-  except UserError as error:
-    if os.environ.get('GAN_JAX_TRACEBACK'):
+  except Exception as error:
+    if '--debug' in arguments or os.environ.get('GAN_JAX_TRACEBACK'):
       raise
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+    mended = str(error) if isinstance(error, UserError) else _no_devices()
+    # Where there is a file with the traceback, a note says so.
+    notes = '; '.join(getattr(error, '__notes__', ['--debug shows where it arose']))
+    console.say(f'error: {mended or f"{short(error)}; {notes}"}', error=True)
+    sys.exit(2 if mended else 1)
+  finally:
+    console.finish()
+
+
+def _no_devices() -> str:
+  """What is wrong with JAX_PLATFORMS, in one line; '' if it is not the cause of an error."""
+  import jax
+
+  try:
+    jax.devices()
+  except RuntimeError as error:
+    reason = ' '.join(str(error).split())
+    return (
+      f'JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")!r} gives no device ({reason}): unset it, or set it to cpu'
+    )
+  return ''
 
 
 def _describe(values: flags.FlagValues) -> str:

@@ -4,16 +4,18 @@ A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `
 default. It is code: run only files that you trust.
 """
 
+import contextlib
 import importlib.util
 import json
 import pathlib
+import traceback
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import ml_collections
 
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.config.settings import base, stream
 
 
@@ -41,15 +43,27 @@ def _shipped_files() -> list[pathlib.Path]:
 
 def _module(file: pathlib.Path) -> ModuleType:
   spec = importlib.util.spec_from_file_location(f'gan_jax_config_{file.stem}', file)
-  assert spec is not None and spec.loader is not None
+  if spec is None or spec.loader is None:
+    raise UserError(f'config file {str(file)!r} is not Python: name a file that ends in .py')
   module = importlib.util.module_from_spec(spec)
-  try:
+  with _code_of(file, 'does not load'):
     spec.loader.exec_module(module)
-  except (SyntaxError, ImportError) as error:
-    raise UserError(f'config file {str(file)!r} does not load: {error}') from error
   if not hasattr(module, 'get_config') or not getattr(module, 'VARIANTS', None):
     raise UserError(f'config file {str(file)!r} lacks get_config(variant) or VARIANTS: see configs/quickstart.py')
   return module
+
+
+@contextlib.contextmanager
+def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
+  """Turns what a config's code raises into one line, with the line of the file."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    where = f', line {lines[-1]}' if lines else ''
+    raise UserError(f'config file {str(file)!r}{where} {what}: {short(error)}') from error
 
 
 def load(path: str) -> ml_collections.ConfigDict:
@@ -65,7 +79,12 @@ def load(path: str) -> ml_collections.ConfigDict:
   module = _module(find(file))
   if variant and variant not in module.VARIANTS:
     raise one_of(f'variant of {file}', variant, module.VARIANTS)
-  config = module.get_config(variant or module.VARIANTS[0])
+  with _code_of(pathlib.Path(str(module.__file__)), 'gives no config'):
+    config = module.get_config(variant or module.VARIANTS[0])
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise UserError(
+      f'config file {file!r}: get_config gave {type(config).__name__}, not what gan_jax.config.base gives'
+    )
   return base(**{key: config[key] for key in config})
 
 

@@ -5,9 +5,12 @@ by grain's threads on the host. Both give the same examples in the same order.
 """
 
 import collections
+import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from gan_jax.base.calls import check_call
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, short
 from gan_jax.data import order, sources, transforms
 from gan_jax.data.main_guard import check_main_guard
 
@@ -168,6 +171,12 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.path={stream.path!r} is read by {" and ".join(WITH_PATH)} only: set {where}.name to one')
 
 
+def _end_with(parent: Any) -> None:
+  """Ends this process when its parent does."""
+  parent.join()
+  os._exit(1)
+
+
 class _Ordered:
   """The endless stream of epochs as a random-access source of chunks for grain, dealt out to the processes.
 
@@ -181,6 +190,12 @@ class _Ordered:
     self._source, self._seed, self._stream, self._start = source, seed, stream, start
     self._batch, self._process, self._chunk = batch, process, chunk
 
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    self.__dict__.update(state)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker, which would wait for ever for one that was killed
+      threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
   def __len__(self) -> int:
     return 1 << 48
 
@@ -193,9 +208,27 @@ class _Ordered:
     span = order.indices(self._seed, self._stream, len(self._source), first, int(positions[-1]) - first + 1)
     chosen = [int(i) for i in span[positions - first]]
     if isinstance(self._source, sources.Checked):
-      return self._source.stacked(chosen)
-    rows = [self._source[i] for i in chosen]
+      with self._named(chosen):
+        return self._source.stacked(chosen)
+    rows = []
+    for i in chosen:
+      with self._named([i]):
+        rows.append(self._source[i])
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+  @contextlib.contextmanager
+  def _named(self, chosen: list[int]) -> Iterator[None]:
+    """Turns what reading raises into one line: a file that vanished or changed since the source was opened."""
+    try:
+      yield
+    except UserError:
+      raise
+    except Exception as error:  # each kind of file has its own
+      which = f'example {chosen[0]}' if len(chosen) == 1 else f'one of the examples {min(chosen)} to {max(chosen)}'
+      raise UserError(
+        f'{which} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same command '
+        'again'
+      ) from error
 
 
 class Feed:

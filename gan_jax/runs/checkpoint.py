@@ -4,6 +4,7 @@ Every array is saved with a checksum, computed where the array lies. What is rea
 damaged checkpoint is refused or passed over for an older one, and never loaded wrong.
 """
 
+import contextlib
 import datetime
 import gc
 import json
@@ -21,7 +22,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 import gan_jax
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import Diverged, UserError
 from gan_jax.distributed import processes
 
 #: Raised when what a checkpoint holds changes its meaning; older formats are refused by name.
@@ -106,7 +107,7 @@ class Checkpoints:
     sums, bad = jax.device_get(_sums(_tree(state)))
     for name, count in bad.items():
       if count:
-        raise UserError(
+        raise Diverged(
           f'state{name} has {count} entries that are not finite at step {place.step}: training stopped, the last '
           'checkpoint is from before; lower config.optimizers.PLAYER.learning_rate or change the loss'
         )
@@ -120,6 +121,20 @@ class Checkpoints:
     kept = {self._best: metrics[self._best]} if metrics and self._best in metrics else None
     with _writing(self._folder):
       self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
+
+  def save_now(self, state: Any, place: Place) -> None:
+    """Saves and waits, whatever befell the saves before: their folder may be gone, or its disk have been full.
+
+    Raises:
+      UserError: the state is not finite, or cannot be written.
+    """
+    with contextlib.suppress(UserError):  # of the save before
+      self.close()
+    with _writing(self._folder):
+      self._folder.mkdir(parents=True, exist_ok=True)
+      self._checkpointer = self._open()
+    self.save(state, place)
+    self.close()
 
   def place(self, step: int) -> Place:
     """Where a checkpoint stands.
@@ -193,7 +208,7 @@ class Checkpoints:
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], abstract)
 
   def newest(
-    self, abstract_of: Callable[[Place], Any], say: Callable[[str], None], step: int | None = None
+    self, abstract_of: Callable[[Place], Any], say: Callable[[str], object], step: int | None = None
   ) -> tuple[Place, Any] | None:
     """(place, state) of the newest checkpoint that can be read, or of one step; None if there is none at all.
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from gan_jax.base import command
+from gan_jax.base import command, console
 from gan_jax.base.errors import UserError
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
-from gan_jax.runs import entering, run_config
+from gan_jax.runs import entering, lock, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.experiment import experiment_of
 
@@ -62,7 +62,8 @@ def write_run(
   run_config.check_config(config)
   with command.writable(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(workdir, write=True)
-    checkpoints.save(state, Place(int(config.steps), 0, {}))
-    checkpoints.close()
-    run_config.write_config(workdir, config)
+    with lock.held(workdir, console.say):
+      checkpoints = Checkpoints(workdir, write=True)
+      checkpoints.save(state, Place(int(config.steps), 0, {}))
+      checkpoints.close()
+      run_config.write_config(workdir, config)

@@ -20,7 +20,7 @@ def start(
   experiment: Any,
   mesh: jax.sharding.Mesh,
   keys: jax.Array,
-  say: Callable[[str], None],
+  say: Callable[[str], object],
 ) -> tuple[Place, core.GameState]:
   """The state a run begins with, and where it stands.
 
@@ -70,7 +70,7 @@ def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
   return parallel.compile_once(begin, placed)(state, keys)
 
 
-def warm(config: Any, state: core.GameState, say: Callable[[str], None]) -> core.GameState:
+def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> core.GameState:
   """The state with weights and running averages of the run `config.init_from` where path and shape agree.
 
   Raises:

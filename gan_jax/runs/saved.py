@@ -38,7 +38,7 @@ def read(
   workdir: epath.PathLike,
   step: int | str | None = None,
   member: int | None = None,
-  say: Callable[[str], None] = lambda line: None,
+  say: Callable[[str], object] = lambda line: None,
 ) -> Saved:
   """Reads a checkpoint of a run.
 

@@ -1,6 +1,5 @@
 """A trained run, read back: samples, latents, variables."""
 
-import sys
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax import core, runs
+from gan_jax.base import console
 from gan_jax.runs import saved
 from gan_jax.sampling import standing as standing_lib
 from gan_jax.sampling.sampler import Sampler
@@ -26,7 +26,7 @@ class Run:
 
   def __init__(self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None):
     self.workdir = epath.Path(workdir)
-    found = saved.read(workdir, step, member, say=lambda line: print(line, file=sys.stderr))
+    found = saved.read(workdir, step, member, say=lambda line: console.say(line, error=True))
     self.config, self.stage, self.step, self.state, self.member = found
     self._samplers: dict[float, Sampler] = {}
 

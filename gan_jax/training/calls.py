@@ -2,19 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from gan_jax import runs
 from gan_jax.base import memory
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
 from gan_jax.runs.stages import Stage
-from gan_jax.runs.views import Experiment
-from gan_jax.training.profiling import Profile
+from gan_jax.training.session import Session
 from gan_jax.training.writers import duration
 
 
@@ -37,20 +35,13 @@ class Calls:
   """Calls the steps of a stage, and tells how fast they are.
 
   Args:
-    experiment: of the run.
+    session: of the run.
     stage: of it.
-    mesh: the devices.
     feed: of the stage.
-    profile: which may trace some calls.
-    say: told when the first call has come back.
   """
 
-  def __init__(
-    self, experiment: Experiment, stage: Stage, mesh: Mesh, feed: Feed, profile: Profile, say: Callable[[str], None]
-  ):
-    self._experiment, self._stage, self._mesh = experiment, stage, mesh
-    self._feed, self._profile, self._say = feed, profile, say
-    self._keys = parallel.replicate(mesh)(experiment.keys)
+  def __init__(self, session: Session, stage: Stage, feed: Feed):
+    self._session, self._stage, self._feed = session, stage, feed
     self._programs: dict[int, Any] = {}
     self._since, self._steps = time.perf_counter(), math.nan
 
@@ -58,17 +49,17 @@ class Calls:
     """(state, metrics) after `count` steps more."""
     new = count not in self._programs
     if new:
-      step = self._experiment.make_step(self._stage.number, self._mesh, count)
-      sharding = runs.state_sharding(self._stage, self._mesh, state)
-      self._programs[count] = parallel.compile_step(step, self._mesh, sharding)
+      step = self._session.experiment.make_step(self._stage.number, self._session.mesh, count)
+      sharding = runs.state_sharding(self._stage, self._session.mesh, state)
+      self._programs[count] = parallel.compile_step(step, self._session.mesh, sharding)
     given = next(self._feed) if count == 1 else self._feed.take(count)
-    state, metrics = self._profile.call(count, self._programs[count], state, given, self._keys)
+    state, metrics = self._session.profile.call(count, self._programs[count], state, given, self._session.keys)
     if new:  # nothing before it is timed, for it compiled
       jax.block_until_ready(metrics)
       memory.release()
       if len(self._programs) == 1:
         took = duration(time.perf_counter() - self._since)
-        self._say(f'first {"step" if count == 1 else f"{count} steps"} after {took}')
+        self._session.say(f'first {"step" if count == 1 else f"{count} steps"} after {took}')
       self.restart()
     else:
       self._steps += count
@@ -79,7 +70,7 @@ class Calls:
     if not self._steps > 0:
       return {}
     steps_per_second = self._steps / max(time.perf_counter() - self._since, 1e-9)
-    images = self._stage.images[1] * len(self._experiment.views)
+    images = self._stage.images[1] * len(self._session.experiment.views)
     return {'steps_per_second': steps_per_second, 'images_per_second': images * steps_per_second}
 
   def restart(self) -> None:

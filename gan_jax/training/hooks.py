@@ -1,18 +1,20 @@
 """What happens beside the steps, each every so many of them: samples, evaluations, rows of metrics, checkpoints."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from gan_jax.base.command import writable
 from gan_jax.base.errors import one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
 from gan_jax.distributed import parallel, processes
+from gan_jax.evaluation.evaluator import Evaluation as Figures
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.stages import Stage
+from gan_jax.runs.views import View
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import diagnostics, sample_grids
 from gan_jax.training.session import Session
@@ -74,10 +76,11 @@ class Every(NamedTuple):
     writes the rows of one that was not stopped; so do samples.
     """
     falls = lambda hook: hook is not None and (step == self.last or bool(hook.every and step % hook.every == 0))
-    saving = stopping or falls(self.checkpoint) or falls(self.evaluation)
+    evaluating = falls(self.evaluation) and not stopping
+    saving = stopping or falls(self.checkpoint) or evaluating
     chosen = {
       self.samples: falls(self.samples),
-      self.evaluation: falls(self.evaluation),
+      self.evaluation: evaluating,
       self.row: saving or falls(self.samples) or falls(self.row),
       self.checkpoint: saving,
     }
@@ -110,9 +113,10 @@ class Samples:
       state = parallel.gather(session.mesh)(state) if stage.shard_state else state
       diversity = math.nan
       if processes.first():  # the others go on, and wait for it in the next step
-        made = sample_grids.samples(stage, sampler, state, moment.place.step, view.config)
-        sample_grids.write(made, session, view, moment.place.step)
-        diversity = made.diversity
+        with session.guard.without('a picture of samples'):
+          made = sample_grids.samples(stage, sampler, state, moment.place.step, view.config)
+          diversity = made.diversity
+          sample_grids.write(made, session, view, moment.place.step)
       diversity = processes.of_first(diversity)
       if math.isfinite(diversity):
         moment.diversity[view.title] = diversity
@@ -129,16 +133,27 @@ class Evaluation:
     self._evaluators = session.experiment.each(stage.number, evaluator)
 
   def __call__(self, moment: Moment) -> None:
-    for view, evaluator in zip(self._session.experiment.views, self._evaluators, strict=True):
-      found = evaluator(view.of(moment.state), moment.place.step)
-      if processes.first():
-        with writable(self._session.workdir):
-          write_text(self._session.workdir / f'evaluation{view.suffix}.json', found.to_json())
-      values = {f'eval_{name}': value for name, value in found.values.items()}
-      best = view.config.keep_best.removeprefix('-')
-      if best.startswith('eval_') and best not in values:
-        raise one_of('metric in config.keep_best', best, values)
-      moment.row |= view.named({name: value for name, value in values.items() if math.isfinite(value)})
+    session = self._session
+    for view, evaluator in zip(session.experiment.views, self._evaluators, strict=True):
+      found: Figures | None = None
+      # Several processes compute together: one that gave up would leave the others waiting.
+      leaving = session.watch.abandoning() if processes.alone() else contextlib.nullcontext()
+      with session.guard.without(f'the evaluation{view.suffix}', together=True), leaving:
+        found = evaluator(view.of(moment.state), moment.place.step)
+      if found is not None:
+        moment.row |= view.named(self._values(view, found))
+      if session.watch.stopped and processes.alone():
+        break
+
+  def _values(self, view: View, found: Figures) -> dict[str, float]:
+    if processes.first():
+      with self._session.guard.without('writing evaluation.json'):
+        write_text(self._session.workdir / f'evaluation{view.suffix}.json', found.to_json())
+    values = {f'eval_{name}': value for name, value in found.values.items()}
+    best = view.config.keep_best.removeprefix('-')
+    if best.startswith('eval_') and best not in values:
+      raise one_of('metric in config.keep_best', best, values)
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class Row:

@@ -2,12 +2,12 @@
 
 import contextlib
 import time
-from typing import Any
 
 import jax
 import ml_collections
 from etils import epath
 
+from gan_jax.base import console
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
 from gan_jax.data.streams import Feed
@@ -37,78 +37,77 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     The final state.
 
   Raises:
-    UserError: settings that do not fit, data that are not there, a loss that is not finite.
-    interrupt.Stopped: a signal, when the step is finished and saved; unless it is caught, the program ends.
+    UserError: settings that do not fit, data that are not there, a loss that is not finite, a workdir in use.
+    interrupt.Stopped: a signal after the first step, when the step is finished and saved; unless it is caught, the
+      program ends.
+    Exception: any other, when the last good state is saved. Outputs that fail raise nothing.
   """
   workdir, silent = epath.Path(workdir), silent or not processes.first()
   experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
-  with opened(experiment, workdir, mesh, silent=silent) as (session, state, place):
-    with interrupt.Watch() as watch:
-      agreement = processes.Agreement(watch)
-      for stage in experiment.stages[place.stage :]:
-        if stage.number != place.stage:
-          state = resume.enter(experiment, stage.number, state, mesh, session.keys)
-          place = place._replace(stage=stage.number)
-        state, place = _train_stage(session, stage, state, place, agreement)
-        if agreement.stopped:
-          break
+  with opened(experiment, workdir, mesh, silent=silent) as session:
+    for stage in experiment.stages[session.place.stage :]:
+      if stage.number != session.place.stage:
+        session.state = resume.enter(experiment, stage.number, session.state, mesh, session.keys)
+        session.place = session.place._replace(stage=stage.number)
+      if session.place.step < stage.last_step:
+        with contextlib.closing(_feed(session, stage)) as feed:
+          _train_stage(session, stage, feed)
+      if session.agreement.stopped:
+        break
     session.checkpoints.close()
     with writable(workdir):
-      ended = list(best_member.export(experiment, workdir, state, place))
-    took = duration(time.perf_counter() - started)
-    if agreement.stopped:
-      session.say(f'{agreement.stopped}: stopped after step {place.step} of {last} ({took}) and saved')
+      ended = list(best_member.export(experiment, workdir, session.state, session.place))
+    took, step, signal = duration(time.perf_counter() - started), session.place.step, session.agreement.stopped
+    if signal:
+      session.say(f'{signal}: stopped after step {step} of {last} ({took}) and saved')
     else:
-      session.say(f'finished {place.step} steps in {took}')
+      session.say(f'finished {step} steps in {took}')
   if not silent:
-    print('\n'.join([*ended, summary.closing(workdir, done=place.step == last)]))
-  if agreement.stopped:
-    raise interrupt.Stopped(agreement.stopped)
-  return state
+    console.say('\n'.join([*ended, summary.closing(workdir, done=step == last)]))
+  if signal:
+    raise interrupt.Stopped(signal)
+  return session.state
 
 
-def _train_stage(
-  session: Session, stage: Stage, state: Any, place: Place, agreement: processes.Agreement
-) -> tuple[Any, Place]:
-  """(state, place) at the end of a stage, or where the run was stopped."""
-  if place.step >= stage.last_step:
-    return state, place
-  with contextlib.closing(_feed(session, stage, place)) as feed:
-    hooks = hooks_of(session, stage, options_of(session.config.eval))
-    calls = Calls(session.experiment, stage, session.mesh, feed, session.profile, session.say)
-    measured = Measured(session.experiment, session.checkpoints.steps)
-    most = session.config.steps_per_call
-    described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
-    notes = summary.note_on_calls(most, place.step, stage.last_step, hooks.periods)
-    for line in (*described, *feed.notes, 'compiling ...', *notes):
-      session.say(line)
-    drawn = place.position  # of streams that this stage does not read, too
-    while place.step < stage.last_step:
-      count = steps_of_call(place.step, most, stage.last_step, hooks.periods)
-      state, metrics = calls(count, state)
-      measured.add(place.step + 1, count, metrics)
-      place = Place(place.step + count, stage.number, {**drawn, **feed.position})
-      stopping = agreement.after(place.step)  # looked at once: a signal after this is for the next step
-      due = hooks.due(place.step, stopping=stopping)
-      if due:
-        moment = Moment(place, state, measured.row(), calls.rates())
-        for hook in due:
-          hook(moment)
-        calls.restart()
-      if stopping:
-        break
-  return state, place
+def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
+  """Plays a stage to its end, or until a signal: steps, and after each whatever is due."""
+  hooks = hooks_of(session, stage, options_of(session.config.eval))
+  calls = Calls(session, stage, feed)
+  measured = Measured(session.experiment, session.checkpoints.steps)
+  most, before = session.config.steps_per_call, session.place
+  described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
+  notes = summary.note_on_calls(most, before.step, stage.last_step, hooks.periods)
+  for line in (*described, *feed.notes, 'compiling ...', *notes):
+    session.say(line)
+  while session.place.step < stage.last_step:
+    step = session.place.step
+    count = steps_of_call(step, most, stage.last_step, hooks.periods)
+    session.state, metrics = calls(count, session.state)
+    # The positions of streams that this stage does not read stay.
+    session.place = Place(step + count, stage.number, {**before.position, **feed.position})
+    session.watch.begin()  # from the first step on there is something to save
+    measured.add(step + 1, count, metrics)
+    stopping = session.agreement.after(step + count)  # looked at once: a signal after this is for the next step
+    due = hooks.due(step + count, stopping=stopping)
+    if due:
+      moment = Moment(session.place, session.state, measured.row(), calls.rates())
+      for hook in due:
+        hook(moment)
+      calls.restart()
+    # An evaluation, which is saved behind, may have been left for a signal.
+    if stopping or (hooks.evaluation in due and processes.alone() and session.agreement.after(step + count)):
+      break
 
 
-def _feed(session: Session, stage: Stage, place: Place) -> Feed:
+def _feed(session: Session, stage: Stage) -> Feed:
   return Feed(
     stage.streams,
     stage.moves,
     session.experiment.feed_seed,
     parallel.place(session.mesh),
     parallel.replicate(session.mesh),
-    {**dict.fromkeys(stage.streams, 0), **place.position},
+    {**dict.fromkeys(stage.streams, 0), **session.place.position},
     (jax.process_index(), jax.process_count()),
   )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from gan_jax import core
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import Diverged
 from gan_jax.runs.views import Experiment
 from gan_jax.training import diagnostics
 
@@ -38,7 +38,7 @@ class Measured:
       metrics: as the step gives them, with the steps in front where count is more than 1.
 
     Raises:
-      UserError: metrics of earlier steps had to be looked at, and are not finite.
+      Diverged: metrics of earlier steps had to be looked at, and are not finite.
     """
     self._pending.append((first, count, metrics))
     if first + count - self._pending[0][0] >= MOST_PENDING:
@@ -48,7 +48,7 @@ class Measured:
     """The mean of each metric over the steps that had it; forgets them.
 
     Raises:
-      UserError: names the first step and metric that is not finite.
+      Diverged: names the first step and metric that is not finite.
     """
     self._fetch()
     rows, self._rows = self._rows, []
@@ -73,7 +73,7 @@ class Measured:
       if not math.isfinite(value):
         saved = self._saved()
         kept = f'the checkpoint of step {saved[-1]} is kept' if saved else 'there is no checkpoint yet'
-        raise UserError(
+        raise Diverged(
           f'{title}{name} is {value} at step {step}: training stopped, {kept}; lower '
           'config.optimizers.PLAYER.learning_rate or change the loss'
         )

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 from etils import epath
 
+from gan_jax.training.guard import Guard
+
 #: Steps of a run before the trace begins, so that compiling is not in it.
 FIRST = 10
 
@@ -17,10 +19,11 @@ class Profile:
     steps: to trace, at least; 0 for none.
     folder: where the trace goes.
     say: told where it is.
+    guard: of the run, which goes on without a trace that cannot be written.
   """
 
-  def __init__(self, steps: int, folder: epath.Path, say: Callable[[str], None]):
-    self._steps, self._folder, self._say = steps, folder, say
+  def __init__(self, steps: int, folder: epath.Path, say: Callable[[str], object], guard: Guard):
+    self._steps, self._folder, self._say, self._guard = steps, folder, say, guard
     self._seen = self._traced = 0
     self._tracing, self._done = False, not steps
 
@@ -30,8 +33,10 @@ class Profile:
       return step(*arguments)
     if not self._tracing and self._seen >= FIRST:
       jax.block_until_ready(arguments)  # what was called before is not a part of it
-      jax.profiler.start_trace(str(self._folder))
-      self._tracing = True
+      self._done = True  # unless it begins
+      with self._guard.without('beginning the trace'):
+        jax.profiler.start_trace(str(self._folder))
+        self._tracing, self._done = True, False
     with jax.profiler.StepTraceAnnotation('train', step_num=self._seen):
       out = step(*arguments)
     self._seen += count
@@ -45,11 +50,12 @@ class Profile:
   def close(self) -> None:
     """Ends the trace, if it is not ended yet, and says where it is."""
     if self._tracing:
-      jax.profiler.stop_trace()
-      self._say(
-        f'profile   {self._traced} steps in {self._folder}: `tensorboard --logdir {self._folder}` (pip install xprof), '
-        'or open its trace.json.gz in ui.perfetto.dev'
-      )
+      with self._guard.without('writing the trace'):
+        jax.profiler.stop_trace()
+        self._say(
+          f'profile   {self._traced} steps in {self._folder}: `tensorboard --logdir {self._folder}` (pip install '
+          'xprof), or open its trace.json.gz in ui.perfetto.dev'
+        )
     elif not self._done:
       self._say(f'profile   no trace: it begins after {FIRST} steps, this run had {self._seen}')
     self._tracing, self._done = False, True

@@ -1,19 +1,66 @@
 """Where metrics go: the console, metrics.jsonl and TensorBoard."""
 
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from etils import epath
 from PIL.Image import Image
 from tqdm import tqdm
 
+from gan_jax.base import console
 from gan_jax.base.files import write_text
+from gan_jax.training.guard import Guard
+
+#: Seconds between two flushes of TensorBoard's file, which is sent whole to gs://.
+FLUSH = 60
+
+
+class _Board:
+  """TensorBoard's file, written where it is called: tensorboardX's own thread dies of a full disk, and all hangs.
+
+  Args:
+    folder: of the file.
+    purge_step: what another file has from this step on is dropped; None for nothing.
+  """
+
+  def __init__(self, folder: epath.Path, purge_step: int | None):
+    from tensorboardX import record_writer, summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
+
+    self._summary, self._protos = summary, event_pb2
+    record_writer.directory_check(str(folder))
+    self._events = EventsWriter(os.path.join(str(folder), 'events'))
+    self._flushed = 0.0
+    if purge_step is not None:
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._events.write_event(event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=start))
+
+  def scalars(self, values: Mapping[str, float], step: int) -> None:
+    for name, value in values.items():
+      self._write(self._summary.scalar(name, value), step)
+    if time.monotonic() - self._flushed > FLUSH:
+      self._flushed = time.monotonic()
+      self._events.flush()
+
+  def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+    self._write(self._summary.image(name, pixels, dataformats='HWC'), step)
+
+  def _write(self, summary: Any, step: int) -> None:
+    self._events.write_event(self._protos.Event(wall_time=time.time(), step=step, summary=summary))
+
+  def close(self) -> None:
+    self._events.close()
 
 
 class Writer:
-  """Writes the metrics of a run.
+  """Writes the metrics of a run. Nothing that it does raises: what cannot be written is left out, and a line says so.
 
   Args:
     workdir: of the run.
@@ -21,30 +68,43 @@ class Writer:
     steps: of the whole run.
     images_per_step: real examples drawn per step.
     silent: write files only.
+
+  Attributes:
+    guard: of the run.
   """
 
   def __init__(self, workdir: epath.Path, step: int, steps: int, *, silent: bool = False):
-    from tensorboardX import SummaryWriter
-
     self._silent = silent
+    self._heard = True
+    self.guard = Guard(workdir, self.say)
+    self._unwritten: list[str] = []
     self._steps = steps
     self._file = workdir / 'metrics.jsonl'
     if self._file.exists():
       # A killed run may have left half a line, and lines of steps that are to be done again.
       rows = [line for line in self._file.read_text().splitlines() if line.endswith('}')]
       write_text(self._file, ''.join(row + '\n' for row in rows if json.loads(row)['step'] <= step))
-    self._board = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1 if step else None)
-    terminal = sys.stderr.isatty() and not silent
-    self._bar = tqdm(total=steps, initial=step, unit='step', dynamic_ncols=True) if terminal else None
+    self._board: _Board | None = None
+    with self.guard.without('opening TensorBoard'):
+      self._board = _Board(workdir / 'tensorboard', step + 1 if step else None)
+    self._bar: Any = None
+    if sys.stderr is not None and sys.stderr.isatty() and not silent:
+      with contextlib.suppress(OSError, ValueError):
+        self._bar = tqdm(total=steps, initial=step, unit='step', dynamic_ncols=True)
 
   def say(self, line: str) -> None:
     """A line for the person at the console."""
     if self._silent:
       return
-    if self._bar is not None:
-      self._bar.write(line)
-    else:
-      print(line, flush=True)
+    heard = False
+    try:
+      with self._bar.external_write_mode(file=sys.stdout) if self._bar is not None else contextlib.nullcontext():
+        heard = console.say(line)
+    except (OSError, ValueError):  # the terminal of the bar is gone
+      self._bar = None
+    if self._heard and not heard:
+      console.say('note: standard output cannot be written: the training goes on without', error=True)
+    self._heard = heard
 
   def metrics(self, step: int, values: Mapping[str, float], rates: Mapping[str, float]) -> None:
     """Writes one row.
@@ -55,17 +115,22 @@ class Writer:
       rates: {name: speed}, steps_per_second and images_per_second; empty where nothing was timed.
     """
     row = {'step': step, **{k: float(f'{v:.6g}') for k, v in {**values, **rates}.items()}}
-    with self._file.open('a') as file:
-      file.write(json.dumps(row) + '\n')
-    for name, value in {**values, **rates}.items():
-      self._board.add_scalar(name, value, step)
+    self._unwritten.append(json.dumps(row) + '\n')
+    with self.guard.without('writing metrics.jsonl'):
+      self._write_rows()
+    with self._on_board() as board:
+      if board is not None:
+        board.scalars({**values, **rates}, step)
     chosen = {k: v for k, v in values.items() if k.endswith(('loss', 'value'))} or dict(values)
     shown = {k.removesuffix('_loss'): f'{v:.3f}' for k, v in chosen.items()}
     if self._bar is not None:
       if rates:
         shown['images/s'] = f'{rates["images_per_second"]:.0f}'
-      self._bar.set_postfix(shown, refresh=False)
-      self._bar.update(step - self._bar.n)
+      try:
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+      except (OSError, ValueError):
+        self._bar = None
     elif not self._silent:
       losses = '  '.join(f'{k} {v}' for k, v in shown.items())
       line = f'step {step:>6}/{self._steps}  {losses}'
@@ -73,22 +138,55 @@ class Writer:
         left = duration((self._steps - step) / rates['steps_per_second'])
         speed = f'{rates["steps_per_second"]:.3g} steps/s  {rates["images_per_second"]:.4g} images/s'
         line = f'step {step:>6}/{self._steps}  {speed}  {losses}  {left} left'
-      print(line, flush=True)
+      self.say(line)
 
   def picture(self, name: str, step: int, image: Image) -> None:
     """Shows a PIL image in TensorBoard."""
-    import numpy as np
+    with self._on_board() as board:
+      if board is not None:
+        board.image(name, np.asarray(image.convert('RGB')), step)
 
-    self._board.add_image(name, np.asarray(image.convert('RGB')), step, dataformats='HWC')
+  @contextlib.contextmanager
+  def _on_board(self) -> Iterator[_Board | None]:
+    """TensorBoard, while it works: half a record in its file would hide all that follow."""
+    board, self._board = self._board, None
+    with self.guard.without('writing TensorBoard'):
+      yield board
+      self._board = board
+
+  def _write_rows(self) -> None:
+    """Appends the rows that are not written yet: once a full disk has room again, none is missing."""
+    size = self._file.stat().length if self._file.exists() else 0
+    try:
+      with self._file.open('a') as file:
+        file.write(''.join(self._unwritten))
+    except OSError:
+      with contextlib.suppress(OSError):  # half a line
+        os.truncate(self._file, size)
+      raise
+    self._unwritten.clear()
 
   def close(self) -> None:
-    self._board.close()
+    if self._unwritten:
+      with self.guard.without(f'writing the last {len(self._unwritten)} rows of metrics.jsonl'):
+        self._write_rows()
+    with self._on_board() as board:
+      if board is not None:
+        board.close()
     if self._bar is not None:
-      self._bar.close()
+      with contextlib.suppress(OSError, ValueError):
+        self._bar.close()
 
 
 class NoWriter:
-  """The writer of a process that leaves writing to another."""
+  """The writer of a process that leaves writing to another.
+
+  Attributes:
+    guard: of the run.
+  """
+
+  def __init__(self, workdir: epath.Path):
+    self.guard = Guard(workdir, lambda line: None)
 
   def say(self, line: str) -> None: ...
 

@@ -1,0 +1,355 @@
+"""Outputs that fail never stop a training; any other error saves the last good state first, and is one line."""
+
+import errno
+import io
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import main
+from gan_jax.base import console
+from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Feed
+from gan_jax.distributed import interrupt
+from gan_jax.evaluation import measures
+from gan_jax.runs import checkpoint
+from gan_jax.sampling import pictures
+from gan_jax.training import diagnostics, writers
+from gan_jax.training import loop as train
+
+ROOT = pathlib.Path(gan_jax.__path__[0]).parent
+SMALL = [
+  '--config.game.generator.hidden=(8,)',
+  '--config.game.discriminator.hidden=(8,)',
+  '--config.batch_size=8',
+  '--config.devices=1',
+  '--config.log_every=1',
+  '--config.sample_every=0',
+  '--config.checkpoint_every=0',
+  '--config.samples=4',
+]
+RING = ['--config', 'configs/gan.py:ring', *SMALL]
+EVALUATED = [
+  '--config.game.generator.hidden=(8,)',
+  '--config.game.discriminator.units=(8,)',
+  '--config.game.discriminator.dropout=(0.2,0.5)',
+  *SMALL[2:],
+  '--config.eval.every=2',
+  '--config.eval.features=raw',
+  "--config.eval.metrics=('swd',)",
+  '--config.eval.samples=20',
+  '--config.steps=4',
+]
+
+
+def small(*more, steps=4):
+  return config_lib.override(config_lib.load('configs/gan.py:ring'), [*SMALL, f'--config.steps={steps}', *more])
+
+
+def steps_of(folder):
+  return [json.loads(line)['step'] for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+
+
+def full(*_, **__):
+  raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+class DeadPipe(io.StringIO):
+  """What nobody reads any more, from some line on."""
+
+  def __init__(self, lines=0):
+    super().__init__()
+    self._lines = lines
+
+  def write(self, text):
+    if self.getvalue().count('\n') >= self._lines:
+      raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+    return super().write(text)
+
+
+# The console
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
+  out = io.TextIOWrapper(io.BytesIO(), 'ascii')
+  monkeypatch.setattr(sys, 'stdout', out)
+  assert console.say('каша/caf\udce9.png')
+  assert out.buffer.getvalue() == rb'\u043a\u0430\u0448\u0430/caf\udce9.png' + b'\n'
+
+
+def test_nobody_prints_but_the_console():
+  for file in pathlib.Path(gan_jax.__path__[0]).rglob('*.py'):
+    found = re.findall(r'^(?!.*(?:>>>|\.\.\.)).*\bprint\(', file.read_text(), re.M)
+    assert bool(found) == (file.name == 'console.py'), (file, found)
+
+
+@pytest.mark.parametrize('stream', [DeadPipe(), None])
+def test_lines_that_nobody_reads_are_no_error(monkeypatch, stream):
+  monkeypatch.setattr(sys, 'stdout', stream)
+  assert not console.say('a line')
+  main.main(['--list'])
+
+
+def test_a_command_whose_reader_leaves_ends_quietly():
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'gan_jax.main', '--list'], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+  )
+  process.stdout.close()
+  assert (process.stderr.read(), process.wait()) == (b'', 0)
+  process.stderr.close()
+
+
+def test_a_training_goes_on_without_a_console(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'stdout', DeadPipe(lines=3))
+  train.run(small(), tmp_path / 'run')
+  assert gan_jax.load(tmp_path / 'run').step == 4
+  assert capsys.readouterr().err.splitlines() == [
+    'note: standard output cannot be written: the training goes on without'
+  ]
+
+
+# Files
+
+
+def test_a_training_goes_on_without_tensorboard(tmp_path, monkeypatch, capsys):
+  from tensorboardX.event_file_writer import EventsWriter
+
+  written, original = [], EventsWriter.write_event
+
+  def write(self, event):
+    written.append(1)
+    return original(self, event) if len(written) < 5 else full()
+
+  monkeypatch.setattr(EventsWriter, 'write_event', write)
+  train.run(small(steps=6), tmp_path / 'run')
+  said = capsys.readouterr().out
+  assert said.count('warning: writing TensorBoard failed (OSError: [Errno 28] No space left') == 1
+  assert gan_jax.load(tmp_path / 'run').step == 6 and steps_of(tmp_path / 'run') == [1, 2, 3, 4, 5, 6]
+  assert 'in full' in (tmp_path / 'run' / 'errors.txt').read_text(), 'the traceback is kept'
+
+
+def test_rows_that_a_full_disk_refused_are_written_later(tmp_path, monkeypatch, capsys):
+  original = writers.Writer._write_rows
+
+  def write(self):
+    last = json.loads(self._unwritten[-1])['step']
+    if last in (2, 3):
+      with self._file.open('a') as file:
+        file.write('{"step": 2, "half')
+      os.truncate(self._file, self._file.stat().length - 17)
+      full()
+    original(self)
+
+  monkeypatch.setattr(writers.Writer, '_write_rows', write)
+  train.run(small(), tmp_path / 'run')
+  assert steps_of(tmp_path / 'run') == [1, 2, 3, 4]
+  assert capsys.readouterr().out.count('warning: writing metrics.jsonl failed') == 1
+
+
+def test_half_a_row_is_taken_back(tmp_path):
+  import resource
+
+  writer = writers.Writer(gan_jax.training.loop.epath.Path(tmp_path), 0, 10, silent=True)
+  writer.metrics(1, {'loss': 1.0}, {})
+  size = (tmp_path / 'metrics.jsonl').stat().st_size
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, before[1]))
+    writer.metrics(2, {'loss': 2.0}, {})
+    assert (tmp_path / 'metrics.jsonl').stat().st_size == size
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+  writer.metrics(3, {'loss': 3.0}, {})
+  writer.close()
+  assert steps_of(tmp_path) == [1, 2, 3]
+
+
+def test_a_training_goes_on_without_pictures(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(pictures, 'write', full)
+  train.run(small('--config.sample_every=2'), tmp_path / 'run')
+  assert capsys.readouterr().out.count('warning: a picture of samples failed') == 1
+  assert gan_jax.load(tmp_path / 'run').step == 4
+
+
+def test_a_training_goes_on_without_an_evaluation(tmp_path, monkeypatch, capsys):
+  def breaks(evidence):
+    raise ZeroDivisionError('of today')
+
+  monkeypatch.setitem(measures.MEASURES, 'swd', breaks)
+  train.run(config_lib.override(config_lib.load('configs/gan.py:digits'), EVALUATED), tmp_path / 'run')
+  said = capsys.readouterr().out
+  assert said.count('warning: the evaluation failed (ZeroDivisionError: of today): the training goes on without') == 1
+  assert gan_jax.load(tmp_path / 'run').step == 4
+  assert 'in breaks' in (tmp_path / 'run' / 'errors.txt').read_text()
+
+
+# Errors between a step and a save
+
+
+def vanishing(stream):
+  """A source of which a file vanishes."""
+
+  class Source:
+    notes = ()
+
+    def __len__(self):
+      return 64
+
+    def __getitem__(self, index):
+      if index == 9:
+        raise FileNotFoundError(errno.ENOENT, 'No such file', 'photos/nine.png')
+      return {'image': np.full(2, index, np.float32)}
+
+  return Source()
+
+
+def test_an_example_that_vanished_ends_the_run_when_it_is_saved(tmp_path, monkeypatch, capsys):
+  closed, original = [], Feed.close
+  monkeypatch.setattr(Feed, 'close', lambda self: closed.append(original(self)))
+  arguments = [*RING, '--config.data.name=test_outputs.vanishing', '--config.data.resident=False']
+  with pytest.raises(SystemExit) as stop:
+    main.main([*arguments, '--config.batch_size=2', '--config.steps=40', '--workdir', str(tmp_path / 'run')])
+  said = capsys.readouterr()
+  assert stop.value.code == 2 and len(closed) == 1
+  assert said.err.count('\n') == 1 and "example 9 of stream 'images' cannot be read" in said.err
+  assert 'photos/nine.png' in said.err
+  run = gan_jax.load(tmp_path / 'run')
+  assert 0 < run.step < 32 and run.step == steps_of(tmp_path / 'run')[-1]
+  assert f'saved step {run.step}, the last before an error' in said.out
+  place = checkpoint.Checkpoints(tmp_path / 'run').place(run.step)
+  assert place.position == {'images': 2 * run.step}, 'it goes on with the batch that failed'
+
+
+def test_any_error_saves_first_and_is_one_line(tmp_path, monkeypatch, capsys):
+  original = diagnostics.watch
+
+  def watch(known, step, *arguments, **settings):
+    if step == 3:
+      raise RuntimeError('not\nforeseen')
+    return original(known, step, *arguments, **settings)
+
+  monkeypatch.setattr(diagnostics, 'watch', watch)
+  arguments = [*RING, '--config.steps=6', '--workdir', str(tmp_path / 'run')]
+  with pytest.raises(SystemExit) as stop:
+    main.main(arguments)
+  line = f'error: RuntimeError: not foreseen; the traceback is in {tmp_path}/run/errors.txt\n'
+  assert stop.value.code == 1 and capsys.readouterr().err == line
+  assert gan_jax.load(tmp_path / 'run').step == 3
+  assert 'in watch' in (tmp_path / 'run' / 'errors.txt').read_text()
+  monkeypatch.setattr(diagnostics, 'watch', lambda *_, **__: 1 / 0)
+  with pytest.raises(ZeroDivisionError):
+    main.main([*arguments, '--debug'])
+  assert gan_jax.load(tmp_path / 'run').step == 4
+
+
+def test_a_save_that_failed_is_tried_once_more(tmp_path, monkeypatch):
+  """The disk has room again, or the folder that somebody removed is made anew."""
+  original, calls = checkpoint.Checkpoints.save, []
+
+  def save(self, state, place, metrics=None):
+    calls.append(place.step)
+    if len(calls) == 2:
+      raise UserError('cannot write a checkpoint')
+    original(self, state, place, metrics)
+
+  monkeypatch.setattr(checkpoint.Checkpoints, 'save', save)
+  with pytest.raises(UserError, match='cannot write'):
+    train.run(small('--config.checkpoint_every=2', steps=6), tmp_path / 'run', silent=True)
+  assert calls == [2, 4, 4] and gan_jax.load(tmp_path / 'run').step == 4
+
+
+def test_a_state_that_is_not_finite_is_not_saved_for_an_error(tmp_path):
+  huge = '--config.optimizers.generator.learning_rate=1e38'
+  with pytest.raises(UserError, match='training stopped'):
+    train.run(small(huge, steps=50), tmp_path / 'run', silent=True)
+  assert not checkpoint.Checkpoints(tmp_path / 'run').steps()
+
+
+# Signals
+
+
+def test_a_signal_in_an_evaluation_leaves_it_and_saves(tmp_path, monkeypatch, capsys):
+  def long(evidence):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+  monkeypatch.setitem(measures.MEASURES, 'swd', long)
+  since = time.monotonic()
+  with pytest.raises(interrupt.Stopped) as stop:
+    train.run(config_lib.override(config_lib.load('configs/gan.py:digits'), EVALUATED), tmp_path / 'run')
+  assert stop.value.code == 130 and time.monotonic() - since < 55
+  assert gan_jax.load(tmp_path / 'run').step == 2
+  said = capsys.readouterr()
+  assert 'SIGINT: stopped after step 2 of 4' in said.out and 'warning' not in said.out and not said.err
+
+
+@pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='signals of POSIX')
+def test_signals_are_noted_from_the_first_step_on_and_once():
+  before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+  assert signal.SIGHUP in before
+  with interrupt.Watch() as watch:
+    assert {number: signal.getsignal(number) for number in before} == before
+    watch.begin()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert watch.stopped == 'SIGHUP'
+    assert {number: signal.getsignal(number) for number in before} == before, 'a second one acts as it would without'
+  ignoring = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+  try:
+    with interrupt.Watch() as watch:
+      watch.begin()
+      os.kill(os.getpid(), signal.SIGHUP)
+      assert not watch.stopped
+    assert {number: signal.getsignal(number) for number in before} == {**before, signal.SIGHUP: signal.SIG_IGN}
+  finally:
+    signal.signal(signal.SIGHUP, ignoring)
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback():
+  code = (
+    'import os, signal; from gan_jax.base import command\n'
+    'signal.signal(signal.SIGINT, signal.default_int_handler)\n'  # a job in the background ignores it
+    'command.main(lambda values: None, lambda *_: os.kill(os.getpid(), signal.SIGINT), "")'
+  )
+  process = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+  assert (process.returncode, process.stderr) == (-signal.SIGINT, '')
+
+
+# What is wrong before anything begins
+
+
+def test_a_wrong_platform_is_one_line():
+  command = [sys.executable, '-m', 'gan_jax.main', *RING, '--dry_run']
+  process = subprocess.run(
+    command, cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'abacus'}, capture_output=True, text=True
+  )
+  assert process.returncode == 2 and process.stderr.count('\n') == 1
+  assert process.stderr.startswith("error: JAX_PLATFORMS='abacus' gives no device")
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'words'),
+  [
+    ('a.txt', '', ['a.txt', '.py']),
+    ('b.py', 'VARIANTS = "x",\n\nnothing_of_that_name', ['b.py', 'line 3', 'nothing_of_that_name']),
+    ('c.py', 'VARIANTS = "x",\ndef get_config(variant):\n  return 1 / 0', ['c.py', 'line 3', 'division by zero']),
+    ('d.py', 'VARIANTS = "x",\ndef get_config(variant):\n  return {}', ['d.py', 'dict', 'base']),
+    ('e.py', 'def f(:', ['e.py', 'does not load']),
+  ],
+)
+def test_a_config_file_that_does_not_work_is_one_line(tmp_path, name, text, words):
+  (tmp_path / name).write_text(text)
+  with pytest.raises(UserError) as error:
+    config_lib.load(str(tmp_path / name))
+  assert all(word in str(error.value) for word in words), error.value
