@@ -5,7 +5,6 @@ by grain's threads on the host. Both give the same examples in the same order.
 """
 
 import collections
-import contextlib
 import dataclasses
 import itertools
 import multiprocessing
@@ -208,26 +207,24 @@ class _Ordered:
     span = order.indices(self._seed, self._stream, len(self._source), first, int(positions[-1]) - first + 1)
     chosen = [int(i) for i in span[positions - first]]
     if isinstance(self._source, sources.Checked):
-      with self._named(chosen):
+      try:
         return self._source.stacked(chosen)
-    rows = []
-    for i in chosen:
-      with self._named([i]):
-        rows.append(self._source[i])
+      except UserError:
+        raise
+      except Exception:  # read one by one below, the example is named
+        pass
+    rows = [self._example(i) for i in chosen]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
-  @contextlib.contextmanager
-  def _named(self, chosen: list[int]) -> Iterator[None]:
-    """Turns what reading raises into one line: a file that vanished or changed since the source was opened."""
+  def _example(self, index: int) -> dict[str, np.ndarray]:
     try:
-      yield
+      return self._source[index]
     except UserError:
       raise
-    except Exception as error:  # each kind of file has its own
-      which = f'example {chosen[0]}' if len(chosen) == 1 else f'one of the examples {min(chosen)} to {max(chosen)}'
+    except Exception as error:  # a file that vanished or changed since the source was opened; each kind has its own
       raise UserError(
-        f'{which} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same command '
-        'again'
+        f'example {index} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same '
+        'command again'
       ) from error
 
 
