@@ -21,6 +21,7 @@ from gan_jax.distributed import interrupt, parallel
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs import member_metrics, resume, run_config
 from gan_jax.runs.experiment import experiment_of
+from gan_jax.runs.single import Single
 from gan_jax.training import loop as train
 from gan_jax.training import writers
 
@@ -94,7 +95,7 @@ def _eight_members():
   enter = jax.jit(lambda key: single.enter(0, None, key), out_shardings=parallel.replicated(mesh))
   for i in range(8):
     one = experiment_of(member_config(config, i))
-    assert one.alone and one.seeds == (i,)
+    assert isinstance(one, Single) and one.feed_seed == i
     key, (stage,) = parallel.replicate(mesh)(one.keys), one.stages
     own = enter(key)
     own_feed = Feed(stage.streams, stage.moves, one.feed_seed, parallel.place(mesh), parallel.replicate(mesh))
