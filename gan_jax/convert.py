@@ -23,6 +23,7 @@ from gan_jax import config as config_lib
 from gan_jax.checkpoint import Checkpoints, Place
 from gan_jax.errors import UserError
 from gan_jax.population import population_of
+from gan_jax.seeds import key_of
 from gan_jax.torch_file import read_tensors
 
 Path = tuple[str, ...]
@@ -183,7 +184,7 @@ def convert(config: Any, workdir: epath.PathLike, files: Mapping[str, str]) -> N
   if not population.alone or len(population.stages) > 1:
     raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
   stage = population.stages[0]
-  state = parallel.compile_once(lambda key: experiment.new_state(stage, key))(jax.random.key(config.seed))
+  state = parallel.compile_once(lambda key: experiment.new_state(stage, key))(key_of(config.seed))
   players = dict(state.players)
   for name, file in files.items():
     if name not in players or name not in players[name].params:

@@ -11,7 +11,7 @@ import sys
 from absl import flags
 
 from gan_jax import command, processes, standing
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
 from gan_jax.evaluation.options import Options
@@ -31,6 +31,9 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
   Raises:
     UserError: what cannot be evaluated so.
   """
+  for name in options:
+    if name not in Options._fields:
+      raise one_of('option of evaluate', name, Options._fields)
   metrics = options.get('metrics', ())
   options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
   return Evaluator(run.stage, Options(**options), say=say)(run.state, run.step)

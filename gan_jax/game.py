@@ -121,7 +121,7 @@ class GameState(struct.PyTreeNode):
 def read_clock(module: nn.Module) -> Clock:
   """The `Clock`, read inside a method of a game (zeros while the game is being initialised)."""
   if module.is_initializing():
-    return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros(()))
+    return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros((), jnp.float32))
   clock: Clock | None = module.get_variable('clock', 'now')
   if clock is None:
     raise ValueError('read_clock works in the methods of the game itself: pass what a network needs as an argument')

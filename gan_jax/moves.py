@@ -54,7 +54,7 @@ def _over(axis_name: str | None) -> Callable[[Any], Any]:
 
 def _norm(tree: Any) -> jax.Array:
   squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
-  return jnp.sqrt(sum(squares, jnp.zeros(())))
+  return jnp.sqrt(sum(squares, jnp.zeros((), jnp.float32)))
 
 
 def play(
@@ -98,7 +98,7 @@ def play(
     (PLAYER_gradient_norm), and what the loss gave.
   """
   if clock is None:
-    clock = Clock(state.step, state.step, state.step + 1, jnp.zeros(()))
+    clock = Clock(state.step, state.step, state.step + 1, jnp.zeros((), jnp.float32))
   everybody = playing(game, state)
   players = tuple(everybody)
   averaged = _over(axis_name)
@@ -192,7 +192,7 @@ def play(
       return (owned, memory, jax.tree.map(jnp.add, sums, new)), scratch
 
     # What an earlier turn wrote to scratch has the microbatches in front already.
-    inputs = (jnp.arange(accumulate), state.scratch, jax.tree.map(split, dict(batch)))
+    inputs = (jnp.arange(accumulate, dtype=jnp.int32), state.scratch, jax.tree.map(split, dict(batch)))
     traced = jax.make_jaxpr(microbatch, return_shape=True)
     jaxpr, shapes = traced(mine, memory, *jax.tree.map(lambda x: x[0], inputs))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])
@@ -210,6 +210,11 @@ def play(
     variables = variables_of_player(mine, name, players)
     average = player.ema
     if average is not None:
+      if name not in (ema or {}):
+        raise UserError(
+          f'the state keeps running averages of {name!r}, but play has no decay of them: give ema={{{name!r}: 0.999}}, '
+          'or make the state without (game.init, ema)'
+        )
       decay = (ema or {})[name]
       decay = decay(clock) if callable(decay) else decay
       average = _averaged(average, {'params': params, 'variables': variables}, decay)
@@ -344,7 +349,9 @@ def make_step(
         def move(state):
           settings: dict[str, Any] = dict(accumulate=accumulate, remat=remat, axis_name=axis_name)
           state, metrics = play(game, optimizers, turn, state, batch, play_key, clock=clock, ema=ema, **settings)
-          return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones(())]) for k, v in metrics.items()}
+          return state, {
+            k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.ones((), jnp.float32)]) for k, v in metrics.items()
+          }
 
         if turn.when is None:
           state, metrics = move(state)
@@ -364,7 +371,7 @@ def make_step(
 
         shapes = jax.eval_shape(lambda state, make_move=make_move: make_move(state, None, 0), state)
         latents, zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1:])
-        (state, latents, metrics), _ = jax.lax.scan(body, (state, latents, zeros), jnp.array(numbers))
+        (state, latents, metrics), _ = jax.lax.scan(body, (state, latents, zeros), jnp.array(numbers, jnp.int32))
         totals = _added(totals, metrics)
       else:
         for move_number in numbers:

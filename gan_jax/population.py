@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from gan_jax import experiment, member_metrics, parallel, vary
 from gan_jax import game as game_lib
 from gan_jax.errors import UserError
+from gan_jax.seeds import check_seed, key_of
 
 
 class Member(NamedTuple):
@@ -79,7 +80,10 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
     config.seed + i for i in range(config.population)
   )
   if not config.population:
+    check_seed(config.seed)
     return Population(config, (Member(None, config, experiment.stages_of(config)),), (config.seed,), {})
+  for seed in seeds:
+    check_seed(seed)
   configs = [vary.member_config(config, i) for i in range(config.population)]
   members = tuple(Member(i, alone, experiment.stages_of(alone)) for i, alone in enumerate(configs))
   return Population(config, members, seeds, numbers)
@@ -118,8 +122,8 @@ class Population:
   def keys(self) -> jax.Array:
     """The key of the run, or (N,) of the members."""
     if self.alone:
-      return jax.random.key(self.seeds[0])
-    return jnp.stack([jax.random.key(seed) for seed in self.seeds])
+      return key_of(self.seeds[0])
+    return jnp.stack([key_of(seed) for seed in self.seeds])
 
   @property
   def feed_seed(self) -> int | tuple[int, ...]:
@@ -148,7 +152,7 @@ class Population:
     if self.alone:
       return experiment.enter(self.stages[number], before, keys)
     one = lambda before, key, index: experiment.enter(self._stage(number, index), before, key)
-    return jax.vmap(one)(before, keys, jnp.arange(len(self.members)))
+    return jax.vmap(one)(before, keys, jnp.arange(len(self.members), dtype=jnp.int32))
 
   def abstract_state(self, number: int) -> game_lib.GameState:
     """Shapes and dtypes of the state inside stage `number`."""
@@ -175,7 +179,7 @@ class Population:
         step = experiment.make_step(self._stage(number, index), mesh, count)
         return step(state.replace(step=shared), {**feed, 'moves': moves}, key)
 
-      members = jnp.arange(len(self.members))
+      members = jnp.arange(len(self.members), dtype=jnp.int32)
       return jax.vmap(one, in_axes=(0, axis, 0, 0), out_axes=(0, axis))(state, feed['moves'], keys, members)
 
     return step

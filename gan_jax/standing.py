@@ -2,6 +2,10 @@
 
 Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running ones lag behind the weights, and belong
 to latents that are not truncated.
+
+differs: BigGAN-PyTorch's accumulation runs the generator in training mode, so that its vectors of spectral norm move by
+one power iteration with every batch, and they are kept with the statistics. Here nothing but the statistics changes:
+the weights of each batch are those that the samples are made with.
 """
 
 import functools
@@ -16,6 +20,8 @@ from absl import flags
 from gan_jax.data import latents as latents_lib
 from gan_jax.errors import UserError
 from gan_jax.game import RANDOM_STREAMS
+from gan_jax.sampler import check_count
+from gan_jax.seeds import key_of
 
 if TYPE_CHECKING:
   from gan_jax.experiment import Stage
@@ -63,10 +69,11 @@ def of_stage(
     seed: of their latents.
 
   Raises:
-    UserError: the game cannot, has no batch statistics, or nothing to truncate.
+    UserError: the game cannot, has no batch statistics, or nothing to truncate; or count is less than 1.
   """
   game = stage.game
   title = type(game).__name__
+  check_count(count, what='standing')
   if 'train' not in inspect.signature(game.sample).parameters or game.latents is None:
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
@@ -79,7 +86,7 @@ def of_stage(
     rngs = {name: jax.random.fold_in(key, 1 + i) for i, name in enumerate(RANDOM_STREAMS)}
     return game.apply(variables, batch, train=True, method='sample', rngs=rngs, mutable=mutable)
 
-  keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(count)]
+  keys = [jax.random.fold_in(key_of(seed), i) for i in range(count)]
   return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)
 
 

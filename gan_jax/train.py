@@ -37,6 +37,7 @@ from gan_jax.evaluation.options import options_of
 from gan_jax.population import population_of
 from gan_jax.profiling import Profile
 from gan_jax.sample import Sampler, named
+from gan_jax.seeds import key_of
 from gan_jax.writers import NoWriter, Writer, duration, write_text
 
 #: Steps whose metrics may wait on the device, whatever config.log_every.
@@ -64,7 +65,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
   stages = population.stages
   options = options_of(config.eval)
   mesh = parallel.make_mesh(config.devices or None)
-  key, keys = jax.random.key(config.seed), parallel.replicate(mesh)(population.keys)
+  key, keys = key_of(config.seed), parallel.replicate(mesh)(population.keys)
   for stage in stages:  # before anything is written: sizes that do not divide, networks that do not fit
     experiment.make_step(stage, mesh)
     experiment.abstract_state(stages, stage.number, key)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 import gan_jax
 from gan_jax import experiment, parallel, standing
 from gan_jax import game as game_lib
+from gan_jax.data import latents as latents_lib
 from gan_jax.data.streams import Stream
 from gan_jax.errors import UserError, one_of
 from gan_jax.evaluation import measures, reference
@@ -22,7 +23,8 @@ from gan_jax.evaluation.options import Options
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
-from gan_jax.sampler import Sampler
+from gan_jax.sampler import Sampler, check_count
+from gan_jax.seeds import check_seed
 
 
 class Evaluation(NamedTuple):
@@ -90,8 +92,10 @@ class Evaluation(NamedTuple):
 def check(stage: experiment.Stage, options: Options) -> None:
   """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed."""
   measures.check_measures(options.metrics)
-  if options.samples < 2:
-    raise UserError(f'samples={options.samples} to evaluate must be at least 2')
+  check_count(options.samples, 2, 'samples to evaluate')
+  check_count(options.standing, 0, 'standing')
+  check_seed(options.seed)
+  latents_lib.truncated(stage.game.latents, options.truncation)
   if options.weights not in ('ema', 'raw'):
     raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
   if options.stream and options.stream not in stage.streams:

@@ -18,6 +18,7 @@ from gan_jax.evaluation.scores import pick
 from gan_jax.games.conditions import condition_of
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
 from gan_jax.metrics.checks import share_error
+from gan_jax.seeds import key_of
 
 CODED = 10_000
 PROBED, BATCH = 10_000, 128
@@ -141,7 +142,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
   game, seed, output = e.game, e.seed, e.output
 
   def generate(variables, z):
-    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': jax.random.key(seed)})
+    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key_of(seed)})
     return pick(made, output).astype(jnp.float32)
 
   # One function for all evaluations, or the search would be compiled for each.
@@ -149,7 +150,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
 
 
 def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
-  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(jax.random.key(e.seed), salt), count))
+  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(key_of(e.seed), salt), count))
 
 
 def ppl(e: Evidence) -> Iterable[Figure]:

@@ -19,6 +19,7 @@ from gan_jax.errors import UserError
 from gan_jax.features.base import Extractor
 from gan_jax.metrics import frechet
 from gan_jax.sampler import CHUNK, Sampler
+from gan_jax.seeds import key_of
 
 #: Features that are kept whole, the first; moments are of all.
 KEPT = 50_000
@@ -225,9 +226,7 @@ class Generated:
     size = blocks * CHUNK
     for first in range(0, count, devices * size):
       starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
-      examples, wanted, finite = self._make(
-        variables, jax.random.key(seed), split(self._mesh, split_rows(self._mesh, starts))
-      )
+      examples, wanted, finite = self._make(variables, key_of(seed), split(self._mesh, split_rows(self._mesh, starts)))
       if not whole(finite).all():
         raise UserError(f'samples {first} ... {first + devices * size - 1} are not all finite: this model has diverged')
       valid = first + np.arange(devices * size).reshape(devices, size) < count

@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from gan_jax.errors import UserError, one_of
 from gan_jax.metrics.checks import check_finite
+from gan_jax.seeds import check_seed
 
 
 def _column(t: np.ndarray | float, x: np.ndarray) -> np.ndarray:
@@ -168,7 +169,7 @@ def path_length(
   18.0
   """
   count = len(jax.tree.leaves(starts)[0])
-  t = np.random.RandomState(seed).rand(count)
+  t = np.random.RandomState(check_seed(seed)).rand(count)
   generate, features = (f if isinstance(f, Partial) else Partial(f) for f in (generate, features))
   values = []
   # Steps of 1e-4 vanish in the 10 bits of a fast matrix product.

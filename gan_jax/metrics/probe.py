@@ -13,6 +13,7 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.metrics.checks import check_count, check_finite
+from gan_jax.seeds import check_seed
 
 #: Rows of the features that are multiplied at a time, and rows that the preconditioner looks at.
 BLOCK, SAMPLE = 2048, 512
@@ -221,7 +222,7 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
   >>> draw_per_class(np.array([0, 1, 0, 1]), 2, seed=0).shape
   (4,)
   """
-  generator = np.random.default_rng(seed)
+  generator = np.random.default_rng(check_seed(seed))
   chosen = []
   for label in np.unique(labels):
     positions = np.flatnonzero(labels == label)

@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax.errors import UserError
 from gan_jax.metrics.checks import check_finite
 from gan_jax.metrics.filters import smooth
+from gan_jax.seeds import check_seed
 
 #: Exponents of the five scales, finest first: Wang et al. 2003, section 3.2.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -178,7 +179,7 @@ def pair_similarity(
   if pairs < 1:
     raise UserError(f'pairs={pairs} must be at least 1')
   check_finite(pictures=images)
-  random = np.random.RandomState(seed)
+  random = np.random.RandomState(check_seed(seed))
   first = random.randint(0, len(images), pairs)
   second = (first + random.randint(1, len(images), pairs)) % len(images)  # never the picture itself
   batch = max(1, min(128, 2**24 // images[0].size))
