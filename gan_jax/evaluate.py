@@ -10,7 +10,7 @@ from absl import flags
 
 from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
 from gan_jax.distributed import processes
@@ -31,6 +31,9 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
   Raises:
     UserError: what cannot be evaluated so.
   """
+  for name in options:
+    if name not in Options._fields:
+      raise one_of('option of evaluate', name, Options._fields)
   metrics = options.get('metrics', ())
   options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
   return Evaluator(run.stage, Options(**options), say=say)(run.state, run.step)

@@ -43,8 +43,10 @@ def translation(key: jax.Array, images: jax.Array, *, ratio: float = 0.125) -> j
   _, height, width, channels = images.shape
   down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
   padded = jnp.pad(images, ((0, 0), (down, down), (right, right), (0, 0)))
-  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array([[2 * down + 1, 2 * right + 1]]))
-  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (height, width, channels))
+  corners = jax.random.randint(
+    key, (images.shape[0], 2), 0, jnp.array([[2 * down + 1, 2 * right + 1]], jnp.int32), jnp.int32
+  )
+  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), (height, width, channels))
   return jax.vmap(cut)(padded, corners)
 
 
@@ -56,8 +58,8 @@ def cutout(key: jax.Array, images: jax.Array, *, ratio: float = 0.5) -> jax.Arra
   """
   _, height, width, _ = images.shape
   tall, broad = int(height * ratio + 0.5), int(width * ratio + 0.5)
-  places = jnp.array([[height + 1 - tall % 2, width + 1 - broad % 2]])
-  centers = jax.random.randint(key, (images.shape[0], 2), 0, places)
+  places = jnp.array([[height + 1 - tall % 2, width + 1 - broad % 2]], jnp.int32)
+  centers = jax.random.randint(key, (images.shape[0], 2), 0, places, jnp.int32)
 
   def inside(size: int, side: int, center: jax.Array) -> jax.Array:
     start = center[:, None] - size // 2
@@ -118,21 +120,21 @@ def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) 
   wide = (batch, 1, 1, 1)
 
   def maybe(changed: jax.Array, images: jax.Array) -> jax.Array:
-    return jnp.where(jax.random.bernoulli(next(keys), probability, wide), changed, images)
+    return jnp.where(jax.random.bernoulli(next(keys), jnp.float32(probability), wide), changed, images)
 
-  coin = lambda: jax.random.bernoulli(next(keys), 0.5, wide)
+  coin = lambda: jax.random.bernoulli(next(keys), jnp.float32(0.5), wide)
   images = maybe(jnp.where(coin(), images[:, :, ::-1], images), images)
   if height == width:
-    turns = jax.random.randint(next(keys), wide, 0, 4)
+    turns = jax.random.randint(next(keys), wide, 0, 4, jnp.int32)
     turned = images
     for n in (1, 2, 3):
       turned = jnp.where(turns == n, jnp.rot90(images, n, (1, 2)), turned)
     images = maybe(turned, images)
-  most = jnp.array([[max(height // 8, 1), max(width // 8, 1)]])
-  shifts = jax.random.randint(next(keys), (batch, 2), -most, most + 1)
+  most = jnp.array([[max(height // 8, 1), max(width // 8, 1)]], jnp.int32)
+  shifts = jax.random.randint(next(keys), (batch, 2), -most, most + 1, jnp.int32)
   images = maybe(jax.vmap(lambda image, shift: jnp.roll(image, shift, (0, 1)))(images, shifts), images)
-  images = maybe(images + 0.2 * jax.random.normal(next(keys), wide), images)
-  images = maybe(images * jnp.exp2(0.5 * jax.random.normal(next(keys), wide)), images)
+  images = maybe(images + 0.2 * jax.random.normal(next(keys), wide, jnp.float32), images)
+  images = maybe(images * jnp.exp2(0.5 * jax.random.normal(next(keys), wide, jnp.float32)), images)
   luma = images.mean(-1, keepdims=True)
   return maybe(jnp.where(coin(), images - 2 * luma, images), images)
 

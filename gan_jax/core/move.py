@@ -218,7 +218,7 @@ def _over_microbatches(
     # Rows are dealt out in turn, (B / n, n) swapped, so that a scan never runs over a sharded axis.
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
-  inputs = (jnp.arange(count), before.scratch, jax.tree.map(dealt, batch))
+  inputs = (jnp.arange(count, dtype=jnp.int32), before.scratch, jax.tree.map(dealt, batch))
   traced = jax.make_jaxpr(microbatch, return_shape=True)
   jaxpr, shapes = traced(before.owned, before.memory, *jax.tree.map(lambda x: x[0], inputs))
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])

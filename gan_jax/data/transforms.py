@@ -61,8 +61,9 @@ def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
   >>> random_window(jnp.zeros((2, 9, 9, 3)), 8, jax.random.key(0)).shape
   (2, 8, 8, 3)
   """
-  corners = jax.random.randint(key, (images.shape[0], 2), 0, jnp.array(images.shape[1:3])[None] - size + 1)
-  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (size, size, image.shape[-1]))
+  places = jnp.array([[side - size + 1 for side in images.shape[1:3]]], jnp.int32)
+  corners = jax.random.randint(key, (images.shape[0], 2), 0, places, jnp.int32)
+  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), (size, size, image.shape[-1]))
   return jax.vmap(cut)(images, corners)
 
 
@@ -83,7 +84,7 @@ def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, ke
   if flip:
     if image.ndim != 4:
       raise UserError(f'config.data.flip mirrors pictures, the examples have shape {image.shape[1:]}: set it to False')
-    flipped = jax.random.bernoulli(key, 0.5, (image.shape[0], 1, 1, 1))
+    flipped = jax.random.bernoulli(key, jnp.float32(0.5), (image.shape[0], 1, 1, 1))
     image = jnp.where(flipped, image[:, :, ::-1], image)
   if image.dtype == jnp.uint8:
     low, high = limits

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 import gan_jax
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.seeds import check_seed
 from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
@@ -23,8 +24,9 @@ from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
+from gan_jax.latents import distributions as latents_lib
 from gan_jax.sampling import standing
-from gan_jax.sampling.sampler import Sampler
+from gan_jax.sampling.sampler import Sampler, check_count
 
 
 class Evaluation(NamedTuple):
@@ -92,8 +94,10 @@ class Evaluation(NamedTuple):
 def check(stage: runs.Stage, options: Options) -> None:
   """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed."""
   measures.check_measures(options.metrics)
-  if options.samples < 2:
-    raise UserError(f'samples={options.samples} to evaluate must be at least 2')
+  check_count(options.samples, 2, 'samples to evaluate')
+  check_count(options.standing, 0, 'standing')
+  check_seed(options.seed)
+  latents_lib.truncated(stage.game.latents, options.truncation)
   if options.weights not in ('ema', 'raw'):
     raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
   if options.stream and options.stream not in stage.streams:

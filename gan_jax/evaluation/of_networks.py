@@ -9,6 +9,7 @@ import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.data import sets
 from gan_jax.data.sets import title
 from gan_jax.evaluation.evidence import Evidence
@@ -127,7 +128,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
   game, seed, output = e.game, e.seed, e.output
 
   def generate(variables, z):
-    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': jax.random.key(seed)})
+    made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key_of(seed)})
     return pick(made, output).astype(jnp.float32)
 
   # One function for all evaluations, or the search would be compiled for each.
@@ -135,7 +136,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
 
 
 def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
-  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(jax.random.key(e.seed), salt), count))
+  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(key_of(e.seed), salt), count))
 
 
 def ppl(e: Evidence) -> Iterable[Figure]:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.data import sources
 from gan_jax.data.sets import KEPT_BYTES, as_examples
 from gan_jax.data.streams import READ_THREADS, Stream
@@ -210,9 +211,7 @@ class Generated:
     size = blocks * CHUNK
     for first in range(0, count, devices * size):
       starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
-      examples, wanted, finite = self._make(
-        variables, jax.random.key(seed), split(self._mesh, split_rows(self._mesh, starts))
-      )
+      examples, wanted, finite = self._make(variables, key_of(seed), split(self._mesh, split_rows(self._mesh, starts)))
       if not whole(finite).all():
         raise UserError(f'samples {first} ... {first + devices * size - 1} are not all finite: this model has diverged')
       valid = first + np.arange(devices * size).reshape(devices, size) < count

@@ -30,5 +30,9 @@ class Extractor(NamedTuple):
 
 #: For figures that need no features: nothing to train, nothing to read, one zero per example.
 NONE = Extractor(
-  'none', 'no features', (), lambda variables, examples: {'features': jnp.zeros((len(examples), 1))}, kept=False
+  'none',
+  'no features',
+  (),
+  lambda variables, examples: {'features': jnp.zeros((len(examples), 1), jnp.float32)},
+  kept=False,
 )

@@ -19,6 +19,7 @@ from flax import traverse_util
 
 from gan_jax.base import cache
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.data import sources, transforms
 from gan_jax.data.sources.npz import read_arrays
 from gan_jax.data.streams import Stream
@@ -186,7 +187,7 @@ def _train(
   side = images.shape[1]
   shift = max(1, round(side / 14))
   mirror = images.shape[-1] == 3 and stream.name.removeprefix('stacked/') not in WRITING
-  variables = network.init(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])), train=False)
+  variables = network.init(key_of(seed), jnp.zeros((1, *images.shape[1:]), jnp.float32), train=False)
   schedule = optax.cosine_onecycle_schedule(epochs * steps, LEARNING_RATE, 0.25)
   optimizer = optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
 
@@ -212,7 +213,7 @@ def _train(
     f'training the classifier of {stream.name} on {len(images)} examples, {epochs} epochs: once, it is kept in '
     f'{cache.folder("classifiers")}'
   )
-  state, order, key = optimizer.init(variables['params']), np.random.RandomState(seed), jax.random.key(seed + 1)
+  state, order, key = optimizer.init(variables['params']), np.random.RandomState(seed), key_of((seed + 1) % 2**32)
   for epoch in range(epochs):
     start, losses = time.perf_counter(), []
     for rows in order.permutation(len(images))[: steps * batch].reshape(steps, batch):
@@ -300,7 +301,7 @@ def _read(path: epath.Path, network: Classifier, shape: tuple[int, ...]) -> _Tra
   """What was written, or None: nothing is there, or nothing that can be used."""
   if not path.exists():
     return None
-  wanted = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False))
+  wanted = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape), jnp.float32), train=False))
   try:
     arrays = read_arrays(path)
     facts = {name: arrays.pop(name).item() for name in ('accuracy', 'held_out', 'examples')}

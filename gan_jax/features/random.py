@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.features.base import Extractor
 
 VERSION = 1
@@ -46,7 +47,7 @@ def random_features(shape: tuple[int, ...], seed: int = 0, *, spatial: int | Non
     raise UserError(f'random features take points, sequences, pictures or voxels, not examples {shape}: choose raw')
   channels = shape[-1] if len(shape) > spatial else 1
   # numpy's generator gives the same numbers in every version and on every device.
-  draw, variables, fan_in = np.random.RandomState(seed), [], channels
+  draw, variables, fan_in = np.random.RandomState(check_seed(seed)), [], channels
   for width in WIDTHS:
     kernel = draw.randn(*(3,) * spatial, fan_in, width) * np.sqrt(2 / (3**spatial * fan_in))
     # Without biases the features of a picture twice as bright would be twice as large, and no more.

@@ -57,7 +57,7 @@ class InfoGAN(nn.Module):
       name: (categorical if isinstance(self.latents[name], Label) else real)(q[name], batch['latents'][name])
       for name in self.information
     }
-    weighted = sum((weight * of[name] for name, weight in self.information.items()), jnp.zeros(()))
+    weighted = sum((weight * of[name] for name, weight in self.information.items()), jnp.zeros((), jnp.float32))
     return fake, logits, weighted, {f'information_{name}': value for name, value in of.items()}
 
   def discriminator_loss(self, batch):

@@ -1,9 +1,10 @@
 """Latents: what a generator starts from. Drawn in one place, one example from one key.
 
 Example i of a draw depends on (key, i) alone, so it does not depend on the batch it is drawn in, on the number of
-devices or on microbatches.
+devices or on microbatches. Each draw here, and in the library, states its dtype, so that JAX_ENABLE_X64 changes none.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -36,7 +37,7 @@ class Normal:
   shape: tuple[int, ...]
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.normal(key, self.shape)
+    return jax.random.normal(key, self.shape, jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Uniform:
   high: float = 1.0
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.uniform(key, self.shape, minval=self.low, maxval=self.high)
+    return jax.random.uniform(key, self.shape, jnp.float32, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Truncated:
   threshold: float = 1.0
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.truncated_normal(key, -self.threshold, self.threshold, self.shape)
+    return jax.random.truncated_normal(key, -self.threshold, self.threshold, self.shape, jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Label:
   classes: int
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.randint(key, (), 0, self.classes)
+    return jax.random.randint(key, (), 0, self.classes, jnp.int32)
 
 
 @dataclass(frozen=True)
@@ -98,20 +99,22 @@ class Tags:
   table: tuple[tuple[int, ...], ...]
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.choice(key, jnp.asarray(self.table, jnp.float32))
+    return jnp.asarray(self.table, jnp.float32)[jax.random.randint(key, (), 0, len(self.table), jnp.int32)]
 
 
 def truncated(latents: Any, threshold: float) -> Any:
   """The latents of a game with `Truncated` for `Normal`; as they are if the threshold is 0.
 
   Raises:
-    UserError: none of them is normal.
+    UserError: the threshold is no such number, or none of them is normal.
 
   >>> truncated({'z': Normal((8,)), 'label': Label(10)}, 0.5)['z']
   Truncated(shape=(8,), threshold=0.5)
   """
-  if not threshold:
+  if threshold == 0:
     return latents
+  if not 0 < threshold < math.inf:
+    raise UserError(f'truncation={threshold} must be a number above 0, or 0 for none')
   parts = latents if isinstance(latents, Mapping) else {'': latents}
   if not any(isinstance(part, Normal) for part in parts.values()):
     raise UserError(f'truncation={threshold} asked of latents of which none is Normal: leave it out')
@@ -134,5 +137,5 @@ def draw(distribution: Latents, key: jax.Array, count: int, *, start: int | jax.
   if isinstance(distribution, Mapping):
     parts = sorted(distribution.items())
     return {name: draw(d, jax.random.fold_in(key, i), count, start=start) for i, (name, d) in enumerate(parts)}
-  keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(count))
+  keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(count, dtype=jnp.int32))
   return jax.vmap(distribution.sample)(keys)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.seeds import check_seed
 from gan_jax.latents.distributions import Distribution, Normal, Truncated, Uniform
 from gan_jax.latents.interpolation import interpolate
 
@@ -270,6 +271,6 @@ def around(latents: Any, count: int = 9, *, scale: float = 0.25, seed: int = 0, 
   """
   rows = repeated(latents, count)
   value = part_of(rows, part)
-  noise = np.random.RandomState(seed).uniform(-scale, scale, value.shape)
+  noise = np.random.RandomState(check_seed(seed)).uniform(-scale, scale, value.shape)
   noise[count // 2] = 0
   return with_part(rows, (value + noise).astype(np.float32), part)

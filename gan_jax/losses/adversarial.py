@@ -201,7 +201,7 @@ def flip(
   """
   chex.assert_equal_shape([real_logits, fake_logits])
   shape = (real_logits.shape[0],) + (1,) * (real_logits.ndim - 1)
-  flipped = jax.random.bernoulli(key, probability, shape)
+  flipped = jax.random.bernoulli(key, jnp.float32(probability), shape)
   return jnp.where(flipped, fake_logits, real_logits), jnp.where(flipped, real_logits, fake_logits)
 
 

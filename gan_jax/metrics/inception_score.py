@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.checks import check_finite
 
 
@@ -43,7 +44,7 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -
   if not 1 <= splits <= len(logits):
     raise UserError(f'splits={splits} of {len(logits)} samples: choose 1 to as many as there are samples')
   check_finite(logits=logits)
-  logits = np.asarray(logits, np.float64)[np.random.RandomState(seed).permutation(len(logits))]
+  logits = np.asarray(logits, np.float64)[np.random.RandomState(check_seed(seed)).permutation(len(logits))]
   probabilities = special.softmax(logits, axis=1)
   scores = []
   for i in range(splits):

@@ -101,7 +101,7 @@ def invert(
     free = jax.tree.map(lambda x: x if _is_float(x) else None, flat)
     goal = features(jnp.asarray(targets[rows], jnp.float32)).astype(jnp.float32)
     goal = jnp.tile(goal, (restarts,) + (1,) * (goal.ndim - 1))
-    state = (free, free, jnp.full(restarts * size, jnp.inf), optax.adam(learning_rate).init(free))
+    state = (free, free, jnp.full(restarts * size, jnp.inf, jnp.float32), optax.adam(learning_rate).init(free))
     # In Python: a convolution inside a compiled loop is tens of times slower on a CPU. One more pass judges the last.
     for _ in range(steps + 1):
       state = _step(generate, features, goal, flat, state, learning_rate)

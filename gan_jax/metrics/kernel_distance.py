@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.checks import check_count, check_finite
 
 
@@ -72,7 +73,7 @@ def kernel_distance(
   if size < 2 or subsets < 1:
     raise UserError(f'size={size} and subsets={subsets}: give subsets of two examples or more, one or more')
   size = min(size, len(real), len(fake))
-  random = np.random.RandomState(seed)
+  random = np.random.RandomState(check_seed(seed))
   values = []
   for _ in range(subsets):
     some_fake = fake[random.choice(len(fake), size, replace=False)]

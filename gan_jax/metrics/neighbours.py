@@ -79,7 +79,7 @@ def nearest(samples: np.ndarray, train: np.ndarray, *, k: int = 1) -> Neighbours
   # Around the mean products are small, and so is what cancels between them.
   centre = (sum(_flat(train[block]).sum(0) for block in blocks) / len(train)).reshape(1, -1)
   chunks = [jnp.asarray(_flat(samples[row]) - centre, jnp.float32) for row in rows]
-  found = [(jnp.zeros((len(chunk), 0)), jnp.zeros((len(chunk), 0), jnp.int32)) for chunk in chunks]
+  found = [(jnp.zeros((len(chunk), 0), jnp.float32), jnp.zeros((len(chunk), 0), jnp.int32)) for chunk in chunks]
   for block in blocks:
     centred = _flat(train[block]) - centre
     squares = np.sum(centred**2, 1).astype(np.float32)

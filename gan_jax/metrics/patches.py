@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 
 
 class KMeansFeatures(NamedTuple):
@@ -91,7 +92,7 @@ def fit_kmeans_features(
   count, height, width, _ = images.shape
   if min(height, width) < patch:
     raise UserError(f'patch={patch} is larger than the pictures, {height}x{width}: take a smaller one')
-  generator = np.random.default_rng(seed)
+  generator = np.random.default_rng(check_seed(seed))
   which, top, left = (generator.integers(0, n, patches) for n in (count, height - patch + 1, width - patch + 1))
   rows = np.stack([images[i, y : y + patch, x : x + patch].ravel() for i, y, x in zip(which, top, left, strict=True)])
   rows = np.asarray(normalised(jnp.asarray(rows, jnp.float32)))

@@ -9,6 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.latents.interpolation import interpolate
 from gan_jax.metrics.checks import check_finite
 
@@ -83,7 +84,7 @@ def path_length(
   18.0
   """
   count = len(jax.tree.leaves(starts)[0])
-  t = np.random.RandomState(seed).rand(count)
+  t = np.random.RandomState(check_seed(seed)).rand(count)
   generate, features = (f if isinstance(f, Partial) else Partial(f) for f in (generate, features))
   values = []
   # Steps of 1e-4 vanish in the 10 bits of a fast matrix product.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.checks import check_count, check_finite
 
 #: Rows of the features that are multiplied at a time, and rows that the preconditioner looks at.
@@ -221,7 +222,7 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
   >>> draw_per_class(np.array([0, 1, 0, 1]), 2, seed=0).shape
   (4,)
   """
-  generator = np.random.default_rng(seed)
+  generator = np.random.default_rng(check_seed(seed))
   chosen = []
   for label in np.unique(labels):
     positions = np.flatnonzero(labels == label)

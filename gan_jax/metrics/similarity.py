@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.checks import check_finite
 from gan_jax.metrics.filters import smooth
 
@@ -178,7 +179,7 @@ def pair_similarity(
   if pairs < 1:
     raise UserError(f'pairs={pairs} must be at least 1')
   check_finite(pictures=images)
-  random = np.random.RandomState(seed)
+  random = np.random.RandomState(check_seed(seed))
   first = random.randint(0, len(images), pairs)
   second = (first + random.randint(1, len(images), pairs)) % len(images)  # never the picture itself
   batch = max(1, min(128, 2**24 // images[0].size))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.filters import smooth
 
 #: Side of a patch.
@@ -42,7 +43,7 @@ def _ordered(chunks: Sequence[jax.Array], directions: np.ndarray) -> np.ndarray 
 
 def _distance(x: Sequence[jax.Array], y: Sequence[jax.Array], projections: int, seed: int) -> float:
   count, dimension = sum(map(len, x)), x[0].shape[-1]
-  directions = np.random.RandomState(seed).randn(projections, dimension)
+  directions = np.random.RandomState(check_seed(seed)).randn(projections, dimension)
   directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
   block = max(1, min(128, PROJECTIONS // (4 * count)))
   total = 0.0
@@ -104,7 +105,9 @@ def laplacian_pyramid(images: jax.Array, levels: int) -> list[jax.Array]:
   for _ in range(levels - 1):
     smaller = smooth(_mirrored(x), TAPS)[:, ::2, ::2]
     batch, height, width, channels = smaller.shape
-    spread = jnp.zeros((batch, height, 2, width, 2, channels)).at[:, :, 0, :, 0].set(smaller).reshape(x.shape)
+    spread = (
+      jnp.zeros((batch, height, 2, width, 2, channels), jnp.float32).at[:, :, 0, :, 0].set(smaller).reshape(x.shape)
+    )
     bands.append(x - smooth(_mirrored(spread), [2 * tap for tap in TAPS]))
     x = smaller
   return [*bands, x]
@@ -114,7 +117,7 @@ def laplacian_pyramid(images: jax.Array, levels: int) -> list[jax.Array]:
 def _patches(images: jax.Array, corners: jax.Array, padding: tuple, levels: int, level: int) -> jax.Array:
   """(B, P, 7, 7, C) patches of one level at corners (B, P, 2)."""
   x = laplacian_pyramid(jnp.pad(images, padding, mode='reflect'), levels)[level]
-  offsets = jnp.arange(PATCH)
+  offsets = jnp.arange(PATCH, dtype=jnp.int32)
   rows = corners[:, :, 0, None, None] + offsets.reshape(1, 1, -1, 1)
   columns = corners[:, :, 1, None, None] + offsets.reshape(1, 1, 1, -1)
   return x[jnp.arange(len(images)).reshape(-1, 1, 1, 1), rows, columns]
@@ -214,7 +217,7 @@ def pyramid_distance(
   distances = {}
   for level in range(levels):
     height, width = ((side + e) >> level for side, e in zip(shape[:2], extra, strict=True))
-    places = np.random.RandomState([seed, level])
+    places = np.random.RandomState([check_seed(seed), level])
     corners = places.randint(0, (height - PATCH + 1, width - PATCH + 1), (count, patches, 2)).astype(np.int32)
     # Descriptors get no name here, so that those of one level are freed before the next level's are made.
     describe = lambda x: _descriptors(x[:count], corners, padding=padding, levels=levels, level=level)  # noqa: B023

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed, key_of
 from gan_jax.metrics.checks import check_finite, share_error
 from gan_jax.nets import dcgan, mlp
 
@@ -92,7 +93,7 @@ def two_sample_test(
   if half < 2:
     raise UserError(f'{len(real)} real and {len(generated)} generated examples: the test needs 4 of each')
   check_finite(real=real, generated=generated)
-  random = np.random.RandomState(seed % 2**32)
+  random = np.random.RandomState(check_seed(seed))
   chosen = [images[random.permutation(len(images))[: 2 * half]] for images in (real, generated)]
   train, test = [images[:half] for images in chosen], [images[half:] for images in chosen]
   scale = _scaling(np.concatenate(train))
@@ -124,7 +125,7 @@ def _scaling(train: np.ndarray):
 def _trained(network, scale, train, steps, batch_size, learning_rate, seed, random):
   """The trained network: examples -> logits (B,) in numpy."""
   optimizer = optax.adam(learning_rate)
-  keys = jax.random.split(jax.random.key(seed), 3)
+  keys = jax.random.split(key_of(seed), 3)
   variables = network.init({'params': keys[0], 'dropout': keys[1], 'noise': keys[1]}, scale(train[0][:2]), train=True)
   rest, params = {k: v for k, v in variables.items() if k != 'params'}, variables['params']
 

@@ -8,7 +8,7 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers.basic import Maxout, activation, beside, condition, dense, head, uniform_init
+from gan_jax.nets.layers.basic import Dropout, Maxout, activation, beside, condition, dense, head, uniform_init
 
 
 class Generator(nn.Module):
@@ -40,7 +40,7 @@ class Generator(nn.Module):
     latents = nn.relu(dense(z, self.z_units, kernel_init=init))  # (B, 200)
     asked = nn.relu(dense(condition(label, self.classes, z.dtype), self.label_units, kernel_init=init))  # (B, 1000)
     x = nn.relu(dense(beside(latents, asked), self.units, kernel_init=init))  # (B, 1200)
-    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    x = Dropout(self.dropout, deterministic=not train)(x)
     return activation(dense(x, math.prod(self.shape), kernel_init=init), self.output).reshape(-1, *self.shape)
 
 
@@ -70,7 +70,7 @@ class MaxoutDiscriminator(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, label: jax.Array) -> jax.Array:
     init = uniform_init(self.irange)
-    of_example, of_hidden, of_joint = (nn.Dropout(rate, deterministic=not train) for rate in self.dropout)
+    of_example, of_hidden, of_joint = (Dropout(rate, deterministic=not train) for rate in self.dropout)
     seen = Maxout(self.units, self.pieces, kernel_init=init)(of_example(x.reshape(x.shape[0], -1)))  # (B, 240)
     named = Maxout(self.label_units, self.pieces, kernel_init=init)(condition(label, self.classes, x.dtype))  # (B, 50)
     joint = Maxout(self.joint_units, self.joint_pieces, kernel_init=init)(of_hidden(beside(seen, named)))  # (B, 240)

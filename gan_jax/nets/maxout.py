@@ -9,7 +9,7 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers.basic import Maxout, activation, dense, head, uniform_init
+from gan_jax.nets.layers.basic import Dropout, Maxout, activation, dense, head, uniform_init
 from gan_jax.nets.layers.conv import Conv
 
 
@@ -76,12 +76,12 @@ class ConvDiscriminator(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     init, rate = uniform_init(self.irange), self.dropout[0]
     for width, kernel, pool in zip(self.channels, self.kernels, self.pools, strict=True):
-      x = nn.Dropout(rate, deterministic=not train)(x)
+      x = Dropout(rate, deterministic=not train)(x)
       x = Conv(width * self.pieces, (kernel, kernel), (1, 1), kernel_init=init)(x)
       x = x.reshape(*x.shape[:-1], width, self.pieces).max(-1)
       x = nn.max_pool(x, (pool, pool), (2, 2), 'SAME')  # (B, 16, 16, 32), (B, 8, 8, 32), (B, 4, 4, 192)
       rate = self.dropout[1]
-    x = nn.Dropout(rate, deterministic=not train)(x.reshape(x.shape[0], math.prod(x.shape[1:])))
+    x = Dropout(rate, deterministic=not train)(x.reshape(x.shape[0], math.prod(x.shape[1:])))
     x = Maxout(self.units, self.dense_pieces, kernel_init=init)(x)  # (B, 500)
-    x = nn.Dropout(rate, deterministic=not train)(x)
+    x = Dropout(rate, deterministic=not train)(x)
     return head(dense(x, 1, kernel_init=init))

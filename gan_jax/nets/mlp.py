@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.base.errors import UserError
-from gan_jax.nets.layers.basic import Maxout, activation, dense, head, uniform_init
+from gan_jax.nets.layers.basic import Dropout, Maxout, activation, dense, head, uniform_init
 
 
 class Generator(nn.Module):
@@ -68,9 +68,9 @@ class MaxoutDiscriminator(nn.Module):
     init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
     x = x.reshape(x.shape[0], -1)
     for units, rate in zip(self.units, self.dropout, strict=False):
-      x = nn.Dropout(rate, deterministic=not train)(x)
+      x = Dropout(rate, deterministic=not train)(x)
       x = Maxout(units, self.pieces, kernel_init=init)(x)  # (B, units)
-    x = nn.Dropout(self.dropout[-1], deterministic=not train)(x)
+    x = Dropout(self.dropout[-1], deterministic=not train)(x)
     return head(dense(x, 1, kernel_init=init))
 
 

@@ -10,6 +10,7 @@ from etils import epath
 
 from gan_jax.base import command, console
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
 from gan_jax.runs import entering, lock, run_config
@@ -41,7 +42,7 @@ def write_run(
   if config.population or len(experiment.stages) > 1:
     raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
   stage = experiment.stages[0]
-  state = parallel.compile_once(lambda key: entering.new_state(stage, key))(jax.random.key(config.seed))
+  state = parallel.compile_once(lambda key: entering.new_state(stage, key))(key_of(config.seed))
   players = dict(state.players)
   for name, file in files.items():
     if name not in players or name not in players[name].params:

@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import check_seed, key_of
 from gan_jax.config import vary
 from gan_jax.distributed import parallel
 from gan_jax.runs import entering, steps
@@ -39,6 +40,8 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
   seeds = tuple(int(seed) for seed in numbers.pop('seed', ())) or tuple(
     config.seed + i for i in range(config.population)
   )
+  for seed in seeds:
+    check_seed(seed)
   configs = [vary.member_config(config, i) for i in range(config.population)]
   members = tuple(View(i, alone, stages_of(alone)) for i, alone in enumerate(configs))
   return Population(config, members, seeds, numbers)
@@ -66,7 +69,7 @@ class Population:
 
   @property
   def keys(self) -> jax.Array:
-    return jnp.stack([jax.random.key(seed) for seed in self.seeds])
+    return jnp.stack([key_of(seed) for seed in self.seeds])
 
   @property
   def feed_seed(self) -> tuple[int, ...]:
@@ -92,7 +95,7 @@ class Population:
     # One after the other: under vmap the QR factorisations of orthogonal kernels come in batches, and XLA:CPU waits for
     # ever where it runs several of these at once (jaxlib 0.10 on 2 cores).
     one = lambda given: entering.enter(self._stage(number, given[2]), *given[:2])
-    return jax.lax.map(one, (before, keys, jnp.arange(len(self.views))))
+    return jax.lax.map(one, (before, keys, jnp.arange(len(self.views), dtype=jnp.int32)))
 
   def abstract_state(self, number: int) -> core.GameState:
     state = entering.abstract_state(self.stages, number, jax.random.key(0))
@@ -111,7 +114,7 @@ class Population:
         step = steps.make_step(self._stage(number, index), mesh, count)
         return step(state.replace(step=shared), {**feed, 'moves': moves}, key)
 
-      members = jnp.arange(len(self.views))
+      members = jnp.arange(len(self.views), dtype=jnp.int32)
       together = jax.vmap(one, in_axes=(0, axis, 0, 0), out_axes=(0, axis))
       stepped: tuple[Any, dict[str, jax.Array]] = together(state, feed['moves'], keys, members)
       return stepped

@@ -9,6 +9,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from gan_jax import core
+from gan_jax.base.seeds import key_of
 from gan_jax.runs import entering, steps
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import T, View
@@ -32,7 +33,7 @@ class Single:
 
   @property
   def keys(self) -> jax.Array:
-    return jax.random.key(self.config.seed)
+    return key_of(self.config.seed)
 
   @property
   def feed_seed(self) -> int:

@@ -1,5 +1,6 @@
 """Makes samples of a game in blocks of one size, so that a sample has the same numbers in every call."""
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.latents import distributions as latents_lib
 
 #: Samples made at a time; always the same, so that a sample has the same numbers in every call.
@@ -69,19 +71,20 @@ class Sampler:
     latents = self.game.latents
     if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
       raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
-    if label is not None and not 0 <= label < latents['label'].classes:
-      raise UserError(f'label={label} is out of range: choose 0 to {latents["label"].classes - 1}')
+    if label is not None and not (isinstance(label, int | np.integer) and 0 <= label < latents['label'].classes):
+      raise UserError(f'label={label} is no class: choose 0 to {latents["label"].classes - 1}')
 
   def latents(self, count: int, seed: int, label: int | None = None) -> Any:
     """What samples 0 ... count - 1 of a seed are made from: (count, ...) numpy, or a dict of such.
 
     Raises:
-      UserError: the game translates examples, or there is no such class.
+      UserError: the game translates examples, there is no such class or seed, or count is less than 1.
     """
     if self.game.latents is None:
       raise UserError(f'{type(self.game).__name__} translates examples: it has no latents')
+    check_count(count)
     self.check_label(label)
-    blocks = [jax.device_get(self._draw(jax.random.key(seed), start)) for start in range(0, count, CHUNK)]
+    blocks = [jax.device_get(self._draw(key_of(seed), start)) for start in range(0, count, CHUNK)]
     drawn = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *blocks)
     return drawn if label is None else {**drawn, 'label': np.full(count, label, np.int32)}
 
@@ -116,7 +119,11 @@ class Sampler:
 
     Returns:
       (count, ...) float32 numpy, or a dict of such if the game makes several things.
+
+    Raises:
+      UserError: there is no such class or seed, count is less than 1, or there are fewer inputs.
     """
+    check_count(count)
     self.check_label(label)
     for name, fields in (inputs or {}).items():
       if any(len(value) < count for value in fields.values()):
@@ -129,7 +136,7 @@ class Sampler:
     chunks = []
     for start in range(0, count, CHUNK):
       given = jax.tree.map(lambda rows: _padded(np.asarray(rows)[start : start + CHUNK]), (latents, inputs or {}))  # noqa: B023
-      chunks.append(jax.device_get(self._block(variables, jax.random.key(seed), start, *given)[0]))
+      chunks.append(jax.device_get(self._block(variables, key_of(seed), start, *given)[0]))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
 
   def intermediates(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
@@ -141,7 +148,7 @@ class Sampler:
       seed: of a generator's own noise.
     """
     batch = {'latents': self._checked(latents)}
-    rngs = {'noise': jax.random.fold_in(jax.random.key(seed), NOISE)}
+    rngs = {'noise': jax.random.fold_in(key_of(seed), NOISE)}
     _, written = self.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
     return jax.device_get(written.get('intermediates', {}))
 
@@ -162,6 +169,25 @@ class Sampler:
         'begin with what run.latents(count) gives'
       )
     return jax.tree.map(lambda x, like: np.asarray(x, like.dtype), latents, wanted)
+
+
+def check_count(count: int, least: int = 1, what: str = 'count') -> int:
+  """How many, a whole number.
+
+  Raises:
+    UserError: it is none, or less than the least.
+
+  >>> check_count(0)
+  Traceback (most recent call last):
+  gan_jax.base.errors.UserError: count=0 must be a whole number, at least 1
+  """
+  try:
+    whole = operator.index(count)
+  except TypeError:
+    whole = least - 1
+  if whole < least:
+    raise UserError(f'{what}={count} must be a whole number, at least {least}')
+  return whole
 
 
 def _kinds(tree: Any) -> Any:

@@ -2,6 +2,10 @@
 
 Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running ones lag behind the weights, and belong
 to latents that are not truncated.
+
+differs: BigGAN-PyTorch's accumulation runs the generator in training mode, so that its vectors of spectral norm move by
+one power iteration with every batch, and they are kept with the statistics. Here nothing but the statistics changes:
+the weights of each batch are those that the samples are made with.
 """
 
 import functools
@@ -12,8 +16,10 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.seeds import key_of
 from gan_jax.core.game import RANDOM_STREAMS, samples_in_training
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.sampling.sampler import check_count
 
 if TYPE_CHECKING:
   from gan_jax.runs.stages import Stage
@@ -61,10 +67,11 @@ def of_stage(
     seed: of their latents.
 
   Raises:
-    UserError: the game cannot, has no batch statistics, or nothing to truncate.
+    UserError: the game cannot, has no batch statistics, or nothing to truncate; or count is less than 1.
   """
   game = stage.game
   title = type(game).__name__
+  check_count(count, what='standing')
   if not samples_in_training(game) or game.latents is None:
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
@@ -77,5 +84,5 @@ def of_stage(
     rngs = {name: jax.random.fold_in(key, 1 + i) for i, name in enumerate(RANDOM_STREAMS)}
     return game.apply(variables, batch, train=True, method='sample', rngs=rngs, mutable=mutable)
 
-  keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(count)]
+  keys = [jax.random.fold_in(key_of(seed), i) for i in range(count)]
   return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)

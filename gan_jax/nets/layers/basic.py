@@ -190,3 +190,25 @@ class GaussianNoise(nn.Module):
       return x
     scale = self.stddev if stddev is None else stddev
     return x + scale * jax.random.normal(self.make_rng('noise'), x.shape, x.dtype)
+
+
+class Dropout(nn.Module):
+  """Sets entries to 0 with a probability, and divides the others by what is left of 1.
+
+  Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html; the masks of `flax.linen.Dropout`,
+  which are others with JAX_ENABLE_X64 as its draw states no dtype.
+
+  Attributes:
+    rate: the probability.
+    deterministic: leave everything as it is.
+  """
+
+  rate: float
+  deterministic: bool
+
+  @nn.compact
+  def __call__(self, x):
+    if self.deterministic or self.rate == 0.0:
+      return x
+    kept = jax.random.bernoulli(self.make_rng('dropout'), jnp.float32(1.0 - self.rate), x.shape)
+    return jnp.where(kept, x / max(1.0 - self.rate, 1e-9), jnp.zeros((), x.dtype))

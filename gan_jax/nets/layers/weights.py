@@ -83,7 +83,7 @@ class Kernel(nn.Module):
       shape = [1] * kernel.ndim
       shape[self.out_axis] = outputs
       return kernel * (gain / norms).reshape(shape)
-    start = lambda: jax.random.normal(self.make_rng('params'), (outputs,))
+    start = lambda: jax.random.normal(self.make_rng('params'), (outputs,), jnp.float32)
     u = self.variable('spectral', 'u', start)
     # One iteration per training pass and none in evaluation: what is sampled does not depend on how often.
     sigma, new = power_iteration(matrix, u.value, steps=1 if train else 0)
