@@ -181,7 +181,7 @@ def test_all_look_after_the_same_steps(monkeypatch):
   """Process 0 says when: here steps of it take no time at all, so all look again many steps later."""
   looks, watch = [], interrupt.Watch()
   monkeypatch.setattr(processes, 'alone', lambda: False)
-  monkeypatch.setattr(processes, '_gathered', lambda row: looks.append(row) or np.array([row, [len(looks) == 3, 1.0]]))
+  monkeypatch.setattr(processes, 'of_all', lambda row: looks.append(row) or np.array([row, [len(looks) == 3, 1.0]]))
   monkeypatch.setattr(processes.time, 'perf_counter', lambda: 0.05 * now)
   now, at = 0, []
   agreement = processes.Agreement(watch)

@@ -94,6 +94,16 @@ def of_first(value: float) -> float:
   return float(multihost_utils.broadcast_one_to_all(np.float64(value)))
 
 
+def of_all(value: Any) -> np.ndarray:
+  """(processes, ...) float32: the number, or the row of numbers, that each process has."""
+  row = np.asarray(value, np.float32)
+  if alone():
+    return row[None]
+  from jax.experimental import multihost_utils
+
+  return np.asarray(multihost_utils.process_allgather(row))
+
+
 class Agreement:
   """When to stop: after the same step in every process, whichever of them had the signal.
 
@@ -117,14 +127,8 @@ class Agreement:
       now = time.perf_counter()
       seconds = max(now - self._at, 1e-6) / max(step - self._looked, 1)
       # By the clock of process 0 all look again in a second, or after the next step.
-      everyones = _gathered(np.array([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)]))
+      everyones = of_all([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)])
       self._looked, self._at, self._next = step, now, step + int(everyones[0, 1])
       if everyones[:, 0].any():
         self.stopped = self._watch.stopped or 'a signal to another process'
     return bool(self.stopped)
-
-
-def _gathered(row: np.ndarray) -> Any:
-  from jax.experimental import multihost_utils
-
-  return np.asarray(multihost_utils.process_allgather(row.astype(np.float32)))

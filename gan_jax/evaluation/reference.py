@@ -2,16 +2,18 @@
 
 import contextlib
 import json
-import uuid
+import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import jax
 import numpy as np
 
 from gan_jax.base import cache
+from gan_jax.base.files import writing
 from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
+from gan_jax.distributed import processes
 from gan_jax.evaluation.scores import KEPT, Scorer, Scores, real_batches
 from gan_jax.metrics.frechet import Moments
 
@@ -42,26 +44,17 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], None] 
   path = cache.folder('statistics') / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}.npz'
   found = _read(path, identity) if kept else None
   # All processes compute or none does, or they would wait for each other.
-  if not agreed(np.asarray(found is not None)).all():
+  if not processes.of_all(found is not None).all():
     say(f'scoring the reference, {identity["set"]} ...')
     found = scorer(real_batches(stream, sets.order(stream), scorer.mesh))._replace(examples=np.zeros((0,)))
-    if kept and jax.process_index() == 0:
+    if kept and processes.first():
       with contextlib.suppress(OSError):  # what is not kept is computed anew
         _write(path, identity, found)
   assert found is not None
   return found
 
 
-def agreed(flag: np.ndarray) -> np.ndarray:
-  """The flags of all processes."""
-  if jax.process_count() == 1:
-    return flag
-  from jax.experimental import multihost_utils
-
-  return multihost_utils.process_allgather(flag)
-
-
-def _read(path, identity) -> Scores | None:
+def _read(path: pathlib.Path, identity: Mapping[str, Any]) -> Scores | None:
   try:
     with path.open('rb') as raw, np.load(raw, allow_pickle=False) as file:
       if json.loads(str(file['identity'])) != identity:
@@ -73,13 +66,11 @@ def _read(path, identity) -> Scores | None:
     return None
 
 
-def _write(path, identity, scores: Scores) -> None:
+def _write(path: pathlib.Path, identity: Mapping[str, Any], scores: Scores) -> None:
   arrays = {name: getattr(scores, name) for name in ('features', 'logits', 'labels')}
   arrays = {name: value for name, value in arrays.items() if value is not None}
   moments = scores.moments
-  # Whole or not at all, whoever else writes it at the same time.
-  temporary = path.with_suffix(f'.{uuid.uuid4().hex}.new')
-  with temporary.open('wb') as file:
+  with writing(path) as file:
     np.savez(
       file,
       identity=json.dumps(identity),
@@ -88,4 +79,3 @@ def _write(path, identity, scores: Scores) -> None:
       scatter=moments.scatter,
       **arrays,
     )
-  temporary.replace(path)

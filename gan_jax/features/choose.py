@@ -12,6 +12,7 @@ from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
+from gan_jax.distributed import processes
 from gan_jax.features.base import Extractor
 
 NAMES = ('auto', 'classifier', 'inception', 'random', 'raw')
@@ -82,15 +83,11 @@ def _agreed(make: Callable[[], Extractor]) -> Extractor:
   Raises:
     UserError: they made different ones.
   """
-  if jax.process_count() == 1:
-    return make()
-  from jax.experimental import multihost_utils
-
-  made = make() if jax.process_index() == 0 else None
-  multihost_utils.sync_global_devices('gan_jax extractor')
+  made = make() if processes.first() else None
+  processes.together('have an extractor')
   made = made or make()
-  digest = np.frombuffer(hashlib.sha256(made.name.encode()).digest()[:4], np.int32)
-  if len(np.unique(multihost_utils.process_allgather(digest))) > 1:
+  digest = int.from_bytes(hashlib.sha256(made.name.encode()).digest()[:3])
+  if len(np.unique(processes.of_all(digest))) > 1:
     raise UserError('the processes trained different classifiers: let GAN_JAX_CACHE name a folder that all of them see')
   return made
 

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from flax import traverse_util
 
 from gan_jax.base import cache
 from gan_jax.base.errors import UserError
+from gan_jax.base.files import writing
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sources, transforms
 from gan_jax.data.sources.npz import read_arrays
@@ -289,12 +289,9 @@ def _digest(variables: Any) -> str:
 
 
 def _write(path: epath.Path, trained: _Trained) -> None:
-  """Whole or not at all, also where two processes write the same."""
   facts = {name: np.array(value) for name, value in trained._asdict().items() if name != 'variables'}
-  temporary = path.with_name(f'{path.name}.{os.getpid()}.new')
-  with temporary.open('wb') as file:
+  with writing(path) as file:
     np.savez(file, **_flat(trained.variables), **facts)  # type: ignore[arg-type]
-  temporary.replace(path)
 
 
 def _read(path: epath.Path, network: Classifier, shape: tuple[int, ...]) -> _Trained | None:

@@ -4,16 +4,14 @@ The published weights are a PyTorch file of 96 MB. They are checked against thei
 without running anything in them (`gan_jax.base.torch_file`), and kept beside the download in the form used here.
 """
 
-import contextlib
 import hashlib
 import http.client
-import os
 import pathlib
 import shutil
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +20,7 @@ from flax import traverse_util
 
 from gan_jax.base import cache
 from gan_jax.base.errors import UserError
+from gan_jax.base.files import writing
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.features.base import Extractor
 from gan_jax.nets.inception import Inception
@@ -120,7 +119,7 @@ def read_weights(path: pathlib.Path) -> dict[str, Any]:
 
 def write_weights(path: pathlib.Path, variables: Mapping[str, Any]) -> None:
   """Keeps the network's variables as .npz, under their own names; the file appears whole or not at all."""
-  with _whole(path) as file:
+  with writing(path) as file:
     np.savez(file, **{'/'.join(place): array for place, array in traverse_util.flatten_dict(dict(variables)).items()})
 
 
@@ -158,7 +157,7 @@ def _published() -> dict[str, Any]:
 
 def _download(path: pathlib.Path) -> None:
   try:
-    with urllib.request.urlopen(URL, timeout=SECONDS_WITHOUT_DATA) as response, _whole(path) as file:
+    with urllib.request.urlopen(URL, timeout=SECONDS_WITHOUT_DATA) as response, writing(path) as file:
       shutil.copyfileobj(response, file)
       file.flush()
       _check(pathlib.Path(file.name), f'{URL} gave another file than the published one')
@@ -174,15 +173,3 @@ def _check(path: pathlib.Path, otherwise: str) -> None:
     found = hashlib.file_digest(file, 'sha256').hexdigest()
   if found != SHA256:
     raise UserError(f'{otherwise} (sha256 {found}, not {SHA256})')
-
-
-@contextlib.contextmanager
-def _whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
-  """A new file that takes the name `path` once all is well, and vanishes otherwise."""
-  unfinished = path.with_name(f'{path.name}.{os.getpid()}')
-  try:
-    with unfinished.open('wb') as file:
-      yield file
-    unfinished.replace(path)
-  finally:
-    unfinished.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.core.compute import Compute
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.runs.stages import RESETTABLE, Stage
+from gan_jax.runs.survival import surviving
 
 
 def example_batch(stage: Stage) -> dict[str, Any]:
@@ -72,23 +73,18 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
 
 
 def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
-  """`new` with the leaves of `old` trees whose path and shape are the same; later trees win."""
-  kept = {jax.tree_util.keystr(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  """`new` with what survives of `old` trees.
 
-  def leaf(path: Any, value: Any) -> Any:
-    name = jax.tree_util.keystr(path)
-    if name not in kept:
-      return value
-    if kept[name].shape == value.shape:
-      return kept[name]
-    if strict:
-      raise UserError(
-        f'weight {where}{name} changes its shape between stages, {kept[name].shape} -> {value.shape}: give the new '
-        "layer a name of its own, or list the player in the stage's reset"
-      )
-    return value
-
-  return jax.tree_util.tree_map_with_path(leaf, new)
+  Raises:
+    UserError: it must be strict, and a weight has another shape.
+  """
+  found = surviving(old, new)
+  for name, (before, after) in found.changed.items() if strict else ():
+    raise UserError(
+      f'weight {where}{name} changes its shape between stages, {before} -> {after}: give the new layer a name of its '
+      "own, or list the player in the stage's reset"
+    )
+  return found.tree
 
 
 def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> core.GameState:

@@ -12,6 +12,7 @@ from gan_jax.distributed import parallel
 from gan_jax.runs import saved
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.steps import state_sharding
+from gan_jax.runs.survival import surviving
 
 
 def start(
@@ -84,26 +85,18 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
       if name not in known:
         raise UserError(f'config.init_players names {name!r}, which {what} lacks: it has {", ".join(sorted(known))}')
     ours, theirs = players[name], run.state.players[name]
-    params, taken, count = _transplanted(ours.params, theirs.params)
-    if not taken:
+    params = surviving([theirs.params], ours.params)
+    if not params.taken:
       raise UserError(
         f'player {name!r} has no weight in common with that of {config.init_from}: leave it out of config.init_players'
       )
-    variables, *_ = _transplanted(ours.variables, theirs.variables)
+    variables = surviving([theirs.variables], ours.variables).tree
     average = ours.ema
     if average is not None:
       source = theirs.ema or {'params': theirs.params, 'variables': theirs.variables}
-      average, *_ = _transplanted(average, source)
-    players[name] = ours.replace(params=params, variables=variables, ema=average)
-    say(f'{name}: {taken} of {count} weights from step {run.step} of {config.init_from}')
+      average = surviving([source], average).tree
+    # Copies: the run's own buffers may be donated.
+    players[name] = jax.tree.map(jnp.array, ours.replace(params=params.tree, variables=variables, ema=average))
+    count = len(jax.tree.leaves(ours.params))
+    say(f'{name}: {len(params.taken)} of {count} weights from step {run.step} of {config.init_from}')
   return state.replace(players=players)
-
-
-def _transplanted(ours: Any, theirs: Any) -> tuple[Any, int, int]:
-  """(ours with theirs where path, shape and dtype agree, how many were taken, of how many)."""
-  known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(theirs)}
-  fits = lambda name, leaf: name in known and (known[name].shape, known[name].dtype) == (leaf.shape, leaf.dtype)
-  paths = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(ours)]
-  taken = sum(fits(name, leaf) for name, leaf in paths)
-  leaves = [jnp.array(known[name]) if fits(name, leaf) else leaf for name, leaf in paths]
-  return jax.tree.unflatten(jax.tree.structure(ours), leaves), taken, len(leaves)
