@@ -255,7 +255,7 @@ def small_disk(folder: pathlib.Path):
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--minutes', type=float, default=3)
-  parser.add_argument('--steps', type=int, default=300)
+  parser.add_argument('--steps', type=int, default=2000)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--no_disk', action='store_true', help='limit the size of files, as where no disk can be mounted')
   values = parser.parse_args()
