@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-oldest test-newest test-parity test-all soak lint lock readme clean
+.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme clean
 
 # Installs into environment $(1), without the lock; $(2) are settings for uv, $(3) for pip.
 install = if command -v uv >/dev/null; then set -- uv pip install --quiet --python $(1)/bin/python $(2); else \
@@ -26,8 +26,18 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 	  $(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir $$workdir && \
 	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
 
+# Most of the time goes into compiling small programs that run a few times: with these flags a third of what it is for a
+# user's run, which `make test-all` and pytest alone compile for. The second is of the locked jax; others may not know it.
+QUICK = XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0$(1)"
+QUICKER := $(call QUICK, --xla_cpu_use_fusion_emitters=false)
+SUITE := -m pytest -n 2 --dist worksteal -m 'not slow' --ignore=tests/parity
+
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
+	$(QUICKER) $(BIN)/python $(SUITE)
+
+test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networks, losses, games on two examples
+	$(QUICKER) $(BIN)/python $(SUITE) -k 'law_2 or not test_laws.py' \
+	  $(addprefix tests/test_,package.py config.py laws.py losses.py game.py tricks.py)
 
 # The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
 .venv-oldest/.test: pyproject.toml Makefile
@@ -38,7 +48,7 @@ test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
+	$(call QUICK) .venv-oldest/bin/python $(SUITE)
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:
@@ -57,7 +67,7 @@ test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that 
 test-newest: .venv-newest/bin/python  ## the tests with the newest of everything, looked up each time
 	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
 	@$(call versions,.venv-newest)
-	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore=tests/parity
+	$(call QUICK) .venv-newest/bin/python $(SUITE)
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test

@@ -1,23 +1,60 @@
-"""One process, offline, on 8 simulated devices, with strict ranks and no tolerated warning of ours."""
+"""Offline, on 8 simulated devices, with strict ranks and no tolerated warning of ours; what is compiled is shared."""
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
 import sys
 import tempfile
 
+import pytest
+
 # Before jax starts. Asynchronous dispatch is known to hang with many simulated devices.
 os.environ.pop('TFDS_DATA_DIR', None)
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# What a developer's own cache holds must not decide a test.
-os.environ['GAN_JAX_CACHE'] = tempfile.mkdtemp(prefix='gan_jax_tests_')
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'docs' / 'example'))
 
-import jax
+#: One folder for all processes of a run of the tests: what a developer's own caches hold must not decide a test. Many
+#: tests train the same small networks, so compiled programs are kept there too; no test depends on finding one.
+FOLDER = os.environ.get('GAN_JAX_TESTS', '')
+if not FOLDER:
+  FOLDER = os.environ['GAN_JAX_TESTS'] = tempfile.mkdtemp(prefix='gan_jax_tests_')
+  atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+os.environ['GAN_JAX_CACHE'] = str(pathlib.Path(FOLDER) / 'cache')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(pathlib.Path(FOLDER) / 'xla')
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '0'
+
+import jax  # noqa: E402
+
+from gan_jax.base import memory  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_cpu_enable_async_dispatch', False)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-atexit.register(shutil.rmtree, os.environ['GAN_JAX_CACHE'], ignore_errors=True)
+
+#: MiB of a process above which it forgets what it compiled, as it does after every file.
+MOST = 1200
+
+
+def resident() -> float:
+  """MiB of memory that this process has now; 0 where the system does not say."""
+  try:
+    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
+  except OSError:
+    return 0
+  return int(next(line for line in lines if line.startswith('VmRSS')).split()[1]) / 1024
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+  leaving = nextitem is None or nextitem.path != item.path
+  for value in vars(item.module).values() if leaving and hasattr(item, 'module') else ():
+    if hasattr(value, 'cache_clear'):  # runs and programs that tests of this file share
+      value.cache_clear()
+  if leaving or resident() > MOST:
+    jax.clear_caches()
+    gc.collect()
+    memory.release()

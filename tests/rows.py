@@ -1,11 +1,18 @@
 """The rows of the laws: every shipped config, every probe game and the example of the docs, in full and shrunk."""
 
 import ast
+import functools
 import pathlib
+from typing import NamedTuple
+
+import jax
+import pytest
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.data.sources import BUILT_IN
 
+KEY = jax.random.key(0)
 HERE = pathlib.Path(__file__).parent
 PROBES = ('pool', 'began', 'accuracy', 'growing', 'triple')
 WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units')
@@ -36,38 +43,79 @@ def _structure(value):
   return value if isinstance(value, str | bool | None) else 'numbers'
 
 
+_loaded = functools.cache(config_lib.load)  # read here, never changed
+
+
+def _size(row):
+  """Of a row's examples, for sorting: those of sets that need no preparing first."""
+  data = _loaded(row).data
+  return (data.size, data.name not in BUILT_IN) if 'name' in data else ()
+
+
+@functools.cache
 def _alike():
   """The rows whose games, optimizers and stages differ in numbers and losses alone, small and built-in sets first."""
   groups = {}
   for row in ROWS:
-    config = config_lib.load(row)
+    config = _loaded(row)
     same = tuple(_structure(config[name]) for name in ('game', 'optimizers', 'stages', 'ema'))
-    size = (config.data.size, config.data.name not in BUILT_IN) if 'name' in config.data else ()
-    groups.setdefault((*same, config.accumulate > 1), []).append((size, row))
+    groups.setdefault((*same, config.accumulate > 1), []).append((_size(row), row))
   return [[row for _, row in sorted(group)] for group in groups.values()]
 
 
-#: Rows that compile for half a minute (many convolutions, windows of 8x8, high resolutions), and some that others all
-#: but play; the quickstart trains in other tests too.
-LONG = (
-  'began:digits', 'dcgan:imagenet32', 'gan:cifar10_conv', 'gan:cifar10_fc', 'gan:digits_nonsaturating', 'dragan:digits',
-  'lsgan:digits', 'gan:', 'gan:mnist_saturating', 'sngan:', 'sagan:digits', 'biggan:imagenet64',
-  'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
-  'wgan:digits', 'cgan:digits_tags', 'quickstart:', 'pool:accumulate', 'began:accumulate', 'dragan:', 'wgan_gp:',
-)  # fmt: skip
-#: Rows whose full size takes long to lower and is another's but for blocks or classes: law 1 of these is for
-#: `make test-all`.
-GIANT = {
-  ROWS[IDS.index(name)]
-  for name in (
-    'biggan:imagenet64', 'biggan:imagenet128_deep', 'biggan:imagenet256', 'biggan:imagenet512',
-    'biggan:imagenet256_deep', 'biggan:imagenet512_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10',
-    'sngan:stl10', 'sngan:imagenet128', 'sngan:cifar10_classes', 'sagan:cifar10',
-  )
-}  # fmt: skip
-#: Rows whose laws of moves and runs are for `make test-all`: these, and those that play another row's game at another
-#: size.
-LATER = {row for group in _alike() for row in group[1:]} | {ROWS[IDS.index(name)] for name in LONG}
+def _smallest():
+  """The row of the smallest examples of each file."""
+  rows = {}
+  for group in _alike():
+    rows.setdefault(group[0].partition(':')[0], []).append((_size(group[0]), group[0]))
+  return {min(group)[1] for group in rows.values()}
+
+
+#: Rows whose laws are shown in `make test` whatever they cost: of each file those of the smallest examples and, for
+#: shapes, those of its first variant, which is the paper's.
+SMALLEST = _smallest()
+FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
+#: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
+LIKE = {row: group[0] for group in _alike() for row in group}
+REPEATED = {row for row, smallest in LIKE.items() if row != smallest}
+#: Convolutions, each counted once for every move of a step, above which a step takes long to lower at full size and to
+#: compile shrunk. Such rows are for `make test-all`, but for those above.
+MOST_LOWERED, MOST_COMPILED = 60, 24
+
+
+class Counts(NamedTuple):
+  """What the time of a row's tests follows from.
+
+  Attributes:
+    parameters: of all networks of all stages.
+    convolutions: kernels, each as often as a step calls for it: in every move and microbatch.
+  """
+
+  parameters: int
+  convolutions: int
+
+
+@functools.lru_cache(maxsize=4)
+def described(row):
+  """(stages of the full config, the state in which each begins, in shapes)."""
+  stages = runs.stages_of(config_lib.load(row))
+  states, state = [], None
+  for stage in stages:
+    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
+    states.append(state)
+  return stages, states
+
+
+@functools.cache
+def counts(row):
+  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too."""
+  parameters = convolutions = 0
+  for stage, state in zip(*described(row), strict=True):
+    kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
+    moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
+    parameters += sum(kernel.size for kernel in kernels)
+    convolutions += moves * sum(kernel.ndim == 4 for kernel in kernels)
+  return Counts(parameters, convolutions)
 
 
 def _walk(settings, where):
@@ -107,3 +155,12 @@ def shrunk(row):
 
 def load_shrunk(row):
   return config_lib.override(config_lib.load(row), shrunk(row))
+
+
+def only_if_cheap(request, row, limit, shown):
+  """Skips a row of more convolutions than the limit in `make test`, if it is not one of those that are shown."""
+  if 'not slow' not in request.config.option.markexpr or row in shown:
+    return
+  for each in (LIKE[row], row):  # the smaller first: where that is too much, the row need not be traced
+    if counts(each).convolutions > limit:
+      pytest.skip(f'{counts(each)}: more than {limit} convolutions are for make test-all')

@@ -1,6 +1,5 @@
 """The laws that every game must pass, a row for each shipped config and probe game."""
 
-import functools
 import json
 import pathlib
 import shutil
@@ -8,17 +7,28 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from PIL import Image
-from rows import GIANT, IDS, LATER, ROWS, load_shrunk, shrunk
+from rows import (
+  FIRST,
+  IDS,
+  MOST_COMPILED,
+  MOST_LOWERED,
+  REPEATED,
+  ROWS,
+  SMALLEST,
+  described,
+  load_shrunk,
+  only_if_cheap,
+  shrunk,
+)
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import core, main, runs
-from gan_jax.data.streams import Feed, make_prepare
+from gan_jax import main, runs
+from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
 from gan_jax.nets.layers.conv import formulation
@@ -26,16 +36,16 @@ from gan_jax.runs.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-_marks = [pytest.mark.slow if row in LATER else () for row in ROWS]
-PLAYED = [pytest.param(row, id=name, marks=marks) for row, name, marks in zip(ROWS, IDS, _marks, strict=True)]
-RUN = [pytest.param(i, id=name, marks=marks) for i, (name, marks) in enumerate(zip(IDS, _marks, strict=True))]
-FULL = [
-  pytest.param(row, id=name, marks=pytest.mark.slow if row in GIANT else ())
+#: Each row with the fixture `row`; its laws stand together, so that they share what was traced, compiled and trained.
+ALL = [pytest.param(row, id=name) for row, name in zip(ROWS, IDS, strict=True)]
+PLAYED = [
+  pytest.param(row, id=name, marks=pytest.mark.slow if row in REPEATED else ())
   for row, name in zip(ROWS, IDS, strict=True)
 ]
 #: Rows whose runs are resumed in the fast suite: batch norm, spectral norm, a table, a memory, stages, three players.
 _RESUMED = ('dcgan:digits', 'sndcgan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
-RESUMED = [pytest.param(i, id=name, marks=() if name in _RESUMED else pytest.mark.slow) for i, name in enumerate(IDS)]
+RESUMED = [pytest.param(_RESUMED, id='covering')]
+RESUMED += [pytest.param((name,), id=name, marks=pytest.mark.slow) for name in IDS if name not in _RESUMED]
 
 
 def leaves(tree):
@@ -54,159 +64,180 @@ def changed(a, b):
   return a.keys() != b.keys() or any(not np.array_equal(a[name], b[name]) for name in a)
 
 
-@functools.lru_cache(maxsize=1)
-def started(row):
-  """(stages, {stage number: (mesh, state on entering, feed)}) of a shrunk config on two devices."""
-  config = load_shrunk(row)
-  stages = runs.stages_of(config)
-  mesh = parallel.make_mesh(2)
-  state, begun = None, {}
-  for stage in stages:
-    enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
-    state = enter(state, KEY)
-    begun[stage.number] = (state, Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh)))
-  return stages, mesh, begun
+@pytest.fixture(scope='module')
+def row(request):
+  return request.param
 
 
-def parts(row):
-  stages, mesh, begun = started(row)
-  for stage in stages:
-    state, feed = begun[stage.number]
-    yield stage, mesh, jax.tree.map(jnp.copy, state), feed
-
-
-@pytest.mark.parametrize('row', FULL)
-def test_law_1_full_size_shapes_and_lowering(row):
-  stages = runs.stages_of(config_lib.load(row))
+@pytest.mark.parametrize('row', ALL, indirect=True)
+def test_law_1_full_size_shapes_and_lowering(row, request):
+  only_if_cheap(request, row, MOST_LOWERED, SMALLEST | FIRST)
   mesh = parallel.make_mesh(1)
-  for stage in stages:
-    state = runs.abstract_state(stages, stage.number, KEY)
-    step = runs.make_step(stage, mesh)
-    feed = runs.abstract_feed(stage, mesh)
-    after, metrics = jax.eval_shape(step, state, feed, KEY)
+  for stage, state in zip(*described(row), strict=True):
+    traced = jax.jit(runs.make_step(stage, mesh)).trace(state, runs.abstract_feed(stage, mesh), KEY)
+    after, metrics = traced.out_info
     assert jax.tree.map(lambda s: (s.shape, s.dtype), after) == jax.tree.map(lambda s: (s.shape, s.dtype), state)
     assert {method for turn in stage.game.turns for method in turn.methods} <= set(metrics)
-    traced = jax.jit(step).trace(state, feed, KEY)
-    for platform in PLATFORMS:
-      assert traced.lower(lowering_platforms=(platform,))
+    assert traced.lower(lowering_platforms=PLATFORMS)
 
 
-@pytest.mark.parametrize('row', ROWS, ids=IDS)
-def test_law_2_every_network_has_an_owner_and_every_player_an_optimizer(row):
-  stages = runs.stages_of(load_shrunk(row))
-  for stage in stages:
+@pytest.mark.parametrize('row', ALL, indirect=True)
+def test_law_2_every_player_has_an_optimizer(row):
+  for stage in runs.stages_of(config_lib.load(row)):
     players, frozen = core.players_of(stage.game), core.frozen_players(stage.game)
     assert set(stage.optimizers) == set(players) - set(frozen)
-    fresh = jax.eval_shape(lambda key, stage=stage: runs.new_state(stage, key), KEY)
+
+
+@pytest.mark.parametrize('row', PLAYED, indirect=True)
+def test_law_2_every_network_has_an_owner(row):
+  for stage, state in zip(*described(row), strict=True):
+    players = core.players_of(stage.game)
     for name in players:
-      assert all(core.owner(child, players) == name for child in fresh.players[name].params)
+      assert all(core.owner(child, players) == name for child in state.players[name].params)
 
 
-@pytest.mark.parametrize('row', PLAYED)
-def test_laws_3_and_5_all_move_all_is_finite_nothing_compiles_twice(row):
-  for stage, mesh, state, feed in parts(row):
-    before = jax.tree.map(np.array, state)  # a view would keep the buffers from being donated
-    placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state)
-    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
-    donated = jax.tree.leaves(state)
-    total = {}
-    for _ in range(2):
-      state, metrics = step(state, next(feed), KEY)
-      for name, value in metrics.items():
-        total[name] = total.get(name, 0) + np.asarray(value)
-    assert step._cache_size() == 1, 'the second call compiled again'
-    assert all(leaf.is_deleted() for leaf in donated), 'buffers are not donated'
-    assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state) == placed
-    assert all(np.isfinite(value).all() for value in (*leaves(state).values(), *total.values()))
-    assert all(total[method][1] > 0 for turn in stage.game.turns for method in turn.methods), 'a turn was never played'
-    for name in core.players_of(stage.game):
-      moved = changed(before.players[name].params, state.players[name].params)
-      if name in core.frozen_players(stage.game):
-        assert_equal(before.players[name], state.players[name], f'frozen {name}')
-      else:
-        assert moved, f'{name} did not move'
+def passed_through(function, *arguments):
+  """The traced program of a function of a tree to such a tree: {path of a result: path of what it is, untouched}.
+
+  A result that is an argument itself is bit-equal to it whatever the numbers are; of others the path is None.
+  """
+  closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+  paths = lambda tree: [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+  given = dict(zip(map(id, closed.jaxpr.invars), paths(arguments[0]), strict=False))
+  return {path: given.get(id(value)) for path, value in zip(paths(shapes), closed.jaxpr.outvars, strict=True)}
 
 
-@pytest.mark.parametrize('row', PLAYED)
-def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
-  for stage, _, state, feed in parts(row):
-    prepare = make_prepare(stage.streams)
-    given = next(feed)
-    for turn in stage.game.turns:
-      batch = {name: prepare(given, name, 0, KEY) for name in core.turn_streams(turn, stage.streams)}
+def turns_of(stage, state, feed):
+  """(turn, move: state -> state, the state before it) for every turn, all that it needs in shapes."""
+  prepare = make_prepare(stage.streams)
+  for turn in stage.game.turns:
+
+    def move(state, feed, key, turn=turn):
+      batch = {name: prepare(feed, name, 0, key) for name in core.turn_streams(turn, stage.streams)}
       if stage.game.latents is not None:
-        batch['latents'] = latents.draw(stage.game.latents, KEY, stage.batch_size)
+        batch['latents'] = latents.draw(stage.game.latents, key, stage.batch_size)
+      settings = dict(ema=stage.ema, compute=core.Compute(stage.accumulate))
+      return core.play(stage.game, stage.optimizers, turn, state, batch, key, **settings)[0]
 
-      @jax.jit
-      def move(state, batch, turn=turn, stage=stage):
-        return core.play(
-          stage.game, stage.optimizers, turn, state, batch, KEY, ema=stage.ema, compute=core.Compute(stage.accumulate)
-        )
+    yield turn, move, state
+    state = jax.eval_shape(move, state, feed, KEY)  # later turns may read what this one left in scratch
 
-      after, metrics = move(state, batch)
-      assert all(np.isfinite(metrics[method]) for method in turn.methods)
+
+@pytest.mark.parametrize('row', PLAYED, indirect=True)
+def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
+  """In the traced program, for all numbers at once; that movers move in numbers too is law 3."""
+  only_if_cheap(request, row, MOST_LOWERED, SMALLEST)
+  stages = runs.stages_of(load_shrunk(row))
+  for stage in stages:
+    state = runs.abstract_state(stages, stage.number, KEY)
+    feed = runs.abstract_feed(stage, parallel.make_mesh(1))
+    for turn, move, before in turns_of(stage, state, feed):
+      came_from = passed_through(move, before, feed, KEY)
+      assert came_from['.step'] == '.step'
+      for name in before.players:
+        own = {path: source for path, source in came_from.items() if path.startswith(f".players['{name}']")}
+        if name not in turn.movers:
+          assert own == {path: path for path in own}, f'{turn.title} touched {name}'
+        else:
+          params = [path for path in own if path.startswith(f".players['{name}'].params")]
+          assert params and all(own[path] is None for path in params), f'{name} did not move'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('row', ALL, indirect=True)
+def test_law_4_in_numbers(row):
+  stages, state = runs.stages_of(load_shrunk(row)), None
+  for stage in stages:
+    state = jax.jit(lambda before, key, stage=stage: runs.enter(stage, before, key))(state, KEY)
+    mesh = parallel.make_mesh(1)
+    feed = next(Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh)))
+    for turn, move, _ in turns_of(stage, state, feed):
+      after = jax.jit(move)(state, feed, KEY)
       for name, player in state.players.items():
         if name in turn.movers:
           assert changed(player.params, after.players[name].params), f'{name} did not move'
         else:
           assert_equal(player, after.players[name], f'{turn.title} touched {name}')
-      assert after.step == state.step
-      state = after  # later turns may read what this one left in scratch
+      state = after
+    state = state.replace(scratch={})
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory, request):
-  """Law 9's runs, law 8's copies of them stopped half-way, and one new process that finishes all the copies."""
-  folder = tmp_path_factory.mktemp('runs')
-  wanted = [item for item in request.session.items if item.module is request.module]
-  of_law = lambda name: {item.callspec.params['number'] for item in wanted if item.originalname.startswith(name)}
-  resumed = sorted(of_law('test_law_8'))
-  for number in sorted({*resumed, *of_law('test_law_9')}):
-    row = ROWS[number]
-    whole, half = folder / f'{number}-whole', folder / f'{number}-half'
-    main.main(['--config', row, '--workdir', str(whole), *shrunk(row), '--config.devices=1'])
-    if number not in resumed:
-      continue
-    half.mkdir()
-    shutil.copy(whole / 'config.json', half)
-    (half / 'checkpoints').mkdir()
-    shutil.copytree(whole / 'checkpoints' / '2', half / 'checkpoints' / '2')
-  script = (
-    'import conftest, sys, json\n'
-    'from gan_jax.runs import run_config; from gan_jax.training import loop as train\n'
-    'for folder in sys.argv[1:]:\n'
-    '  train.run(run_config.read_config(folder), folder, silent=True)\n'
-  )
-  halves = [str(folder / f'{number}-half') for number in resumed]
-  here = pathlib.Path(__file__).parent
-  if halves:
-    subprocess.run([sys.executable, '-c', script, *halves], cwd=here, check=True, timeout=900)
-  return folder
+class Watched:
+  """The compiled step of a stage as a run calls it, with what laws 3 and 5 ask."""
+
+  def __init__(self, step):
+    self.step, self.programs, self.before, self.total = step, 0, None, {}
+    self.donated = self.moved_places = self.not_finite = False
+
+  def __call__(self, state, feed, key):
+    first = self.before is None
+    if first:
+      self.before = jax.tree.map(np.array, state)  # a view would keep the buffers from being donated
+    placed = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state)
+    given = jax.tree.leaves(state)
+    state, metrics = self.step(state, feed, key)
+    if first:  # later ones may be held by pictures or a checkpoint
+      self.donated = all(leaf.is_deleted() for leaf in given)
+    self.moved_places |= jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state) != placed
+    for name, value in metrics.items():
+      self.total[name] = self.total.get(name, 0) + np.asarray(value)
+    self.programs = self.step._cache_size()
+    self.after = jax.tree.map(np.array, state)
+    self.not_finite |= not all(np.isfinite(x).all() for x in (*leaves(self.after).values(), *self.total.values()))
+    return state, metrics
+
+
+RUNS = {}
+
+
+def run_of(row, folder):
+  """(folder, [Watched of each stage]) of a run of the shrunk config on two devices, by the command; trained once."""
+  if row not in RUNS:
+    workdir, steps = folder.mktemp('run'), []
+    with pytest.MonkeyPatch.context() as patch:
+      compile_step = parallel.compile_step
+      patch.setattr(parallel, 'compile_step', lambda *a, **k: steps.append(Watched(compile_step(*a, **k))) or steps[-1])
+      main.main(['--config', row, '--workdir', str(workdir), *shrunk(row), '--config.devices=2'])
+    for step in steps:
+      step.step = None  # its program is not needed any more
+    RUNS[row] = workdir, steps
+  return RUNS[row]
+
+
+@pytest.fixture
+def run(row, request, tmp_path_factory):
+  only_if_cheap(request, row, MOST_COMPILED, SMALLEST)
+  return run_of(row, tmp_path_factory)
+
+
+@pytest.mark.parametrize('row', PLAYED, indirect=True)
+def test_law_3_all_move_and_all_is_finite(row, run):
+  stages = runs.stages_of(load_shrunk(row))
+  for stage, step in zip(stages, run[1], strict=True):
+    assert not step.not_finite
+    assert all(step.total[method][1] > 0 for turn in stage.game.turns for method in turn.methods), 'a turn not played'
+    for name in core.players_of(stage.game):
+      before, after = step.before.players[name], step.after.players[name]
+      if name in core.frozen_players(stage.game):
+        assert_equal(before, after, f'frozen {name}')
+      else:
+        assert changed(before.params, after.params), f'{name} did not move'
+
+
+@pytest.mark.parametrize('row', PLAYED, indirect=True)
+def test_law_5_nothing_compiles_twice(row, run):
+  for step in run[1]:
+    assert step.programs == 1, 'the second call compiled again'
+    assert step.donated, 'buffers are not donated'
+    assert not step.moved_places
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize('number', RESUMED)
-def test_law_8_a_resumed_run_ends_bit_equal(trained, number):
-  ends = []
-  for kind in ('whole', 'half'):
-    checkpoints = Checkpoints(trained / f'{number}-{kind}')
-    place = checkpoints.place(checkpoints.steps()[-1])
-    ends.append((place, gan_jax.load(trained / f'{number}-{kind}').state))
-    checkpoints.close()
-  assert ends[0][0] == ends[1][0]
-  assert ends[0][0].step == ends[0][1].step
-  assert_equal(ends[0][1], ends[1][1])
-  rows = [(trained / f'{number}-{kind}' / 'metrics.jsonl').read_text().splitlines() for kind in ('whole', 'half')]
-  last = [{k: v for k, v in json.loads(lines[-1]).items() if 'per_second' not in k} for lines in rows]
-  assert last[0] == last[1]
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize('number', RUN)
-def test_law_9_it_runs_writes_and_reads_back(trained, number):
-  workdir = trained / f'{number}-whole'
+@pytest.mark.parametrize('row', PLAYED, indirect=True)
+def test_law_9_it_runs_writes_and_reads_back(row, run):
+  workdir, _ = run
   metrics = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-  stages = runs.stages_of(load_shrunk(ROWS[number]))
+  stages = runs.stages_of(load_shrunk(row))
   assert metrics[-1]['step'] == stages[-1].last_step
   assert any(file.stat().st_size for file in (workdir / 'tensorboard').iterdir())
   pictures = sorted((workdir / 'samples').glob('*.png'))
@@ -225,6 +256,39 @@ def test_law_9_it_runs_writes_and_reads_back(trained, number):
     assert changed(nine, run.sample(9, seed=6))
 
 
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('names', RESUMED)
+def test_law_8_a_resumed_run_ends_bit_equal(names, tmp_path, tmp_path_factory):
+  """Copies of the runs, stopped half-way, are finished by one new process."""
+  script = (
+    'import conftest, sys\n'
+    'from gan_jax.runs import run_config; from gan_jax.training import loop as train\n'
+    'for folder in sys.argv[1:]:\n'
+    '  train.run(run_config.read_config(folder), folder, silent=True)\n'
+  )
+  wholes = [run_of(ROWS[IDS.index(name)], tmp_path_factory)[0] for name in names]
+  halves = [tmp_path / str(number) for number in range(len(names))]
+  for whole, half in zip(wholes, halves, strict=True):
+    half.mkdir()
+    shutil.copy(whole / 'config.json', half)
+    shutil.copytree(whole / 'checkpoints' / '2', half / 'checkpoints' / '2')
+  here = pathlib.Path(__file__).parent
+  subprocess.run([sys.executable, '-c', script, *map(str, halves)], cwd=here, check=True, timeout=900)
+  for name, *folders in zip(names, wholes, halves, strict=True):
+    ends = []
+    for folder in folders:
+      checkpoints = Checkpoints(folder)
+      place = checkpoints.place(checkpoints.steps()[-1])
+      ends.append((place, gan_jax.load(folder).state))
+      checkpoints.close()
+    assert ends[0][0] == ends[1][0], name
+    assert ends[0][0].step == ends[0][1].step
+    assert_equal(ends[0][1], ends[1][1], name)
+    rows = [(folder / 'metrics.jsonl').read_text().splitlines() for folder in folders]
+    last = [{k: v for k, v in json.loads(lines[-1]).items() if 'per_second' not in k} for lines in rows]
+    assert last[0] == last[1], name
+
+
 def _covering(fast, slow):
   marks = dict.fromkeys(fast, ()) | dict.fromkeys(slow, pytest.mark.slow)
   return [pytest.param(ROWS[IDS.index(name)], id=name, marks=mark) for name, mark in marks.items()]
@@ -234,6 +298,22 @@ def _covering(fast, slow):
 COVERING = _covering(
   ('dcgan:digits', 'gan:ring', 'pool:accumulate', 'began:default'), ('accuracy:default', 'triple:default')
 )
+
+
+def _descended(config, devices):
+  """The state and the metrics after a step of every stage, on the host."""
+  mesh = parallel.make_mesh(devices)
+  state, ends = None, []
+  for stage in runs.stages_of(config):
+    # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
+    stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
+    enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
+    state = enter(state, KEY)
+    feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
+    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
+    state, metrics = step(state, next(feed), KEY)
+    ends.append(jax.device_get((state, metrics)))
+  return ends
 
 
 def _descended(config, devices):

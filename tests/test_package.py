@@ -72,11 +72,9 @@ def test_the_wheel_carries_the_configs_and_runs_from_any_folder(tmp_path):
   assert any(name.endswith('licenses/LICENSE') for name in names)
   (tmp_path / 'elsewhere').mkdir()
   settings = dict(cwd=tmp_path / 'elsewhere', env={**os.environ, 'PYTHONPATH': str(site)})
-  where = python('import gan_jax; print(gan_jax.__file__)', **settings)
+  code = 'import gan_jax.main; print(gan_jax.__file__); gan_jax.main.main(["--list"])'
+  where, listed = python(code, **settings).split('\n', 1)
   assert str(site) in where
-  listed = subprocess.run(
-    [sys.executable, '-m', 'gan_jax.main', '--list'], check=True, capture_output=True, text=True, **settings
-  ).stdout
   assert 'configs/dcgan.py' in listed and 'configs/quickstart.py' in listed
   subprocess.run(
     [sys.executable, '-m', 'gan_jax.main', '--config', 'configs/gan.py:ring', '--config.steps=2', '--workdir', 'run'],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rows import IDS, LATER, ROWS, load_shrunk
+from rows import IDS, MOST_LOWERED, REPEATED, ROWS, SMALLEST, load_shrunk, only_if_cheap
 
 from gan_jax import config as config_lib
 from gan_jax import core, runs
@@ -18,8 +18,8 @@ from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import dcgan, mlp, resnet
-from gan_jax.nets.layers import attention, conv, minibatch, norms
-from gan_jax.nets.layers import basic as layers
+from gan_jax.nets.layers.basic import attention, conv, minibatch, norms
+from gan_jax.nets.layers.basic import basic as layers
 from gan_jax.optim import dynamics
 
 KEY = jax.random.key(0)
@@ -213,14 +213,15 @@ def products(jaxpr, found):
 
 
 SHIPPED = [
-  pytest.param(row, id=name, marks=pytest.mark.slow if row in LATER else ())
+  pytest.param(row, id=name, marks=pytest.mark.slow if row in REPEATED else ())
   for row, name in zip(ROWS, IDS, strict=True)
   if 'probes' not in row
 ]
 
 
 @pytest.mark.parametrize('row', SHIPPED)
-def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
+def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row, request):
+  only_if_cheap(request, row, MOST_LOWERED, SMALLEST)
   config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
   for stage in runs.stages_of(config):
     if 'biggan' in row:  # the orthogonal link multiplies kernels, in float32
@@ -230,10 +231,10 @@ def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row):
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(state))
     step = runs.make_step(stage, mesh)
     feed = runs.abstract_feed(stage, mesh)
-    after, metrics = jax.eval_shape(step, state, feed, KEY)
+    traced, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(state, feed, KEY)
     assert jax.tree.map(lambda s: s.dtype, after) == jax.tree.map(lambda s: s.dtype, state)
     assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype('float32')}
-    found = products(jax.make_jaxpr(step)(state, feed, KEY).jaxpr, [])
+    found = products(traced.jaxpr, [])
     wide = [pair for pair in found if {v.dtype for v in pair} != {jnp.dtype('bfloat16')}]
     # Power iteration is float32, by vectors; and losses, such as the pulling-away term's product of all pairs of
     # examples with its two adjoints.
