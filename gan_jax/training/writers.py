@@ -55,6 +55,11 @@ class _Board:
   def _write(self, summary: Any, step: int) -> None:
     self._events.write_event(self._protos.Event(wall_time=time.time(), step=step, summary=summary))
 
+  def discard(self) -> None:
+    """Closes the file as it is, whatever cannot be written of it."""
+    with contextlib.suppress(OSError, ValueError):
+      self._events._py_recordio_writer.close()
+
   def close(self) -> None:
     self._events.close()
 
@@ -151,7 +156,12 @@ class Writer:
     """TensorBoard, while it works: half a record in its file would hide all that follow."""
     board, self._board = self._board, None
     with self.guard.without('writing TensorBoard'):
-      yield board
+      try:
+        yield board
+      except Exception:
+        if board is not None:
+          board.discard()
+        raise
       self._board = board
 
   def _write_rows(self) -> None:
