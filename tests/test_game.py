@@ -52,6 +52,28 @@ class Pair(nn.Module):
     return self.generator(batch['latents'], train=False)
 
 
+class Listed(nn.Module):
+  """A generator against a list of discriminators and a dict of them, which are one player."""
+
+  generator: nn.Module
+  discriminators: tuple[nn.Module, ...]
+  discriminators_of: dict[str, nn.Module]
+  latents: Latents = Normal((1,))
+  turns: tuple = (Turn(('discriminator',), 'critic'), Turn(('generator',), 'actor', streams=()))
+
+  def judged(self, x):
+    return sum(network(x).mean() for network in (*self.discriminators, *self.discriminators_of.values()))
+
+  def critic(self, batch):
+    return self.judged(self.generator(batch['latents'])) - self.judged(batch['images']['image'])
+
+  def actor(self, batch):
+    return -self.judged(self.generator(batch['latents']))
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+
+
 def some(count, seed=0):
   random = np.random.RandomState(seed)
   image, latents = (jnp.asarray(random.randn(count, 1), jnp.float32) for _ in range(2))
@@ -389,3 +411,15 @@ def test_a_stage_that_does_not_fit_is_named():
     entered(growing_stages({'game': net(8)}, game={'resolution': 4, **net(6)}, data={'size': 4}))
   with pytest.raises(UserError, match='one layer meets inputs of different shapes'):
     entered(growing_stages(game={'resolution': 4}, data={'size': 6}))
+
+
+def test_the_networks_of_a_list_or_a_dict_belong_to_the_player_whose_plural_it_bears():
+  game = Listed(Affine(), (Affine(), Affine(True)), {'a': Affine()})
+  state = game_lib.init(game, SGD, some(4), KEY)
+  children = ['discriminators_0', 'discriminators_1', 'discriminators_of_a']
+  assert sorted(state.players['discriminator'].params) == children
+  assert [game_lib.network(game, child) for child in children] == [Affine(), Affine(True), Affine()]
+  assert game_lib.network(game, 'discriminators_7') is game_lib.network(game, 'critic_net') is None
+  moved, _ = moves_lib.play(game, SGD, game.turns[0], state, some(4), KEY)
+  before, after = (s.players['discriminator'].params['discriminators_0']['Dense_0']['kernel'] for s in (state, moved))
+  assert float(jnp.abs(after - before).max()) > 0
