@@ -167,6 +167,7 @@ class Evaluator:
       self._options.output,
       self._say,
       self._cached,
+      tuple(self._options.rivals),
     )
 
   def __call__(self, state: game_lib.GameState, step: int) -> Evaluation:
