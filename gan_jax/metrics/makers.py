@@ -36,7 +36,7 @@ def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, le
     UserError: arrays of different lengths.
 
   >>> found = division(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 2, 3)
-  >>> found.counts.tolist(), found.modes.tolist(), found.information
+  >>> found.counts.tolist(), found.modes.tolist(), round(found.information, 6)
   ([[1, 1, 0], [0, 0, 2]], [2, 1], 1.0)
   """
   maker, mode = np.asarray(maker), np.asarray(mode)
