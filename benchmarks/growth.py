@@ -29,7 +29,6 @@ def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1
   channels = tuple(width * 2**i for i in range(doublings))
   discriminator = dict(name='dcgan.Discriminator', channels=channels, kernel=4)
   common = dict(generator=dict(name='dcgan.Generator', channels=channels[::-1], kernel=4))
-  player = 'discriminators' if discriminators else 'discriminator'
   if discriminators:
     many = tuple(dict(discriminator) for _ in range(discriminators))
     game = dict(name='benchmarks.many_discriminators.ManyDiscriminators', discriminators=many, **common)
@@ -44,7 +43,7 @@ def settings(*, batch: int = 64, size: int = 32, width: int = 64, moves: int = 1
   adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   return config_lib.base(
     game=game,
-    optimizers={'generator': dict(adam), player: dict(adam)},
+    optimizers={'generator': dict(adam), 'discriminator': dict(adam)},
     data=config_lib.stream(name='digits', size=size, channels=3),
     batch_size=batch,
     steps=1,

@@ -16,7 +16,7 @@ class ManyDiscriminators(nn.Module):
 
   @property
   def turns(self) -> tuple[Turn, ...]:
-    return Turn(('discriminators',), 'discriminator_loss'), Turn(('generator',), 'generator_loss', streams=())
+    return Turn(('discriminator',), 'discriminator_loss'), Turn(('generator',), 'generator_loss', streams=())
 
   def discriminator_loss(self, batch):
     real, fake = batch['images']['image'], self.generator(batch['latents'], train=True)

@@ -138,7 +138,10 @@ def shrunk(row):
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
       arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
-  arguments.append(f'--config.batch_size={min(config.batch_size, 8)}')
+  # Copies of a network share the batch out between them.
+  counts = [value for _, key, value in _walk(config.game, '') if key == 'count']
+  batch = min(config.batch_size, 8)
+  arguments.append(f'--config.batch_size={batch if all(batch % count == 0 for count in counts) else 2 * max(counts)}')
   if not config.stages:
     arguments.append('--config.steps=4')
   return [

@@ -168,12 +168,17 @@ def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
   assert len(parts) == 10 and sum(parts) == pytest.approx(1.0)
 
 
+#: Metrics of other sets and other games.
+ELSEWHERE = {
+  'modes', 'swd', 'tags', 'codes', 'makers', 'histogram', 'gmam', 'classifier', 'pairs', 'pair_classes',
+}  # fmt: skip
+
+
 def test_every_metric_gives_finite_figures(run, monkeypatch):
   monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
   for name, value in (('PATHS', 40), ('INVERTED', 8)):
     monkeypatch.setattr(of_networks, name, value)
-  # Other sets and games have those.
-  names = [name for name in measures.MEASURES if name not in ('modes', 'swd', 'tags', 'codes')]
+  names = [name for name in measures.MEASURES if name not in ELSEWHERE]
   evaluator = _evaluator(run, features='classifier', samples=400, metrics=tuple(names))
   found = evaluator(run.state, run.step)
   # After six steps one class is made: there is no mean over classes, which is told as null.
@@ -193,7 +198,7 @@ def test_every_metric_gives_finite_figures(run, monkeypatch):
 def test_figures_without_features_train_no_classifier(run, monkeypatch):
   monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
   monkeypatch.setattr(of_networks, 'INVERTED', 8)
-  names = tuple(sorted(measures.FEATURELESS - {'swd', 'codes'}))  # other sets and games have those
+  names = tuple(sorted(measures.FEATURELESS - ELSEWHERE))
   settings = dict(samples=200, metrics=names)
   asked = _evaluator(run, **{**settings, 'metrics': (*names, 'fid')})(run.state, run.step)
   monkeypatch.setattr(choose, 'choose', lambda *args, **kwargs: pytest.fail('nothing asks for features'))

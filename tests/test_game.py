@@ -52,6 +52,28 @@ class Pair(nn.Module):
     return self.generator(batch['latents'], train=False)
 
 
+class Listed(nn.Module):
+  """A generator against a list of discriminators and a dict of them, which are one player."""
+
+  generator: nn.Module
+  discriminators: tuple[nn.Module, ...]
+  discriminators_of: dict[str, nn.Module]
+  latents: Latents = Normal((1,))
+  turns: tuple = (Turn(('discriminator',), 'critic'), Turn(('generator',), 'actor', streams=()))
+
+  def judged(self, x):
+    return sum(network(x).mean() for network in (*self.discriminators, *self.discriminators_of.values()))
+
+  def critic(self, batch):
+    return self.judged(self.generator(batch['latents'])) - self.judged(batch['images']['image'])
+
+  def actor(self, batch):
+    return -self.judged(self.generator(batch['latents']))
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+
+
 def some(count, seed=0):
   random = np.random.RandomState(seed)
   image, latents = (jnp.asarray(random.randn(count, 1), jnp.float32) for _ in range(2))
@@ -413,3 +435,15 @@ def test_what_fails_in_an_installed_package_is_one_line(monkeypatch, tmp_path):
   monkeypatch.setattr(traceback, 'extract_tb', lambda _: [of_jax])
   with pytest.raises(UserError, match=r'does not fit together \(core.py:7'):
     core.init(game, SGD, batch, KEY)
+
+
+def test_the_networks_of_a_list_or_a_dict_belong_to_the_player_whose_plural_it_bears():
+  game = Listed(Affine(), (Affine(), Affine(True)), {'a': Affine()})
+  state = core.init(game, SGD, some(4), KEY)
+  children = ['discriminators_0', 'discriminators_1', 'discriminators_of_a']
+  assert sorted(state.players['discriminator'].params) == children
+  assert [core.network(game, child) for child in children] == [Affine(), Affine(True), Affine()]
+  assert core.network(game, 'discriminators_7') is core.network(game, 'critic_net') is None
+  moved, _ = core.play(game, SGD, game.turns[0], state, some(4), KEY)
+  before, after = (s.players['discriminator'].params['discriminators_0']['Dense_0']['kernel'] for s in (state, moved))
+  assert float(jnp.abs(after - before).max()) > 0

@@ -245,7 +245,7 @@ CASES = {
     Case(
       labels.generator_identification,
       (a, b, LABELS % 3),
-      lambda a, b, y: crossed(a, np.full(5, 3)) + crossed(b, y),
+      lambda a, b, y: crossed(a, np.full(5, 3)) + 3 * crossed(b, y),
       (2,),
     )
     for a, b in ((LOGITS, MORE), (MORE, LOGITS))

@@ -18,6 +18,7 @@ class Options(NamedTuple):
     weights: 'ema', the running averages where they are kept, or 'raw'.
     truncation: of normal latents; 0 for none.
     standing: batches whose statistics replace batch norm's running ones; 0 for none.
+    rivals: workdirs of runs to compare with, for the metric gmam.
   """
 
   metrics: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Options(NamedTuple):
   weights: str = 'ema'
   truncation: float = 0.0
   standing: int = 0
+  rivals: tuple[str, ...] = ()
 
 
 #: While training: a figure that shows where a run goes, of samples that cost little.

@@ -1,8 +1,8 @@
 """The one abstraction: a game is a Linen module, its turns say who moves when.
 
 A game's children are the networks. A child belongs to the player whose name it bears, alone or before an
-underscore (`generator`, `generator_ab`). Its methods are the losses. What `init`, `play` and
-`make_step` read of a game:
+underscore (`generator`, `generator_ab`), or in the plural (a list `discriminators`). Its methods are the losses. What
+`init`, `play` and `make_step` read of a game:
 
   turns     a tuple of `Turn`
   latents   what `data.latents.draw` takes: one distribution, or a dict of them
@@ -82,6 +82,22 @@ class HasCodes(Protocol):
 
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
     """(B, ...) -> {name of the code: logits or means (B, n)}, in eval mode."""
+
+
+@runtime_checkable
+class HasClassifier(Protocol):
+  """A game with a player that tells classes."""
+
+  def classify(self, image: jax.Array) -> jax.Array:
+    """(B, ...) -> logits (B, classes), in eval mode."""
+
+
+@runtime_checkable
+class HasObjective(Protocol):
+  """A game whose discriminator scores the fakes of others, too."""
+
+  def objective(self, real: jax.Array, fake: jax.Array) -> jax.Array:
+    """The value that the discriminators maximise, a scalar, of examples (B, ...), in eval mode."""
 
 
 def samples_in_training(game: Game) -> bool:
@@ -170,14 +186,30 @@ def owner(child: str, players: Iterable[str]) -> str:
 
   >>> owner('generator_ab', ('generator', 'generator_ab', 'discriminator'))
   'generator_ab'
+  >>> owner('discriminators_0', ('generator', 'discriminator'))  # of a list called discriminators
+  'discriminator'
   """
-  matches = [player for player in players if child == player or child.startswith(player + '_')]
+  bears = lambda name: child == name or child.startswith(name + '_')
+  matches = [player for player in players if bears(player) or bears(player + 's')]
   if not matches:
     raise UserError(
       f'network {child!r} has no owner among the players {sorted(players)}: rename it to one of them, or to '
       'PLAYER_something, or declare the player frozen'
     )
   return max(matches, key=len)
+
+
+def network(game: nn.Module, child: str) -> Any:
+  """The network that a child's name stands for, as far as the game's fields tell; None otherwise.
+
+  Linen calls entry 0 of a list `discriminators` discriminators_0, and entry 'a' of a dict discriminators_a.
+  """
+  found = getattr(game, child, None)
+  for cut in (i for i, letter in enumerate(child) if letter == '_' and found is None):
+    several = getattr(game, child[:cut], None)
+    entries = several if isinstance(several, Mapping) else dict(enumerate(several)) if type(several) is tuple else {}
+    found = {str(key): entry for key, entry in entries.items()}.get(child[cut + 1 :])
+  return found
 
 
 def turn_streams(turn: Turn, streams: Iterable[str]) -> tuple[str, ...]:

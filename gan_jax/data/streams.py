@@ -42,8 +42,8 @@ class Stream:
   """The settings of one stream: config.data, or config.data.NAME for each of several.
 
   Attributes:
-    name: a built-in set (digits, ring, grid, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the dotted name
-      of a function of yours that takes this and returns a source.
+    name: a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the
+      dotted name of a function of yours that takes this and returns a source.
     path: of the folder of pictures, or of the .npz file, in which '{split}' stands for the split.
     split: of the set.
     size: height and width that pictures are cropped and resized to, pixels.

@@ -172,6 +172,7 @@ class Evaluator:
       self._options.output,
       self._say,
       self._cached,
+      tuple(self._options.rivals),
     )
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:

@@ -29,6 +29,7 @@ class Evidence:
     output: which of several things the game makes.
     say: told what takes time.
     cached: what an earlier evaluation of the same set found of the real side.
+    rivals: workdirs of runs to compare with.
 
   Attributes:
     game: the module.
@@ -37,6 +38,7 @@ class Evidence:
     samples: how many are generated.
     seed: of the latents.
     output: which of several things the game makes.
+    rivals: workdirs of runs to compare with.
   """
 
   def __init__(
@@ -51,9 +53,10 @@ class Evidence:
     output: str = '',
     say: Callable[[str], None] = lambda line: None,
     cached: dict[str, Any] | None = None,
+    rivals: tuple[str, ...] = (),
   ):
     self.game, self.variables, self.stream = game, variables, stream
-    self.samples, self.seed, self.output = samples, seed, output
+    self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
     self._generated, self._scorer, self._say = generated, scorer, say
     self._cached = {} if cached is None else cached
 

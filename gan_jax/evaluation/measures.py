@@ -1,12 +1,14 @@
 """The metrics that an evaluation can be asked for by name, and what each needs of the set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_examples, of_features, of_networks
+from gan_jax.evaluation import of_examples, of_features, of_networks, of_players
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Measure
 from gan_jax.games.parts.conditions import condition_of
@@ -22,6 +24,12 @@ MEASURES: dict[str, Measure] = {
   'codes': of_networks.code_figures,
   'parzen': of_examples.parzen_figure,
   'modes': of_examples.mode_figures,
+  'histogram': of_examples.histogram_figures,
+  'makers': of_players.maker_figures,
+  'gmam': of_players.gmam_figures,
+  'classifier': of_players.classifier_figures,
+  'pairs': of_players.pair_figures,
+  'pair_classes': of_players.pair_class_figures,
   'swd': of_examples.swd,
   'ms_ssim': of_examples.ms_ssim,
   'neighbours': of_examples.copies,
@@ -38,21 +46,27 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
   names = ['fid', 'kid']
   if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
     names.append('prdc')
+  several = isinstance(e.game.latents, Mapping) and 'maker' in e.game.latents
   if e.stream.name in of_examples.MIXTURES or e.stream.name.startswith('stacked/'):
-    names.append('modes')
+    names += ['modes', 'makers'] if several else ['modes']
   elif e.extractor.name.startswith('classifier'):
-    names.append('classes')
+    names += ['classes', 'makers'] if several else ['classes']
     if condition_of(e.game.latents) == 'tags' and e.stream.tags:
       names.append('tags')
     if isinstance(e.game, core.HasCodes) and e.held_out is not None:
       names.append('codes')
+  if not e.pictures and np.prod(e.stream.stored(1)['image'].shape[1:]) == 1:
+    names.append('histogram')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 
 
 #: Of the examples alone, or of the game's own networks: without features.
 FEATURELESS = frozenset(
-  ('parzen', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'probe', 'inversion')
-)
+  (
+    'parzen', 'histogram', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'classifier', 'pairs',
+    'gmam', 'probe', 'inversion',
+  )
+)  # fmt: skip
 
 #: What metrics need of the set: pictures, a held-out split, labels, two classes or more, classes told by the features,
 #: known modes.
@@ -62,8 +76,11 @@ NEEDS = {
   'classes': ('told',),
   'tags': ('told',),
   'codes': ('classes', 'held_out'),
+  'classifier': ('labels', 'held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
+  'pairs': ('pictures',),
+  'pair_classes': ('told',),
   'swd': ('pictures',),
   'ms_ssim': ('pictures',),
   'neighbours': ('held_out',),

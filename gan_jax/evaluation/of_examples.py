@@ -1,23 +1,28 @@
 """Metrics of the examples themselves: likelihood, modes, structure, copies."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from gan_jax.base.errors import one_of
+import numpy as np
+
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
 from gan_jax.data.sets import title
 from gan_jax.data.sources import builtin
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.features.choose import channel_labels
-from gan_jax.metrics import modes, neighbours, parzen, similarity, sliced_wasserstein, two_sample
+from gan_jax.metrics import histograms, modes, neighbours, parzen, similarity, sliced_wasserstein, two_sample
 
 PARZEN_SAMPLES, PARZEN_VALIDATION = 10_000, 1000
 COPY_SAMPLES = 1000
 SIMILAR_PAIRS = 2000
 TWO_SAMPLE = 5000
-MIXTURES = {
+BINS = 280
+MIXTURES: dict[str, tuple[Callable[[], np.ndarray], Any]] = {
   'ring': (builtin.ring_centers, builtin.RING_STDDEV),
   'grid': (builtin.grid_centers, builtin.GRID_STDDEV),
+  'line': (builtin.line_centers, np.array(builtin.LINE_STDDEVS)),
 }
 
 
@@ -63,6 +68,17 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
   else:
     known = [*MIXTURES, 'stacked/NAME']
     raise one_of('set with known modes (metric modes)', e.stream.name, known)
+
+
+def histogram_figures(e: Evidence) -> Iterable[Figure]:
+  if np.prod(e.fake.examples.shape[1:]) != 1:
+    raise UserError(f'the metric histogram is of single numbers, {e.stream.name!r} has more: leave it out')
+  real = e.real_examples(len(e.stream.open())).ravel()
+  found = histograms.histogram_distances(e.fake.examples.ravel(), real, bins=BINS)
+  told = f'{BINS} bins over {found.low:.4g} ... {found.high:.4g}, {len(e.fake.examples)} samples, {len(real)} real'
+  yield Figure('chi_square', found.chi_square, f'sum of (made - real)^2 / real over shares of bins, {told}')
+  yield Figure('histogram_kl', found.kl, f'KL(made || real) of the shares of bins, nats, {told}')
+  yield Figure('histogram_outside', found.outside, f'share of samples in bins without a real example, {told}')
 
 
 def swd(e: Evidence) -> Iterable[Figure]:

@@ -26,7 +26,7 @@ PATHS = 1000
 INVERTED, RESTARTS = 64, 2
 
 
-def _in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -> Any:
+def in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -> Any:
   """What a jitted network (variables, pictures) gives of pictures (N, ...), compiled for one size of batch."""
   whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
   # Each to the host at once: all features of all pictures need not fit on the device.
@@ -46,7 +46,7 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   for stream in (e.stream, e.held_out):
     pictures, labels = sets.examples(stream, CODED)
     assert labels is not None  # the stream has classes
-    sides.append((_in_batches(e, read, pictures), labels))
+    sides.append((in_batches(e, read, pictures), labels))
   (train, train_labels), (test, test_labels) = sides
   for name in sorted(train):
     if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
@@ -103,7 +103,7 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   pictures, labels = sets.examples(e.stream, PROBED)
   unseen, unseen_labels = sets.examples(e.held_out, PROBED)
   assert labels is not None and unseen_labels is not None  # the stream has classes
-  train, test = (_in_batches(e, features, side) for side in (pictures, unseen))
+  train, test = (in_batches(e, features, side) for side in (pictures, unseen))
   kept = len(train) * 4 // 5
   if len(np.unique(labels[:kept])) < 2 or kept == len(train):
     raise UserError(

@@ -138,18 +138,19 @@ def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array
 def generator_identification(real_logits: jax.Array, fake_logits: jax.Array, maker: jax.Array) -> jax.Array:
   r"""The discriminator's loss with k generators: which of them made it, or is it data.
 
-  $-E[\log D_{k+1}(x)] - E[\log D_i(G_i(z))]$ over k + 1 classes, the last for data. A generator minimises
-  `cross_entropy` with the last class as its label.
-  Source: Ghosh et al. 2017 (MAD-GAN), https://arxiv.org/abs/1704.02906, section 3.2.
+  $-E[\log D_{k+1}(x)] - \sum_{i=1}^k E[\log D_i(G_i(z))]$ over k + 1 classes, the last for data; all generators made
+  as many examples. Least, at $(k + 1) \log(k + 1) - k \log k$, once the data are the mixture of generators that share
+  nothing. A generator minimises `cross_entropy` with the last class as its label.
+  Source: Ghosh et al. 2017 (MAD-GAN), https://arxiv.org/abs/1704.02906, section 3.2 and proposition 2.
 
   Args:
     real_logits: (B, k + 1).
     fake_logits: (B', k + 1).
     maker: (B',) integers, 0 ... k - 1.
 
-  >>> round(float(generator_identification(jnp.zeros((2, 4)), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))), 4)  # 2 log 4
-  2.7726
+  >>> round(float(generator_identification(jnp.zeros((2, 4)), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))), 4)  # 4 log 4
+  5.5452
   """
   chex.assert_equal_shape_suffix([real_logits, fake_logits], 1)
   last = jnp.full((real_logits.shape[0],), real_logits.shape[-1] - 1, jnp.int32)
-  return cross_entropy(real_logits, last) + cross_entropy(fake_logits, maker)
+  return cross_entropy(real_logits, last) + (fake_logits.shape[1] - 1) * cross_entropy(fake_logits, maker)

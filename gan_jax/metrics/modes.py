@@ -62,7 +62,7 @@ def divergence(counts: np.ndarray, reference: np.ndarray | None = None) -> float
 
 
 def mixture_coverage(
-  samples: np.ndarray, centers: np.ndarray, stddev: float, *, minimum: int = 20, deviations: float = 3.0
+  samples: np.ndarray, centers: np.ndarray, stddev: float | np.ndarray, *, minimum: int = 20, deviations: float = 3.0
 ) -> MixtureCoverage:
   """Modes of a mixture of equal, round Gaussians that samples reach; the papers take 2,500 samples.
 
@@ -74,7 +74,7 @@ def mixture_coverage(
   Args:
     samples: (N, d).
     centers: (K, d).
-    stddev: of each mode, in every direction.
+    stddev: of each mode, in every direction: one number, or (K,).
     minimum: high-quality samples that a mode needs; 1 to compare with the papers' tables.
     deviations: radius of high quality, in standard deviations.
 
@@ -89,13 +89,35 @@ def mixture_coverage(
   if samples.ndim != 2 or centers.ndim != 2 or samples.shape[1] != centers.shape[1] or not len(samples):
     raise UserError(f'samples {samples.shape} and centers {centers.shape} must be (N, d) and (K, d), N at least 1')
   check_finite(samples=samples, centers=centers)
-  # Center by center: (N, K, d) at once would be large for many modes.
-  squares = np.stack([((samples - center[None]) ** 2).sum(-1) for center in centers], -1)  # (N, K)
-  nearest = squares.argmin(-1)
-  good = squares.min(-1) <= (deviations * stddev) ** 2
+  nearest, squares = _nearest(samples, centers)
+  good = squares <= (deviations * np.broadcast_to(stddev, len(centers))[nearest]) ** 2
   counts = np.bincount(nearest[good], minlength=len(centers))
   kl = divergence(np.bincount(nearest, minlength=len(centers)))
   return MixtureCoverage(int((counts >= minimum).sum()), len(centers), float(good.mean()), kl, counts, minimum)
+
+
+def _nearest(samples: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  # Center by center: (N, K, d) at once would be large for many modes.
+  squares = np.stack([((samples - center[None]) ** 2).sum(-1) for center in centers], -1)  # (N, K)
+  return squares.argmin(-1), squares.min(-1)
+
+
+def nearest_mode(
+  samples: np.ndarray, centers: np.ndarray, stddev: float | np.ndarray, *, deviations: float = 3.0
+) -> np.ndarray:
+  """(N,) the mode that each sample is of: the nearest; -1 for one farther than some deviations from it.
+
+  Args:
+    samples: (N, d).
+    centers: (K, d).
+    stddev: of each mode, in every direction: one number, or (K,).
+    deviations: in standard deviations.
+
+  >>> nearest_mode(np.array([[0.1], [0.5], [1.0]]), np.array([[0.0], [1.0]]), 0.1).tolist()
+  [0, -1, 1]
+  """
+  nearest, squares = _nearest(np.asarray(samples, np.float64), np.asarray(centers, np.float64))
+  return np.where(squares <= (deviations * np.broadcast_to(stddev, len(centers))[nearest]) ** 2, nearest, -1)
 
 
 def stacked_coverage(labels: np.ndarray, modes: int = 1000, *, real: np.ndarray | None = None) -> StackedCoverage:

@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
     slope: of the leaky ReLU below zero.
     minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
     norm: 'batch', or 'none'.
-    weights: 'plain', 'spectral', 'weight' or 'equalised', as in `nets.weights`.
+    weights: 'plain', 'spectral', 'weight', 'unit' or 'equalised', as in `nets.weights`.
     strides: of each convolution; empty for 2 in all, which halves height and width in each.
     hidden: widths of dense layers behind the convolutions, which DCGAN has none of.
   """

@@ -20,6 +20,7 @@ from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Tags, Uniform
 from gan_jax.metrics.neighbours import nearest
 from gan_jax.sampling import pictures
+from gan_jax.sampling.makers import makers
 from gan_jax.sampling.outputs import pick
 
 if TYPE_CHECKING:
@@ -354,4 +355,5 @@ PICTURES: dict[str, Callable[..., Image | dict[str, Image]]] = {
   'between_classes': between_classes,
   'attention': attention,
   'codes': codes,
+  'makers': makers,
 }

@@ -102,12 +102,44 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 5
   return picture
 
 
+def histogram(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 512, bins: int = 128) -> Image.Image:
+  """Bars of how many numbers lie where, real ones in grey behind generated ones in blue; the view follows the real.
+
+  Args:
+    points: (N, 1).
+    real: (M, 1) or None.
+    side: of the picture, pixels.
+    bins: how many bars.
+
+  >>> histogram(np.array([[0.0], [1.0]])).size
+  (512, 512)
+  """
+  seen = np.asarray(points if real is None else real, float)
+  low, high = float(seen.min()), float(seen.max())
+  margin = 0.1 * max(high - low, 1e-6)
+  edges = np.linspace(low - margin, high + margin, bins + 1)
+  layers = [(points, (31, 119, 180))] if real is None else [(real, (190, 190, 190)), (points, (31, 119, 180))]
+  shares = [np.histogram(layer, edges)[0] / len(layer) for layer, _ in layers]
+  top = 1.1 * max(float(np.max(share)) for share in shares)
+  picture = Image.new('RGB', (side, side), 'white')
+  draw = ImageDraw.Draw(picture)
+  for i, (share, (_, colour)) in enumerate(zip(shares, layers, strict=True)):
+    for j, value in enumerate(share):
+      # Generated ones are half as wide, so that the real ones behind them are seen.
+      left, right = (j + 0.25 * i) * side / bins, (j + 1 - 0.25 * i) * side / bins - 1
+      if value > 0:
+        draw.rectangle((left, side - 1 - value / max(top, 1e-9) * side, max(right, left), side - 1), fill=colour)
+  return picture
+
+
 def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None) -> Image.Image | None:
-  """A grid for images, a scatter for points of the plane, None for what has no picture."""
+  """A grid for images, a scatter for points of the plane, bars for single numbers, None for what has no picture."""
   if samples.ndim == 4 and samples.shape[-1] in (1, 3):
     return grid(samples, limits)
   if samples.ndim == 2 and samples.shape[-1] == 2:
     return scatter(samples, real)
+  if samples.ndim == 2 and samples.shape[-1] == 1:
+    return histogram(samples, real)
   return None
 
 

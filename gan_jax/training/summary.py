@@ -23,7 +23,7 @@ def networks(stage: runs.Stage, state: Any) -> list[str]:
   lines = []
   for player in core.players_of(stage.game):
     for child, tree in sorted(state.players[player].params.items()):
-      kind = type(getattr(stage.game, child, None))
+      kind = type(core.network(stage.game, child))
       title = '' if kind is type(None) else f'{kind.__module__.rsplit(".", 1)[-1]}.{kind.__qualname__}'
       frozen = ', frozen' if player in core.frozen_players(stage.game) else ''
       lines.append(f'  {child:<15} {title:<28} {count(tree):>12,} parameters{frozen}')

@@ -11,6 +11,7 @@ from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, 
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.checked import Checked, check_range, checked, extent
 from gan_jax.data.sources.identity import classes_in, fingerprint
+from gan_jax.data.sources.transformed import transform_of, transformed
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -37,9 +38,9 @@ def open_source(stream: 'Stream') -> Source:
   """Opens the source that a stream names.
 
   Args:
-    stream: its name is a built-in set (digits, ring, grid, spirals), 'folder' or 'npz' (with its path), 'stacked/' and
-      the name of another, a function of yours by its dotted name, which takes the stream and returns a source, or a
-      TFDS name.
+    stream: its name is a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with its path),
+      'stacked/', 'edges/' or 'negatives/' and the name of another, a function of yours by its dotted name, which takes
+      the stream and returns a source, or a TFDS name.
 
   Raises:
     UserError: it is not there, or lacks what is asked of it.
@@ -99,6 +100,8 @@ def _named(stream: 'Stream') -> Source:
     from gan_jax.data.sources.npz import npz
 
     return npz(stream)
+  if transform_of(stream.name)[0]:
+    return transformed(stream)
   if stream.name.startswith('stacked/'):
     from gan_jax.data.sources.stacked import stacked
 
@@ -119,7 +122,7 @@ def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
     return {name: jax.ShapeDtypeStruct(np.shape(value), value.dtype) for name, value in first.items()}
   fields = {'image': jax.ShapeDtypeStruct((stream.stored_size, stream.stored_size, stream.channels), np.uint8)}
   if stream.name in POINTS:
-    fields = {'image': jax.ShapeDtypeStruct((2,), np.float32)}
+    fields = {'image': jax.ShapeDtypeStruct((POINTS[stream.name],), np.float32)}
   if stream.classes:
     fields['label'] = jax.ShapeDtypeStruct((), np.int32)
   return fields

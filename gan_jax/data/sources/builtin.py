@@ -1,4 +1,4 @@
-"""Sets that need no download: scikit-learn's handwritten digits, and points of the plane."""
+"""Sets that need no download: scikit-learn's handwritten digits, and points of the plane and the line."""
 
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,25 @@ def grid(stream: 'Stream') -> ArraySource:
   return _points(stream, _mixture(grid_centers(), GRID_STDDEV))
 
 
+#: The mixture on the line of Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5.1.
+LINE_CENTERS, LINE_STDDEVS = (10.0, 20.0, 60.0, 80.0, 110.0), (3.0, 3.0, 2.0, 2.0, 1.0)
+
+
+def line_centers() -> np.ndarray:
+  """The 5 modes of the line, (5, 1)."""
+  return np.array(LINE_CENTERS)[:, None]
+
+
+def line(stream: 'Stream') -> ArraySource:
+  """A mixture of 5 Gaussians of unequal deviations on the line, points (1,)."""
+
+  def make(random, count):
+    label = random.randint(len(LINE_CENTERS), size=count)
+    return line_centers()[label] + np.array(LINE_STDDEVS)[label, None] * random.randn(count, 1), label
+
+  return _points(stream, make)
+
+
 def spirals(stream: 'Stream') -> ArraySource:
   """Two interleaved spirals in the unit disk with noise of deviation 0.02, points (2,); the label is the arm."""
 
@@ -89,5 +108,6 @@ def spirals(stream: 'Stream') -> ArraySource:
   return _points(stream, make)
 
 
-BUILT_IN = {'digits': digits, 'ring': ring, 'grid': grid, 'spirals': spirals}
-POINTS = ('ring', 'grid', 'spirals')
+BUILT_IN = {'digits': digits, 'ring': ring, 'grid': grid, 'line': line, 'spirals': spirals}
+#: {set of points: coordinates of one}.
+POINTS = {'ring': 2, 'grid': 2, 'line': 1, 'spirals': 2}

@@ -8,6 +8,7 @@ import numpy as np
 
 from gan_jax.data.sources.base import ArraySource, Source
 from gan_jax.data.sources.builtin import BUILT_IN
+from gan_jax.data.sources.transformed import transform_of
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -29,6 +30,8 @@ def classes_in(stream: 'Stream') -> int:
     from gan_jax.data.sources import open_source
 
     return int(open_source(dataclasses.replace(stream, classes=1 << 30)).arrays['label'].max()) + 1  # type: ignore
+  if transform_of(stream.name)[0]:
+    return classes_in(dataclasses.replace(stream, name=transform_of(stream.name)[1]))
   if stream.name.startswith('stacked/'):
     inner = classes_in(dataclasses.replace(stream, name=stream.name.removeprefix('stacked/'), channels=1))
     return inner**3

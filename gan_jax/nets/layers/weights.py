@@ -5,6 +5,7 @@ The raw kernel is the parameter; what the layer multiplies by is computed from i
   plain       the kernel
   spectral    kernel / sigma, its largest singular value (Miyato et al. 2018, https://arxiv.org/abs/1802.05957)
   weight      gain * kernel / its norm per output (Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868)
+  unit        kernel / its norm per output: weight norm whose gain is not trained
   equalised   kernel * sqrt(2 / fan-in), kernel from N(0, 1) (Karras et al. 2017, https://arxiv.org/abs/1710.10196)
 """
 
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from gan_jax.base.errors import one_of
 from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
 
-KINDS = ('plain', 'spectral', 'weight', 'equalised')
+KINDS = ('plain', 'spectral', 'weight', 'unit', 'equalised')
 RESAMPLE = ('', 'up', 'down')
 
 
@@ -56,7 +57,7 @@ class Kernel(nn.Module):
   Attributes:
     shape: (..., out); `out_axis` says which axis counts the outputs.
     kernel_init: initializer of the raw kernel; equalised ones start at N(0, 1) whatever it is.
-    kind: 'plain', 'spectral', 'weight' or 'equalised'.
+    kind: 'plain', 'spectral', 'weight', 'unit' or 'equalised'.
     out_axis: of the outputs, -1, or -2 for transposed convolutions.
   """
 
@@ -77,9 +78,9 @@ class Kernel(nn.Module):
     matrix = jnp.moveaxis(kernel, self.out_axis, -1).reshape(-1, outputs)  # (in, out)
     if self.kind == 'equalised':
       return kernel * math.sqrt(2.0 / matrix.shape[0])
-    if self.kind == 'weight':
+    if self.kind in ('weight', 'unit'):
       norms = jnp.sqrt(jnp.sum(matrix**2, 0) + 1e-12)
-      gain = self.param('gain', lambda key: norms)
+      gain = self.param('gain', lambda key: norms) if self.kind == 'weight' else jnp.ones_like(norms)
       shape = [1] * kernel.ndim
       shape[self.out_axis] = outputs
       return kernel * (gain / norms).reshape(shape)

@@ -1,0 +1,63 @@
+"""CoGAN: two GANs that share layers make pairs of pictures from two domains, though no pair is ever seen.
+
+Paper: Liu and Tuzel 2016, https://arxiv.org/abs/1606.07536; settings of the authors' PyTorch code (mingyuliutw/CoGAN).
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/cogan.py --workdir runs/cogan
+
+  edges   MNIST's digits, and the edges of the other half of them; the default. Unmeasured.
+  adapt   a classifier of MNIST's digits is adapted to scikit-learn's, whose labels it never sees. Unmeasured.
+  digits  scikit-learn's digits (16x16) and their edges: needs no download. Unmeasured.
+
+Negatives in place of edges: --config.data.b.name=negatives/mnist. A conditional GAN, for comparison:
+--config.game.generator.conditional=True --config.game.discriminator.conditional=True. Agreement of the pairs:
+python -m gan_jax.evaluate --workdir runs/cogan --stream b --output b --metrics pairs,pair_classes
+
+To adapt to USPS: --config.data.b.name=npz --config.data.b.path="usps_16_{split}.npz"; error in the second domain:
+python -m gan_jax.evaluate --workdir runs/adapt --stream b --output b --metrics classifier
+
+differs: biases start at 0, the authors' at 0.1.
+differs: the two streams of `digits` are of the same pictures, in orders of their own.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('edges', 'adapt', 'digits')
+
+
+def get_config(variant):
+  adapt, digits = variant == 'adapt', variant == 'digits'
+  pixels = dict(size=16 if digits else 28, channels=1, range=(0.0, 1.0))
+  small = dict(channels=(128, 64, 32)) if digits else {}
+  judge = dict(channels=(20, 50), kernel=3, hidden=200) if digits else dict(channels=(20, 50), kernel=5, hidden=500)
+  adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
+  # The decay is part of the gradient, as in PyTorch's Adam.
+  decayed = dict(name='chain', links=(dict(name='optax.add_decayed_weights', weight_decay=5e-4), adam))
+  steps = {'edges': 5_000, 'adapt': 10_000, 'digits': 5_000}[variant]
+  return config_lib.base(
+    game=dict(
+      name='cogan.CoGAN',
+      classifier=10.0 if adapt else 0.0,
+      matching=0.01 if adapt else 0.0,
+      latents=dict(name='Normal', shape=(100,)),
+      generator=dict(name='cogan.Generator', output='sigmoid', conditional=False, **small),
+      discriminator=dict(name='cogan.Discriminator', classes=10 if adapt else 0, conditional=False, **judge),
+    ),
+    optimizers=dict(generator=decayed, discriminator=decayed),
+    data=_data(variant, pixels),
+    batch_size=64,
+    steps=steps,
+    log_every=100,
+    sample_every=steps // 10,
+    checkpoint_every=steps // 10,
+  )
+
+
+def _data(variant, pixels):
+  stream = config_lib.stream
+  if variant == 'adapt':
+    return dict(a=stream(name='mnist', classes=10, **pixels), b=stream(name='digits', seed=1, **pixels))
+  if variant == 'digits':
+    return dict(a=stream(name='digits', **pixels), b=stream(name='edges/digits', seed=1, **pixels))
+  return dict(
+    a=stream(name='mnist', split='train[:30000]', **pixels),
+    b=stream(name='edges/mnist', split='train[30000:]', seed=1, **pixels),
+  )

@@ -1,0 +1,78 @@
+"""MAD-GAN: several generators on one trunk, and a discriminator that must tell which of them made an example.
+
+Paper: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906; settings of the authors' code (vivkul/MAD-GAN_synthetic).
+Command: python -m gan_jax.main --config configs/madgan.py --workdir runs/madgan
+
+  line      the paper's mixture of five Gaussians on the line, 4 generators: needs no download; the default. Unmeasured.
+  grid      8 generators on the grid of 25 Gaussians: needs no download. Unmeasured.
+  mnist     the authors' small convolutional networks. Unmeasured.
+  stacked   stacked MNIST, 1,000 modes, 8 generators. Unmeasured.
+  digits    4 generators on scikit-learn's digits (8x8): needs no download. Unmeasured.
+
+Four generators on the grid, of about as many parameters in all (the trunks of 2 and of 1 are 133 and 134 wide):
+  --config.game.latents.maker.classes=4 --config.game.generator_heads.count=4 \
+  --config.game.discriminator.outputs=5 --config.game.generator_trunk.hidden="(131, 131)"
+
+differs: the paper's loss of the discriminator is a sum over generators, the authors' code has the mean over all
+  examples: k + 1 times as small, which Adam does not notice.
+differs: grid, stacked and digits are ours: networks, rates and lengths.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('line', 'grid', 'mnist', 'stacked', 'digits')
+GENERATORS = {'line': 4, 'grid': 8, 'mnist': 4, 'stacked': 8, 'digits': 4}
+
+
+def get_config(variant):
+  kind, k, points = variant, GENERATORS[variant], variant in ('line', 'grid')
+  latents, networks = _points(kind, k) if points else _pictures(kind, k)
+  rate = dict(line=1e-4, grid=1e-3, mnist=1e-4, stacked=2e-4, digits=1e-3)[kind]
+  adam = dict(name='optax.adam', learning_rate=rate, b1=0.5)
+  steps = dict(line=200_000, grid=20_000, mnist=50_000, stacked=20_000, digits=6_000)[kind]
+  return config_lib.base(
+    game=dict(
+      name='madgan.MADGAN',
+      latents=dict(z=dict(name='Uniform', shape=(latents,), low=-1.0, high=1.0), maker=dict(name='Label', classes=k)),
+      **networks,
+    ),
+    optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
+    data=_data(kind),
+    batch_size=128,
+    steps=steps,
+    log_every=steps // 100,
+    sample_every=steps // 10,
+    checkpoint_every=steps // 10,
+    samples=4096 if points else 64,
+  )
+
+
+def _points(kind, k):
+  line = kind == 'line'
+  return 64, dict(
+    generator_trunk=dict(name='madgan.Trunk', hidden=(128, 128)),
+    generator_heads=dict(name='copies.Copies', count=k, network=dict(name='madgan.Head', shape=(1,) if line else (2,))),
+    discriminator=dict(name='mlp.Discriminator', hidden=(128, 128, 128), outputs=k + 1, slope=0.1),
+  )
+
+
+def _pictures(kind, k):
+  base, channels, colours = dict(mnist=(7, 64, 1), stacked=(7, 128, 3), digits=(2, 64, 1))[kind]
+  judge = dict(name='dcgan.Discriminator', channels=(32, 64), kernel=5, slope=0.0, norm='none', outputs=k + 1)
+  if kind != 'mnist':
+    judge |= dict(channels=(64, 128), slope=0.2)
+  return 64, dict(
+    generator_trunk=dict(name='madgan.ImageTrunk', channels=(channels, channels // 2), base=base, norm=kind != 'mnist'),
+    generator_heads=dict(
+      name='copies.Copies', count=k, network=dict(name='madgan.ImageHead', image_channels=colours, output='sigmoid')
+    ),
+    discriminator=judge,
+  )
+
+
+def _data(kind):
+  if kind in ('line', 'grid'):
+    return config_lib.stream(name=kind)
+  name, size, channels = dict(mnist=('mnist', 28, 1), stacked=('stacked/mnist', 28, 3), digits=('digits', 8, 1))[kind]
+  classes = 1000 if kind == 'stacked' else 10
+  return config_lib.stream(name=name, size=size, channels=channels, range=(0.0, 1.0), classes=classes)

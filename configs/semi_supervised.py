@@ -1,0 +1,82 @@
+"""Semi-supervised GAN: a discriminator that classifies, from 100 labels and many examples without; feature matching.
+
+Paper: Salimans et al. 2016, https://arxiv.org/abs/1606.03498; settings of the authors' code (openai/improved-gan).
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/semi_supervised.py --workdir runs/ssgan
+
+  mnist    10 labels of each class, 300 epochs; the default. Unmeasured.
+  cifar10  400 labels of each class, 1,200 epochs. Unmeasured.
+  digits   2 labels of each class of scikit-learn's digits (8x8): needs no download. Unmeasured.
+
+Then python -m gan_jax.evaluate --workdir runs/ssgan --metrics classifier. Another draw of labels:
+--config.data.labelled.per_class_seed=1; more of them: --config.data.labelled.per_class=100; the same network on the
+labels alone: --config.game.supervised=True; Odena's form:
+--config.game.form=odena --config.game.discriminator.classes=11.
+
+differs: the start from data is of the first labelled batch, the authors' of 500 examples of all.
+differs: the running averages start at the weights, the authors' at 0.
+differs: CIFAR-10's generator has DCGAN's weights, gains in batch norm, and no weight norm in the last layer.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('mnist', 'cifar10', 'digits')
+
+
+def get_config(variant):
+  colour, digits = variant == 'cifar10', variant == 'digits'
+  size = {'mnist': 28, 'cifar10': 32, 'digits': 8}[variant]
+  epoch = {'mnist': 600, 'cifar10': 500, 'digits': 14}[variant]
+  epochs = {'mnist': 300, 'cifar10': 1200, 'digits': 600}[variant]
+  adam = dict(name='optax.adam', learning_rate=_rate(epoch) if colour else 3e-3, b1=0.5)
+  data = dict(
+    name=variant, size=size, channels=3 if colour else 1, range=(-1.0, 1.0) if colour else (0.0, 1.0), batch_size=100
+  )
+  per_class = {'mnist': 10, 'cifar10': 400, 'digits': 2}[variant]
+  return config_lib.base(
+    game=dict(
+      name='semi_supervised.SemiSupervised',
+      form='salimans',
+      weight=0.5,
+      norm='l1' if colour else 'l2',
+      supervised=False,
+      latents=dict(name='Uniform', shape=(100,), low=0.0, high=1.0),
+      **(_convolutions() if colour else _layers(size)),
+    ),
+    optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
+    ema=dict(discriminator=0.998 if digits else 0.9999),
+    data=dict(
+      labelled=config_lib.stream(**data | dict(batch_size=20 if digits else 100), classes=10, per_class=per_class),
+      unlabelled=config_lib.stream(**data, seed=1),
+    ),
+    batch_size=100,
+    steps=epochs * epoch,
+    log_every=10 * epoch,
+    sample_every=epochs * epoch // 10,
+    checkpoint_every=epochs * epoch // 10,
+  )
+
+
+def _layers(size):
+  hidden = (1000, 500, 250, 250, 250) if size == 28 else (250, 250, 250)
+  return dict(
+    generator=dict(name='semi_supervised.Generator', hidden=(500, 500), shape=(size, size, 1)),
+    discriminator=dict(name='semi_supervised.Discriminator', classes=10, hidden=hidden, noise=(0.3, 0.5)),
+  )
+
+
+def _convolutions():
+  return dict(
+    generator=dict(name='dcgan.Generator', channels=(512, 256, 128), kernel=5, image_channels=3),
+    discriminator=dict(name='semi_supervised.ConvDiscriminator', classes=10, channels=(96, 192)),
+  )
+
+
+def _rate(epoch):
+  """3e-4, falling to 0 over the last 400 epochs."""
+  return dict(
+    name='optax.linear_schedule',
+    init_value=3e-4,
+    end_value=0.0,
+    transition_steps=400 * epoch,
+    transition_begin=800 * epoch,
+  )

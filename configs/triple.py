@@ -1,0 +1,79 @@
+"""Triple-GAN: a classifier, a class-conditional generator and a discriminator of pairs, from 100 labels.
+
+Paper: Li et al. 2017, https://arxiv.org/abs/1703.02291; settings of the authors' code (zhenxuan00/triple-gan).
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/triple.py --workdir runs/triple
+
+  mnist   10 labels of each class, 30 epochs of the classifier alone, 1,000 of all; the default. Unmeasured.
+  digits  2 labels of each class of scikit-learn's digits (16x16): needs no download. Unmeasured.
+
+Then python -m gan_jax.evaluate --workdir runs/triple --metrics classifier,classes. Another draw of labels is
+--config.data.labelled.per_class_seed=1 --config.data.real_labelled.per_class_seed=1.
+
+differs: classes that the generator is asked for are drawn; the authors have as many of each in every batch.
+differs: the discriminator and the classifier move on unlabelled examples of their own, the authors' on the same.
+differs: the running average of the classifier starts at its weights, the authors' at 0.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('mnist', 'digits')
+
+
+def get_config(variant):
+  digits = variant == 'digits'
+  size, epoch = (16, 14) if digits else (28, 600)
+  # (of pre-training, of all, when the rates begin to fall and R_P to count), epochs
+  before, epochs, late = (30, 150, 50) if digits else (30, 1000, 300)
+  hidden = dict(hidden=(250, 250, 250)) if digits else dict(hidden=(1000, 500, 250, 250, 250))
+  rate = dict(
+    name='optax.exponential_decay',
+    init_value=1e-3,
+    transition_steps=epoch,
+    decay_rate=0.995,
+    transition_begin=late * epoch,
+    staircase=True,
+  )
+  adam = dict(name='optax.adam', learning_rate=rate, b1=0.5)
+  pretrained = 3 * before if digits else before * 120
+  return config_lib.base(
+    game=dict(
+      name='triple.TripleGAN',
+      latents=dict(z=dict(name='Uniform', shape=(100,), low=0.0, high=1.0), label=dict(name='Label', classes=10)),
+      generator=dict(name='triple.Generator', hidden=(500, 500), shape=(size, size, 1)),
+      discriminator=dict(name='triple.Discriminator', noise=(0.3, 0.5), **hidden),
+      classifier=dict(name='triple.Classifier', dropout=0.5),
+      entropy=(0.3, 0.3),
+      balance=(0.001, 0.3),
+      decay=1e-4,
+      pseudo=0.1,
+      pseudo_start=late * epoch,
+      pretraining=False,
+    ),
+    optimizers=dict(generator=adam, discriminator=adam, classifier=adam),
+    ema=dict(classifier=0.99),
+    data=_data(variant, size, 20 if digits else 100),
+    batch_size=100 if digits else 200,
+    stages=(
+      dict(
+        steps=pretrained,
+        game=dict(pretraining=True),
+        data=dict(unlabelled=dict(batch_size=500)),
+        optimizers=dict(classifier=dict(b1=0.9, learning_rate=dict(init_value=3e-4))),
+      ),
+      dict(steps=epochs * epoch, reset=dict(optimizer=('classifier',))),
+    ),
+    log_every=100 if digits else epoch,
+    sample_every=10 * epoch,
+    checkpoint_every=10 * epoch,
+  )
+
+
+def _data(variant, size, labels):
+  pixels = dict(name=variant, size=size, channels=1, range=(0.0, 1.0))
+  labelled = dict(**pixels, classes=10, per_class=labels // 10)
+  return dict(
+    labelled=config_lib.stream(batch_size=min(labels, 100), **labelled),
+    unlabelled=config_lib.stream(batch_size=100, seed=1, **pixels),
+    real_labelled=config_lib.stream(batch_size=1, seed=2, **labelled),
+    real_unlabelled=config_lib.stream(batch_size=100 if variant == 'digits' else 400, seed=3, **pixels),
+  )

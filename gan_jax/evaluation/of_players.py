@@ -1,0 +1,128 @@
+"""Metrics of games of several players: who makes what, who errs, how well players of two runs do against each other."""
+
+from collections.abc import Iterable, Mapping
+
+import jax
+import numpy as np
+
+from gan_jax import core
+from gan_jax.base.errors import UserError
+from gan_jax.data import sets
+from gan_jax.data.sets import title
+from gan_jax.data.sources.transformed import TRANSFORMS, transform_of
+from gan_jax.data.transforms import to_uint8
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.of_examples import MIXTURES
+from gan_jax.evaluation.of_networks import in_batches
+from gan_jax.features.choose import channel_labels
+from gan_jax.latents import distributions as latents_lib
+from gan_jax.metrics.gmam import gmam
+from gan_jax.metrics.makers import division
+from gan_jax.metrics.modes import nearest_mode
+from gan_jax.sampling.run import load
+from gan_jax.sampling.sampler import Sampler
+
+CLASSIFIED, JUDGED, PAIRS = 10_000, 2000, 10_000
+
+
+def classifier_figures(e: Evidence) -> Iterable[Figure]:
+  if not isinstance(e.game, core.HasClassifier) or not e.stream.classes or e.held_out is None:
+    raise UserError(
+      f'{type(e.game).__name__} classifies nothing, or {e.stream.name!r} has no labels or no held-out split: leave the '
+      'metric classifier out'
+    )
+  game = e.game
+  classify = e.once('classify', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='classify')))
+  pictures, labels = sets.examples(e.held_out, CLASSIFIED)
+  assert labels is not None  # the stream has classes
+  wrong = float(np.mean(in_batches(e, classify, pictures).argmax(1) != labels))
+  yield Figure(
+    'test_error', wrong, f"of the game's own classifier on {len(labels)} examples of {title(e.held_out)}",
+    float(np.sqrt(wrong * (1 - wrong) / len(labels))),
+  )  # fmt: skip
+
+
+def pair_figures(e: Evidence) -> Iterable[Figure]:
+  transform, wanted, made = _pairs(e)
+  agreement = 1 - np.abs(wanted.astype(np.float64) - made).reshape(len(made), -1).mean(1) / 255
+  yield Figure(
+    'pair_agreement', float(agreement.mean()), f"1 - mean distance of pixels in [0, 1] between the {transform} of "
+    f"output 'a' and output 'b', {len(made)} pairs", float(agreement.std() / np.sqrt(len(made))),
+  )  # fmt: skip
+
+
+def pair_class_figures(e: Evidence) -> Iterable[Figure]:
+  transform, wanted, made = _pairs(e)
+  classify = jax.jit(lambda variables, x: e.extractor.apply(variables, x).get('logits'))
+  batches = range(0, len(made), JUDGED)
+  told = [
+    np.concatenate([np.asarray(classify(e.extractor.variables, side[i : i + JUDGED])).argmax(1) for i in batches])
+    for side in (wanted, made)
+  ]
+  share = float(np.mean(told[0] == told[1]))
+  yield Figure(
+    'pair_classes', share, f"share of {len(made)} pairs in which {e.extractor.name} sees one class in the {transform} "
+    "of output 'a' and in output 'b'", float(np.sqrt(share * (1 - share) / len(made))),
+  )  # fmt: skip
+
+
+def _pairs(e: Evidence) -> tuple[str, np.ndarray, np.ndarray]:
+  """(name of the transform, what of outputs 'a', outputs 'b'), pictures of 8 bits."""
+  transform, _ = transform_of(e.stream.name)
+  made = Sampler(e.game)(e.variables, min(e.samples, PAIRS), e.seed)
+  if not transform or not isinstance(made, Mapping) or not {'a', 'b'} <= set(made):
+    raise UserError(
+      f"the metrics of pairs are of games that make 'a' and 'b' where the reference is {' or '.join(TRANSFORMS)} of a "
+      f'set; here it is {e.stream.name!r} (--stream chooses another): leave them out'
+    )
+  a, b = (to_uint8(made[name], e.stream.range) for name in ('a', 'b'))
+  return transform, TRANSFORMS[transform](a), b
+
+
+def gmam_figures(e: Evidence) -> Iterable[Figure]:
+  if not e.rivals:
+    raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
+  if not isinstance(e.game, core.HasObjective):
+    raise UserError(f'{type(e.game).__name__} has no objective of its discriminators: leave the metric gmam out')
+  real = e.in_range(e.real_examples(JUDGED))
+  own = e.in_range(e.fake.examples[: len(real)])
+  value = lambda game, variables, fake: float(game.apply(variables, real, fake, method='objective'))
+  for path in e.rivals:
+    rival = load(path)
+    game, variables = rival.stage.game, rival.variables()
+    if not isinstance(game, core.HasObjective):
+      raise UserError(f'--rivals: {path} is of {type(game).__name__}, which has no objective: leave it out')
+    theirs = np.asarray(rival.sample(len(real), seed=e.seed))
+    if theirs.shape[1:] != real.shape[1:] or rival.range != e.stream.range:
+      raise UserError(f'--rivals: {path} makes {theirs.shape[1:]} in {rival.range}, this run another: leave it out')
+    here = [value(e.game, e.variables, fake) for fake in (own, theirs)]
+    there = [value(game, variables, fake) for fake in (theirs, own)]
+    yield Figure(
+      f'gmam_{rival.workdir.name}', gmam(*here, *there), f'of {path} at step {rival.step}: positive if this run is '
+      f'the better; discriminators in eval mode on {len(real)} real and generated examples'
+    )  # fmt: skip
+
+
+def maker_figures(e: Evidence) -> Iterable[Figure]:
+  latents = e.game.latents
+  if not isinstance(latents, Mapping) or 'maker' not in latents:
+    raise UserError(f"{type(e.game).__name__} has no 'maker' among its latents: leave the metric makers out")
+  makers, least = latents['maker'].classes, 0.01
+  if e.stream.name in MIXTURES:
+    centers, stddev = MIXTURES[e.stream.name]
+    mode, modes, told = nearest_mode(e.fake.examples, centers(), stddev), len(centers()), 'within 3 deviations of one'
+  elif e.stream.name.startswith('stacked/'):
+    mode, modes, told, least = channel_labels(e.logits(e.fake)) @ np.array([100, 10, 1]), 1000, 'by the classifier', 0.0
+  else:
+    mode, modes, told = e.seen, e.stream.classes, 'by the classifier'
+  # The latents of these samples, drawn again: example i depends on (seed, i) alone.
+  maker = np.asarray(latents_lib.draw(latents, jax.random.key(e.seed), len(mode))['maker'])
+  found = division(maker, mode, makers, modes, least=least)
+  for i in range(makers):
+    parts, share = [float(count) for count in found.counts[i]], f'{least:.0%} of its samples' if least else 'a sample'
+    yield Figure(f'modes_of_maker_{i}', float(found.modes[i]), f'of {modes}, those with {share}, {told}', parts=parts)
+  yield Figure(
+    'maker_information', found.information, 'mutual information of maker and mode over the smaller entropy: 0, all '
+    'make the same; 1, no mode has two makers, or no maker two modes'
+  )  # fmt: skip

@@ -1,0 +1,23 @@
+"""GMAM: two trained games judge each other's generators."""
+
+import math
+
+
+def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> float:
+  r"""The generative multi-adversarial metric, from the first game's side: positive where its generator is the better.
+
+  $\log \frac{F^b_{G_a} / F^b_{G_b}}{F^a_{G_b} / F^a_{G_a}}$, with the objective F of each game's discriminators, which
+  is negative, and the more so the better the generator that they judge.
+  Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673, section 5.1, with the sign changed: there it is
+  positive where the second is the better.
+
+  Args:
+    own: $F^a_{G_a}$, of the first game's discriminators on its own generator.
+    rival_here: $F^a_{G_b}$, of them on the second game's generator.
+    rival_own: $F^b_{G_b}$.
+    own_there: $F^b_{G_a}$.
+
+  >>> round(gmam(-1.0, -0.5, -1.0, -2.0), 4)  # both find the first better, each by a factor of 2: log 4
+  1.3863
+  """
+  return math.log(own_there / rival_own) - math.log(rival_here / own)

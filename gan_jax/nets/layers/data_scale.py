@@ -1,0 +1,42 @@
+"""Weight norm's start from data: the first batch that is trained on sets each unit's scale and offset."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.precision import full_precision
+
+
+class DataScale(nn.Module):
+  """Scales and shifts units so that those of the first training batch had mean 0 and a deviation; then adds a bias.
+
+  Behind a layer of unit weights (`weights.Dense(kind='unit', use_bias=False)`) this is weight norm with its start from
+  data. Source: Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, section 3; openai/improved-gan, `nn.py`,
+  where only the last layer trains its scale.
+
+  Attributes:
+    stddev: the deviation.
+    trained: whether a gain is trained on top, from 1.
+  """
+
+  stddev: float = 1.0
+  trained: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    units = x.shape[-1]
+    seen = self.variable('data_scale', 'seen', jnp.zeros, ())
+    scale = self.variable('data_scale', 'scale', jnp.ones, (units,))
+    shift = self.variable('data_scale', 'shift', jnp.zeros, (units,))
+    used = scale.value, shift.value
+    if train:
+      exact = jax.lax.stop_gradient(full_precision(x)).reshape(-1, units)
+      fresh = self.stddev * jax.lax.rsqrt(exact.var(0) + 1e-8)
+      first = seen.value == 0
+      used = jnp.where(first, fresh, scale.value), jnp.where(first, -exact.mean(0) * fresh, shift.value)
+      if not self.is_initializing() and self.is_mutable_collection('data_scale'):
+        seen.value, (scale.value, shift.value) = jnp.ones(()), used
+    bias = self.param('bias', nn.initializers.zeros, (units,))
+    gain = self.param('gain', nn.initializers.ones, (units,)) if self.trained else 1.0
+    row = lambda v: v.reshape((1,) * (x.ndim - 1) + (units,))
+    return (full_precision(x) * row(gain * used[0]) + row(gain * used[1] + bias)).astype(x.dtype)

@@ -1,0 +1,94 @@
+"""MAD-GAN's generators: a trunk that all share, and the layers that each has of its own.
+
+Source: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5; the layers of the authors' code
+(vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`).
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+
+from gan_jax.nets.layers.basic import BatchNorm, activation, dense
+from gan_jax.nets.layers.conv import ConvTranspose
+
+XAVIER = nn.initializers.glorot_normal()
+
+
+class Trunk(nn.Module):
+  """Latents (B, n) to features (B, hidden[-1]) through ELU layers.
+
+  Attributes:
+    hidden: widths.
+  """
+
+  hidden: tuple[int, ...] = (128, 128)
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    for width in self.hidden:
+      z = nn.elu(dense(z, width, kernel_init=XAVIER))
+    return z
+
+
+class Head(nn.Module):
+  """Features (B, n) to examples (B, *shape).
+
+  Attributes:
+    hidden: widths of ELU layers.
+    shape: of one example.
+    output: 'identity' for points, 'sigmoid' or 'tanh' for pixels.
+  """
+
+  hidden: tuple[int, ...] = ()
+  shape: tuple[int, ...] = (1,)
+  output: str = 'identity'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    for width in self.hidden:
+      x = nn.elu(dense(x, width, kernel_init=XAVIER))
+    x = dense(x, math.prod(self.shape), kernel_init=XAVIER)
+    return activation(x, self.output).reshape(-1, *self.shape)
+
+
+class ImageTrunk(nn.Module):
+  """Latents (B, n) to maps (B, 2 base, 2 base, channels[1]): a projection and a transposed convolution.
+
+  Attributes:
+    channels: widths of the two.
+    base: height and width that the latents are projected to.
+    kernel: window of the transposed convolution.
+    norm: whether with batch norm, which the authors' code for MNIST has not.
+  """
+
+  channels: tuple[int, ...] = (64, 32)
+  base: int = 7
+  kernel: int = 5
+  norm: bool = False
+
+  @nn.compact
+  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    normed = lambda x: BatchNorm()(x, train=train) if self.norm else x
+    x = dense(z, self.base * self.base * self.channels[0], kernel_init=XAVIER)
+    x = nn.elu(normed(x.reshape(-1, self.base, self.base, self.channels[0])))
+    return nn.elu(normed(ConvTranspose(self.channels[1], (self.kernel, self.kernel), (2, 2), kernel_init=XAVIER)(x)))
+
+
+class ImageHead(nn.Module):
+  """Maps (B, H, W, C) to images (B, 2 H, 2 W, image_channels).
+
+  Attributes:
+    kernel: window of the transposed convolution.
+    image_channels: 1 for grey, 3 for colour.
+    output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1].
+  """
+
+  kernel: int = 5
+  image_channels: int = 1
+  output: str = 'sigmoid'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    window = (self.kernel, self.kernel)
+    return activation(ConvTranspose(self.image_channels, window, (2, 2), kernel_init=XAVIER)(x), self.output)
