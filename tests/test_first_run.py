@@ -1,4 +1,4 @@
-"""A run of version 0.1 is read, sampled and trained on, whatever has been moved since."""
+"""A run from before the modules moved into rooms is read, sampled and trained on."""
 
 import importlib
 import pathlib
@@ -65,7 +65,7 @@ def test_names_of_its_modules_still_import(old):
 
 
 def test_names_in_old_configs_still_resolve():
-  from gan_jax.data.latents import Normal  # as games of version 0.1 import it
+  from gan_jax.data.latents import Normal  # as older games import it
 
   assert resolve('gan_jax.data.latents.Normal') is Normal is resolve('Normal', home='gan_jax.latents.distributions')
   assert resolve('gan_jax.minimax.clip_weights') is resolve('clip_weights', home='gan_jax.optim.minimax')

@@ -1,4 +1,4 @@
-"""Module names of version 0.1, which configs, checkpoints, games and notebooks may still use.
+"""Names that modules had before they moved into rooms; configs, checkpoints, games and notebooks may still use them.
 
 `import gan_jax.sampler` gives `gan_jax.sampling.sampler`: the same module, not a copy.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-#: {name in version 0.1: name now}, both without 'gan_jax.'.
+#: {old name: new name}, both without 'gan_jax.'.
 MOVED = {
   'averages': 'optim.averages',
   'best_member': 'runs.best_member',
