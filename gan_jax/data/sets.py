@@ -1,10 +1,12 @@
 """Parts of a set: the whole as it is stored, what is held out, what settings are chosen on; and their order."""
 
 import dataclasses
+import os
 import re
 
 import numpy as np
 
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
@@ -33,16 +35,24 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test', if it has one that is not the stream's own."""
-  other = dataclasses.replace(stream, split='test')
+  """The set's split 'test', else 'validation', if it has one that shares no example with the stream's own."""
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
-  try:
-    source = other.open()
-  except UserError:
-    return None
-  # Folders and files that know no splits give the same examples for any.
-  return None if sources.fingerprint(source) == sources.fingerprint(stream.open()) else other
+  for split in ('test', 'validation'):
+    other = dataclasses.replace(stream, split=split)
+    try:
+      source = other.open()
+    except UserError:
+      continue
+    own = stream.open()
+    if sources.fingerprint(source) != sources.fingerprint(own) and not _real_files(source) & _real_files(own):
+      return other
+  return None
+
+
+def _real_files(source: sources.Source) -> set[str]:
+  """The files that a folder's pictures are, whatever links lead there; empty for other sources."""
+  return {os.path.realpath(file) for file in getattr(source, 'files', ())}
 
 
 def order(stream: Stream) -> np.ndarray:
@@ -57,7 +67,7 @@ def title(stream: Stream) -> str:
   'digits train (1433), 8x8x1'
   """
   shape = 'x'.join(map(str, stream.stored(1)['image'].shape[1:]))
-  path = f' {stream.path}' if stream.path else ''
+  path = f' {paths.shown(stream.path)}' if stream.path else ''
   crop = f', crop {stream.crop}' if stream.crop else ''
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'
 

@@ -1,32 +1,37 @@
 """A folder of pictures of any size, grey or colour; its subfolders are the classes."""
 
+import collections
 import concurrent.futures
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from etils import epath
 from PIL import Image
 
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data.pixels import decode
+from gan_jax.data.sources import splits
 from gan_jax.data.transforms import resize
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+#: Of all formats that Pillow opens.
+SUFFIXES = tuple(sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN))
 NAMED = 20
 
 
 class FolderSource:
   """The pictures below a folder, in the order of their paths.
 
-  A folder PATH/SPLIT is taken if there is one, else PATH itself, whatever the split. Every file is decoded once when
-  the source is opened: those that cannot be read, and links that lead out of the folder, are left out and named.
+  The split is the folder PATH/SPLIT, or one of another usual name (val for validation). If no folder in PATH looks
+  like a split, all of PATH is 'train', and that is said. A slice, 'train[:50]', is taken of a fixed random order. Every
+  file is decoded once when the source is opened: those that cannot be read, and links that lead out of PATH, are left
+  out and named. Folders whose names start with a dot are no data.
 
   Attributes:
     files: the pictures.
@@ -38,30 +43,42 @@ class FolderSource:
   def __init__(self, stream: 'Stream'):
     if not stream.path:
       raise UserError('config.data.path is missing: name the folder of pictures')
-    root = epath.Path(stream.path).expanduser()
+    root = paths.expand(stream.path)
     if not root.is_dir():
       raise UserError(f'config.data.path={stream.path!r} is not a folder')
-    if (root / stream.split).is_dir():
-      root = root / stream.split
+    tree = root
+    root, notes = _split_folder(root, splits.parse(stream.split)[0])
     self._stream = stream
-    self.notes: tuple[str, ...] = ()
     moving: list[epath.Path] = []
-    found = [path for path in _files(root) if path.suffix.lower() in SUFFIXES]
+    refused: dict[str, str] = {}
+    everything = list(_files(root, tree, refused))
+    found = [path for path in everything if path.suffix.lower() in SUFFIXES]
+    others = collections.Counter(path.suffix.lower() for path in everything if path.suffix.lower() not in SUFFIXES)
+    if others:
+      counts = ', '.join(f'{count} {suffix or "without a suffix"}' for suffix, count in others.most_common(NAMED))
+      notes.append(f'files of other kinds in {paths.shown(root)}: {paths.shown(counts)}')
+    if refused:
+      counted = collections.Counter(refused.values())
+      counts = ', '.join(f'{count} {reason}' for reason, count in counted.items())
+      named = '; '.join(paths.shown(path) for path in list(refused)[:NAMED])
+      notes.append(f'folders left out: {counts}: {named}')
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-      reasons = list(pool.map(lambda path: _unreadable(path, root, stream, moving), found))
+      reasons = list(pool.map(lambda path: _unreadable(path, tree, stream, moving), found))
     self.files = [path for path, reason in zip(found, reasons, strict=True) if reason is None]
     self.skipped = {str(path): reason for path, reason in zip(found, reasons, strict=True) if reason is not None}
     if self.skipped:
-      named = '; '.join(f'{path} ({reason})' for path, reason in list(self.skipped.items())[:NAMED])
-      rest = f' and {len(self.skipped) - NAMED} more' if len(self.skipped) > NAMED else ''
-      self.notes = (f'left out {len(self.skipped)} of {len(found)} files: {named}{rest}',)
-    if moving:
-      self.notes += (f'{len(moving)} of {len(found)} files are animated or have pages: the first picture counts',)
-    if not self.files:
-      why = f'; {next(iter(self.skipped.values()))}' if self.skipped else ''
-      raise UserError(
-        f'{root} has no picture that can be read ({", ".join(SUFFIXES)}): name another config.data.path{why}'
+      named = '; '.join(
+        f'{paths.shown(path)} ({paths.shown(reason)})' for path, reason in list(self.skipped.items())[:NAMED]
       )
+      rest = f' and {len(self.skipped) - NAMED} more' if len(self.skipped) > NAMED else ''
+      notes.append(f'left out {len(self.skipped)} of {len(found)} files: {named}{rest}')
+    if moving:
+      notes.append(f'{len(moving)} of {len(found)} files are animated or have pages: the first picture counts')
+    if not self.files:
+      why = f' ({"; ".join(notes)})' if notes else ''
+      raise UserError(f'{paths.shown(root)} has no picture that can be read{why}: name another config.data.path')
+    self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
+    self.notes = tuple(notes)
     self.root = root
     self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
 
@@ -81,13 +98,52 @@ class FolderSource:
     return self._labels
 
 
-def _files(folder: epath.Path) -> Iterator[epath.Path]:
-  """All files below a folder, sorted; a link to a folder is not followed, it could lead anywhere or in a circle."""
+def _split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
+  """The folder of a split, and what to say about it."""
+  folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
+  known = [name for name in folders if splits.looks_like_split(name)]
+  name = splits.find(split, folders)
+  listed = ', '.join(map(paths.shown, known))
+  if name is not None:
+    beside = [other for other in folders if not splits.looks_like_split(other)] if splits.looks_like_split(name) else []
+    classes = [other for other in beside if _has_pictures(root / other)]
+    if classes:
+      raise UserError(
+        f'{paths.shown(root)} has {listed} beside {", ".join(map(paths.shown, classes[:NAMED]))}, splits or classes: '
+        f'for classes move all of them into {paths.shown(root / "train")}, else move the others out'
+      )
+    return root / name, []
+  if known:
+    raise UserError(f'config.data.split={split!r} is not in {paths.shown(root)}: it has the splits {listed}')
+  if split != 'train':
+    raise UserError(
+      f'config.data.split={split!r} is not in {paths.shown(root)}, which has no folders train, validation or test: '
+      "make them, or take a slice like 'train[:50]'"
+    )
+  return root, [f'{paths.shown(root)} has no folder that looks like a split: all of it is train']
+
+
+def _has_pictures(folder: epath.Path) -> bool:
+  return any(path.suffix.lower() in SUFFIXES for path in _files(folder, folder, {}))
+
+
+def _files(folder: epath.Path, tree: epath.Path, refused: dict[str, str], above: tuple[str, ...] = ()):
+  """All files below a folder, sorted. A link to a folder is followed within the tree, but never in a circle."""
+  real = os.path.realpath(folder)
   for path in sorted(folder.iterdir()):
     if not path.is_dir():
-      yield path
+      if not path.name.startswith('.'):
+        yield path
+    elif path.name.startswith('.'):
+      refused[str(path)] = 'hidden'
     elif not os.path.islink(path):
-      yield from _files(path)
+      yield from _files(path, tree, refused, (*above, real))
+    elif not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(tree).resolve()):
+      refused[str(path)] = 'linked from out of the folder'
+    elif os.path.realpath(path) in (*above, real):
+      refused[str(path)] = 'linked in a circle'
+    else:
+      yield from _files(path, tree, refused, (*above, real))
 
 
 def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: list[epath.Path]) -> str | None:

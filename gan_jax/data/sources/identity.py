@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,7 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:8]
   for file in getattr(source, 'files', ()):
     stat = file.stat()
-    digest.update(f'{file} {stat.length} {stat.mtime}'.encode())
+    digest.update(os.fsencode(file) + f' {stat.length} {stat.mtime}'.encode())  # a name need not be UTF-8
   for i in np.unique(np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)):
     for name, value in sorted(source[int(i)].items()):
       digest.update(name.encode() + np.ascontiguousarray(value).tobytes())

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from etils import epath
 
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data.pixels import to_bytes
+from gan_jax.data.sources import splits
 from gan_jax.data.sources.base import ArraySource
 from gan_jax.data.transforms import resize
 
@@ -30,9 +32,7 @@ def npz(stream: 'Stream') -> ArraySource:
   """
   if not stream.path:
     raise UserError('config.data.path is missing: name the .npz file')
-  path = epath.Path(stream.path.replace('{split}', stream.split)).expanduser()
-  if not path.is_file():
-    raise UserError(f'config.data.path={str(path)!r} is not a file')
+  path = _file(stream)
   arrays = read_arrays(path)
   name = next((name for name in EXAMPLES if name in arrays), None)
   others = [key for key in arrays if key not in LABELS]
@@ -61,12 +61,35 @@ def npz(stream: 'Stream') -> ArraySource:
         f'{path}: {label!r} is {arrays[label].dtype} {arrays[label].shape}, must be ({len(examples)},) int'
       )
     fields['label'] = arrays[label]
-  return ArraySource(fields)
+  taken = splits.chosen(stream.split, len(examples))
+  return ArraySource(fields if len(taken) == len(examples) else {name: x[taken] for name, x in fields.items()})
+
+
+def _file(stream: 'Stream') -> epath.Path:
+  """The file of a stream's split; a path without '{split}' is all training data."""
+  split = splits.parse(stream.split)[0]
+  if '{split}' not in stream.path and split != 'train':
+    raise UserError(
+      f"config.data.split={split!r}: {stream.path} is one file, and all of it is train: write '{{split}}' in "
+      "config.data.path and save a file for each split, or take a slice like 'train[:50]'"
+    )
+  names = [alias for group in splits.SAME if split in group for alias in group]
+  tried = [paths.expand(stream.path.replace('{split}', name)) for name in (split, *names)]
+  path = next((path for path in tried if path.is_file()), None)
+  if path is None and '{split}' in stream.path:
+    usual = [alias for group in splits.SAME for alias in group]
+    known = [name for name in usual if paths.expand(stream.path.replace('{split}', name)).is_file()]
+    raise UserError(
+      f'config.data.split={split!r} is not in config.data.path={stream.path!r}: it has {", ".join(known) or "none"}'
+    )
+  if path is None:
+    raise UserError(f'config.data.path={str(tried[0])!r} is not a file')
+  return path
 
 
 def classes_of(stream: 'Stream') -> int:
   """One more than the largest label; 0 if there are no labels, or none that number classes from 0."""
-  arrays = read_arrays(epath.Path(stream.path.replace('{split}', stream.split)).expanduser())
+  arrays = read_arrays(_file(stream))
   label = next((key for key in LABELS if key in arrays), None)
   if label is None or arrays[label].ndim != 1 or not np.issubdtype(arrays[label].dtype, np.integer):
     return 0

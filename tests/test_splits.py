@@ -1,0 +1,82 @@
+"""Splits, names and links of folders and arrays: a part never becomes the whole, nothing is left out unsaid."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_jax.base.errors import UserError
+from gan_jax.data import sources
+from gan_jax.data.streams import Stream
+from gan_jax.evaluation import reference
+
+
+def pictures(folder, count, first=0):
+  folder.mkdir(parents=True, exist_ok=True)
+  for i in range(first, first + count):
+    Image.fromarray(np.full((8, 8), i, np.uint8)).save(folder / f'{i:03}.png')
+
+
+def folder(path, **settings):
+  return Stream(name='folder', path=str(path), size=8, channels=1, **settings)
+
+
+def test_val_is_held_out_and_shares_nothing_with_train(tmp_path):
+  pictures(tmp_path / 'train', 12)
+  pictures(tmp_path / 'val', 8, 100)
+  held_out = reference.held_out_stream(folder(tmp_path))
+  assert held_out is not None and len(held_out.open()) == 8
+  assert min(int(held_out.open()[i]['image'].min()) for i in range(8)) == 100
+  with pytest.raises(UserError, match='train, val'):
+    folder(tmp_path, split='test').open()
+
+
+def test_slices_of_a_folder_are_disjoint(tmp_path):
+  pictures(tmp_path, 10)
+  first, rest = folder(tmp_path, split='train[:4]').open(), folder(tmp_path, split='train[4:]').open()
+  assert (len(first), len(rest)) == (4, 6) and not set(first.files) & set(rest.files)
+  assert 'all of it is train' in first.notes[0]
+  for split in ('train[:11]', 'train[4:4]', 'train+test', 'test'):
+    with pytest.raises(UserError, match=r'config\.data\.split'):
+      folder(tmp_path, split=split).open()
+
+
+def test_a_class_that_is_called_train_is_not_taken_for_the_split(tmp_path):
+  for name in ('boat', 'car', 'train'):
+    pictures(tmp_path / name, 2)
+  with pytest.raises(UserError, match='splits or classes'):
+    folder(tmp_path).open()
+
+
+def test_a_linked_test_folder_of_training_pictures_is_not_held_out(tmp_path):
+  pictures(tmp_path / 'train', 4)
+  (tmp_path / 'test').mkdir()
+  (tmp_path / 'test' / 'part').symlink_to(tmp_path / 'train')
+  assert reference.held_out_stream(folder(tmp_path)) is None
+
+
+def test_one_npz_is_train_and_its_slices_are_disjoint(tmp_path):
+  np.savez(tmp_path / 'a.npz', x=np.arange(10, dtype=np.float32)[:, None])
+  get = lambda split: Stream(name='npz', path=str(tmp_path / 'a.npz'), split=split).open()
+  first, rest = get('train[:3]').arrays['image'], get('train[3:]').arrays['image']
+  assert sorted([*first[:, 0], *rest[:, 0]]) == list(range(10)) and len(first) == 3
+  with pytest.raises(UserError, match='all of it is train'):
+    get('test')
+
+
+def test_hidden_folders_are_no_data_and_links_within_the_tree_are_followed(tmp_path):
+  pictures(tmp_path / 'a', 3)
+  pictures(tmp_path / '.ipynb_checkpoints', 3)
+  (tmp_path / 'b').symlink_to(tmp_path / 'a')
+  (tmp_path / 'a' / 'circle').symlink_to(tmp_path)
+  (tmp_path / 'a' / '000.png').rename(tmp_path / 'a' / '000.jfif')
+  source = folder(tmp_path, classes=2).open()
+  assert len(source) == 6 and sources.labels_of(source).tolist() == [0] * 3 + [1] * 3
+  assert any('hidden' in note for note in source.notes)
+
+
+def test_a_name_that_is_not_utf8_has_a_fingerprint(tmp_path):
+  pictures(tmp_path, 1)
+  os.rename(tmp_path / '000.png', os.fsencode(tmp_path) + b'/caf\xe9.png')
+  assert len(sources.fingerprint(folder(tmp_path).open())) == 8
