@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from gan_jax.base.errors import UserError
-from gan_jax.data import sources
+from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import reference
 
 
 def pictures(folder, count, first=0):
@@ -25,7 +24,7 @@ def folder(path, **settings):
 def test_val_is_held_out_and_shares_nothing_with_train(tmp_path):
   pictures(tmp_path / 'train', 12)
   pictures(tmp_path / 'val', 8, 100)
-  held_out = reference.held_out_stream(folder(tmp_path))
+  held_out = sets.held_out_stream(folder(tmp_path))
   assert held_out is not None and len(held_out.open()) == 8
   assert min(int(held_out.open()[i]['image'].min()) for i in range(8)) == 100
   with pytest.raises(UserError, match='train, val'):
@@ -53,7 +52,7 @@ def test_a_linked_test_folder_of_training_pictures_is_not_held_out(tmp_path):
   pictures(tmp_path / 'train', 4)
   (tmp_path / 'test').mkdir()
   (tmp_path / 'test' / 'part').symlink_to(tmp_path / 'train')
-  assert reference.held_out_stream(folder(tmp_path)) is None
+  assert sets.held_out_stream(folder(tmp_path)) is None
 
 
 def test_one_npz_is_train_and_its_slices_are_disjoint(tmp_path):
