@@ -6,6 +6,10 @@ Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value
 protocol, seconds, device. Figures compare only with figures of the same protocol.
 """
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 from absl import flags
 
 from gan_jax.base import command, console
@@ -20,12 +24,15 @@ from gan_jax.features import choose
 from gan_jax.sampling.run import Run, load
 
 
-def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
+def evaluate(
+  run: Run, say: Callable[[str], object] = lambda line: None, *, data_path: str = '', **options: Any
+) -> Evaluation:
   """The figures of a run.
 
   Args:
     run: from `gan_jax.load`.
     say: told what takes time.
+    data_path: where the reference's data are now; by default where they were.
     **options: of `evaluation.options.Options`: metrics, samples, features, seed, weights, ...
 
   Raises:
@@ -36,7 +43,17 @@ def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
       raise one_of('option of evaluate', name, Options._fields)
   metrics = options.get('metrics', ())
   options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
-  return Evaluator(run.stage, Options(**options), say=say)(run.state, run.step)
+  stage, chosen = run.stage, Options(**options)
+  if data_path:
+    moved = {name: dataclasses.replace(stream, path=data_path) for name, stream in stage.streams.items() if stream.path}
+    if not moved:
+      raise UserError(f'--data_path={data_path}: the data of {run.workdir} have no path: leave it out')
+    if len(moved) > 1 and not chosen.stream:
+      raise UserError(f'--data_path={data_path}: name by --stream which of {", ".join(moved)} it is')
+    name = chosen.stream or next(iter(moved))
+    stage = stage._replace(streams={**stage.streams, name: moved[name]})
+    chosen = chosen._replace(stream=name)
+  return Evaluator(stage, chosen, say=say)(run.state, run.step)
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -53,6 +70,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
   flags.DEFINE_integer('seed', default.seed, 'Seed of the latents.', flag_values=values)
+  flags.DEFINE_string('data_path', '', 'Where the data are now, if they have moved.', flag_values=values)
   flags.DEFINE_string('stream', '', 'Stream that is the reference; the first by default.', flag_values=values)
   flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
   flags.DEFINE_list('rivals', [], 'Workdirs of runs to compare with, for the metric gmam.', flag_values=values)
@@ -73,7 +91,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   processes.join(**flag_lib.processes(values))
   run = load(values.workdir, _step(values.checkpoint), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
-  result = evaluate(run, lambda line: console.say(line, error=True), **options)
+  say = lambda line: console.say(line, error=True)
+  result = evaluate(run, say, data_path=values.data_path, **options)
   if processes.first():
     console.say(result.table())
     with command.writable(run.workdir):

@@ -10,7 +10,7 @@ import os
 
 from absl import flags
 
-from gan_jax.base import command, console
+from gan_jax.base import command, console, paths
 from gan_jax.data.preparing import prepare
 from gan_jax.data.sources.prepared import data_dir
 
@@ -23,7 +23,7 @@ def _define(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'name')
-  folder = values.data_dir or str(data_dir())
+  folder = paths.expand(values.data_dir or data_dir())
   with command.writable(folder):
     os.makedirs(folder, exist_ok=True)
   prepare(values.name, folder)

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from etils import epath
 from PIL.Image import Image
 
-from gan_jax.base import command, console
+from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.sampling import exploration, pictures
@@ -71,7 +70,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
       console.say(f'{what} of step {run.step}: {values.out}')
       return
     drawn = {name: _grid(run, array) for name, array in samples.items()}
-  out = epath.Path(values.out)
+  out = paths.expand(values.out)
   for name, picture in drawn.items():
     path = out.with_name(f'{out.stem}_{name}.png') if name else out
     with command.writable(path):
@@ -80,7 +79,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
 
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
-  with command.writable(out), epath.Path(out).open('wb') as file:
+  with command.writable(out), paths.expand(out).open('wb') as file:
     arrays: dict[str, Any] = {name or 'samples': array for name, array in samples.items()}
     np.savez_compressed(file, **arrays)
 

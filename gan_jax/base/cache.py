@@ -17,7 +17,7 @@ def folder(kind: str) -> pathlib.Path:
   """
   base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
   root = os.environ.get('GAN_JAX_CACHE') or pathlib.Path(base) / 'gan_jax'
-  path = pathlib.Path(root) / kind
+  path = pathlib.Path(root).expanduser() / kind
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:

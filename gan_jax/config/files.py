@@ -21,7 +21,7 @@ from gan_jax.config.settings import base, stream
 
 def find(path: str) -> pathlib.Path:
   """A config file: from the working folder, else from those shipped with the package."""
-  here = pathlib.Path(path)
+  here = pathlib.Path(path).expanduser()
   if here.is_file():
     return here
   shipped_file = shipped_folder() / here.name

@@ -134,7 +134,7 @@ class Evaluator:
     stage: runs.Stage,
     options: Options,
     mesh: Mesh | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], object] = lambda line: None,
   ):
     check(stage, options)
     self._stage, self._options, self._say = stage, options, say

@@ -51,7 +51,7 @@ class Evidence:
     samples: int,
     seed: int,
     output: str = '',
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], object] = lambda line: None,
     cached: dict[str, Any] | None = None,
     rivals: tuple[str, ...] = (),
   ):

@@ -21,7 +21,7 @@ from gan_jax.metrics.frechet import Moments
 VERSION = 1
 
 
-def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], None] = lambda line: None) -> Scores:
+def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object] = lambda line: None) -> Scores:
   """Scores of a stream's whole set, from the disk if they were computed before.
 
   Args:

@@ -19,7 +19,7 @@ NAMES = ('auto', 'classifier', 'inception', 'random', 'raw')
 
 
 def choose(
-  name: str, stream: Stream, *, weights: str = '', seed: int = 0, say: Callable[[str], None] = lambda line: None
+  name: str, stream: Stream, *, weights: str = '', seed: int = 0, say: Callable[[str], object] = lambda line: None
 ) -> Extractor:
   """The extractor of a name.
 
@@ -92,7 +92,7 @@ def _agreed(make: Callable[[], Extractor]) -> Extractor:
   return made
 
 
-def _stacked(stream: Stream, seed: int, say: Callable[[str], None]) -> Extractor:
+def _stacked(stream: Stream, seed: int, say: Callable[[str], object]) -> Extractor:
   """The classifier of the grey set on each channel of stacked pictures, features and logits side by side."""
   import dataclasses
 

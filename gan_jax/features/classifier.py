@@ -54,7 +54,7 @@ BYTES = 4 << 30
 SCORED = 500
 
 
-def classifier(stream: Stream, seed: int = 0, say: Callable[[str], None] = print) -> Extractor:
+def classifier(stream: Stream, seed: int = 0, say: Callable[[str], object] = print) -> Extractor:
   """Trains a small classifier on the set's labels, or reads the one trained before; its last features are compared in.
 
   Args:
@@ -172,7 +172,7 @@ def _scaled(images: jax.Array) -> jax.Array:
 
 
 def _train(
-  network: Classifier, stream: Stream, source: sources.Source, seed: int, say: Callable[[str], None]
+  network: Classifier, stream: Stream, source: sources.Source, seed: int, say: Callable[[str], object]
 ) -> _Trained:
   """Trains for a fixed number of epochs with AdamW, the rate rising and falling once, on shifted pictures.
 

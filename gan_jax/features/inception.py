@@ -64,7 +64,7 @@ def inception(weights: str = '') -> Extractor:
   Traceback (most recent call last):
   gan_jax.base.errors.UserError: no file no_such.pth
   """
-  variables = read_weights(pathlib.Path(weights)) if weights else _published()
+  variables = read_weights(pathlib.Path(weights).expanduser()) if weights else _published()
   digest = hashlib.sha256()
   for path, array in sorted(traverse_util.flatten_dict(variables).items()):
     digest.update('/'.join(path).encode())

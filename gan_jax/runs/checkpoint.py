@@ -22,6 +22,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 import gan_jax
+from gan_jax.base import paths
 from gan_jax.base.errors import Diverged, UserError
 from gan_jax.distributed import processes
 
@@ -58,9 +59,9 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: epath.PathLike, keep: int = 3, best: str = '', *, write: bool = False):
-    self._workdir = epath.Path(workdir)
+    self._workdir = paths.expand(workdir)
     if '://' not in str(workdir):
-      self._workdir = self._workdir.expanduser().absolute()
+      self._workdir = self._workdir.absolute()
     self._folder = self._workdir / 'checkpoints'
     self._best = best.removeprefix('-')
     policies = ocp.training.preservation_policies

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from gan_jax.base import command, console
+from gan_jax.base import command, console, paths
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.base.torch_file import read_tensors
@@ -35,7 +35,7 @@ def write_run(
   Raises:
     UserError: the workdir holds a run, a file cannot be read, or the networks differ.
   """
-  workdir = epath.Path(workdir)
+  workdir = paths.expand(workdir)
   if (workdir / 'config.json').exists():
     raise UserError(f'{workdir} holds a run already: give another --workdir')
   experiment = experiment_of(config)
@@ -52,7 +52,7 @@ def write_run(
       'params': player.params[name],
       **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
     }
-    found = jax.tree.map(jnp.asarray, variables_of(read_tensors(file), like))
+    found = jax.tree.map(jnp.asarray, variables_of(read_tensors(paths.expand(file)), like))
     params = {**player.params, name: found['params']}
     variables = {
       kind: {**tree, name: found[kind]} if kind in found else tree for kind, tree in player.variables.items()

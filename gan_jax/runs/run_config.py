@@ -1,7 +1,8 @@
-"""A run's config.json: written, read, and whether a run may go on with other settings."""
+"""A run's config.json and examples.json: written, read, and whether a run may go on with other settings."""
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etils import epath
@@ -9,6 +10,8 @@ from etils import epath
 from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
+from gan_jax.data.sources import remembered
+from gan_jax.data.streams import Stream
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
@@ -32,6 +35,22 @@ def read_config(workdir: epath.PathLike) -> Any:
     UserError: there is no run.
   """
   return config_lib.from_json(_config_text(epath.Path(workdir)))
+
+
+def write_examples(workdir: epath.Path, streams: Iterable[Mapping[str, Stream]]) -> None:
+  """Writes what the examples of each stage's streams are, so that a run can be sampled where its data are not."""
+  notes = [remembered.note(stream) for each in streams for stream in each.values()]
+  write_text(workdir / 'examples.json', json.dumps(notes) + '\n')
+
+
+def read_examples(workdir: epath.Path) -> list[dict[str, Any]]:
+  """What `write_examples` wrote, for `remembered.remembering`; nothing for older runs."""
+  file = workdir / 'examples.json'
+  try:
+    notes: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+  except ValueError as error:
+    raise UserError(f'{file} is damaged ({error}): remove it, it is only needed where the data are not') from error
+  return notes
 
 
 def _config_text(workdir: epath.Path) -> str:

@@ -8,7 +8,9 @@ import ml_collections
 from etils import epath
 
 from gan_jax import core
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
+from gan_jax.data.sources import remembered
 from gan_jax.distributed import parallel
 from gan_jax.runs import best_member, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
@@ -51,7 +53,12 @@ def read(
   Raises:
     UserError: there is no run, or no such checkpoint or member.
   """
-  workdir = epath.Path(workdir)
+  workdir = paths.expand(workdir)
+  with remembered.remembering(run_config.read_examples(workdir)):
+    return _read(workdir, step, member, say)
+
+
+def _read(workdir: epath.Path, step: int | str | None, member: int | None, say: Callable[[str], object]) -> Saved:
   config = run_config.read_config(workdir)
   experiment = experiment_of(config)
   if member is not None and not config.population:

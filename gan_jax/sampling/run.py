@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax import core, runs
-from gan_jax.base import console
+from gan_jax.base import console, paths
 from gan_jax.runs import saved
 from gan_jax.sampling import standing as standing_lib
 from gan_jax.sampling.sampler import Sampler
@@ -25,7 +25,7 @@ class Run:
   """
 
   def __init__(self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None):
-    self.workdir = epath.Path(workdir)
+    self.workdir = paths.expand(workdir)
     found = saved.read(workdir, step, member, say=lambda line: console.say(line, error=True))
     self.config, self.stage, self.step, self.state, self.member = found
     self._samplers: dict[float, Sampler] = {}

@@ -7,7 +7,7 @@ import jax
 import ml_collections
 from etils import epath
 
-from gan_jax.base import console
+from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
 from gan_jax.data.streams import Feed
@@ -42,7 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
       program ends.
     Exception: any other, when the last good state is saved. Outputs that fail raise nothing.
   """
-  workdir, silent = epath.Path(workdir), silent or not processes.first()
+  workdir, silent = paths.expand(workdir), silent or not processes.first()
   experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step

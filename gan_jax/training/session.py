@@ -100,6 +100,7 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     if processes.first():
       with writable(workdir):
         run_config.write_config(workdir, config)
+        run_config.write_examples(workdir, [stage.streams for stage in experiment.stages])
         writer = Writer(workdir, place.step, experiment.stages[-1].last_step, silent=silent)
     profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say, writer.guard)
     try:

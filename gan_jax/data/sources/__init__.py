@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from gan_jax.base.errors import UserError
+from gan_jax.data.sources import remembered
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.checked import Checked, check_range, checked, extent
@@ -118,7 +120,13 @@ def _named(stream: 'Stream') -> Source:
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
   if stream.name == 'npz' or _is_dotted(stream.name):
-    first = _open(_stored(stream))[0]
+    try:
+      first = _open(_stored(stream))[0]
+    except UserError:
+      known = remembered.recall(stream)
+      if known is None:
+        raise
+      return known
     return {name: jax.ShapeDtypeStruct(np.shape(value), value.dtype) for name, value in first.items()}
   fields = {'image': jax.ShapeDtypeStruct((stream.stored_size, stream.stored_size, stream.channels), np.uint8)}
   if stream.name in POINTS:

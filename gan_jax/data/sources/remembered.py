@@ -1,0 +1,42 @@
+"""What a run remembers of its examples, so that it can be sampled where the data are not."""
+
+import contextlib
+import contextvars
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+Fields = dict[str, jax.ShapeDtypeStruct]
+_known: contextvars.ContextVar[Mapping[tuple[str, ...], Fields] | None] = contextvars.ContextVar('known', default=None)
+
+
+def _key(stream: 'Stream') -> tuple[str, ...]:
+  return stream.name, stream.path, stream.split
+
+
+def note(stream: 'Stream') -> dict[str, Any]:
+  """The fields of one stored example of a stream, for a JSON file."""
+  fields = {name: [list(s.shape[1:]), np.dtype(s.dtype).name] for name, s in stream.stored(1).items()}
+  return {'stream': list(_key(stream)), 'fields': fields}
+
+
+@contextlib.contextmanager
+def remembering(notes: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+  """While it lasts, streams whose data cannot be opened have the examples that `note` noted."""
+  struct = lambda shape, dtype: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
+  known = {tuple(n['stream']): {name: struct(*field) for name, field in n['fields'].items()} for n in notes}
+  token = _known.set(known)
+  try:
+    yield
+  finally:
+    _known.reset(token)
+
+
+def recall(stream: 'Stream') -> Fields | None:
+  """The fields of one stored example; None if nothing is known of the stream."""
+  return (_known.get() or {}).get(_key(stream))

@@ -1,0 +1,72 @@
+"""Paths as people write them, and data that have moved."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import evaluate, main, sample
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.base.paths import expand
+from gan_jax.training import loop
+
+POINTS = [
+  '--config', 'configs/gan.py:ring', '--config.steps=2', '--config.batch_size=8', '--config.devices=1',
+  '--config.game.generator.hidden=(8,)', '--config.game.discriminator.hidden=(8,)', '--config.samples=4',
+]  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+  (tmp_path / 'home').mkdir()
+  monkeypatch.chdir(tmp_path)
+  return tmp_path / 'home'
+
+
+def test_a_tilde_is_the_home_folder_at_every_door(home, tmp_path):
+  main.main([*POINTS, '--workdir=~/r'])
+  names = {file.name for file in (home / 'r').iterdir()}
+  assert {'config.json', 'metrics.jsonl', 'samples', 'checkpoints', 'examples.json'} <= names
+  assert [file.name for file in tmp_path.iterdir()] == ['home'], 'nothing in a folder called ~'
+  assert gan_jax.load('~/r').workdir == expand('~/r')
+  command.main(sample._define, sample._run, '', ['--workdir=~/r', '--out=~/more.npz', '--count=3'])
+  assert (home / 'more.npz').exists()
+
+
+def trained_on(path, folder):
+  config = config_lib.override(
+    config_lib.load('configs/gan.py:ring'),
+    [*POINTS[2:], '--config.data.name=npz', f'--config.data.path={path}'],
+  )
+  loop.run(config, folder, silent=True)
+
+
+def test_a_run_is_sampled_where_its_data_are_not(tmp_path):
+  """As a run of a folder of pictures always was: what its examples are stands in examples.json."""
+  points = np.random.RandomState(0).uniform(-1, 1, (40, 2)).astype(np.float32)
+  np.savez(tmp_path / 'points.npz', x=points)
+  trained_on(tmp_path / 'points.npz', tmp_path / 'run')
+  notes = json.loads((tmp_path / 'run' / 'examples.json').read_text())
+  assert notes[0]['fields'] == {'image': [[2], 'float32']}
+  before = gan_jax.load(tmp_path / 'run').sample(5, seed=3)
+  os.rename(tmp_path / 'points.npz', tmp_path / 'moved.npz')
+  run = gan_jax.load(tmp_path / 'run')
+  np.testing.assert_array_equal(run.sample(5, seed=3), before)
+  options = dict(metrics=('fid',), features='raw', samples=20)
+  with pytest.raises(UserError, match=r'points\.npz'):
+    evaluate.evaluate(run, **options)
+  found = evaluate.evaluate(run, data_path=str(tmp_path / 'moved.npz'), **options)
+  assert all(np.isfinite(value) for value in found.values.values())
+  assert 'moved.npz' in found.shared['reference']
+
+
+def test_a_path_for_data_without_one_is_an_error(tmp_path):
+  config = config_lib.override(config_lib.load('configs/gan.py:ring'), POINTS[2:])
+  loop.run(config, tmp_path / 'run', silent=True)
+  with pytest.raises(UserError, match=r'--data_path=elsewhere: the data of .* have no path'):
+    evaluate.evaluate(gan_jax.load(tmp_path / 'run'), data_path='elsewhere')
