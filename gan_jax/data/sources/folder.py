@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,7 +128,9 @@ def _has_pictures(folder: epath.Path) -> bool:
   return any(path.suffix.lower() in SUFFIXES for path in _files(folder, folder, {}))
 
 
-def _files(folder: epath.Path, tree: epath.Path, refused: dict[str, str], above: tuple[str, ...] = ()):
+def _files(
+  folder: epath.Path, tree: epath.Path, refused: dict[str, str], above: tuple[str, ...] = ()
+) -> Iterator[epath.Path]:
   """All files below a folder, sorted. A link to a folder is followed within the tree, but never in a circle."""
   real = os.path.realpath(folder)
   for path in sorted(folder.iterdir()):
