@@ -209,7 +209,7 @@ def test_without_imagenet_the_default_names_what_runs_anywhere(tmp_path, monkeyp
       ['--config', 'configs/biggan.py', '--config.batch_size=8', *NARROW128, '--workdir', str(tmp_path / 'run')]
     )
   (line,) = capsys.readouterr().err.strip().splitlines()
-  assert "'imagenet2012' is not prepared" in line and 'configs/biggan.py:digits' in line
+  assert "'imagenet2012' is not prepared" in line and 'the variant digits of a config' in line
 
 
 def authors_names(like):

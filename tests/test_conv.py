@@ -347,7 +347,7 @@ def test_batches_over_several_devices_give_the_same(name):
 def test_the_default_is_matmul_on_one_cpu_device():
   assert jax.device_count() == 8 and conv.chosen() == 'xla'
   environment = {k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'JAX_NUM_CPU_DEVICES')}
-  code = 'from gan_jax.nets.layers.basic import conv; print(conv.chosen())'
+  code = 'from gan_jax.nets.layers import conv; print(conv.chosen())'
   out = subprocess.run([sys.executable, '-c', code], env=environment, check=True, capture_output=True, text=True)
   assert out.stdout.strip() == 'matmul'
 

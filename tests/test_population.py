@@ -303,7 +303,7 @@ def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
 
 def test_a_member_that_is_not_finite_is_named(tmp_path):
   config = small('--config.population=3', '--config.vary.optimizers.discriminator.learning_rate=(0.1,1e38,0.1)')
-  with pytest.raises(UserError, match=r'_\w+ of member 1 is (nan|inf) at step [123]: training stopped'):
+  with pytest.raises(UserError, match=r'member 1: \w+ is (nan|inf) at step [123]: training stopped'):
     train.run(config_lib.override(config, ['--config.steps=5']), tmp_path, silent=True)
 
 

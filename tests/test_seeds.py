@@ -109,7 +109,5 @@ def test_averages_without_a_decay_are_named():
   game, key = Passed(nn.Dense(1)), jax.random.key(0)
   optimizers, batch = {'generator': optax.sgd(0.1)}, {'latents': jnp.ones((2, 3), jnp.float32)}
   state = core.init(game, optimizers, batch, key, ema=('generator',))
-  with pytest.raises(
-    UserError, match="keeps running averages of 'generator', but play has no decay of them: give ema="
-  ):
+  with pytest.raises(UserError, match='generator keeps running averages, but ema=None has no decay for it: give ema='):
     core.play(game, optimizers, game.turns[0], state, batch, key)

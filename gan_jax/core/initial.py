@@ -97,7 +97,7 @@ def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> User
   place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
   detail = ' '.join(str(error).split(' (http')[0].split())
   # In the game's own file, or one beside it that games share.
-  if isinstance(error, KeyError) and source and pathlib.Path(source).parent == pathlib.Path(frame.filename).parent:
+  if isinstance(error, KeyError) and source and pathlib.Path(source).parent in pathlib.Path(frame.filename).parents:
     fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
     return UserError(
       f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '

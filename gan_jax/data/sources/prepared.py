@@ -139,7 +139,7 @@ def prepared_folder(name: str) -> epath.Path:
     raise UserError(
       f'data set {name!r} is not prepared in {data_dir()}: set TFDS_DATA_DIR to the folder that has it, prepare it '
       f'with `python -m gan_jax.prepare --name {name}`, or start with what needs no download, such as '
-      f'configs/quickstart.py (data {", ".join(BUILT_IN)} are built in)'
+      f'configs/quickstart.py or the variant digits of a config (data {", ".join(BUILT_IN)} are built in)'
     )
   newest = max(versions, key=lambda path: [int(part) for part in path.name.split('.') if part.isdigit()])
   if file_format(newest) not in ('array_record', 'tfrecord'):

@@ -37,5 +37,5 @@ def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> No
   shape = ''.join(f', {n}' for n in logits.shape[1:])
   raise UserError(
     f'config.game.loss={name!r} takes {wanted} but the discriminator gives (B{shape}): set '
-    f'config.game.discriminator.outputs={loss.outputs}, or another loss'
+    f'config.game.discriminator.outputs={loss.outputs}, or another loss{", such as two_way_softmax" * (outputs == 2)}'
   )
