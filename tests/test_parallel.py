@@ -19,7 +19,7 @@ from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import dcgan, mlp, resnet
 from gan_jax.nets.layers import attention, conv, minibatch, norms
-from gan_jax.nets.layers.basic import basic as layers
+from gan_jax.nets.layers import basic as layers
 from gan_jax.optim import dynamics
 
 KEY = jax.random.key(0)
