@@ -12,7 +12,7 @@ examples for discriminators:
   --config.game.discriminators.count=1 --config.batch_size=100 --config.data.batch_size=100
   --config.game.discriminators.count=1
 Other ways to mix: --config.game.mixture=mean, max or learned (GMAN*), --config.game.boosted=True,
---config.game.keep=None for no dropout.
+--config.game.keep="(1.0, 1.0)" for no dropout.
 
 differs: pictures are resized to 32x32, not padded with black.
 differs: the generator's windows and batch norm are DCGAN's.

@@ -35,6 +35,7 @@ def get_config(variant):
   return config_lib.base(
     game=dict(
       name='semi_supervised.SemiSupervised',
+      classes=10,
       form='salimans',
       weight=0.5,
       norm='l1' if colour else 'l2',

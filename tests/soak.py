@@ -114,7 +114,8 @@ class Soak:
       raise Failed(f'a signal at step {rows} saved step {after}')
     if code == 2 and name == 'vanished' and after != rows and not self._full:
       raise Failed(f'a picture was missing at step {rows}, saved is step {after}')
-    if code == 2 and {'vanished': 'cannot be read', 'full_disk': 'cannot write'}.get(name, 'nothing') not in said:
+    reasons = {'vanished': 'cannot be read', 'full_disk': 'cannot write', 'second': 'in use'}
+    if code == 2 and reasons.get(name, 'nothing') not in said:
       raise Failed(f'{name} ended so:\n{said}')
     if code == 0:
       self._compare()
@@ -175,6 +176,7 @@ class Soak:
         other.rename(file)
 
   def second(self, process):
+    """One of the two is refused; it is the first one if the second takes the lock before it."""
     other = subprocess.run(self._command(self._target), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     if process.poll() is None and not (other.returncode == 2 and 'in use' in other.stderr):
       raise Failed(f'a second starter ended with {other.returncode}:\n{other.stdout}{other.stderr}')

@@ -267,7 +267,7 @@ def labelled(seed=0):
 @pytest.mark.parametrize('form', ['salimans', 'odena'])
 def test_semi_supervised_losses_by_hand(form):
   odena, batch = form == 'odena', labelled()
-  game = SemiSupervised(Linear(2), Told(3 + odena), Normal((2,)), form=form, weight=0.7)
+  game = SemiSupervised(Linear(2), Told(3 + odena), Normal((2,)), 3, form=form, weight=0.7)
   params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
   w, made = np.asarray(params['discriminator']['w']), np.asarray(batch['latents'] @ params['generator']['w'])
   x, known = np.asarray(batch['unlabelled']['image']), np.asarray(batch['labelled']['image'])
@@ -287,7 +287,7 @@ def test_semi_supervised_losses_by_hand(form):
 
 
 def test_labels_alone_leave_the_generator_where_it_is():
-  game, batch = SemiSupervised(Linear(2), Told(), Normal((2,)), supervised=True), labelled()
+  game, batch = SemiSupervised(Linear(2), Told(), Normal((2,)), 3, supervised=True), labelled()
   assert core.players_of(game) == ('discriminator', 'generator')
   state = core.init(game, {'discriminator': optax.sgd(0.1)}, batch, KEY)
   assert [turn.streams for turn in game.turns] == [('labelled',)]
@@ -311,3 +311,8 @@ def test_the_first_training_batch_sets_scale_and_offset_and_no_later_one():
   scale, shift = (written['data_scale'][name] for name in ('scale', 'shift'))
   np.testing.assert_allclose(later, 5 * x * scale[None] + shift[None], rtol=1e-4, atol=1e-4)
   jax.tree.map(np.testing.assert_array_equal, again, written)
+
+
+def test_a_discriminator_of_other_than_the_form_s_logits_is_one_line():
+  with pytest.raises(UserError, match=r"form='odena' of 3 classes takes 4 logits.*\(3,\).*discriminator.classes=4"):
+    core.init(SemiSupervised(Linear(2), Told(3), Normal((2,)), 3, form='odena'), ADAM, labelled(), KEY)

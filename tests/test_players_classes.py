@@ -281,3 +281,11 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
     Run.plane = plane
     seen = set(makers(Run(), 3).getdata())
     assert {COLOURS[0], COLOURS[1], (255, 255, 255)} == seen
+
+
+def test_players_of_triple_gan_with_other_classes_are_one_line():
+  config = config_lib.load('configs/triple.py:digits')
+  config.game.discriminator.classes = 7
+  stage = runs.stages_of(config)[1]
+  with pytest.raises(UserError, match=r'classifier\.classes=10.*discriminator\.classes=7: make them equal'):
+    jax.eval_shape(lambda key: runs.new_state(stage, key), KEY)

@@ -35,6 +35,7 @@ class SemiSupervised(nn.Module):
     discriminator: examples, train -> logits (B, K), of Odena's form (B, K + 1), the last for fakes; with
       `features=True` (logits, features (B, n)).
     latents: what the generator starts from.
+    classes: K.
     form: 'salimans' or 'odena'.
     weight: w of what is learned without labels.
     norm: of Salimans' feature matching, 'l2' or 'l1'.
@@ -44,6 +45,7 @@ class SemiSupervised(nn.Module):
   generator: nn.Module
   discriminator: nn.Module
   latents: Latents = Uniform((100,), 0.0, 1.0)
+  classes: int = 10
   form: Literal['salimans', 'odena'] = 'salimans'
   weight: float = 0.5
   norm: Literal['l2', 'l1'] = 'l2'
@@ -75,9 +77,12 @@ class SemiSupervised(nn.Module):
   def classifier_loss(self, batch):
     labelled = batch['labelled']
     logits = self.discriminator(labelled['image'], train=True)
-    classes = logits.shape[1] - (self.form == 'odena')
-    if self.is_initializing() and classes < 2:
-      raise UserError(f'the discriminator tells {classes} classes: set config.game.discriminator.classes')
+    outputs = self.classes + (self.form == 'odena')
+    if logits.shape[1:] != (outputs,):
+      raise UserError(
+        f'form={self.form!r} of {self.classes} classes takes {outputs} logits, the discriminator gives '
+        f'{logits.shape[1:]}: set config.game.discriminator.classes={outputs}'
+      )
     right = jnp.mean(logits.argmax(-1) == labelled['label'], dtype=jnp.float32)
     return losses.labels.cross_entropy(logits, labelled['label']), {'labelled_accuracy': right}
 

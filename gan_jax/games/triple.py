@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from gan_jax import losses
+from gan_jax.base.errors import UserError
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Turn
 from gan_jax.games.parts.conditions import generate
@@ -98,6 +99,7 @@ class TripleGAN(nn.Module):
   def supervised(self, labelled, logits: jax.Array, stage: int) -> tuple[jax.Array, dict[str, jax.Array]]:
     """What C minimises without the other players; stage 1 is pre-training."""
     known = self.classifier(labelled['image'], train=True)
+    self.check_classes(known)
     cross = losses.labels.cross_entropy(known, labelled['label'])
     shares = jax.nn.softmax(logits.astype(jnp.float32)).mean(0)
     balance = -jnp.log(jnp.maximum(shares, 1e-6)).mean()
@@ -106,6 +108,15 @@ class TripleGAN(nn.Module):
     loss = cross + self.entropy[stage] * losses.labels.entropy(logits) + self.balance[stage] * balance
     right = jnp.mean(known.argmax(-1) == labelled['label'], dtype=jnp.float32)
     return loss + self.decay * decay, {'supervised_loss': cross, 'labelled_accuracy': right}
+
+  def check_classes(self, logits: jax.Array) -> None:
+    """Raises a UserError unless all players and the latents have as many classes."""
+    counts = {'classifier': logits.shape[1], 'latents.label': self.latents['label'].classes}
+    for name in ('generator', 'discriminator'):
+      counts[name] = getattr(getattr(self, name), 'classes', logits.shape[1])
+    if len(set(counts.values())) > 1:
+      told = ', '.join(f'config.game.{name}.classes={count}' for name, count in counts.items())
+      raise UserError(f'{told}: make them equal')
 
   def pretraining_loss(self, batch):
     return self.supervised(batch['labelled'], self.classifier(batch['unlabelled']['image'], train=True), 1)
