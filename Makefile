@@ -28,15 +28,19 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 
 # Most of the time goes into compiling small programs that run a few times: with these flags a third of what it is for a
 # user's run, which `make test-all` and pytest alone compile for. The second is of the locked jax; others may not know it.
+# What they compile is several times slower, so tests that train for long (marked `trains`) go without them.
 QUICK = XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0$(1)"
 QUICKER := $(call QUICK, --xla_cpu_use_fusion_emitters=false)
-SUITE := -m pytest -n 2 --dist worksteal -m 'not slow' --ignore=tests/parity
+SUITE := -m pytest -n 2 --dist worksteal --ignore=tests/parity
+SHORT := -m 'not slow and not trains'
+LONGER := -m 'trains and not slow'
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
-	$(QUICKER) $(BIN)/python $(SUITE)
+	$(QUICKER) $(BIN)/python $(SUITE) $(SHORT)
+	$(BIN)/python $(SUITE) $(LONGER)
 
 test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networks, losses, games on two examples
-	$(QUICKER) $(BIN)/python $(SUITE) -k 'law_2 or not test_laws.py' \
+	$(QUICKER) $(BIN)/python $(SUITE) $(SHORT) -k 'law_2 or not test_laws.py' \
 	  $(addprefix tests/test_,package.py config.py laws.py losses.py game.py tricks.py)
 
 # The oldest jax and flax that are supported: what Colab has. The rest is the newest that goes with them.
@@ -48,7 +52,8 @@ test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networ
 
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
-	$(call QUICK) .venv-oldest/bin/python $(SUITE)
+	$(call QUICK) .venv-oldest/bin/python $(SUITE) $(SHORT)
+	.venv-oldest/bin/python $(SUITE) $(LONGER)
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:
@@ -67,7 +72,8 @@ test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that 
 test-newest: .venv-newest/bin/python  ## the tests with the newest of everything, looked up each time
 	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
 	@$(call versions,.venv-newest)
-	$(call QUICK) .venv-newest/bin/python $(SUITE)
+	$(call QUICK) .venv-newest/bin/python $(SUITE) $(SHORT)
+	.venv-newest/bin/python $(SUITE) $(LONGER)
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test

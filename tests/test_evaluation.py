@@ -33,6 +33,8 @@ from gan_jax.metrics import frechet
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
+pytestmark = pytest.mark.trains
+
 SMALL = [
   '--config.game.generator.channels=(8, 4)',
   '--config.game.discriminator.channels=(4, 8)',

@@ -16,6 +16,8 @@ from gan_jax.features.classifier import classifier
 from gan_jax.features.random import random_features, raw
 from gan_jax.nets.classifier import Classifier
 
+pytestmark = pytest.mark.trains
+
 DIGITS = Stream(name='digits', size=8, channels=1, classes=10)
 
 

@@ -14,6 +14,8 @@ from gan_jax.metrics.modes import divergence, mixture_coverage, stacked_coverage
 from gan_jax.metrics.two_sample import two_sample_test
 from gan_jax.nets.layers.basic import BatchNorm
 
+pytestmark = pytest.mark.trains
+
 random = np.random.RandomState(0)
 
 
