@@ -54,6 +54,9 @@ LONG = (
   'lsgan:digits', 'gan:', 'gan:mnist_saturating', 'sngan:', 'sagan:digits', 'biggan:imagenet64',
   'biggan:imagenet128_deep', 'biggan:imagenet128_256x8', 'biggan:cifar10', 'biggan:digits', 'sngan:digits',
   'wgan:digits', 'cgan:digits_tags', 'quickstart:', 'pool:accumulate', 'began:accumulate',
+  'adversarial_examples:mnist_pgd', 'adversarial_examples:mnist_trades', 'adversarial_examples:mnist_softmax',
+  'adversarial_examples:cifar10_plain', 'adversarial_examples:cifar10_pgd', 'adversarial_examples:mnist_ensemble',
+  'adversarial_examples:digits_plain',
 )  # fmt: skip
 #: Rows whose full size takes long to lower and is another's but for blocks or classes: law 1 of these is for
 #: `make test-all`.
