@@ -8,8 +8,7 @@ import pytest
 from jax.tree_util import Partial
 
 from gan_jax import attacks
-from gan_jax.attacks.gradient import cross_entropy
-from gan_jax.attacks.optimised import margin
+from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
 from gan_jax.core import game as game_lib
 from gan_jax.core import moves
@@ -119,7 +118,7 @@ def test_ensembles_and_transfer():
   stacked = attacks.stack(PLANE, other)
   expected = (cross_entropy(PLANE(X), LABELS) + cross_entropy(other(X), LABELS)) / 2
   np.testing.assert_allclose(attacks.mean_of_losses(stacked(X), LABELS), expected, rtol=1e-6)
-  made = attacks.pgd(KEY, stacked, X, LABELS, eps=0.1, steps=5, loss=attacks.mean_of_losses)
+  made = attacks.bim(KEY, stacked, X, LABELS, eps=0.1, steps=5, loss=attacks.mean_of_losses)
   assert attacks.mean_of_losses(stacked(made), LABELS).sum() > expected.sum()
   found = attacks.transfer_rates(lambda f: attacks.fgsm(KEY, f, X, LABELS, eps=0.22), {'a': PLANE, 'b': PLANE}, LABELS)
   assert found == {'a': {'a': 1.0, 'b': 1.0}, 'b': {'a': 1.0, 'b': 1.0}}

@@ -11,8 +11,8 @@ import optax
 
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
+from gan_jax.attacks.losses import margin
 from gan_jax.attacks.norms import column, within
-from gan_jax.attacks.optimised import margin
 from gan_jax.base.errors import UserError
 
 

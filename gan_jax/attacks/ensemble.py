@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from gan_jax.attacks.checks import LogitsFn
-from gan_jax.attacks.gradient import cross_entropy
+from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.measure import error_rate
 from gan_jax.base.errors import UserError
 

@@ -8,23 +8,15 @@ All raise a `UserError` for what `checks.checked` and `checks.check_eps` refuse.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
+from gan_jax.attacks.losses import Loss, cross_entropy
 from gan_jax.attacks.norms import TINY, column, random_change, steepest, within
-
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """-log p(label): (B, classes) and (B,) to (B,), nats."""
-  return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
 
 
 def fgsm(

@@ -8,29 +8,12 @@ import optax
 
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
+from gan_jax.attacks.losses import margin
 from gan_jax.attacks.norms import column
 from gan_jax.base.errors import UserError
 
 #: The tanh of the search reaches the ends of the range only at infinity.
 EDGE = 0.999999
-
-
-def margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """The label's logit less the greatest other one: below 0 where the network sees another class.
-
-  Args:
-    logits: (B, classes).
-    labels: (B,).
-
-  Returns:
-    (B,) float32.
-
-  >>> margin(jnp.array([[3.0, 1.0, 2.0]]), jnp.array([0])).tolist()
-  [1.0]
-  """
-  logits = logits.astype(jnp.float32)
-  own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
-  return jnp.where(own, logits, 0).sum(-1) - jnp.where(own, -jnp.inf, logits).max(-1)
 
 
 def carlini_wagner(

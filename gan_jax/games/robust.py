@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import attacks
-from gan_jax.attacks.gradient import cross_entropy
+from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.networks import first
 from gan_jax.core.game import Turn
 from gan_jax.games.parts import defences

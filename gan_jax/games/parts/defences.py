@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import attacks
-from gan_jax.attacks.gradient import cross_entropy
+from gan_jax.attacks.losses import cross_entropy
 from gan_jax.base.errors import UserError
 
 Network = Callable[[jax.Array], jax.Array]
