@@ -79,7 +79,8 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 .venv/.parity: .venv/.test
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0 prdc==0.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0 prdc==0.2 foolbox==3.3.4
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check eagerpy==0.30.0 GitPython requests
 	@touch $@
 
 test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch

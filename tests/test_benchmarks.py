@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks import growth, products, run, stability, stacked
+from benchmarks import attacks, growth, products, run, stability, stacked
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -69,3 +69,12 @@ def test_tables_of_stacked_digits_and_of_stability(tmp_path):
   assert stacked.main(stack) == printed  # nothing is trained again, or the time would differ
   printed = stability.main([*common, '--losses', 'wgan_gp', '--architectures', 'mlp'])
   assert '| 4 layers of 512, no convolutions in G |  |  |  | ' in printed
+
+
+@pytest.mark.slow
+def test_tables_of_adversarial_examples(tmp_path):
+  common = ['--workdir', str(tmp_path), '--set', 'digits', '--rows', 'plain,fgsm', '--steps', '30', '--count', '40']
+  printed = attacks.main([*common, '--quick', '--parts', 'table,transfer,density,picture'])
+  for title in ('| attack | plain | fgsm |', '| square |', '| all others, mean of losses |', '| noise, signs |'):
+    assert title in printed
+  assert (tmp_path / 'digits-plain.png').exists()

@@ -20,6 +20,7 @@ HOMES = {
   'penalty': 'gan_jax.games.parts.penalties',
   'augment': 'gan_jax.augment.augmentations',
   'dynamics': 'gan_jax.optim.dynamics',
+  'defence': 'gan_jax.games.parts.defences',
 }
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
 

@@ -1,4 +1,4 @@
-"""A small convolutional classifier, whose last features are a space in which pictures are compared."""
+"""Small convolutional classifiers: one whose last features are a space in which pictures are compared, a plain one."""
 
 import flax.linen as nn
 import jax
@@ -41,6 +41,33 @@ class Classifier(nn.Module):
       x = nn.relu(BatchNorm()(x, train=train))
     features = x.max((1, 2))  # (B, 256)
     return dense(features, self.classes), features
+
+
+class ConvClassifier(nn.Module):
+  """Pictures (B, H, W, C) to logits (B, classes): convolutions with ReLU and 2x2 max pooling, then dense layers.
+
+  Source: Madry et al. 2017, https://arxiv.org/abs/1706.06083, section 4 and the authors' code (mnist_challenge).
+
+  Attributes:
+    classes: the number of classes.
+    channels: of the convolutions.
+    hidden: widths of the dense layers.
+    kernel: windows.
+  """
+
+  classes: int = 10
+  channels: tuple[int, ...] = (32, 64)
+  hidden: tuple[int, ...] = (1024,)
+  kernel: int = 5
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    for width in self.channels:  # (B, 14, 14, 32), (B, 7, 7, 64)
+      x = _max_pool(nn.relu(Conv(width, (self.kernel, self.kernel), (1, 1))(x)))
+    x = x.reshape(x.shape[0], -1)
+    for width in self.hidden:
+      x = nn.relu(dense(x, width))  # (B, 1024)
+    return dense(x, self.classes)
 
 
 def _even(x: jax.Array, multiple: int) -> jax.Array:

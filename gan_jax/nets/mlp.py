@@ -45,19 +45,22 @@ class Generator(nn.Module):
 class MaxoutDiscriminator(nn.Module):
   """Examples (B, ...) to logits (B,) through maxout layers with dropout on every layer's input.
 
-  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 5.
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 5; with 10 outputs the classifier of
+  Goodfellow et al. 2013, https://arxiv.org/abs/1302.4389, section 5.1.
 
   Attributes:
     units: maxout units per hidden layer.
     pieces: affine maps per unit.
     dropout: rates on the input of each hidden layer and of the last, so one more than `units`.
     irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
+    outputs: 1 for one logit; classes of a classifier, which gives (B, outputs).
   """
 
   units: tuple[int, ...] = (240, 240)
   pieces: int = 5
   dropout: tuple[float, ...] = (0.2, 0.5, 0.5)
   irange: float | None = None
+  outputs: int = 1
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -71,7 +74,21 @@ class MaxoutDiscriminator(nn.Module):
       x = Dropout(rate, deterministic=not train)(x)
       x = Maxout(units, self.pieces, kernel_init=init)(x)  # (B, units)
     x = Dropout(self.dropout[-1], deterministic=not train)(x)
-    return head(dense(x, 1, kernel_init=init))
+    return head(dense(x, self.outputs, kernel_init=init))
+
+
+class Softmax(nn.Module):
+  """Examples (B, ...) to logits (B, classes) through one affine map: softmax regression, the shallowest classifier.
+
+  Attributes:
+    classes: the number of classes.
+  """
+
+  classes: int = 10
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    return dense(x.reshape(x.shape[0], -1), self.classes)
 
 
 class Discriminator(nn.Module):

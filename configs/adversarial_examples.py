@@ -1,0 +1,110 @@
+"""Adversarial examples: a classifier trained as it is, or against attacks that change its inputs by a little.
+
+Paper: Goodfellow et al. 2014 (explaining and harnessing), https://arxiv.org/abs/1412.6572
+Command: python -m gan_jax.main --config configs/adversarial_examples.py:digits --workdir runs/adversarial
+
+  mnist            the maxout network of that paper (240 units), trained by FGSM's mixed objective; the default.
+  mnist_plain      the same network without a defence.
+  mnist_softmax    softmax regression, without a defence.
+  mnist_pgd        Madry's network, trained on PGD's examples (Madry et al. 2017, https://arxiv.org/abs/1706.06083).
+  mnist_trades     the same network by TRADES (Zhang et al. 2019, https://arxiv.org/abs/1901.08573).
+  mnist_ensemble   the maxout network against examples made for two other networks too (Tramer et al. 2017,
+                   https://arxiv.org/abs/1705.07204).
+  cifar10_plain    the classifier of the features, without a defence.
+  cifar10_pgd      the same on PGD's examples: eps 8/255, 7 steps of 2/255.
+  digits           scikit-learn's digits (8x8), FGSM's mixed objective: needs no download.
+  digits_plain     without a defence.
+  digits_ensemble  against examples made for two others too.
+
+All unmeasured. What attacks make of them: `python -m benchmarks.attacks --workdir runs/attacks`.
+
+differs: the paper's adversarially trained network has 1,600 units a layer and stops early; here 240 and a fixed end:
+  --config.game.classifier.units="(1600, 1600)".
+differs: the paper trains on all 60,000 digits in the end; here on the first 50,000.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = (
+  'mnist', 'mnist_plain', 'mnist_softmax', 'mnist_pgd', 'mnist_trades', 'mnist_ensemble', 'cifar10_plain',
+  'cifar10_pgd', 'digits', 'digits_plain', 'digits_ensemble',
+)  # fmt: skip
+CLASSES = 10
+#: {set: (pixels a side, channels, split, batch size, eps)}
+SETS = {
+  'mnist': (28, 1, 'train[:50000]', 100, 0.25),
+  'cifar10': (32, 3, 'train', 128, 8 / 255),
+  'digits': (8, 1, 'train', 100, 0.25),
+}
+#: Steps of each; those that attack themselves many times a step have fewer.
+STEPS = {'mnist': 25_000, 'mnist_pgd': 5_000, 'mnist_trades': 5_000, 'cifar10_pgd': 6_000}
+DEFENCES = {
+  'plain': dict(name='Plain'),
+  'softmax': dict(name='Plain'),
+  'pgd': dict(name='PGD', steps=40, step_size=1 / 30),
+  'trades': dict(name='TRADES', beta=1.0, steps=40, step_size=1 / 30),
+  'ensemble': dict(name='Ensemble'),
+  '': dict(name='FGSM', alpha=0.5),
+}
+
+
+def get_config(variant):
+  data, _, kind = variant.partition('_')
+  size, channels, split, batch, eps = SETS[data]
+  defence = dict(DEFENCES[kind])
+  if variant == 'cifar10_pgd':
+    defence |= dict(steps=7, step_size=0.25)
+  if kind in ('pgd', 'trades'):
+    eps = 0.3 if data == 'mnist' else eps
+  steps = STEPS.get(variant, {'mnist': 25_000, 'cifar10': 8_000, 'digits': 2_000}[data])
+  adam = dict(name='optax.adam', learning_rate=1e-3)
+  maxout = data != 'cifar10' and kind in ('', 'plain', 'ensemble')
+  return config_lib.base(
+    game=dict(
+      name='robust.Robust',
+      classifier=_network(data, kind),
+      defence=defence,
+      eps=eps,
+      limits=(0.0, 1.0),
+      sources=_sources(size) if kind == 'ensemble' else (),
+    ),
+    optimizers=dict(
+      classifier=_momentum(steps) if maxout else adam,
+      **(dict(sources=adam) if kind == 'ensemble' else {}),
+    ),
+    data=config_lib.stream(name=data, split=split, size=size, channels=channels, range=(0.0, 1.0), classes=CLASSES),
+    batch_size=batch,
+    steps=steps,
+    log_every=200,
+    sample_every=max(1_000, steps // 5),
+    checkpoint_every=max(1_000, steps // 5),
+  )
+
+
+def _network(data, kind):
+  if data == 'cifar10':
+    return dict(name='classifier.Classifier', classes=CLASSES, widths=(48, 96, 192, 256, 256))
+  if kind == 'softmax':
+    return dict(name='mlp.Softmax', classes=CLASSES)
+  if kind in ('pgd', 'trades'):
+    return dict(name='classifier.ConvClassifier', classes=CLASSES)
+  return dict(
+    name='mlp.MaxoutDiscriminator', units=(240, 240), pieces=5, dropout=(0.2, 0.5, 0.5), irange=0.005, outputs=CLASSES
+  )
+
+
+def _sources(size):
+  small = dict(name='mlp.Discriminator', hidden=(200, 200), slope=0.0, outputs=CLASSES)
+  if size == 8:
+    return (small, dict(name='mlp.Softmax', classes=CLASSES))
+  return (small, dict(name='classifier.ConvClassifier', classes=CLASSES, channels=(16, 32), hidden=(128,)))
+
+
+def _momentum(steps):
+  """The authors' yaml for maxout on MNIST: momentum from 0.5 to 0.7, a falling rate, bounded columns."""
+  rate = dict(
+    name='optax.exponential_decay', init_value=0.1, transition_steps=1, decay_rate=1 / 1.00004, end_value=1e-6
+  )
+  grown = dict(name='optax.linear_schedule', init_value=0.5, end_value=0.7, transition_steps=steps)
+  descent = dict(name='momentum', learning_rate=rate, momentum=grown)
+  return dict(name='chain', links=(descent, dict(name='max_column_norm', limit=1.9365)))

@@ -1,0 +1,117 @@
+"""What every attack asks of its arguments: one-line errors before anything is computed."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from gan_jax.attacks.norms import NORMS
+from gan_jax.base.errors import UserError, one_of
+
+LogitsFn = Callable[[jax.Array], jax.Array]
+
+
+def _known(*values: Any) -> bool:
+  """Whether values can be looked at: inside `jax.jit` they cannot."""
+  return not any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def checked(
+  logits_fn: LogitsFn, x: Any, labels: Any, *, low: float, high: float, rank: int = 2
+) -> tuple[Partial, jax.Array, jax.Array]:
+  """The arguments that all attacks share, ready for a compiled function.
+
+  Args:
+    logits_fn: examples (B, ...) -> logits (B, classes). A `jax.tree_util.Partial(apply, variables)` is compiled once
+      for all variables.
+    x: (B, ...) floats in [low, high].
+    labels: (B,) integers in [0, classes).
+    low: the least value of a pixel.
+    high: the greatest.
+    rank: of the logits; 3 for a stack of networks, (B, networks, classes).
+
+  Returns:
+    (logits_fn as a pytree, x, labels as int32).
+
+  Raises:
+    UserError: the range is empty, examples are no floats or lie outside it, there is not an integer label per example,
+      the logits have another shape, or a label is no class.
+  """
+  if _known(low, high) and not low < high:
+    raise UserError(f'low={low} and high={high} are no range of pixels: give low < high')
+  if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+    raise UserError(f'examples are of type {jnp.result_type(x)}: scale them to floats in [{low}, {high}] first')
+  if np.ndim(x) < 2 or not len(x):
+    raise UserError(f'examples have the shape {np.shape(x)}: give a batch (B, ...) of at least one')
+  if np.shape(labels) != (len(x),) or not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+    raise UserError(
+      f'labels are {jnp.result_type(labels)} of shape {np.shape(labels)}: give {len(x)} integers, one per example'
+    )
+  partial = logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
+  x, labels = jnp.asarray(x), jnp.asarray(labels)
+  logits = jax.eval_shape(partial, x)
+  shape = getattr(logits, 'shape', None)
+  if shape is None or len(shape) != rank or shape[0] != len(x):
+    what = f'logits of shape {shape}' if shape is not None else f'a {type(logits).__name__}'
+    wanted = '(B, classes)' if rank == 2 else '(B, networks, classes)'
+    raise UserError(f'logits_fn gives {what} for {len(x)} examples: let it return one array {wanted}')
+  if shape[-1] < 2:
+    raise UserError(f'logits_fn gives logits of shape {shape}: an attack needs at least 2 classes')
+  if _known(labels):
+    # In NumPy: inside a trace even constants may not be looked at by JAX's own functions.
+    given = np.asarray(labels)
+    least, most = int(given.min()), int(given.max())
+    if least < 0 or most >= shape[-1]:
+      wrong = least if least < 0 else most
+      raise UserError(f'label {wrong} is out of range: the network has the classes 0 to {shape[-1] - 1}')
+  if _known(x, low, high):
+    pixels = np.asarray(x)
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    slack = 1e-6 * (high - low)
+    # So written that NaN is outside too.
+    if not (darkest >= low - slack and brightest <= high + slack):
+      raise UserError(
+        f'examples lie in [{darkest:g}, {brightest:g}], outside [{low:g}, {high:g}]: give their low and high'
+      )
+  return partial, x, labels.astype(jnp.int32)
+
+
+def check_eps(eps: float, x: jax.Array, norm: str, low: float, high: float, name: str = 'eps') -> None:
+  """Raises a UserError unless the norm is known and eps is positive and no wider than the range.
+
+  Args:
+    eps: the largest distance, in the norm, in units of pixels.
+    x: (B, ...).
+    norm: 'linf' or 'l2'.
+    low: the least value of a pixel.
+    high: the greatest.
+    name: of the argument, for the message.
+  """
+  if norm not in NORMS:
+    raise one_of('norm of an attack', norm, NORMS)
+  if not _known(eps, low, high):
+    return
+  most = (high - low) * (math.sqrt(math.prod(x.shape[1:])) if norm == 'l2' else 1.0)
+  if not 0 < eps <= most:
+    raise UserError(
+      f'{name}={eps:g} is out of range: pixels in [{low:g}, {high:g}] can differ by at most {most:g} in the norm '
+      f'{norm}; choose one above 0'
+    )
+
+
+def check_positive(**values: float) -> None:
+  """Raises a UserError for a number that must be above 0."""
+  for name, value in values.items():
+    if _known(value) and not value > 0:
+      raise UserError(f'{name}={value:g} must be above 0')
+
+
+def check_count(**values: int) -> None:
+  """Raises a UserError for a number that must be an integer of at least 1."""
+  for name, value in values.items():
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+      raise UserError(f'{name}={value!r} must be an integer of at least 1')

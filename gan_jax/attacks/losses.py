@@ -1,0 +1,32 @@
+"""What attacks climb: the cross entropy, and the margin of the label over other classes."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """-log p(label): (B, classes) and (B,) to (B,), nats."""
+  return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
+
+
+def margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """The label's logit less the greatest other one: below 0 where the network sees another class.
+
+  Args:
+    logits: (B, classes).
+    labels: (B,).
+
+  Returns:
+    (B,) float32.
+
+  >>> margin(jnp.array([[3.0, 1.0, 2.0]]), jnp.array([0])).tolist()
+  [1.0]
+  """
+  logits = logits.astype(jnp.float32)
+  own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+  return jnp.where(own, logits, 0).sum(-1) - jnp.where(own, -jnp.inf, logits).max(-1)

@@ -1,0 +1,126 @@
+"""What is measured of adversarial examples, and attacks on sets larger than a batch."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from gan_jax.attacks.checks import LogitsFn, check_count
+from gan_jax.attacks.norms import lengths
+from gan_jax.base.errors import UserError
+
+#: Examples at a time: their arrays stay in a processor's cache.
+BATCH = 250
+
+
+class Report(NamedTuple):
+  """
+  Attributes:
+    accuracy: share of examples that keep their class.
+    confidence: mean probability of the class that is seen, on the examples that are taken for another; nan if none is.
+    linf: mean over all examples of the greatest change of a pixel.
+    l2: mean over all examples of the Euclidean length of the change.
+  """
+
+  accuracy: float
+  confidence: float
+  linf: float
+  l2: float
+
+
+@jax.jit
+def _apply(network, x):
+  return network(x)
+
+
+def logits_of(network: LogitsFn, x: Any, size: int = BATCH) -> np.ndarray:
+  """Logits (N, classes) of examples (N, ...), in batches of one size."""
+  network = network if isinstance(network, Partial) else Partial(network)
+  size, x = min(size, len(x)), np.asarray(x)
+  parts = [np.asarray(_apply(network, x[_rows(start, size, len(x))])) for start in range(0, len(x), size)]
+  return np.concatenate(parts)[: len(x)]
+
+
+def _rows(start: int, size: int, count: int) -> np.ndarray:
+  """A last batch is filled up from the start: another size would compile once more."""
+  return np.arange(start, start + size) % count
+
+
+def error_rate(network: LogitsFn, x: Any, labels: Any) -> float:
+  """The share of examples (N, ...) that a network takes for another class than their labels (N,)."""
+  return float((logits_of(network, x).argmax(-1) != np.asarray(labels)).mean())
+
+
+def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
+  """What a network makes of adversarial examples, and how far these are from what they were made of.
+
+  Args:
+    network: examples (B, ...) -> logits (B, classes).
+    x: (N, ...) the examples themselves.
+    adversarial: (N, ...) the changed ones.
+    labels: (N,).
+
+  Returns:
+    The `Report`; distances in units of pixels.
+
+  Raises:
+    UserError: the two are not of one shape.
+
+  >>> found = report(lambda x: x, np.eye(2), np.eye(2)[::-1], np.arange(2))
+  >>> found.accuracy, round(found.confidence, 3), found.linf
+  (0.0, 0.731, 1.0)
+  """
+  if np.shape(x) != np.shape(adversarial):
+    raise UserError(f'examples {np.shape(x)} and adversarial ones {np.shape(adversarial)} are not of one shape')
+  logits = logits_of(network, adversarial)
+  wrong = logits.argmax(-1) != np.asarray(labels)
+  confidence = np.asarray(jax.nn.softmax(logits, -1)).max(-1)
+  change = jnp.asarray(adversarial) - jnp.asarray(x)
+  return Report(
+    float(1 - wrong.mean()),
+    float(confidence[wrong].mean()) if wrong.any() else float('nan'),
+    float(lengths(change, 'linf').mean()),
+    float(lengths(change, 'l2').mean()),
+  )
+
+
+def in_batches(
+  attack: Callable[..., jax.Array],
+  key: jax.Array,
+  network: LogitsFn,
+  x: Any,
+  labels: Any,
+  *,
+  size: int = BATCH,
+  **settings: Any,
+) -> np.ndarray:
+  """An attack on a set, so many examples at a time.
+
+  Args:
+    attack: of `gan_jax.attacks`.
+    key: each batch folds in its number.
+    network: examples (B, ...) -> logits (B, classes).
+    x: (N, ...).
+    labels: (N,).
+    size: of a batch.
+    **settings: of the attack.
+
+  Returns:
+    (N, ...) numpy.
+
+  Raises:
+    UserError: what the attack refuses; there is no label per example.
+  """
+  check_count(size=size)
+  network = network if isinstance(network, Partial) else Partial(network)
+  size, x, labels = min(size, len(x)), np.asarray(x), np.asarray(labels)
+  if labels.shape != (len(x),):
+    raise UserError(f'labels are of shape {labels.shape}: give {len(x)} integers, one per example')
+  parts = []
+  for number, start in enumerate(range(0, len(x), size)):
+    rows = _rows(start, size, len(x))
+    parts.append(attack(jax.random.fold_in(key, number), network, x[rows], labels[rows], **settings))
+  return np.concatenate([np.asarray(part) for part in parts])[: len(x)]

@@ -1,0 +1,129 @@
+"""What a classifier is trained on so that small changes of its examples do not fool it.
+
+A defence is called with the network in training mode, networks to attack (in eval mode, nothing of theirs is
+differentiated), a key, examples, labels and what attacks take: `(train, attacked, key, x, labels, *, eps, low, high)`.
+It returns (loss, the adversarial examples). differs: the sources attack the network as it trains (dropout, batch
+statistics of the batch); here adversarial examples are made for the network in eval mode.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import attacks
+from gan_jax.attacks.losses import cross_entropy
+from gan_jax.base.errors import UserError
+
+Network = Callable[[jax.Array], jax.Array]
+
+
+def divergence(logits: jax.Array, target: jax.Array) -> jax.Array:
+  """The Kullback-Leibler divergence from `target`'s classes to those of `logits`, both (B, classes): (B,), nats.
+
+  >>> float(divergence(jnp.zeros((1, 2)), jnp.zeros((1, 2)))[0])
+  0.0
+  """
+  log_p, log_q = jax.nn.log_softmax(target.astype(jnp.float32)), jax.nn.log_softmax(logits.astype(jnp.float32))
+  return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+  """No defence: the cross entropy of the examples as they are."""
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, **settings) -> tuple[Any, jax.Array]:
+    return cross_entropy(train(x), labels).mean(), x
+
+
+@dataclasses.dataclass(frozen=True)
+class FGSM:
+  r"""The mixed objective $\alpha J(x, y) + (1 - \alpha) J(x + \epsilon\,\mathrm{sign}\nabla_x J, y)$.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1412.6572, section 6.
+
+  Attributes:
+    alpha: the share of the examples as they are.
+    start: of `attacks.fgsm`, a random step first, as a share of eps.
+  """
+
+  alpha: float = 0.5
+  start: float = 0.0
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
+    # eps may vary over a population, and then tells nothing of whether there is a start.
+    start = self.start * eps if self.start else 0.0
+    made = attacks.fgsm(key, attacked[0], x, labels, eps=eps, start=start, **limits)
+    clean, fooled = cross_entropy(train(x), labels).mean(), cross_entropy(train(made), labels).mean()
+    return self.alpha * clean + (1 - self.alpha) * fooled, made
+
+
+@dataclasses.dataclass(frozen=True)
+class PGD:
+  """The loss of the worst examples that projected gradient ascent finds, and of nothing else.
+
+  Source: Madry et al. 2017, https://arxiv.org/abs/1706.06083, eq. 2.1.
+
+  Attributes:
+    steps: of the attack.
+    step_size: of each, as a share of eps (Madry: 0.01 of 0.3 on MNIST, 2 of 8 on CIFAR-10).
+  """
+
+  steps: int = 40
+  step_size: float = 1 / 30
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
+    size = self.step_size * eps
+    made = attacks.pgd(key, attacked[0], x, labels, eps=eps, steps=self.steps, step_size=size, **limits)
+    return cross_entropy(train(made), labels).mean(), made
+
+
+@dataclasses.dataclass(frozen=True)
+class TRADES:
+  r"""$J(f(x), y) + \beta \max_{x'} \mathrm{KL}(f(x) \,\|\, f(x'))$: what a change does, apart from what is right.
+
+  Source: Zhang et al. 2019, https://arxiv.org/abs/1901.08573, eq. 5; the authors' code (trades.py).
+
+  Attributes:
+    beta: weight of the second term (1 on MNIST, 6 on CIFAR-10).
+    steps: of the attack, from the example and a little normal noise.
+    step_size: of each, as a share of eps (0.01 of 0.3 on MNIST).
+    noise: deviation of that noise.
+  """
+
+  beta: float = 1.0
+  steps: int = 40
+  step_size: float = 1 / 30
+  noise: float = 1e-3
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
+    network, size = attacked[0], self.step_size * eps
+    target = network(x)
+    begun = x + self.noise * jax.random.normal(key, x.shape, x.dtype)
+
+    def step(_, at):
+      slope = jax.grad(lambda at: divergence(network(at), target).sum())(at)
+      return jnp.clip(x + jnp.clip(at + size * jnp.sign(slope) - x, -eps, eps), low, high)
+
+    made = jax.lax.fori_loop(0, self.steps, step, begun)
+    clean = train(x)
+    return cross_entropy(clean, labels).mean() + self.beta * divergence(train(made), clean).mean(), made
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+  """The mixed objective with FGSM examples that are made for one of several networks, drawn anew for every batch.
+
+  Source: Tramer et al. 2017, https://arxiv.org/abs/1705.07204, section 4.2. differs: the whole batch comes twice, as it
+  is and changed; the authors change half of it.
+  """
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
+    if len(attacked) < 2:
+      raise UserError('config.game.defence=Ensemble takes other networks: list some in config.game.sources')
+    choice, start = jax.random.split(key)
+    of = [lambda x, network=network: attacks.fgsm(start, network, x, labels, eps=eps, **limits) for network in attacked]
+    made = jax.lax.switch(jax.random.randint(choice, (), 0, len(of)), of, x)
+    return 0.5 * (cross_entropy(train(x), labels).mean() + cross_entropy(train(made), labels).mean()), made

@@ -1,0 +1,220 @@
+"""Attacks on networks whose answer is known, what they refuse, and the game that trains against them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import Partial
+
+from gan_jax import attacks, core
+from gan_jax.attacks.losses import cross_entropy, margin
+from gan_jax.base.errors import UserError
+from gan_jax.games.parts import defences
+from gan_jax.games.robust import Robust
+from gan_jax.nets import classifier, mlp
+
+KEY = jax.random.key(0)
+#: Two classes divided by the plane w x = b: all distances are known.
+W, B = jnp.array([3.0, -4.0, 0.0]), 0.5
+X = jnp.array([[0.7, 0.3, 0.5], [0.5, 0.6, 0.2], [0.6, 0.2, 0.9]])
+LABELS = jnp.array([0, 1, 0])
+
+
+def _plane(w, x):
+  side = x.reshape(len(x), -1) @ w - B
+  return jnp.stack([side, -side], -1)
+
+
+PLANE = Partial(_plane, W)
+DISTANCE = np.abs(X @ W - B) / 5.0
+
+#: Attacks of a ball, with settings that make them quick.
+BALL = {
+  'fgsm': {},
+  'bim': {},
+  'pgd': dict(steps=10, step_size=0.05, restarts=2),
+  'mim': {},
+  'least_likely': {},
+  'spsa': dict(steps=20, samples=16, learning_rate=0.05),
+  'nes': dict(steps=40, samples=16),
+  'square': dict(queries=40),
+}
+
+
+def pictures(x):
+  return x.reshape(len(x), 1, 3, 1)
+
+
+@pytest.mark.parametrize('name', BALL)
+def test_an_attack_of_a_ball_crosses_a_plane_that_is_near_and_none_that_is_far(name):
+  attack, settings = getattr(attacks, name), BALL[name]
+  # In the norm linf the plane is |w x - b| / |w|_1 away: 0.4/7, 1.4/7, 0.5/7.
+  for eps, fooled in ((0.05, [False, False, False]), (0.1, [True, False, True]), (0.22, [True, True, True])):
+    made = attack(KEY, PLANE, pictures(X), LABELS, eps=eps, **settings)
+    assert made.shape == (3, 1, 3, 1)
+    change = np.abs(made - pictures(X))
+    assert change.max() <= eps + 1e-6 and made.min() >= 0 and made.max() <= 1
+    assert (np.asarray(PLANE(made).argmax(-1)) != np.asarray(LABELS)).tolist() == fooled
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'bim', 'pgd', 'mim', 'spsa', 'nes', 'square', 'carlini_wagner'])
+def test_targeted_attacks_reach_the_class_that_is_asked_for(name):
+  settings = {**BALL, 'carlini_wagner': dict(steps=100, searches=4, constant=1.0)}[name]
+  eps = {} if name == 'carlini_wagner' else {'eps': 0.25}
+  made = getattr(attacks, name)(KEY, PLANE, pictures(X), 1 - LABELS, targeted=True, **eps, **settings)
+  assert PLANE(made).argmax(-1).tolist() == (1 - LABELS).tolist()
+
+
+def test_fgsm_of_both_norms_by_hand():
+  np.testing.assert_allclose(
+    attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1), X + 0.1 * np.array([[-1, 1, 0], [1, -1, 0], [-1, 1, 0]]), atol=1e-6
+  )
+  unit = np.array([[-0.6, 0.8, 0], [0.6, -0.8, 0], [-0.6, 0.8, 0]])
+  np.testing.assert_allclose(attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1, norm='l2'), X + 0.1 * unit, atol=1e-6)
+  begun = attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1, start=0.05)
+  assert np.abs(begun - X).max() <= 0.1 + 1e-6 and not np.allclose(begun, attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1))
+
+
+def test_pgd_in_l2_stays_in_its_ball_and_restarts_keep_the_highest_loss():
+  made = attacks.pgd(KEY, PLANE, X, LABELS, eps=0.15, steps=60, norm='l2')
+  assert np.linalg.norm(made - X, axis=-1).max() <= 0.15 + 1e-6
+  np.testing.assert_array_equal(PLANE(made).argmax(-1) != LABELS, DISTANCE < 0.15)
+
+  bumps = lambda x: jnp.stack([jnp.zeros(len(x)), jnp.sin(20 * x).sum(-1)], -1)
+  losses = [
+    cross_entropy(bumps(attacks.pgd(KEY, bumps, X, LABELS, eps=0.3, steps=3, restarts=n)), LABELS) for n in (1, 8)
+  ]
+  assert (losses[1] >= losses[0]).all() and (losses[1] > losses[0]).any()
+
+
+@pytest.mark.parametrize('name', ['carlini_wagner', 'deepfool'])
+def test_attacks_of_least_distance_find_the_distance_of_a_plane(name):
+  settings = dict(steps=300, searches=6, constant=0.1) if name == 'carlini_wagner' else dict(overshoot=0.001)
+  made = getattr(attacks, name)(KEY, PLANE, X, LABELS, **settings)
+  assert (PLANE(made).argmax(-1) != LABELS).all()
+  np.testing.assert_allclose(np.linalg.norm(made - X, axis=-1), DISTANCE, rtol=0.05)
+  if name == 'deepfool':
+    made = attacks.deepfool(KEY, PLANE, X, LABELS, overshoot=0.001, norm='linf')
+    np.testing.assert_allclose(np.abs(made - X).max(-1), np.abs(X @ W - B) / 7, rtol=0.01)
+
+
+def test_what_is_wrong_already_is_left_alone_by_those_that_look_for_the_nearest():
+  for name, settings in (('deepfool', {}), ('square', dict(eps=0.1)), ('nes', dict(eps=0.1, steps=3))):
+    made = getattr(attacks, name)(KEY, PLANE, pictures(X), 1 - LABELS, **settings)
+    np.testing.assert_array_equal(made, pictures(X), err_msg=name)
+
+
+def test_margin_is_negative_where_the_network_errs():
+  assert margin(jnp.array([[1.0, 3.0, 0.0]]), jnp.array([0])).tolist() == [-2.0]
+
+
+def test_ensembles_and_transfer():
+  other = Partial(_plane, W[::-1])
+  both = attacks.mean_of_logits(PLANE, other)
+  np.testing.assert_allclose(both(X), (PLANE(X) + other(X)) / 2, atol=1e-6)
+  stacked = attacks.stack(PLANE, other)
+  expected = (cross_entropy(PLANE(X), LABELS) + cross_entropy(other(X), LABELS)) / 2
+  np.testing.assert_allclose(attacks.mean_of_losses(stacked(X), LABELS), expected, rtol=1e-6)
+  made = attacks.bim(KEY, stacked, X, LABELS, eps=0.1, steps=5, loss=attacks.mean_of_losses)
+  assert attacks.mean_of_losses(stacked(made), LABELS).sum() > expected.sum()
+  found = attacks.transfer_rates(lambda f: attacks.fgsm(KEY, f, X, LABELS, eps=0.22), {'a': PLANE, 'b': PLANE}, LABELS)
+  assert found == {'a': {'a': 1.0, 'b': 1.0}, 'b': {'a': 1.0, 'b': 1.0}}
+
+
+def test_batches_give_what_one_call_gives():
+  whole = attacks.bim(KEY, PLANE, X, LABELS, eps=0.1)
+  np.testing.assert_array_equal(attacks.in_batches(attacks.bim, KEY, PLANE, X, LABELS, size=2, eps=0.1), whole)
+  found = attacks.report(PLANE, X, whole, LABELS)
+  assert (round(found.accuracy, 4), round(found.linf, 4)) == (0.3333, 0.1)
+
+
+def test_projection_onto_a_line():
+  line = lambda z: jnp.concatenate([z, z], -1)
+  found = attacks.project(line, np.array([[0.2, 0.6]]), np.zeros((2, 1, 1)), steps=300)
+  np.testing.assert_allclose(found, [[0.4, 0.4]], atol=0.01)
+  with pytest.raises(UserError, match='makes examples of shape'):
+    attacks.project(line, np.zeros((1, 3)), np.zeros((2, 1, 1)))
+
+
+BAD = {
+  'no range': (dict(low=1.0, high=0.0), 'low < high'),
+  'outside': (dict(low=0.3), 'outside'),
+  'bytes': (dict(x=np.zeros((3, 3), np.uint8)), 'floats'),
+  'one example': (dict(x=X[0]), 'batch'),
+  'rank': (dict(logits_fn=lambda x: x.sum(-1)), 'logits of shape'),
+  'pair': (dict(logits_fn=lambda x: (x, x)), 'a tuple'),
+  'one class': (dict(logits_fn=lambda x: x[:, :1]), '2 classes'),
+  'labels of one-hot': (dict(labels=np.eye(3)[:, :2]), '3 integers'),
+  'label too large': (dict(labels=np.array([0, 1, 2])), 'label 2 is out of range'),
+  'label negative': (dict(labels=np.array([0, -1, 1])), 'label -1 is out of range'),
+  'not a number': (dict(x=X.at[0, 0].set(jnp.nan)), 'outside'),
+  'eps 0': (dict(eps=0.0), 'eps=0 is out of range'),
+  'eps too large': (dict(eps=1.5), 'eps=1.5 is out of range'),
+  'norm': (dict(norm='l7'), 'unknown norm'),
+}
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_bad_input_is_one_line(case):
+  given, message = BAD[case]
+  arguments = dict(logits_fn=PLANE, x=X, labels=LABELS, eps=0.1) | given
+  with pytest.raises(UserError, match=message) as error:
+    attacks.fgsm(KEY, **arguments)
+  assert '\n' not in str(error.value)
+  with pytest.raises(UserError):
+    attacks.pgd(KEY, **arguments)
+
+
+def test_settings_of_attacks_are_checked():
+  for name, settings in (
+    ('pgd', dict(eps=0.1, steps=0)), ('pgd', dict(eps=0.1, step_size=-1.0)), ('mim', dict(eps=0.1, steps=1.5)),
+    ('fgsm', dict(eps=0.1, start=0.2)), ('carlini_wagner', dict(confidence=-1.0)), ('deepfool', dict(candidates=1)),
+    ('square', dict(eps=0.1)), ('spsa', dict(eps=0.1, samples=0)), ('nes', dict(eps=0.1, sigma=0.0)),
+  ):  # fmt: skip
+    with pytest.raises(UserError):
+      getattr(attacks, name)(KEY, PLANE, X, LABELS, **settings)  # (B, n) are no pictures for the square attack
+
+
+def _batch(count=8):
+  x = jax.random.uniform(jax.random.key(1), (count, 8, 8, 1))
+  return {'images': {'image': x, 'label': (x.mean((1, 2, 3)) > 0.5).astype(jnp.int32)}}
+
+
+@pytest.mark.parametrize('name', ['Plain', 'FGSM', 'PGD', 'TRADES', 'Ensemble'])
+def test_a_defence_moves_the_classifier_alone_and_a_network_of_convolutions_can_be_attacked(name):
+  defence = getattr(defences, name)(**(dict(steps=2) if name in ('PGD', 'TRADES') else {}))
+  sources = (mlp.Softmax(2),) if name == 'Ensemble' else ()
+  game = Robust(classifier.Classifier(2, (4, 8)), defence, eps=0.1, sources=sources)
+  optimizers = {player: optax.sgd(0.1) for player in core.players_of(game)}
+  state = core.init(game, optimizers, _batch(), KEY)
+  after, metrics = jax.jit(lambda state: core.play(game, optimizers, game.turns[-1], state, _batch(), KEY))(state)
+  assert {'accuracy', 'adversarial_accuracy'} <= set(metrics) and all(np.isfinite(v) for v in metrics.values())
+  moved = jax.tree.map(
+    lambda a, b: bool((a != b).any()), state.players['classifier'].params, after.players['classifier'].params
+  )
+  assert any(jax.tree.leaves(moved))
+  if sources:
+    jax.tree.map(np.testing.assert_array_equal, state.players['sources'], after.players['sources'])
+  variables = core.game_variables(game, after)
+  made = game.apply(variables, _batch(), method='sample', rngs={'noise': KEY})
+  assert 0 < np.abs(made - _batch()['images']['image']).max() <= 0.1 + 1e-6
+
+
+def test_the_mixed_objective_by_hand():
+  game = Robust(mlp.Softmax(2), defences.FGSM(alpha=0.25), eps=0.1)
+  state = core.init(game, {'classifier': optax.sgd(0.1)}, _batch(), KEY)
+  variables, x, labels = core.game_variables(game, state), *_batch()['images'].values()
+  network = lambda x: mlp.Softmax(2).apply({'params': variables['params']['classifier']}, x, train=False)
+  slope = jax.grad(lambda x: cross_entropy(network(x), labels).sum())(x)
+  made = jnp.clip(x + 0.1 * jnp.sign(slope), 0, 1)
+  wanted = 0.25 * cross_entropy(network(x), labels).mean() + 0.75 * cross_entropy(network(made), labels).mean()
+  loss, _ = game.apply(variables, _batch(), method='classifier_loss', rngs={'noise': KEY})
+  np.testing.assert_allclose(loss, wanted, rtol=1e-6)
+
+
+def test_an_ensemble_needs_sources():
+  game = Robust(mlp.Softmax(2), defences.Ensemble())
+  state = core.init(game, {'classifier': optax.sgd(0.1)}, _batch(), KEY)
+  with pytest.raises(UserError, match='sources'):
+    game.apply(core.game_variables(game, state), _batch(), method='classifier_loss', rngs={'noise': KEY})
