@@ -42,6 +42,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   for argument in rest:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
       raise UserError(f'unknown argument {argument!r}: settings are written --config.NAME=VALUE; see --help')
+  if values.config is None and values.workdir:
+    raise UserError('--config is missing: to resume a run, repeat the command that started it, its --config too')
   command.require(values, 'config')
   processes.join(**flag_lib.processes(values))
   config = config_lib.override(config_lib.load(values.config), rest)

@@ -97,6 +97,8 @@ BAD = [
   ([*QUICK, '--config.data.split=trian'], ['trian', 'train']),
   ([*QUICK, '--config.data.size=12'], ['(8, 8, 1)', '(12, 12, 1)', 'config.data.size']),
   ([*QUICK, '--config.data.channels=3'], ['(8, 8, 1)', '(8, 8, 3)', 'config.data.channels']),
+  (['--workdir', 'runs/x'], ['--config is missing', 'repeat the command that started it']),
+  ([*QUICK, '--config.game.loss=least_square'], ['did you mean least_squares', 'import it']),
   ([*QUICK, '--config.data.channels=2'], ['config.data.channels=2', '1 (grey) or 3 (colour)']),
   ([*QUICK, '--config.data.range=(1.0,-1.0)'], ['config.data.range', 'rise']),
   ([*QUICK, '--config.batch_size=7', '--config.devices=2'], ['7', '2 devices', 'multiple']),

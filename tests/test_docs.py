@@ -35,6 +35,18 @@ def test_examples_and_links_of_pages(page):
       assert (page.parent / link).exists(), f'{page.name} links to {link}'
 
 
+def test_every_metric_and_every_adversarial_loss_is_in_its_table():
+  from gan_jax import losses
+  from gan_jax.evaluation import measures
+
+  named = lambda page: set(re.findall(r'`(\w+)', ' '.join(re.findall(r'^\| (`.*?) \|', page, re.MULTILINE))))
+  missing = measures.MEASURES.keys() - named((ROOT / 'docs' / 'evaluation.md').read_text())
+  assert not missing, f'docs/evaluation.md: a row for {", ".join(sorted(missing))}'
+  pairs = {name for name in losses.__all__ if isinstance(getattr(losses, name), losses.AdversarialLoss)}
+  missing = pairs - named((ROOT / 'docs' / 'library.md').read_text())
+  assert not missing, f'docs/library.md: a row for {", ".join(sorted(missing))}'
+
+
 def test_the_table_of_systems_is_up_to_date(monkeypatch):
   monkeypatch.syspath_prepend(ROOT / 'docs')
   import systems_table

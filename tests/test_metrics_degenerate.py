@@ -1,16 +1,23 @@
 """Figures of too little, of the same over and over, and of what is no number: refused, or marked, never plausible."""
 
+import pkgutil
+
 import numpy as np
 import pytest
 
+from gan_jax import metrics
 from gan_jax.base.errors import UserError
 from gan_jax.metrics import (
   codes,
   diversity,
   frechet,
+  gmam,
   held_out,
+  histograms,
   inception_score,
+  inversion,
   kernel_distance,
+  makers,
   manifolds,
   modes,
   neighbours,
@@ -18,6 +25,7 @@ from gan_jax.metrics import (
   path_length,
   probe,
   similarity,
+  sliced_wasserstein,
   two_sample,
 )
 from gan_jax.metrics.checks import share_error
@@ -49,12 +57,24 @@ Z = np.random.RandomState(2).rand(20, 3)
     lambda: probe.fit_linear_svm(BAD.astype(np.float16), np.arange(20) % 2, 1.0),
     lambda: similarity.pair_similarity(np.full((2, 8, 8, 1), np.nan), pairs=1),
     lambda: path_length.path_length(lambda z: z / 0, lambda x: x, X, Y),
+    lambda: histograms.histogram_distances(BAD[:, 1], X[:, 1]),
+    lambda: histograms.histogram_distances(X[:, 1], BAD[:, 1]),
+    lambda: inversion.recovery(BAD[:, 1], X[:, 1]),
+    lambda: sliced_wasserstein.sliced_wasserstein(X, BAD),
+    lambda: sliced_wasserstein.pyramid_distance(np.zeros((2, 16, 16, 1)), np.full((2, 16, 16, 1), np.nan)),
+    lambda: gmam.gmam(-1.0, -1.0, float('nan'), -1.0),
   ],
 )
 @pytest.mark.filterwarnings('ignore:invalid value')
 def test_what_is_no_number_gives_no_figure(figure):
   with pytest.raises(UserError, match='not finite'):
     figure()
+
+
+def test_every_metric_is_asked_here():
+  helpers = {'checks', 'filters', 'patches'}  # none of them gives a figure
+  missing = {module.name for module in pkgutil.iter_modules(metrics.__path__)} - helpers - globals().keys()
+  assert not missing, f'metrics/{min(missing)}.py: give it a row of numbers that are not finite in this file'
 
 
 @pytest.mark.parametrize(
@@ -75,6 +95,12 @@ def test_what_is_no_number_gives_no_figure(figure):
     (lambda: probe.choose_c([(X[:0], np.zeros(0, int))], (X, np.arange(20) % 2), [1.0]), 'training: 0 examples'),
     (lambda: codes.code_error(*(np.zeros(4, int),) * 4), 'of one class: any code tells them without error'),
     (lambda: similarity.pair_similarity(np.zeros((2, 8, 8, 1)), pairs=0), 'pairs=0 must be at least 1'),
+    (lambda: histograms.histogram_distances(X[:0, 1], X[:, 1]), 'samples: 0 examples'),
+    (lambda: histograms.histogram_distances(X[:, 1], X[:0, 1]), 'real: 0 examples'),
+    (lambda: inversion.recovery(X[:0, 1], X[:, 1]), 'training: 0 examples'),
+    (lambda: makers.division(np.zeros(0, int), np.zeros(0, int), 2, 3), 'samples: 0 examples'),
+    (lambda: sliced_wasserstein.sliced_wasserstein(X[:0], X[:0]), 'x: 0 examples'),
+    (lambda: sliced_wasserstein.pyramid_distance(*(np.zeros((n, 16, 16, 1)) for n in (2, 0))), 'generated: 0 examples'),
   ],
 )
 def test_too_little_gives_no_figure(figure, words):
@@ -116,6 +142,12 @@ def test_the_same_example_over_and_over():
     half = np.concatenate([X, same]) + offset
     assert (manifolds.radii(half, 5)[20:] == 0).all() and (manifolds.radii(half, 5)[:20] > 0).all()
   assert manifolds.crowded(np.concatenate([X, same]), 5) == 0.5 and manifolds.crowded(X, 1) == 0
+
+
+def test_a_histogram_of_data_that_are_all_equal():
+  same = histograms.histogram_distances(np.ones(4), np.ones(5), bins=4)
+  assert (same.chi_square, same.kl, same.outside, same.low, same.high) == (0.0, 0.0, 0.0, 0.5, 1.5)
+  assert histograms.histogram_distances(np.zeros(4), np.ones(5)).outside == 1
 
 
 def test_one_scale_of_opposite_pictures_is_zero():

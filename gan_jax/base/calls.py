@@ -1,10 +1,12 @@
 """Dotted names, and calls that are checked before they are made."""
 
+import difflib
 import importlib
 import inspect
+import sys
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -35,9 +37,18 @@ def resolve(name: str, home: str = 'gan_jax') -> Any:
     if found:
       return value
   raise UserError(
-    f'nothing is called {name!r}: looked for {", ".join(candidates)}; a class of your own is named as you would '
-    'import it, from the folder you start in'
+    f'nothing is called {name!r}: {_near(candidates)}looked for {", ".join(candidates)}; a class of your own is named '
+    'as you would import it, from the folder you start in'
   )
+
+
+def _near(candidates: Sequence[str]) -> str:
+  """A question after the names beside the candidates that look like them; '' if none does."""
+  last = candidates[0].rpartition('.')[2]
+  # Looking for the candidates has imported the modules that would hold them.
+  modules = [sys.modules[parent] for name in candidates if (parent := name.rpartition('.')[0]) in sys.modules]
+  near = difflib.get_close_matches(last, sorted({other for module in modules for other in dir(module)}))
+  return f'did you mean {" or ".join(near)}? ' if near else ''
 
 
 def _look_up(path: str) -> tuple[bool, Any]:

@@ -2,6 +2,10 @@
 
 import math
 
+import numpy as np
+
+from gan_jax.metrics.checks import check_finite
+
 
 def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> float:
   r"""The generative multi-adversarial metric, from the first game's side: positive where its generator is the better.
@@ -17,7 +21,11 @@ def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> f
     rival_own: $F^b_{G_b}$.
     own_there: $F^b_{G_a}$.
 
+  Raises:
+    UserError: one is not finite.
+
   >>> round(gmam(-1.0, -0.5, -1.0, -2.0), 4)  # both find the first better, each by a factor of 2: log 4
   1.3863
   """
+  check_finite(objectives=np.array([own, rival_here, rival_own, own_there]))
   return math.log(own_there / rival_own) - math.log(rival_here / own)

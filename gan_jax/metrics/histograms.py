@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax.metrics.checks import check_count, check_finite
+
 
 class HistogramDistances(NamedTuple):
   """How far the histogram of samples is from that of data.
@@ -35,12 +37,17 @@ def histogram_distances(samples: np.ndarray, real: np.ndarray, *, bins: int = 28
     real: (M,).
     bins: how many.
 
+  Raises:
+    UserError: a side is empty, or a number is not finite.
+
   >>> found = histogram_distances(np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.0, 1.0]), bins=2)
   >>> found.chi_square, round(found.kl, 4), found.outside  # (1/4)^2 / (1/2) twice; 3/4 log 3/2 + 1/4 log 1/2
   (0.25, 0.1308, 0.0)
   """
+  check_count(1, samples=samples, real=real)
+  check_finite(samples=samples, real=real)
   low, high = float(np.min(real)), float(np.max(real))
-  margin = 0.1 * (high - low)
+  margin = 0.1 * (high - low) or 0.5  # data that are all equal have no range
   edges = np.linspace(low - margin, high + margin, bins + 1)
   made, wanted = (np.histogram(x, edges)[0] / len(x) for x in (samples, real))
   present = wanted > 0

@@ -10,6 +10,7 @@ import optax
 from jax.tree_util import Partial
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count, check_finite
 
 
 class Inversion(NamedTuple):
@@ -139,11 +140,16 @@ def recovery(train_errors: np.ndarray, held_out_errors: np.ndarray) -> Recovery:
     train_errors: (N,) of `invert` on examples trained on.
     held_out_errors: (M,) on others of the same distribution.
 
+  Raises:
+    UserError: a side is empty, or an error is not finite.
+
   >>> recovery(np.array([1.0, 2.0, 3.0]), np.array([4.0, 4.0, 4.0])).gap
   0.5
   """
   from scipy import stats
 
+  check_count(1, training=train_errors, held_out=held_out_errors)
+  check_finite(training=train_errors, held_out=held_out_errors)
   train, held_out = float(np.median(train_errors)), float(np.median(held_out_errors))
   gap = (held_out - train) / held_out if held_out else float('nan')
   return Recovery(train, held_out, gap, float(stats.ks_2samp(train_errors, held_out_errors).pvalue))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.metrics.checks import check_count
 
 
 class Division(NamedTuple):
@@ -33,7 +34,7 @@ def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, le
     least: the share of a generator's samples that a mode needs to count; 0 for one sample.
 
   Raises:
-    UserError: arrays of different lengths.
+    UserError: arrays of different lengths, or empty.
 
   >>> found = division(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 2, 3)
   >>> found.counts.tolist(), found.modes.tolist(), round(found.information, 6)
@@ -42,6 +43,7 @@ def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, le
   maker, mode = np.asarray(maker), np.asarray(mode)
   if maker.shape != mode.shape:
     raise UserError(f'maker {maker.shape} and mode {mode.shape} must be of one length')
+  check_count(1, samples=maker)
   kept = mode >= 0
   counts = np.bincount(maker[kept] * modes + mode[kept], minlength=makers * modes).reshape(makers, modes)
   shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

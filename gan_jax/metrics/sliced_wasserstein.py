@@ -14,6 +14,7 @@ import numpy as np
 
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
+from gan_jax.metrics.checks import check_count, check_finite
 from gan_jax.metrics.filters import smooth
 
 #: Side of a patch.
@@ -70,7 +71,7 @@ def sliced_wasserstein(x: np.ndarray, y: np.ndarray, *, projections: int = 512, 
     The distance, in the units of the points.
 
   Raises:
-    UserError: the sets differ in shape.
+    UserError: the sets differ in shape or are empty, or a number is not finite.
 
   >>> x = np.zeros((5, 1), np.float32)
   >>> sliced_wasserstein(x, x + 3)
@@ -78,6 +79,8 @@ def sliced_wasserstein(x: np.ndarray, y: np.ndarray, *, projections: int = 512, 
   """
   if np.ndim(x) != 2 or np.shape(x) != np.shape(y):
     raise UserError(f'sets of shapes {np.shape(x)} and {np.shape(y)}: give two (N, n) sets of one size')
+  check_count(1, x=x, y=y)
+  check_finite(x=x, y=y)
   return _distance([jnp.asarray(x, jnp.float32)], [jnp.asarray(y, jnp.float32)], projections, seed)
 
 
@@ -199,7 +202,7 @@ def pyramid_distance(
     pictures of 28x28: 0.9 GB in all).
 
   Raises:
-    UserError: the pictures differ in shape or are smaller than 14 pixels.
+    UserError: the pictures differ in shape or are smaller than 14 pixels, a side is empty, a number is not finite.
 
   >>> x = np.random.RandomState(0).randint(0, 256, (8, 32, 32, 1)).astype(np.uint8)
   >>> pyramid_distance(x, x)
@@ -210,6 +213,8 @@ def pyramid_distance(
     raise UserError(f'pictures of shapes {shape} and {tuple(fake.shape[1:])}: give (N, H, W, C) of one size')
   if min(shape[:2]) < 14:
     raise UserError(f'sliced Wasserstein distance of {shape[0]}x{shape[1]} pictures: they need 14 pixels a side')
+  check_count(1, real=real, generated=fake)
+  check_finite(real=real, generated=fake)
   levels = 1 + int(math.log2(min(shape[:2]) / 14))
   extra = [-side % 2 ** (levels - 1) for side in shape[:2]]
   padding = ((0, 0), *((e // 2, e - e // 2) for e in extra), (0, 0))
