@@ -37,8 +37,9 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
 def _check_sampling(experiment: Experiment, stage: Stage) -> None:
   """Traces the sampling of a stage."""
   state = runs.abstract_state(experiment.stages, stage.number, jax.random.key(0))
-  batch = runs.example_batch(stage)
-  batch = batch if stage.game.latents is None else {'latents': batch['latents']}
+  batch = core.given(stage.game, runs.example_batch(stage))
+  least = min((len(x) for x in jax.tree.leaves(batch)), default=0)
+  batch = jax.tree.map(lambda x: x[:least], batch)
 
   def sample(state: Any, key: jax.Array) -> Any:
     clock = runs.clock_at(stage, stage.first_step)

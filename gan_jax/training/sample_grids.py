@@ -10,9 +10,11 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax import core, runs
+from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import View
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import pictures
 from gan_jax.sampling.outputs import named
 from gan_jax.sampling.sampler import Sampler
@@ -42,10 +44,10 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
     step: steps finished.
     config: of the game.
   """
-  inputs, count = None, config.samples
-  if stage.game.latents is None:
-    inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
-    count = min(len(value) for fields in inputs.values() for value in fields.values())
+  count = config.samples
+  if stage.game.latents is None:  # the same example twice would give the same picture
+    count = min([count, *(len(sets.order(stream)) for stream in inputs_lib.streams_for(stage).values())])
+  inputs = inputs_lib.first(stage, count)
   clock = runs.clock_at(stage, step)
 
   def draw(ema: bool) -> dict[str, np.ndarray]:
@@ -64,7 +66,7 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((draw(False) if averaged else made).values()))
-  comparable = inputs is None and latest.shape[1:] == data.shape[1:]
+  comparable = stage.game.latents is not None and latest.shape[1:] == data.shape[1:]
   return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan)
 
 

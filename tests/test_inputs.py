@@ -1,0 +1,205 @@
+"""Games that read examples when they sample: with latents and without, from the run's own streams or given ones."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import core, runs
+from gan_jax.base.errors import UserError
+from gan_jax.core.game import Turn
+from gan_jax.data import sets
+from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.sampling.sampler import Sampler
+from gan_jax.sampling.standing import of_stage
+from gan_jax.training import loop
+
+KEY = jax.random.key(0)
+
+
+class Scale(nn.Module):
+  """w x + b of every pixel, through batch norm if asked."""
+
+  norm: bool = False
+
+  @nn.compact
+  def __call__(self, x, z=None, *, train=True):
+    if self.norm:
+      x = nn.BatchNorm(use_running_average=not train, use_fast_variance=False)(x)
+    x = x * self.param('w', nn.initializers.ones, ()) + self.param('b', nn.initializers.zeros, ())
+    return x if z is None else x + z[:, None, None, :]
+
+
+class Noisy(nn.Module):
+  """A translator with latents: x + z, so that what it is given is seen in what it makes."""
+
+  generator: nn.Module
+  latents: Latents = Normal((1,))
+  inputs: tuple[str, ...] = ('images',)
+  turns: tuple = (Turn(('generator',), 'loss'),)
+
+  def loss(self, batch):
+    return jnp.square(self.generator(batch['images']['image'])).mean()
+
+  def sample(self, batch, train=False):
+    return self.generator(batch['images']['image'], batch['latents'], train=train)
+
+
+class Forgot(Noisy):
+  """It does not say that it reads examples."""
+
+  inputs: tuple[str, ...] | None = None
+
+
+class Both(nn.Module):
+  """A translator of two domains that draws nothing."""
+
+  generator_ab: nn.Module
+  generator_ba: nn.Module
+  latents = None
+  outputs = {'ab': core.Output('b', of='a'), 'ba': core.Output('a', of='b')}
+  turns: tuple = (Turn(('generator',), 'loss'),)
+
+  def loss(self, batch):
+    made = self.sample(batch)
+    return sum(jnp.square(made[name] - batch[name[-1]]['image']).mean() for name in made)
+
+  def sample(self, batch):
+    return {
+      'ba': self.generator_ba(batch['b']['image'], train=False),
+      'ab': self.generator_ab(batch['a']['image'], train=False),
+    }
+
+
+SCALE = {'name': 'test_inputs.Scale'}
+STREAM = {'name': 'digits', 'size': 8, 'channels': 1}
+
+
+def config_of(name='Noisy', *, norm=False, steps=2, **settings):
+  networks = {'generator': {**SCALE, 'norm': norm}}
+  data = dict(STREAM)
+  if name == 'Both':
+    networks, data = {'generator_ab': SCALE, 'generator_ba': SCALE}, {'a': STREAM, 'b': {**STREAM, 'seed': 1}}
+  return config_lib.base(
+    game={'name': f'test_inputs.{name}', **networks},
+    optimizers={'generator': {'name': 'optax.sgd', 'learning_rate': 0.1}},
+    data=data,
+    **{'batch_size': 8, 'steps': steps, 'samples': 4, 'devices': 1, **settings},
+  )
+
+
+@pytest.fixture(scope='module')
+def noisy(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('noisy')
+  loop.run(config_of(norm=True), folder, silent=True)
+  return gan_jax.load(folder)
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('both')
+  loop.run(config_of('Both'), folder, silent=True)
+  return gan_jax.load(folder)
+
+
+# Latents and inputs together
+
+
+def test_a_game_with_latents_is_given_the_streams_that_it_names():
+  game = Noisy(Scale())
+  image, z = jnp.arange(6.0).reshape(3, 2, 1, 1), jnp.array([[1.0], [2.0], [3.0]])
+  batch = {'images': {'image': image}, 'other': {'image': image}, 'latents': z}
+  state = core.init(game, {'generator': optax.sgd(0.1)}, batch, KEY)
+  assert set(core.given(game, batch)) == {'images', 'latents'}
+  made = Sampler(game)({'params': state.players['generator'].params}, 3, 5, inputs={'images': {'image': image}})
+  drawn = Sampler(game).latents(3, 5)
+  np.testing.assert_allclose(made, image + drawn[:, None, None, :])
+
+
+def test_streams_with_batch_sizes_of_their_own_meet_the_latents():
+  config = config_of()
+  config.data.batch_size = 4
+  (stage,) = runs.stages_of(config)
+  jax.eval_shape(lambda key: runs.new_state(stage, key), KEY)
+
+
+def test_by_default_a_game_of_latents_reads_nothing_and_one_without_reads_all():
+  assert core.inputs_of(Forgot(Scale()), ('images',)) == ()
+  assert core.inputs_of(Both(Scale(), Scale()), ('a', 'b')) == ('a', 'b')
+
+
+@pytest.mark.parametrize(
+  ('game', 'words'),
+  [
+    (Forgot(Scale()), r"Forgot.sample reads the stream 'images', but is given latents.*inputs = \('images',\)"),
+    (Noisy(Scale(), inputs=('photos',)), "unknown stream in the inputs of Noisy 'photos'.*images"),
+    (Noisy(Scale(), inputs='images'), r"must be a tuple of streams, such as \('images',\)"),
+  ],
+)
+def test_inputs_that_do_not_fit_are_one_line(game, words):
+  batch = {'images': {'image': jnp.zeros((2, 2, 2, 1))}, 'latents': jnp.zeros((2, 1))}
+  with pytest.raises(UserError, match=words):
+    core.init(game, {'generator': optax.sgd(0.1)}, batch, KEY)
+
+
+def test_outputs_that_do_not_fit_are_one_line():
+  for outputs, words in (
+    ({'ab': core.Output('c')}, "stream in the outputs of Both, 'ab' 'c'"),
+    ({'ab': core.Output('b', of='c.image')}, "stream in the outputs of Both, 'ab' 'c'"),
+    ({'ab': 'b'}, r"must be a core.Output, such as core.Output\('a'\)"),
+  ):
+    game = type('Both', (Both,), {'outputs': outputs, '__annotations__': {}})(Scale(), Scale())
+    with pytest.raises(UserError, match=words):
+      core.outputs_of(game, ('a', 'b'))
+
+
+def test_inputs_of_a_call_are_those_of_the_game():
+  image = np.zeros((3, 2, 2, 1), np.float32)
+  for game, inputs, words in (
+    (Noisy(Scale()), None, r"reads the stream 'images' when it samples: give inputs=\{'images': fields\}"),
+    (Noisy(Scale()), {'images': {'image': image}, 'b': {'image': image}}, "unknown stream that Noisy reads.*'b'"),
+    (Noisy(Scale()), {'images': {'image': image[:2]}}, 'has fewer examples'),
+    (Forgot(Scale()), {'images': {'image': image}}, 'read no data: leave them out'),
+    (Both(Scale(), Scale()), None, r'translates examples: give inputs=\{stream: fields\}'),
+  ):
+    with pytest.raises(UserError, match=words):
+      Sampler(game)({}, 3, 0, inputs=inputs)
+
+
+def test_a_run_samples_from_its_own_streams(noisy):
+  made, drawn = noisy.sample(70, seed=3), noisy.latents(70, seed=3)
+  inputs = {'images': noisy.examples(n=70)}
+  np.testing.assert_array_equal(made, noisy.sample(70, seed=3, inputs=inputs))
+  np.testing.assert_array_equal(made, noisy.generate(drawn, seed=3))
+  np.testing.assert_array_equal(made[:3], noisy.sample(3, seed=3))
+  assert (noisy.workdir / 'samples' / 'step_0000002.png').exists()
+  row = json.loads((noisy.workdir / 'metrics.jsonl').read_text().splitlines()[-1])
+  assert row['sample_diversity'] > 0
+
+
+def test_inputs_are_held_out_in_the_order_of_evaluations(noisy):
+  held_out = sets.held_out_stream(sets.reference_stream(noisy.stage.streams['images']))
+  stored = held_out.open().arrays['image'][sets.order(held_out)]
+  expected = stored.astype(np.float32) / 127.5 - 1
+  np.testing.assert_allclose(noisy.examples('images', n=5)['image'], expected[:5], atol=1e-6)
+  # There are 364 of them; after the last comes the first.
+  assert len(noisy.examples(n=1000)['image']) == len(stored) < 1000
+  made = noisy.sample(len(stored) + 2)
+  z = noisy.latents(len(stored) + 2)[:, None, None, :]
+  np.testing.assert_allclose((made - z)[-2:], (made - z)[:2], atol=1e-5)
+  with pytest.raises(UserError, match="unknown stream 'other'"):
+    noisy.examples('other')
+
+
+def test_standing_statistics_are_of_inputs_too(noisy):
+  variables = noisy.variables()
+  stood = of_stage(noisy.stage, variables, 2)
+  image = noisy.examples(n=16)['image']
+  np.testing.assert_allclose(stood['batch_stats']['generator']['BatchNorm_0']['mean'], image.mean(), rtol=1e-4)
+  assert noisy.sample(2, standing=2).shape == (2, 8, 8, 1)
