@@ -1,5 +1,7 @@
 """Games that read examples when they sample: with latents and without, from the run's own streams or given ones."""
 
+import contextlib
+import dataclasses
 import json
 
 import flax.linen as nn
@@ -8,17 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import core, runs
+from gan_jax import core, runs, sample
+from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.data import sets
+from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
-from gan_jax.training import loop
+from gan_jax.training import loop, summary
 
 KEY = jax.random.key(0)
 
@@ -203,3 +208,93 @@ def test_standing_statistics_are_of_inputs_too(noisy):
   image = noisy.examples(n=16)['image']
   np.testing.assert_allclose(stood['batch_stats']['generator']['BatchNorm_0']['mean'], image.mean(), rtol=1e-4)
   assert noisy.sample(2, standing=2).shape == (2, 8, 8, 1)
+
+
+# Translating games after training
+
+
+def sampled(*arguments, code=0):
+  with pytest.raises(SystemExit) if code else contextlib.nullcontext() as left:
+    command.main(sample._define, sample._run, sample.__doc__, arguments)
+  assert not code or left.value.code == code
+
+
+def shifted(run, values=(('generator_ab', 0.25), ('generator_ba', -0.25))):
+  """The run with known weights: ab is a + 0.25, ba is b - 0.25."""
+  player = run.state.players['generator']
+  params = {name: {'w': jnp.ones(()), 'b': jnp.asarray(b)} for name, b in values}
+  run.state = run.state.replace(players={**run.state.players, 'generator': player.replace(params=params)})
+  return run
+
+
+def test_a_translating_game_samples_by_itself(both):
+  run = shifted(both)
+  a, b = run.examples('a', n=5)['image'], run.examples('b', n=5)['image']
+  made = run.sample(5)
+  np.testing.assert_allclose(made['ab'], a + 0.25, atol=1e-6)
+  np.testing.assert_allclose(made['ba'], b - 0.25, atol=1e-6)
+  trained_on = run.sample(5, split='train')['ab']
+  np.testing.assert_allclose(trained_on, run.examples('a', 'train', 5)['image'] + 0.25, atol=1e-6)
+  mixed = run.sample(5, split={'a': 'train'})
+  np.testing.assert_array_equal(mixed['ab'], trained_on)
+  np.testing.assert_array_equal(mixed['ba'], made['ba'])
+  with pytest.raises(UserError, match="unknown stream that Both reads when it samples 'c'"):
+    run.sample(5, split={'c': 'train'})
+  with pytest.raises(UserError, match='testA'):
+    run.sample(5, split='testA')
+
+
+def test_the_lines_at_the_end_of_a_run_work(both, tmp_path, monkeypatch, capsys):
+  """Both are run as they are printed."""
+  lines = summary.closing(both.workdir, done=True).splitlines()
+  shell, python = (next(line for line in lines if word in line) for word in ('python -m', 'gan_jax.load'))
+  arguments = shell.split('gan_jax.sample ')[1].split()
+  sampled(*arguments)
+  # The main output first, each beside what it was made of.
+  assert capsys.readouterr().out.split()[-1].endswith('more_ba.png')
+  wide, high = Image.open(both.workdir / 'more_ab.png').size
+  assert wide / high == pytest.approx(14 / 16, rel=0.1)  # 7 pairs in a row, 15 rows and heads
+  made = eval(python.split('in Python: ')[1], {'gan_jax': gan_jax})
+  assert list(made) == ['ab', 'ba'] or set(made) == {'ab', 'ba'}
+  assert sorted(p.name for p in (both.workdir / 'samples').iterdir()) == ['step_0000002_ab.png', 'step_0000002_ba.png']
+
+
+def test_a_folder_of_pictures_is_translated_name_by_name(both, tmp_path, capsys):
+  photos, out = tmp_path / 'photos', tmp_path / 'out'
+  (photos / 'more').mkdir(parents=True)
+  for name, side, level in (('x.png', 20, 40), ('more/y.png', 9, 200)):
+    Image.new('L', (side, side), level).save(photos / name)
+  sampled('--workdir', str(both.workdir), '--inputs', f'b={photos}', '--out', str(out), '--noema')
+  run = gan_jax.load(both.workdir)
+  params = run.state.players['generator'].params['generator_ba']
+  for name, level in (('x.png', 40), ('more/y.png', 200)):
+    pixels = np.asarray(Image.open(out / name))
+    value = (level / 127.5 - 1) * float(params['w']) + float(params['b'])
+    assert pixels.shape == (8, 8)
+    np.testing.assert_allclose(pixels, (value + 1) * 127.5, atol=0.51)
+
+
+def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
+  Image.new('L', (8, 8)).save(tmp_path / 'x.png')
+  (tmp_path / 'empty').mkdir()
+  workdir = ['--workdir', str(both.workdir)]
+  for arguments, words in (
+    (['--inputs', str(tmp_path), '--out', 'x.png'], 'name a folder'),
+    (['--inputs', str(tmp_path), '--out', str(tmp_path)], 'would be written over'),
+    (['--inputs', f'c={tmp_path}', '--out', 'out'], "unknown stream in --inputs 'c'"),
+    (['--inputs', str(tmp_path / 'none'), '--out', 'out'], 'is not a folder'),
+    (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture'),
+    (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
+    (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
+  ):
+    sampled(*workdir, *arguments, code=2)
+    assert words in capsys.readouterr().err
+
+
+def test_splits_of_two_domains_have_their_own_held_out_part(tmp_path):
+  for split in ('trainA', 'testA', 'trainB', 'testB', 'train', 'test'):
+    np.savez(tmp_path / f'{split}.npz', image=np.full((2, 4), len(split) + ord(split[-1]), np.float32) / 200)
+  stream = Stream(name='npz', path=str(tmp_path / '{split}.npz'), split='trainA')
+  for split, held_out in (('trainA', 'testA'), ('trainB', 'testB'), ('train', 'test'), ('train[:1]', None)):
+    found = sets.held_out_stream(dataclasses.replace(stream, split=split)) if held_out else None
+    assert (found and found.split) == held_out

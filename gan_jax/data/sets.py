@@ -33,8 +33,9 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test', if it has one that is not the stream's own."""
-  other = dataclasses.replace(stream, split='test')
+  """The set's split 'test', if it has one that is not the stream's own; of a split 'trainA' it is 'testA'."""
+  part = re.fullmatch(r'train(\w*)', stream.split)
+  other = dataclasses.replace(stream, split='test' + (part[1] if part else ''))
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   try:

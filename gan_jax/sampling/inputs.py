@@ -5,10 +5,12 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
+from etils import epath
 
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
+from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
 
@@ -34,9 +36,14 @@ def examples(stream: Stream, rows: np.ndarray) -> dict[str, np.ndarray]:
     stream: from `input_stream`.
     rows: (N,) places in the order of evaluations; after the last example comes the first.
   """
-  order, source = sets.order(stream), stream.open()
-  chosen = [source[int(order[i % len(order)])] for i in rows]
-  fields = {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
+  order = sets.order(stream)
+  return _prepared(stream, order[np.asarray(rows) % len(order)])
+
+
+def _prepared(stream: Stream, chosen: np.ndarray) -> dict[str, np.ndarray]:
+  source = stream.open()
+  rows = [source[int(i)] for i in chosen]
+  fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   prepared: dict[str, np.ndarray] = jax.device_get(stream.prepare(fields, jax.random.key(0)))
   return prepared
 
@@ -72,6 +79,32 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
   """
   streams = streams_for(stage, splits)
   return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
+
+
+def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.ndarray]]:
+  """The pictures of a folder as inputs: (the stream that they stand for, their paths in the folder, its fields).
+
+  Args:
+    stage: with the game and the streams.
+    text: FOLDER, for the first stream that the game reads, or STREAM=FOLDER.
+
+  Raises:
+    UserError: the game reads nothing or no such stream, or the folder has no picture.
+  """
+  names = core.inputs_of(stage.game, stage.streams)
+  if not names:
+    raise UserError(f'--inputs={text} given to {type(stage.game).__name__}, whose samples read no data: leave it out')
+  name, _, path = text.partition('=') if '=' in text else (names[0], '', text)
+  if name not in names:
+    raise one_of('stream in --inputs', name, names)
+  if not epath.Path(path).expanduser().is_dir():
+    raise UserError(f'--inputs={text}: {path!r} is not a folder')
+  plain = dataclasses.replace(stage.streams[name], flip=False, random_crop=0, per_class=0, classes=0, tags=())
+  of = dataclasses.replace(plain, name='folder', path=path, split='')
+  source = of.open()
+  assert isinstance(source, FolderSource)
+  files = [str(file.relative_to(source.root)) for file in source.files]
+  return name, files, _prepared(of, np.arange(len(files)))
 
 
 def parsed(text: str) -> Splits:

@@ -5,13 +5,16 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from PIL.Image import Image
 
 from gan_jax import core, runs
 from gan_jax.base import console
 from gan_jax.base.errors import one_of
 from gan_jax.runs import saved
 from gan_jax.sampling import inputs as inputs_lib
+from gan_jax.sampling import sheets
 from gan_jax.sampling import standing as standing_lib
+from gan_jax.sampling.outputs import imitated
 from gan_jax.sampling.sampler import Sampler, check_count
 
 
@@ -76,8 +79,7 @@ class Run:
       standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
     variables = self.variables(ema, standing, truncation)
-    check_count(count)
-    inputs = self._inputs(count, split) if inputs is None else inputs
+    inputs = self.inputs(count, split) if inputs is None else inputs
     return self._sampler(truncation)(variables, count, seed, label, inputs)
 
   def examples(self, stream: str = '', split: str = '', n: int = 64) -> dict[str, np.ndarray]:
@@ -100,8 +102,9 @@ class Run:
     chosen = inputs_lib.input_stream(streams[stream or next(iter(streams))], split or None)
     return inputs_lib.examples(chosen, np.arange(min(check_count(n, what='n'), len(chosen.open()))))
 
-  def _inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
-    return inputs_lib.first(self.stage, count, split)
+  def inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
+    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data."""
+    return inputs_lib.first(self.stage, check_count(count), split)
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """What `sample` with the same arguments starts from: (count, ...) numpy, or a dict of such."""
@@ -136,7 +139,7 @@ class Run:
     return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
 
   def _inputs_of(self, latents: Any, inputs: Any) -> Any:
-    return self._inputs(max((len(x) for x in jax.tree.leaves(latents)), default=1)) if inputs is None else inputs
+    return self.inputs(max((len(x) for x in jax.tree.leaves(latents)), default=1)) if inputs is None else inputs
 
   def _sampler(self, truncation: float = 0.0) -> Sampler:
     if truncation not in self._samplers:
@@ -145,8 +148,18 @@ class Run:
 
   @property
   def range(self) -> tuple[float, float]:
-    """(low, high) of the first stream's pixels."""
-    return next(iter(self.stage.streams.values())).range
+    """(low, high) of the pixels that the main output imitates."""
+    outputs = core.outputs_of(self.stage.game, self.stage.streams)
+    return self.stage.streams[imitated(self.stage, next(iter(outputs), '')).stream].range
+
+  def pictures(self, samples: Any, inputs: Any = None) -> dict[str, Image]:
+    """{name of what the game makes: its picture} of samples; what has no picture is left out.
+
+    Args:
+      samples: as `sample` gives them.
+      inputs: that they were made of, to stand beside them.
+    """
+    return sheets.sheets(self.stage, samples, inputs)
 
 
 def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:
