@@ -12,7 +12,7 @@ from gan_jax.base.files import write_text
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|resume|init_from(\.\w+)?'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
