@@ -16,7 +16,7 @@ from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import View
 from gan_jax.sampling.sampler import Sampler
-from gan_jax.training import diagnostics, sample_grids
+from gan_jax.training import diagnostics, sample_grids, unplayed
 from gan_jax.training.session import Session
 
 
@@ -163,6 +163,8 @@ class Row:
     self.every = session.config.log_every
     self._session, self._first = session, stage.first_step
     self._watched = {view.title: diagnostics.START for view in session.experiment.views}
+    self._played = {view.title: unplayed.START for view in session.experiment.views}
+    self._turns = stage.game.turns
 
   def __call__(self, moment: Moment) -> None:
     step = moment.place.step
@@ -175,7 +177,9 @@ class Row:
         view.own(moment.row),
         diversity=moment.diversity.get(view.title),
       )
-      for warning in warnings:
+      played = self._played[view.title]
+      self._played[view.title], more = unplayed.watch(played, step - self._first, view.own(moment.row), self._turns)
+      for warning in (*warnings, *more):
         self._session.say(f'warning: {view.title}{warning}')
 
 
