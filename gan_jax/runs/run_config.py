@@ -61,7 +61,9 @@ def check_config(config: Any) -> None:
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
   defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
-  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  known = json.loads(config_lib.to_json(defaults))
+  old = {**known, **json.loads(_config_text(workdir))}
+  old['eval'] = {**known['eval'], **old['eval']}
   old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
   new['data'] = config_lib.with_stream_defaults(new['data'])
