@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from gan_jax import core
@@ -11,21 +10,23 @@ from gan_jax.base.errors import UserError
 from gan_jax.runs.stages import Stage
 
 
-def pick(made: Any, output: str, where: str = '--output') -> jax.Array:
+def pick(made: Any, output: str, where: str = '--output', declared: Iterable[str] = ()) -> Any:
   """The one of several things that a game makes.
 
   Args:
     made: by the game.
-    output: its name; '' for games that make one thing.
+    output: its name; '' for the main output, or for games that make one thing.
     where: the setting that names it.
+    declared: the game's `outputs`, the main one first; a game that makes one thing may give it a name there.
 
   Raises:
     UserError: there is none of that name.
   """
   if not isinstance(made, Mapping):
-    if output:
+    if output and output not in declared:
       raise UserError(f'{where}={output!r}: this game makes one thing; leave it out')
     return made
+  output = output or next(iter(declared), '')
   if output not in made:
     raise UserError(f'{where}={output!r}: this game makes {", ".join(sorted(made))}; choose one')
   return made[output]
