@@ -14,12 +14,14 @@ from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import core, runs, sample
+from gan_jax import core, evaluate, runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
+from gan_jax.evaluation import measures
+from gan_jax.evaluation.figures import Figure
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
@@ -94,8 +96,7 @@ def config_of(name='Noisy', *, norm=False, steps=2, **settings):
   return config_lib.base(
     game={'name': f'test_inputs.{name}', **networks},
     optimizers={'generator': {'name': 'optax.sgd', 'learning_rate': 0.1}},
-    data=data,
-    **{'batch_size': 8, 'steps': steps, 'samples': 4, 'devices': 1, **settings},
+    **{'data': data, 'batch_size': 8, 'steps': steps, 'samples': 4, 'devices': 1, **settings},
   )
 
 
@@ -298,3 +299,127 @@ def test_splits_of_two_domains_have_their_own_held_out_part(tmp_path):
   for split, held_out in (('trainA', 'testA'), ('trainB', 'testB'), ('train', 'test'), ('train[:1]', None)):
     found = sets.held_out_stream(dataclasses.replace(stream, split=split)) if held_out else None
     assert (found and found.split) == held_out
+
+
+# Figures, and pictures of a game's own
+
+
+def level(e):
+  """the mean level of generated examples less that of real ones."""
+  return e.fake.examples.mean() - e.real_examples(e.samples).mean()
+
+
+def calm(e):
+  return [Figure('zero', 0.0, 'nothing')]
+
+
+def raises(e):
+  raise RuntimeError('out of order')
+
+
+def evaluated(run, **options):
+  return evaluate.evaluate(run, **{'samples': 70, 'split': 'test', **options})
+
+
+def test_each_output_has_its_figures_against_what_it_imitates(both):
+  """a and b are the same digits, so that the distance of levels is the shift, 31.875 of 255, but for clipping."""
+  run = shifted(both, (('generator_ab', 0.0), ('generator_ba', 0.25)))
+  found = evaluated(run, metrics=('test_inputs.level', 'test_inputs.calm'))
+  assert list(found.values) == ['level_ab', 'zero_ab', 'level_ba', 'zero_ba']
+  assert found.values['level_ab'] == 0
+  stored = sets.examples(dataclasses.replace(run.stage.streams['b'], split='test'), 70)[0].astype(float)
+  expected = np.clip(np.round(stored + 0.25 * 127.5), 0, 255).mean() - stored.mean()
+  np.testing.assert_allclose(found.values['level_ba'], expected, atol=0.05)
+  assert found.figures[0].protocol == 'the mean level of generated examples less that of real ones.'
+  assert 'made of a: digits test (364)' in found.shared['samples']
+  one = evaluated(run, metrics=('test_inputs.level',), output='ba')
+  np.testing.assert_allclose(one.values['level'], found.values['level_ba'])
+
+
+def test_a_default_metric_that_fails_leaves_the_others(noisy, monkeypatch):
+  monkeypatch.setattr(measures, 'default_measures', lambda e: ('test_inputs.raises', 'test_inputs.calm'))
+  said = []
+  found = evaluate.evaluate(noisy, said.append, samples=64, features='raw')
+  assert found.values == {'zero': 0.0} and said[-1] == 'left out test_inputs.raises: RuntimeError: out of order'
+  with pytest.raises(RuntimeError, match='out of order'):
+    evaluate.evaluate(noisy, samples=64, metrics=('test_inputs.calm', 'test_inputs.raises'))
+  monkeypatch.setattr(measures, 'default_measures', lambda e: ('test_inputs.raises',))
+  with pytest.raises(RuntimeError, match='out of order'):
+    evaluate.evaluate(noisy, samples=64, features='raw')
+
+
+class Unsaid(Both):
+  """It says nothing of what it makes."""
+
+  outputs = None
+
+
+@pytest.mark.parametrize(
+  ('game', 'settings', 'words'),
+  [
+    ('Unsaid', {}, r"--output or config.eval.output=''.*makes ab, ba; choose one"),
+    ('Both', {'output': 'bab'}, r"--output or config.eval.output='bab'.*makes ab, ba; choose one"),
+    ('Both', {'metrics': ('test_inputs.nothing',)}, "nothing is called 'test_inputs.nothing'"),
+    ('Both', {'metrics': ('test_inputs.STREAM',)}, 'test_inputs.STREAM is not a function'),
+    ('Both', {'metrics': ('fud',)}, "unknown metric .*'fud'"),
+  ],
+)
+def test_evaluations_that_cannot_work_are_told_before_training(game, settings, words, tmp_path):
+  config = config_of('Both', eval={'every': 2, 'samples': 8, 'metrics': ('test_inputs.calm',), **settings})
+  config.game.name = f'test_inputs.{game}'
+  with pytest.raises(UserError, match=words):
+    loop.run(config, tmp_path, silent=True)
+  assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+class Table(nn.Module):
+  """It makes rows of 8 numbers, which have no picture unless the game draws one."""
+
+  generator: nn.Module
+  latents = Normal((8,))
+  turns: tuple = (Turn(('generator',), 'loss'),)
+
+  def loss(self, batch):
+    return jnp.square(self.generator(batch['latents'])).mean()
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+
+
+class Drawn(Table):
+  def pictures(self, samples):
+    return {'rows': samples[:, None, :, None], 'black': Image.new('L', (5, 4))}
+
+
+def test_what_has_no_picture_is_told_and_a_game_may_draw_its_own(tmp_path, capsys):
+  np.savez(tmp_path / 'table.npz', image=np.random.RandomState(0).randn(40, 8).astype(np.float32))
+  for name in ('Table', 'Drawn'):
+    config = config_of(data={'name': 'npz', 'path': str(tmp_path / 'table.npz')}, sample_every=1)
+    config.game = {'name': f'test_inputs.{name}', 'generator': SCALE}
+    loop.run(config, tmp_path / name)
+    said = capsys.readouterr().out
+    assert said.count('note: samples of shape (8,) has no picture') == (name == 'Table')
+    # What the run says to do next can be done.
+    next_line = next(line for line in said.splitlines() if line.startswith('next'))
+    assert next_line.endswith('more.npz' if name == 'Table' else 'more.png')
+    sampled(*next_line.split('gan_jax.sample ')[1].split())
+    capsys.readouterr()
+  files = {path.name for path in (tmp_path / 'Drawn' / 'samples').iterdir()}
+  assert files == {f'step_000000{i}_{name}.png' for i in (1, 2) for name in ('rows', 'black')}
+  assert not list((tmp_path / 'Table' / 'samples').iterdir())
+  run = gan_jax.load(tmp_path / 'Drawn')
+  assert run.pictures(run.sample(3))['black'].size == (5, 4)
+
+
+@pytest.mark.parametrize('name', ['Noisy', 'Both'])
+def test_a_population_is_drawn_evaluated_and_goes_on(name, tmp_path):
+  settings = {'population': 2, 'eval': {'every': 2, 'samples': 8, 'metrics': ('test_inputs.level',)}}
+  loop.run(config_of(name, **settings), tmp_path, silent=True)
+  loop.run(config_of(name, steps=4, **settings), tmp_path, silent=True)
+  outputs = ('_ab', '_ba') if name == 'Both' else ('',)
+  for member in (0, 1):
+    drawn = [f'step_000000{step}{output}_member_{member}.png' for step in (2, 4) for output in outputs]
+    assert all((tmp_path / 'samples' / file).exists() for file in drawn)
+    figures = json.loads((tmp_path / f'evaluation_member_{member}.json').read_text())['figures']
+    assert list(figures) == [f'level{output}' for output in outputs]
+  assert gan_jax.load(tmp_path, member=1).sample(3) is not None

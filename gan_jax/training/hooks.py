@@ -103,7 +103,7 @@ class Samples:
 
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.sample_every
-    self._session, self._number = session, stage.number
+    self._session, self._number, self._told = session, stage.number, False
     self._samplers = session.experiment.each(stage.number, lambda stage: Sampler(stage.game))
 
   def __call__(self, moment: Moment) -> None:
@@ -116,11 +116,19 @@ class Samples:
         with session.guard.without('a picture of samples'):
           made = sample_grids.samples(stage, sampler, state, moment.place.step, view.config)
           diversity = made.diversity
+          self._tell(made.bare)
           sample_grids.write(made, session, view, moment.place.step)
       diversity = processes.of_first(diversity)
       if math.isfinite(diversity):
         moment.diversity[view.title] = diversity
         moment.row |= view.named({'sample_diversity': diversity})
+
+  def _tell(self, bare: Mapping[str, tuple[int, ...]]) -> None:
+    """Says once that there are no pictures."""
+    if bare and not self._told:
+      self._told = True
+      named = ', '.join(f'{name} of shape {shape}' for name, shape in bare.items())
+      self._session.say(f'note: {named} has no picture: give the game pictures(samples), see docs/games.md')
 
 
 class Evaluation:

@@ -27,11 +27,13 @@ class Samples(NamedTuple):
 
   Attributes:
     pictures: {name of what the game makes: its grid}; what has no picture is left out.
+    bare: {name: shape} where nothing that the game makes has a picture.
     diversity: of the main output against the data that it imitates; nan where they cannot be compared.
   """
 
   pictures: dict[str, Image]
   diversity: float
+  bare: dict[str, tuple[int, ...]]
 
 
 def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_collections.ConfigDict) -> Samples:
@@ -62,7 +64,8 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((draw(False) if averaged else made).values()))
   comparable = stage.game.latents is not None and latest.shape[1:] == data.shape[1:]
-  return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan)
+  bare = {} if drawn else {name or 'samples': array.shape[1:] for name, array in made.items()}
+  return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan, bare)
 
 
 def write(made: Samples, session: Session, view: View, step: int) -> None:

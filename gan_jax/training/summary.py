@@ -178,6 +178,9 @@ def notes_on_averages(stages: Sequence[runs.Stage]) -> list[str]:
 
 def closing(workdir: epath.Path, *, done: bool) -> str:
   """What a run says at its end: where things are, and what to do next."""
+  folder = epath.Path(workdir) / 'samples'
+  # What has no picture is written as arrays.
+  suffix = 'npz' if folder.is_dir() and not any(folder.iterdir()) else 'png'
   lines = [
     f'run       {workdir}',
     f'samples   {workdir}/samples/',
@@ -185,7 +188,7 @@ def closing(workdir: epath.Path, *, done: bool) -> str:
   ]
   if done:
     lines += [
-      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
+      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.{suffix}',
       f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
     ]
   else:
