@@ -296,9 +296,11 @@ def test_splits_of_two_domains_have_their_own_held_out_part(tmp_path):
   for split in ('trainA', 'testA', 'trainB', 'testB', 'train', 'test'):
     np.savez(tmp_path / f'{split}.npz', image=np.full((2, 4), len(split) + ord(split[-1]), np.float32) / 200)
   stream = Stream(name='npz', path=str(tmp_path / '{split}.npz'), split='trainA')
-  for split, held_out in (('trainA', 'testA'), ('trainB', 'testB'), ('train', 'test'), ('train[:1]', None)):
-    found = sets.held_out_stream(dataclasses.replace(stream, split=split)) if held_out else None
+  for split, held_out in (('trainA', 'testA'), ('trainB', 'testB'), ('train', 'test'), ('testA', None)):
+    found = sets.held_out_stream(dataclasses.replace(stream, split=split))
     assert (found and found.split) == held_out
+  (tmp_path / 'testA.npz').unlink()
+  assert sets.held_out_stream(stream).split == 'test'  # of one domain all have the same
 
 
 # Figures, and pictures of a game's own

@@ -19,7 +19,8 @@ class Settings:
     game: {'name': dotted name of a class, its settings, its networks as nested dicts}.
     optimizers: {player: {'name': 'optax.adam', settings}}; looked up in gan_jax.minimax, then as a dotted name.
     data: the settings of one stream (`data.streams.Stream`), or {stream: settings}.
-    ema: {player: decay of the running averages used for sampling}; none by default.
+    ema: {player: decay of the running averages used for sampling}, a number, or such as {'name': 'averages.warm_up',
+      'decay': 0.999}, which begins short; none by default.
     batch_size: examples per move and stream, and latents per move.
     steps: steps of training; a step plays every turn once (times its repeat).
     seed: of parameters, order, latents and noise.

@@ -33,17 +33,20 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test', if it has one that is not the stream's own; of a split 'trainA' it is 'testA'."""
-  part = re.fullmatch(r'train(\w*)', stream.split)
-  other = dataclasses.replace(stream, split='test' + (part[1] if part else ''))
+  """The set's split 'test', if it has one that is not the stream's own; of 'trainA' first 'testA'."""
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
-  try:
-    source = other.open()
-  except UserError:
-    return None
-  # Folders and files that know no splits give the same examples for any.
-  return None if sources.fingerprint(source) == sources.fingerprint(stream.open()) else other
+  part = re.fullmatch(r'train(\w+)', stream.split)
+  for split in (*([f'test{part[1]}'] if part else []), 'test'):
+    other = dataclasses.replace(stream, split=split)
+    try:
+      source = other.open()
+    except UserError:
+      continue
+    # Folders and files that know no splits give the same examples for any.
+    if sources.fingerprint(source) != sources.fingerprint(stream.open()):
+      return other
+  return None
 
 
 def order(stream: Stream) -> np.ndarray:
