@@ -61,7 +61,12 @@ def _define(values: flags.FlagValues) -> None:
   default = Options()
   known = ', '.join(measures.MEASURES)
   flags.DEFINE_string('workdir', None, 'The run to evaluate.', flag_values=values)
-  flags.DEFINE_list('metrics', [], f'Some of {known}; empty: those that suit the set.', flag_values=values)
+  flags.DEFINE_list(
+    'metrics',
+    [],
+    f'Some of {known}, or dotted names of yours; empty: those that suit the set.',
+    flag_values=values,
+  )
   flags.DEFINE_integer('samples', default.samples, 'How many samples to draw.', lower_bound=2, flag_values=values)
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)

@@ -25,7 +25,10 @@ def _define(values: flags.FlagValues) -> None:
   flag_lib.define_processes(values)
   flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
   flags.DEFINE_bool(
-    'dry_run', False, 'Print networks, parameters, flops and memory of a step without training.', flag_values=values
+    'dry_run', False, 'Print networks, parameters and flops of a step without training.', flag_values=values
+  )
+  flags.DEFINE_bool(
+    'compile', False, 'With --dry_run: compile, and print all memory and what devices exchange.', flag_values=values
   )
   # Read by _run before absl sees it; here for --help.
   flags.DEFINE_string('config', None, 'FILE.py or FILE.py:VARIANT, what to train.', flag_values=values)
@@ -48,8 +51,10 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   processes.join(**flag_lib.processes(values))
   config = config_lib.override(config_lib.load(values.config), rest)
   if values.dry_run:
-    _dry_run(config)
+    _dry_run(config, values.compile)
     return
+  if values.compile:
+    raise UserError('--compile without --dry_run: leave it out, a training compiles anyway')
   from gan_jax.training import loop
 
   if not (processes.alone() or values.workdir):
@@ -79,17 +84,19 @@ def _new_folder(stem: str) -> Iterator[epath.Path]:
       folder.rmdir()
 
 
-def _dry_run(config) -> None:
+def _dry_run(config, compiled: bool) -> None:
   from gan_jax.distributed import parallel
+  from gan_jax.nets.layers.conv import chosen_formulation
   from gan_jax.runs.experiment import experiment_of
   from gan_jax.training import summary
 
   experiment = experiment_of(config)
   mesh = parallel.make_mesh(config.devices or None)
   experiment.check(mesh)
-  for stage in experiment.stages:
-    console.say(summary.describe(experiment, stage.number, mesh, {}))
-    console.say(summary.cost(experiment, stage.number, mesh))
+  with chosen_formulation(config.formulation):
+    for stage in experiment.stages:
+      console.say(summary.describe(experiment, stage.number, mesh, {}))
+      console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
     python -m gan_jax.sample --workdir runs/x --count 64 --seed 0 --out grid.png
     python -m gan_jax.sample --workdir runs/x --picture=interpolation --out interpolation.png
+    python -m gan_jax.sample --workdir runs/x --inputs photos --out translated
 
 Sample i depends on (seed, i) alone, not on the batch it is made in.
 """
@@ -17,7 +18,8 @@ from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.sampling import exploration, pictures
-from gan_jax.sampling.outputs import named, pick
+from gan_jax.sampling import inputs as inputs_lib
+from gan_jax.sampling.outputs import imitated, named, pick
 from gan_jax.sampling.run import Run, load
 
 
@@ -41,12 +43,27 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
   flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
   flag_lib.define_samples(values)
-  flags.DEFINE_string('out', 'samples.png', 'A .png picture, or .npz arrays of a grid.', flag_values=values)
+  flags.DEFINE_string(
+    'split',
+    '',
+    "Of games that read data when they sample: of the run's own streams, one for all or STREAM=SPLIT,...; what is held "
+    'out of the training by default.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'inputs', '', 'Of the same: a folder of pictures, or STREAM=FOLDER; --out is a folder, too.', flag_values=values
+  )
+  flags.DEFINE_string(
+    'out', 'samples.png', 'A .png picture, .npz arrays of a grid, or with --inputs a folder.', flag_values=values
+  )
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
+  if values.inputs:
+    _translate(values)
+    return
   if not values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} must end in .png or .npz')
   if values.picture != 'grid' and values.out.endswith('.npz'):
@@ -56,20 +73,23 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if values.concepts and values.picture != 'arithmetic':
     raise UserError(f'--concepts with --picture={values.picture}: set --picture=arithmetic, or leave them out')
   run = load(values.workdir, values.step, values.member)
-  if run.stage.game.latents is None:
-    raise UserError('this game translates examples: sample it in Python with run.sample(count, inputs=...)')
   if values.picture != 'grid':
     drawn, what = _explored(run, values), values.picture
   else:
     count = values.count or 64
     how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
-    made = run.sample(count, **how)
-    samples, what = {'': np.asarray(pick(made, values.output))} if values.output else named(made), f'{count} samples'
+    inputs, what = run.inputs(count, inputs_lib.parsed(values.split)), f'{count} samples'
+    made = run.sample(count, inputs=inputs, **how)
+    if values.output:
+      made = {values.output: np.asarray(pick(made, values.output))}
+    samples = named(made)
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
       console.say(f'{what} of step {run.step}: {values.out}')
       return
-    drawn = {name: _grid(run, array) for name, array in samples.items()}
+    drawn = _sheets(run, made, inputs, samples)
+    if values.output and values.output in drawn:
+      drawn = {'': drawn[values.output]}
   out = paths.expand(values.out)
   for name, picture in drawn.items():
     path = out.with_name(f'{out.stem}_{name}.png') if name else out
@@ -84,11 +104,50 @@ def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
     np.savez_compressed(file, **arrays)
 
 
-def _grid(run: Run, samples: np.ndarray) -> Image:
-  picture = pictures.picture_of(samples, run.range)
-  if picture is None:
-    raise UserError(f'samples of shape {samples.shape[1:]} have no picture: use --out=samples.npz')
-  return picture
+def _sheets(run: Run, made: Any, inputs: Any, samples: Mapping[str, np.ndarray]) -> dict[str, Image]:
+  """The pictures of all outputs that have one; a line tells those that have none."""
+  drawn = run.pictures(made, inputs)
+  if not drawn:
+    shapes = ', '.join(str(array.shape[1:]) for array in samples.values())
+    raise UserError(f'samples of shape {shapes} have no picture: use --out=samples.npz')
+  for name, array in samples.items():
+    if not hasattr(run.stage.game, 'pictures') and pictures.picture_of(array[:1], run.range) is None:
+      console.say(f'{name} of shape {array.shape[1:]} has no picture: --out=samples.npz writes it', error=True)
+  return drawn
+
+
+def _translate(values: flags.FlagValues) -> None:
+  """Writes what a game makes of each picture of a folder, under the same name."""
+  if values.out.endswith(('.png', '.npz')):
+    raise UserError(f'--out={values.out} with --inputs: name a folder, in which each picture keeps its name')
+  for name, default in (('picture', 'grid'), ('count', None), ('split', '')):
+    if getattr(values, name) != default:
+      raise UserError(f'--{name} with --inputs, which makes one picture of each of the folder: leave it out')
+  run, folder = (
+    load(values.workdir, values.step, values.member),
+    paths.expand(values.inputs.partition('=')[2] or values.inputs),
+  )
+  out = paths.expand(values.out)
+  if out.resolve() == folder.resolve():
+    raise UserError(f'--out={out} is the folder of the inputs, which would be written over: name another')
+  stream, files, fields = inputs_lib.of_folder(run.stage, values.inputs)
+  count = len(files)
+  how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
+  made = run.sample(count, inputs={**(run.inputs(count) or {}), stream: fields}, **how)
+  samples = {values.output: np.asarray(pick(made, values.output))} if values.output else named(made)
+  # What is made of other streams says nothing of these pictures.
+  of = {name: imitated(run.stage, name) for name in samples}
+  samples = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
+  for name, array in samples.items():
+    if array.ndim != 4 or array.shape[-1] not in (1, 3):
+      raise UserError(f'{name or "samples"} of shape {array.shape[1:]} are no pictures: choose another --output')
+    limits = run.stage.streams[of[name].stream].range
+    where = out / name if len(samples) > 1 else out
+    for file, image in zip(files, array, strict=True):
+      with command.writable(where / file):
+        (where / file).parent.mkdir(parents=True, exist_ok=True)
+        pictures.write_one(image, limits, where / file)
+    console.say(f'{count} pictures of step {run.step}: {where}')
 
 
 def _explored(run: Run, values: flags.FlagValues) -> dict[str, Image]:

@@ -15,6 +15,8 @@ from gan_jax import config as config_lib
 from gan_jax import evaluate, main, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
+from gan_jax.distributed import parallel
+from gan_jax.nets.layers import conv
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
@@ -222,6 +224,29 @@ def test_help_list_and_dry_run(capsys, tmp_path):
   main.main(['--config', 'configs/dcgan.py:lsun', '--dry_run', '--config.batch_size=2', '--config.devices=1'])
   out = capsys.readouterr().out
   assert 'flops' in out and 'memory' in out and '18,855,043 parameters' in out
+
+
+def test_a_dry_run_compiles_only_when_asked(capsys, monkeypatch):
+  compiled = []
+  compile_step = parallel.compile_step
+  monkeypatch.setattr(parallel, 'compile_step', lambda *given: compiled.append(given) or compile_step(*given))
+  ring = ['--config', 'configs/gan.py:ring', '--dry_run', '--config.devices=1', '--config.game.generator.hidden=(8,)']
+  main.main(ring)
+  out = capsys.readouterr().out
+  assert not compiled and 'flops' in out and 'MiB per device of state and batch; --compile tells the rest' in out
+  main.main([*ring, '--compile'])
+  assert len(compiled) == 1 and 'temporaries' in capsys.readouterr().out
+  assert '--compile without --dry_run' in fails(['--config', 'configs/gan.py:ring', '--compile'], capsys)
+
+
+def test_a_config_chooses_the_formulation_of_convolutions(capsys, monkeypatch):
+  seen = []
+  monkeypatch.setattr(summary, 'cost', lambda *_, **__: seen.append(conv.chosen()) or '')
+  dry = ['--config', 'configs/gan.py:ring', '--dry_run', '--config.devices=1']
+  main.main([*dry, '--config.formulation=plain'])
+  main.main(dry)
+  assert seen == ['plain', conv.chosen()]
+  assert "config.formulation 'fft'" in fails([*dry, '--config.formulation=fft'], capsys)
 
 
 @pytest.mark.parametrize('accumulate', [1, 2])

@@ -11,9 +11,10 @@ from scipy.spatial import distance
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import runs
+from gan_jax.core.game import Turn
 from gan_jax.data import streams
 from gan_jax.distributed import parallel
-from gan_jax.training import diagnostics
+from gan_jax.training import diagnostics, unplayed
 from gan_jax.training import loop as train
 
 pytestmark = pytest.mark.trains
@@ -159,3 +160,25 @@ def test_real_games(tmp_path, file, changes, collapses):
     assert [(i, words[:9]) for i, words in found if 'generator wins' not in words] == [(2, 'collapsed')]
   else:
     assert min(diversities) > 0.8 and found == []
+
+
+def test_a_turn_that_is_no_longer_played_is_told_once():
+  turns = (Turn(('d',), 'critic', when=lambda clock, table: True), Turn(('g',), 'actor'))
+  with_it, without = {'critic': 1.0, 'actor': 1.0}, {'actor': 1.0}
+
+  def told_turns(rows, first=600):
+    state, found = unplayed.START, []
+    for i, row in enumerate(rows):
+      state, warnings = unplayed.watch(state, first + i, row, turns)
+      found += [(i, warning) for warning in warnings]
+    return found
+
+  ((number, words),) = told_turns([with_it, without, without, without, without])
+  assert number == 3
+  assert words.startswith("the turn 'critic' was not played in the last 3 rows, so that d no longer learns")
+  assert "Turn((), 'measure')" in words
+  assert [i for i, _ in told_turns([without] * 3 + [with_it] + [without] * 7)] == [2, 10]  # told anew, later
+  # Seldom is not never; nothing is told at first, nor of turns without a condition.
+  assert not told_turns([with_it, *[without] * 10, with_it, *[without] * 10] * 2, first=480)
+  assert not told_turns([without] * 9, first=0)
+  assert not told_turns([{'critic': 1.0}] * 5)

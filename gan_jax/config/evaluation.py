@@ -7,13 +7,14 @@ class Options(NamedTuple):
   """How to evaluate; config.eval has these and `every`.
 
   Attributes:
-    metrics: names of `evaluation.measures.MEASURES`; empty for those that suit the set.
+    metrics: names of `evaluation.measures.MEASURES`, or dotted names of functions of yours; empty for those that suit
+      the set.
     samples: how many to generate.
     features: a name of `features.choose`.
     inception_weights: the file of Inception's weights, for features='inception'.
     seed: of the latents.
-    stream: the name of the stream that is the reference; '' for the first.
-    output: which of several things the game makes.
+    stream: the name of the stream that is the reference; '' for what the output imitates, else the first.
+    output: which of several things the game makes; '' for each that its `outputs` name.
     split: of the reference; '' for the stream's own.
     weights: 'ema', the running averages where they are kept, or 'raw'.
     truncation: of normal latents; 0 for none.

@@ -19,7 +19,8 @@ class Settings:
     game: {'name': dotted name of a class, its settings, its networks as nested dicts}.
     optimizers: {player: {'name': 'optax.adam', settings}}; looked up in gan_jax.minimax, then as a dotted name.
     data: the settings of one stream (`data.streams.Stream`), or {stream: settings}.
-    ema: {player: decay of the running averages used for sampling}; none by default.
+    ema: {player: decay of the running averages used for sampling}, a number, or such as {'name': 'averages.warm_up',
+      'decay': 0.999}, which begins short; none by default.
     batch_size: examples per move and stream, and latents per move.
     steps: steps of training; a step plays every turn once (times its repeat).
     seed: of parameters, order, latents and noise.
@@ -36,9 +37,12 @@ class Settings:
       for its share, with batch statistics of its own (`gan_jax.distributed.parallel`).
     dtype: 'bfloat16' to compute networks in; parameters, normalisations and losses stay float32.
     remat: keep only the outputs of convolutions and dense layers for the backward pass: less memory, more work.
+    formulation: of convolutions: '' for the fastest steps; 'plain' or 'xla' compile several times faster where their
+      steps are slower, for short experiments on a CPU (`gan_jax.nets.conv`).
     shard_state: divide optimizer states and running averages over the devices: less memory, more communication.
     stages: overrides, one dict per stage, each with its own `steps`; and `reset`, {'params' | 'optimizer' | 'ema':
-      players that start anew on entering}. Empty: one stage.
+      players that start anew on entering}; and `start`, {network: the network of the stages before whose weights it
+      begins with}. Empty: one stage.
     log_every: steps between lines of metrics.
     sample_every: steps between sample grids; 0 for only the last.
     checkpoint_every: steps between checkpoints; 0 for only the last.
@@ -48,7 +52,7 @@ class Settings:
     eval: {'every': steps between evaluations, 0 for none; and any of `evaluation.options.Options`, such as 'metrics',
       'samples', 'features'}. Its figures are metrics called eval_NAME, which keep_best may name.
     profile: steps of a trace for TensorBoard and Perfetto in WORKDIR/profile, after the first 10 steps; 0 for none.
-    init_from: a run whose weights and running averages to start from; empty for none.
+    init_from: a run whose weights and running averages to start from, or {player: run}; empty for none.
     init_players: the players that take them; empty for all that the two runs share.
     resume: 'auto' goes on with a run of the same settings; 'force' with one of others, as far as its arrays fit.
   """
@@ -68,6 +72,7 @@ class Settings:
   parallel: str = 'jit'
   dtype: str = 'float32'
   remat: bool = False
+  formulation: str = ''
   shard_state: bool = False
   stages: Sequence[Mapping[str, Any]] = ()
   log_every: int = 50
@@ -78,7 +83,7 @@ class Settings:
   samples: int = 64
   eval: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(IN_TRAINING))
   profile: int = 0
-  init_from: str = ''
+  init_from: str | Mapping[str, str] = ''
   init_players: Sequence[str] = ()
   resume: str = 'auto'
 

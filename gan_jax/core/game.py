@@ -8,6 +8,8 @@ underscore (`generator`, `generator_ab`), or in the plural (a list `discriminato
   latents   what `data.latents.draw` takes: one distribution, or a dict of them
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
+  inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
+  outputs   optional {name of what `sample` makes: core.Output}, what each imitates, the main one first
 
 A loss method takes the batch, `{stream: {field: (B, ...)}, 'latents': ...}`, and returns a scalar or
 `(scalar, metrics)`. Variables of the game itself live in three collections: `table` (kept; combined by mean over
@@ -27,6 +29,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import Clock
+from gan_jax.core.sampled import inputs_of, outputs_of
 
 RANDOM_STREAMS = ('dropout', 'noise')
 
@@ -48,6 +51,8 @@ class Game(Protocol):
 
   def sample(self, batch: Mapping[str, Any]) -> Any:
     """batch -> generated examples, or {name: examples}, networks in eval mode.
+
+    The batch has the streams that the game's `inputs` name, as its losses see them, and its latents.
 
     With a second argument `train=False` it can also be called in training mode, which standing statistics need.
     """
@@ -240,6 +245,8 @@ def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]
       f'{sorted(players - frozen)}: give each of them one optimizer'
     )
   streams = tuple(streams)
+  inputs_of(game, streams)
+  outputs_of(game, streams)
   for number, turn in enumerate(game.turns):
     if turn.share:
       _check_share(game, number, streams)

@@ -16,6 +16,7 @@ from flax.errors import ScopeParamShapeError
 
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.game import RANDOM_STREAMS, check, narrow, owner, players_of
+from gan_jax.core.sampled import given
 from gan_jax.core.state import GameState, TrainState, of_player, split_collections, variables_of_player
 
 
@@ -24,8 +25,20 @@ def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
   for turn in game.turns:
     for method in turn.methods:
       getattr(game, method)(narrow(turn, batch))
-  # As sampling will call it: with latents alone, or with the streams of a game that draws none.
-  game.sample(batch if game.latents is None else {'latents': batch['latents']})
+  # As sampling will call it. Streams may have batch sizes of their own.
+  reads = given(game, batch)
+  least = min((len(x) for x in jax.tree.leaves(reads)), default=0)
+  reads = jax.tree.map(lambda x: x[:least], reads)
+  try:
+    game.sample(reads)
+  except KeyError as error:
+    name = error.args[0] if error.args else None
+    if name not in batch or name in reads:
+      raise
+    raise UserError(
+      f'{type(game).__name__}.sample reads the stream {name!r}, but is given {", ".join(reads)}: name the streams that '
+      f'it reads in the game, inputs = ({", ".join(repr(n) for n in dict.fromkeys((*reads, name)) if n != "latents")},)'
+    ) from error
 
 
 def init(

@@ -35,10 +35,11 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test', else 'validation', if it has one that shares no example with the stream's own."""
+  """The set's split 'test' (of 'trainA' first 'testA'), else 'validation', if it shares no example with the stream's own."""
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
-  for split in ('test', 'validation'):
+  part = re.fullmatch(r'train(\w+)', stream.split)
+  for split in (*([f'test{part[1]}'] if part else []), 'test', 'validation'):
     other = dataclasses.replace(stream, split=split)
     try:
       source = other.open()

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 import gan_jax
 from gan_jax import core, runs
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import one_of, short
 from gan_jax.base.seeds import check_seed
 from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
@@ -25,7 +25,9 @@ from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing
+from gan_jax.sampling.outputs import imitated, pick
 from gan_jax.sampling.sampler import Sampler, check_count
 
 
@@ -91,8 +93,28 @@ class Evaluation(NamedTuple):
     return '\n'.join(lines)
 
 
-def check(stage: runs.Stage, options: Options) -> None:
-  """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed."""
+def _stream_of(stage: runs.Stage, options: Options) -> str:
+  """The name of the stream of the reference: the one asked for, else what the output imitates."""
+  declared = core.outputs_of(stage.game, stage.streams)
+  return options.stream or imitated(stage, options.output or next(iter(declared), '')).stream
+
+
+def _several(stage: runs.Stage, options: Options) -> tuple[str, ...]:
+  """The outputs that have figures of their own, each against what it imitates; none if one is asked for."""
+  declared = core.outputs_of(stage.game, stage.streams)
+  return tuple(declared) if len(declared) > 1 and not options.output and not options.stream else ()
+
+
+def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
+  """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed.
+
+  Args:
+    stage: with the game and the streams.
+    options: how.
+    made: what the game makes, or its shapes, where they are known.
+  """
+  for name in _several(stage, options):
+    check(stage, options._replace(output=name), made)
   measures.check_measures(options.metrics)
   check_count(options.samples, 2, 'samples to evaluate')
   check_count(options.standing, 0, 'standing')
@@ -102,12 +124,10 @@ def check(stage: runs.Stage, options: Options) -> None:
     raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
   if options.stream and options.stream not in stage.streams:
     raise one_of('stream of the reference', options.stream, stage.streams)
-  if stage.game.latents is None:
-    raise UserError(
-      f'{type(stage.game).__name__} translates examples: evaluate what run.sample(count, inputs=...) gives with the '
-      'functions of gan_jax.metrics'
-    )
-  stream = sets.reference_stream(stage.streams[options.stream or next(iter(stage.streams))], options.split or None)
+  if made is not None:
+    declared = core.outputs_of(stage.game, stage.streams)
+    pick(made, options.output, '--output or config.eval.output', declared)
+  stream = sets.reference_stream(stage.streams[_stream_of(stage, options)], options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)
 
@@ -139,16 +159,26 @@ class Evaluator:
     check(stage, options)
     self._stage, self._options, self._say = stage, options, say
     self._mesh = parallel.make_mesh() if mesh is None else mesh
-    stream = stage.streams[options.stream or next(iter(stage.streams))]
+    declared = core.outputs_of(stage.game, stage.streams)
+    several = _several(stage, options)
+    self._each = {name: Evaluator(stage, options._replace(output=name), self._mesh, say) for name in several}
+    stream = stage.streams[_stream_of(stage, options)]
     self.stream: Stream = sets.reference_stream(stream, options.split or None)
     extractor = NONE
-    if not options.metrics or not measures.FEATURELESS.issuperset(options.metrics):
+    if not several and (not options.metrics or any(measures.takes_features(m, options) for m in options.metrics)):
       plain = sets.reference_stream(stream)
       extractor = choose.choose(options.features, plain, weights=options.inception_weights, say=say)
     self.scorer = Scorer(extractor, self._mesh)
     limits = stream.range if stream.pictures else None
+    self._inputs = inputs_lib.streams_for(stage)
+    read = lambda rows: {name: inputs_lib.examples(stream, rows) for name, stream in self._inputs.items()}
     self._generated = Generated(
-      Sampler(stage.game, options.truncation), self._mesh, limits=limits, output=options.output
+      Sampler(stage.game, options.truncation),
+      self._mesh,
+      limits=limits,
+      output=options.output,
+      inputs=read if self._inputs else None,
+      declared=declared,
     )
     self._cached: dict[str, Any] = {}
 
@@ -176,17 +206,32 @@ class Evaluator:
     )
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:
-    """The figures of one state."""
+    """The figures of one state.
+
+    Of the metrics that suit the set, one that fails leaves the others; metrics that were asked for raise.
+    """
+    if self._each:
+      return _joined({name: evaluator(state, step) for name, evaluator in self._each.items()})
     evidence = self.evidence(state, step)
     figures: list[Figure] = []
     seconds: dict[str, float] = {}
     names: Iterable[str] = self._options.metrics or measures.default_measures(evidence)
+    failed: list[Exception] = []
     for name in names:
       since = time.perf_counter()
-      for figure in measures.MEASURES[name](evidence):
-        figures.append(figure)
-        seconds[figure.name] = time.perf_counter() - since
-        since = time.perf_counter()
+      try:
+        for figure in measures.measure(name)(evidence):
+          figures.append(figure)
+          seconds[figure.name] = time.perf_counter() - since
+          since = time.perf_counter()
+      except Exception as error:
+        failed.append(error)
+        # The samples themselves, if nothing could be computed: the others would fail alike.
+        if self._options.metrics or (not figures and str(error) == str(failed[0]) and len(failed) > 1):
+          raise
+        self._say(f'left out {name}: {short(error)}')
+    if failed and not figures:
+      raise failed[0]
     kind = jax.devices()[0].device_kind
     options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
@@ -194,14 +239,28 @@ class Evaluator:
     weights = 'running averages' if averaged else 'raw weights'
     truncated = f', latents within {options.truncation}' if options.truncation else ''
     stood = f', statistics of {options.standing} batches' if options.standing else ''
+    made_of = ''.join(f', made of {name}: {sets.title(stream)}' for name, stream in self._inputs.items())
     return Evaluation(
       step,
       tuple(figures),
       seconds,
       {
-        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}',
+        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}{made_of}',
         'reference': sets.title(self.stream),
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },
       f'{self._mesh.size} x {kind}',
     )
+
+
+def _joined(found: dict[str, Evaluation]) -> Evaluation:
+  """The figures of several outputs, each under its name and the output's."""
+  figures = [f._replace(name=f'{f.name}_{name}') for name, one in found.items() for f in one.figures]
+  seconds = {f'{figure}_{name}': took for name, one in found.items() for figure, took in one.seconds.items()}
+  first = next(iter(found.values()))
+  shared = {}
+  for what in dict.fromkeys(what for one in found.values() for what in one.shared):
+    said = {name: one.shared[what] for name, one in found.items() if what in one.shared}
+    same = len(set(said.values())) == 1
+    shared[what] = next(iter(said.values())) if same else '; '.join(f'{name}: {text}' for name, text in said.items())
+  return Evaluation(first.step, tuple(figures), seconds, shared, first.device)

@@ -128,9 +128,8 @@ class Evidence:
 
   def logits(self, scores: Scores) -> np.ndarray:
     if scores.logits is None:
-      raise UserError(
-        f'the features {self.extractor.name!r} have no classes: use --features=classifier, or leave this metric out'
-      )
+      cure = 'use --features=classifier, or ' if self.pictures and self.stream.classes > 1 else ''
+      raise UserError(f'the features {self.extractor.name!r} have no classes: {cure}leave this metric out')
     return scores.logits
 
   @property

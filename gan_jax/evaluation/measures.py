@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gan_jax import core
+from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import of_examples, of_features, of_networks, of_players
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.figures import Measure
+from gan_jax.evaluation.figures import Figure, Measure
 from gan_jax.games.parts.conditions import condition_of
 
 MEASURES: dict[str, Measure] = {
@@ -128,5 +130,38 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
 def check_measures(names: Iterable[str]) -> None:
   """Raises a UserError unless all metrics are known."""
   for name in names:
-    if name not in MEASURES:
-      raise one_of('metric in --metrics or config.eval.metrics', name, MEASURES)
+    measure(name)
+
+
+def measure(name: str) -> Measure:
+  """The metric of a name: one of `MEASURES`, or the dotted name of a function of yours.
+
+  Such a function takes the `Evidence` (`e.fake.examples`, `e.real_examples(count)`, `e.fake.features`, `e.game`, ...)
+  and returns a number, which is named as the function is, or figures.
+
+  Raises:
+    UserError: there is none.
+  """
+  if name in MEASURES:
+    return MEASURES[name]
+  if '.' not in name:
+    raise one_of('metric in --metrics or config.eval.metrics (or a dotted name of yours)', name, MEASURES)
+  function = resolve(name)
+  if not callable(function):
+    raise UserError(f'the metric {name} is not a function: it takes the evidence and returns a number, or figures')
+
+  def figures(e: Evidence) -> Iterable[Figure]:
+    found = function(e)
+    if isinstance(found, Figure):
+      return [found]
+    if isinstance(found, Iterable) and not hasattr(found, 'ndim'):  # no array of one number
+      return list(found)
+    said = (getattr(function, '__doc__', None) or '').strip().splitlines()
+    return [Figure(name.rsplit('.', 1)[-1], float(found), said[0] if said else f'of {name}')]
+
+  return figures
+
+
+def takes_features(name: str, options: Options) -> bool:
+  """Whether a metric is computed of features; a function of yours is, if config.eval.features names some."""
+  return options.features != 'auto' if '.' in name else name not in FEATURELESS

@@ -4,7 +4,7 @@ Nothing here makes the devices wait for each other: every group of examples stay
 """
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -167,7 +167,9 @@ class Generated:
     sampler: of the game.
     mesh: the devices.
     limits: (low, high) of pixels to be rounded to 8 bits, as pictures are stored; None leaves floats as they are.
-    output: which of several things a game makes; '' for games that make one.
+    output: which of several things a game makes; '' for the main one.
+    inputs: (N,) rows -> {stream: {field: (N, ...)}} of the examples that samples are made of; None if of none.
+    declared: the game's `outputs`.
   """
 
   def __init__(
@@ -177,14 +179,20 @@ class Generated:
     *,
     limits: tuple[float, float] | None,
     output: str = '',
+    inputs: Callable[[np.ndarray], Any] | None = None,
+    declared: Iterable[str] = (),
   ):
     self._sampler, self._mesh, self._limits, self._output = sampler, mesh, limits, output
+    self._inputs, self._declared = inputs, tuple(declared)
     self._make = jax.jit(self._made)
 
-  def _made(self, variables: Any, key: jax.Array, starts: jax.Array) -> tuple[jax.Array, dict[str, Any], jax.Array]:
+  def _made(
+    self, variables: Any, key: jax.Array, starts: jax.Array, inputs: Any
+  ) -> tuple[jax.Array, dict[str, Any], jax.Array]:
     """(examples, what was asked, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
-    made, drawn = jax.vmap(jax.vmap(lambda start: self._sampler.block(variables, key, start)))(starts)
-    made = pick(made, self._output)
+    block = lambda start, inputs: self._sampler.block(variables, key, start, None, inputs)
+    made, drawn = jax.vmap(jax.vmap(block))(starts, inputs)
+    made = pick(made, self._output, '--output or config.eval.output', self._declared)
     examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])
     finite = jnp.isfinite(examples).reshape(starts.shape[0], -1).all(1)
     if self._limits is not None:
@@ -193,6 +201,11 @@ class Generated:
       examples = jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
     wanted = {name: drawn[kind] for name, kind in ASKED.items() if isinstance(drawn, dict) and kind in drawn}
     return examples, {name: x.reshape(*examples.shape[:2], *x.shape[3:]) for name, x in wanted.items()}, finite
+
+  def _read(self, rows: np.ndarray) -> Any:
+    """The inputs of rows (devices, blocks, CHUNK), with these in front; {} if samples are made of none."""
+    fields = self._inputs(rows.reshape(-1)) if self._inputs else {}
+    return jax.tree.map(lambda x: x.reshape(*rows.shape, *x.shape[1:]), fields)
 
   def batches(self, variables: Any, count: int, seed: int) -> Iterator[Batch]:
     """Batches of samples 0 ... count - 1 of a seed.
@@ -206,12 +219,15 @@ class Generated:
       UserError: a sample is not finite.
     """
     devices = self._mesh.size
-    one = jax.eval_shape(self._made, variables, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))[0]
+    few = self._read(np.arange(CHUNK).reshape(1, 1, CHUNK))
+    one = jax.eval_shape(self._made, variables, jax.random.key(0), jnp.zeros((1, 1), jnp.int32), few)[0]
     blocks = min(blocks_per_device(one.shape[2:]), -(-count // (CHUNK * devices)))
     size = blocks * CHUNK
     for first in range(0, count, devices * size):
       starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
-      examples, wanted, finite = self._make(variables, key_of(seed), split(self._mesh, split_rows(self._mesh, starts)))
+      mine = split_rows(self._mesh, starts)
+      inputs = jax.tree.map(lambda x: split(self._mesh, x), self._read(mine[..., None] + np.arange(CHUNK)))
+      examples, wanted, finite = self._make(variables, key_of(seed), split(self._mesh, mine), inputs)
       if not whole(finite).all():
         raise UserError(f'samples {first} ... {first + devices * size - 1} are not all finite: this model has diverged')
       valid = first + np.arange(devices * size).reshape(devices, size) < count

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import core
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.compute import Compute
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.runs.stages import RESETTABLE, Stage
@@ -41,19 +41,22 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   A weight survives even if its network now belongs to another player. Optimizers and running averages that begin anew
   begin from the surviving weights. Players that this stage's game lacks wait unchanged for a later one.
 
+  A network that the stage's `start` names begins with the weights, statistics and averages of another.
+
   Raises:
-    UserError: a weight of the same path has another shape.
+    UserError: a weight of the same path has another shape, or `start` names a network that is not there.
   """
   fresh = new_state(stage, key)
   if before is None:
     return fresh
+  copies = _copies(stage, before, fresh)
   players = {}
   for name, new in fresh.players.items():
     anew = {part for part in RESETTABLE if name in stage.reset.get(part, ())}
     old = before.players.get(name)
     # A player's own weights come last, so that they win over copies of a network that changed hands.
     others = [player for other, player in before.players.items() if other != name]
-    sources = [*others, *([old] if old else [])]
+    sources = [*others, *([old] if old else []), *copies]
     params, variables = new.params, new.variables
     if 'params' not in anew:
       params = _surviving([player.params for player in sources], params, f'{name}.params', strict=True)
@@ -70,6 +73,30 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
   table = _surviving([before.table], fresh.table, 'table')
   return core.GameState(step=before.step, players=players, table=table, scratch={})
+
+
+def _copies(stage: Stage, before: core.GameState, fresh: core.GameState) -> list[core.TrainState]:
+  """The networks that others begin from, under the names of these."""
+  owners = {child: player for player in before.players.values() for child in player.params}
+  known = [child for player in fresh.players.values() for child in player.params]
+  copies = []
+  for new, old in stage.start.items():
+    for name, there, whose in ((new, known, 'this stage'), (old, owners, 'the stages before')):
+      if name not in there:
+        raise one_of(f'network of {whose} in config.stages, start={dict(stage.start)}', name, there)
+    params, variables = _renamed(owners[old].params, owners[old].variables, old, new)
+    ema = owners[old].ema
+    if ema is not None:
+      ema = dict(zip(('params', 'variables'), _renamed(ema['params'], ema['variables'], old, new), strict=True))
+    # One that keeps no averages begins them from its weights.
+    copies.append(core.TrainState(params, variables, None, ema or {'params': params, 'variables': variables}))
+  return copies
+
+
+def _renamed(params: Any, variables: Any, old: str, new: str) -> tuple[Any, Any]:
+  """The parameters and variables of one network of a player, under another name."""
+  of = lambda tree: {new: tree[old]} if old in tree else {}
+  return of(params), {name: of(tree) for name, tree in variables.items()}
 
 
 def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:

@@ -72,24 +72,30 @@ def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
 
 
 def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> core.GameState:
-  """The state with weights and running averages of the run `config.init_from` where path and shape agree.
+  """The state with weights and running averages of the runs in `config.init_from` where path and shape agree.
 
   Raises:
     UserError: no such run, no such player, or a player with no weight in common.
   """
-  run = saved.read(config.init_from, say=say)
-  names = tuple(config.init_players) or tuple(name for name in state.players if name in run.state.players)
+  folders, setting = config.init_from, 'config.init_players'
+  if isinstance(folders, str):
+    run = saved.read(folders, say=say)
+    names = tuple(config.init_players) or tuple(name for name in state.players if name in run.state.players)
+    chosen = dict.fromkeys(names, (folders, run))
+  else:
+    if config.init_players:
+      raise UserError('config.init_from names a run for each player: leave config.init_players out')
+    read = {folder: saved.read(folder, say=say) for folder in dict.fromkeys(folders.values())}
+    chosen, setting = {name: (folder, read[folder]) for name, folder in folders.items()}, 'config.init_from'
   players = dict(state.players)
-  for name in names:
-    for what, known in (('this game', state.players), (f'the run {config.init_from}', run.state.players)):
+  for name, (folder, run) in chosen.items():
+    for what, known in (('this game', state.players), (f'the run {folder}', run.state.players)):
       if name not in known:
-        raise UserError(f'config.init_players names {name!r}, which {what} lacks: it has {", ".join(sorted(known))}')
+        raise UserError(f'{setting} names {name!r}, which {what} lacks: it has {", ".join(sorted(known))}')
     ours, theirs = players[name], run.state.players[name]
     params = surviving([theirs.params], ours.params)
     if not params.taken:
-      raise UserError(
-        f'player {name!r} has no weight in common with that of {config.init_from}: leave it out of config.init_players'
-      )
+      raise UserError(f'player {name!r} has no weight in common with that of {folder}: leave it out of {setting}')
     variables = surviving([theirs.variables], ours.variables).tree
     average = ours.ema
     if average is not None:
@@ -98,5 +104,5 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
     # Copies: the run's own buffers may be donated.
     players[name] = jax.tree.map(jnp.array, ours.replace(params=params.tree, variables=variables, ema=average))
     count = len(jax.tree.leaves(ours.params))
-    say(f'{name}: {len(params.taken)} of {count} weights from step {run.step} of {config.init_from}')
+    say(f'{name}: {len(params.taken)} of {count} weights from step {run.step} of {folder}')
   return state.replace(players=players)

@@ -15,7 +15,7 @@ from gan_jax.data.streams import Stream
 
 #: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
 FREE = re.compile(
-  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
+  r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|resume|init_from(\.\w+)?'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
@@ -80,7 +80,9 @@ def check_config(config: Any) -> None:
 def check_resumable(workdir: epath.Path, config: Any) -> None:
   """Raises a UserError if a run is to go on with settings that change what it computes."""
   defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
-  old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
+  known = json.loads(config_lib.to_json(defaults))
+  old = {**known, **json.loads(_config_text(workdir))}
+  old['eval'] = {**known['eval'], **old['eval']}
   old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
   new['data'] = config_lib.with_stream_defaults(new['data'])

@@ -1,5 +1,6 @@
 """The stages of a run: each with a game, optimizers and streams, built of a config."""
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from gan_jax.config.settings import Settings
 from gan_jax.data.streams import Stream, streams_of
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.nets.layers.conv import FORMULATIONS
 
 #: What a stage may reset; new weights bring a new optimizer state and new running averages with them.
 RESETTABLE = ('params', 'optimizer', 'ema')
@@ -49,6 +51,7 @@ class Stage(NamedTuple):
     dtype: that networks compute in.
     remat: whether the backward pass computes again what lies between convolutions and dense layers.
     shard_state: whether optimizer states and running averages are divided over the devices.
+    start: {network: the network of the stages before whose weights it begins with}.
   """
 
   number: int
@@ -66,6 +69,7 @@ class Stage(NamedTuple):
   dtype: str = 'float32'
   remat: bool = False
   shard_state: bool = False
+  start: Mapping[str, str] = types.MappingProxyType({})
 
   @property
   def last_step(self) -> int:
@@ -96,7 +100,7 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   stages: list[Stage] = []
   for settings, game, changes in zip(configs, games, every, strict=True):
     _check_numbers(settings)
-    stages.append(_stage(settings, game, changes.get('reset', {}), stages[-1] if stages else None))
+    stages.append(_stage(settings, game, changes, stages[-1] if stages else None))
   return tuple(stages)
 
 
@@ -104,7 +108,7 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
   for name, least in LEAST.items():
     if config[name] < least:
       raise UserError(f'config.{name}={config[name]} must be at least {least}')
-  for name, known in (('parallel', parallel.WAYS), ('dtype', DTYPES)):
+  for name, known in (('parallel', parallel.WAYS), ('dtype', DTYPES), ('formulation', ('', *FORMULATIONS))):
     if config[name] not in known:
       raise one_of(f'config.{name}', config[name], known)
   if config.parallel == 'pmap' and config.shard_state:
@@ -114,10 +118,10 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
 def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
   merged = ml_collections.ConfigDict(config.to_dict())
   for key, value in changes.items():
-    if key == 'reset':
+    if key in ('reset', 'start'):
       continue
     if key not in STAGED:
-      raise one_of('setting of a stage in config.stages', key, [*STAGED, 'reset'])
+      raise one_of('setting of a stage in config.stages', key, [*STAGED, 'reset', 'start'])
     try:
       if isinstance(merged[key], ml_collections.ConfigDict):
         with merged[key].unlocked():
@@ -141,9 +145,7 @@ def _game(settings: Mapping[str, Any]) -> Any:
   return game
 
 
-def _stage(
-  config: ml_collections.ConfigDict, game: Any, reset: Mapping[str, Sequence[str]], before: Stage | None
-) -> Stage:
+def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, Any], before: Stage | None) -> Stage:
   settings = config.to_dict()
   players = core.players_of(game)
   built = {
@@ -162,6 +164,9 @@ def _stage(
     if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):
       raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
   streams = streams_of(settings['data'], settings['batch_size'])
+  reset, start = changes.get('reset', {}), dict(changes.get('start', {}))
+  if start and before is None:
+    raise UserError(f'config.stages: the first stage has start={start}, but none is before it: use config.init_from')
   for key, names in reset.items():
     if key not in RESETTABLE:
       raise one_of("part in a stage's reset", key, RESETTABLE)
@@ -184,6 +189,7 @@ def _stage(
     steps=settings['steps'],
     reset={key: tuple(names) for key, names in reset.items()},
     images=(before.images[0] + before.images[1] * before.steps if before else 0, per_step),
+    start=start,
     **{name: settings[name] for name in ('parallel', 'dtype', 'remat', 'shard_state')},
   )
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from PIL.Image import Image
 
+from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
 from gan_jax.data.transforms import to_uint8
@@ -60,7 +61,9 @@ def _start(run: 'Run', count: int, options: Options) -> Any:
 
 def _images(run: 'Run', latents: Any, options: Options) -> np.ndarray:
   """Pictures (count, H, W, C) of latents."""
-  images = np.asarray(pick(run.generate(latents, seed=options.seed, ema=options.ema), options.output))
+  declared = core.outputs_of(run.stage.game, run.stage.streams)
+  made = run.generate(latents, seed=options.seed, ema=options.ema)
+  images = np.asarray(pick(made, options.output, declared=declared))
   if images.ndim != 4 or images.shape[-1] not in (1, 3):
     raise UserError(f'samples of shape {images.shape[1:]} are no pictures to lay out: use --picture=grid')
   return images

@@ -143,6 +143,15 @@ def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarra
   return None
 
 
+def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLike) -> None:
+  """Writes one image (H, W, C) in [low, high] to a file, in the format of its suffix."""
+  pixels = to_uint8(image, limits)
+  with epath.Path(path).open('wb') as file:
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+      file, Image.registered_extensions()[epath.Path(path).suffix.lower()]
+    )
+
+
 def write(picture: Image.Image, path: epath.PathLike) -> None:
   with epath.Path(path).open('wb') as file:
     picture.save(file, 'PNG')

@@ -5,12 +5,17 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from PIL.Image import Image
 
 from gan_jax import core, runs
 from gan_jax.base import console, paths
+from gan_jax.base.errors import one_of
 from gan_jax.runs import saved
+from gan_jax.sampling import inputs as inputs_lib
+from gan_jax.sampling import sheets
 from gan_jax.sampling import standing as standing_lib
-from gan_jax.sampling.sampler import Sampler
+from gan_jax.sampling.outputs import imitated
+from gan_jax.sampling.sampler import Sampler, check_count
 
 
 class Run:
@@ -52,6 +57,7 @@ class Run:
     seed: int = 0,
     label: int | None = None,
     inputs: Any = None,
+    split: inputs_lib.Splits = None,
     ema: bool = True,
     truncation: float = 0.0,
     standing: int = 0,
@@ -62,44 +68,78 @@ class Run:
       count: how many.
       seed: sample i depends on (seed, i), not on count.
       label: the class to ask a conditional game for; None for classes at random.
-      inputs: {stream: fields} for games that translate examples.
+      inputs: {stream: fields (count, ...)}, of games that read data when they sample, such as `examples` gives them;
+        by default the examples of the run's own streams in the order of evaluations, again from the first where they
+        are fewer than count.
+      split: of the run's own streams, one for all or {stream: split}; by default what is held out of the training,
+        where there is such.
       ema: use running averages where the run keeps them.
       truncation: normal latents are drawn anew until they lie within it (Brock et al. 2018,
         https://arxiv.org/abs/1809.11096, section 3.1); 0 for none.
       standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
     variables = self.variables(ema, standing, truncation)
+    inputs = self.inputs(count, split) if inputs is None else inputs
     return self._sampler(truncation)(variables, count, seed, label, inputs)
+
+  def examples(self, stream: str = '', split: str = '', n: int = 64) -> dict[str, np.ndarray]:
+    """The first examples of one of the run's sets, as its losses see them, in the order of evaluations.
+
+    Args:
+      stream: its name; the first by default.
+      split: of the set; by default what is held out of the training, where there is such.
+      n: at most so many.
+
+    Returns:
+      {field: (n, ...)} numpy, such as {'image': ...}: what `sample` takes as inputs={stream: ...}.
+
+    Raises:
+      UserError: there is no such stream or split.
+    """
+    streams = self.stage.streams
+    if stream and stream not in streams:
+      raise one_of('stream', stream, streams)
+    chosen = inputs_lib.input_stream(streams[stream or next(iter(streams))], split or None)
+    return inputs_lib.examples(chosen, np.arange(min(check_count(n, what='n'), len(chosen.open()))))
+
+  def inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
+    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data."""
+    return inputs_lib.first(self.stage, check_count(count), split)
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """What `sample` with the same arguments starts from: (count, ...) numpy, or a dict of such."""
     return self._sampler(truncation).latents(count, seed, label)
 
-  def generate(self, latents: Any, *, seed: int = 0, ema: bool = True) -> Any:
+  def generate(self, latents: Any, *, seed: int = 0, ema: bool = True, inputs: Any = None) -> Any:
     """Examples of latents of your own, (count, ...) float32 numpy in the range of the run's data.
 
     Args:
       latents: (count, ...), or a dict of such: what `latents` gives, or a path from `gan_jax.latents.paths`.
       seed: of a generator's own noise, if it has any.
       ema: use running averages where the run keeps them.
+      inputs: as `sample` takes them.
     """
-    return self._sampler().generate(self.variables(ema), latents, seed)
+    return self._sampler().generate(self.variables(ema), latents, seed, self._inputs_of(latents, inputs))
 
-  def attention(self, latents: Any, *, seed: int = 0, ema: bool = True) -> dict[str, np.ndarray]:
+  def attention(self, latents: Any, *, seed: int = 0, ema: bool = True, inputs: Any = None) -> dict[str, np.ndarray]:
     """The weights of every attention layer on the way to the examples of latents.
 
     Args:
       latents: as `generate` takes them.
       seed: of a generator's own noise, if it has any.
       ema: use running averages where the run keeps them.
+      inputs: as `sample` takes them.
 
     Returns:
       {layer: (count, queries, keys)}; of each query they sum to 1.
     """
-    found = self._sampler().intermediates(self.variables(ema), latents, seed)
+    found = self._sampler().intermediates(self.variables(ema), latents, seed, self._inputs_of(latents, inputs))
     leaves = jax.tree_util.tree_leaves_with_path(found)
     name = lambda path: '_'.join(part.key for part in path[:-2])
     return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
+
+  def _inputs_of(self, latents: Any, inputs: Any) -> Any:
+    return self.inputs(max((len(x) for x in jax.tree.leaves(latents)), default=1)) if inputs is None else inputs
 
   def _sampler(self, truncation: float = 0.0) -> Sampler:
     if truncation not in self._samplers:
@@ -108,8 +148,18 @@ class Run:
 
   @property
   def range(self) -> tuple[float, float]:
-    """(low, high) of the first stream's pixels."""
-    return next(iter(self.stage.streams.values())).range
+    """(low, high) of the pixels that the main output imitates."""
+    outputs = core.outputs_of(self.stage.game, self.stage.streams)
+    return self.stage.streams[imitated(self.stage, next(iter(outputs), '')).stream].range
+
+  def pictures(self, samples: Any, inputs: Any = None) -> dict[str, Image]:
+    """{name of what the game makes: its picture} of samples; what has no picture is left out.
+
+    Args:
+      samples: as `sample` gives them.
+      inputs: that they were made of, to stand beside them.
+    """
+    return sheets.sheets(self.stage, samples, inputs)
 
 
 def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:

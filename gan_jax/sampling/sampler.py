@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax.base.errors import UserError
+from gan_jax import core
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.seeds import key_of
 from gan_jax.latents import distributions as latents_lib
 
@@ -49,7 +50,7 @@ class Sampler:
       start: int32 scalar, a multiple of CHUNK.
       latents: (CHUNK, ...) in place of the drawn ones; or those parts that replace drawn ones, such as {'label':
         (CHUNK,)}.
-      inputs: {stream: fields (CHUNK, ...)} for games that translate examples.
+      inputs: {stream: fields (CHUNK, ...)} of the streams that the game reads when it samples.
 
     Returns:
       (what the game makes, the latents it was made from).
@@ -78,7 +79,7 @@ class Sampler:
     """What samples 0 ... count - 1 of a seed are made from: (count, ...) numpy, or a dict of such.
 
     Raises:
-      UserError: the game translates examples, there is no such class or seed, or count is less than 1.
+      UserError: the game draws no latents, there is no such class or seed, or count is less than 1.
     """
     if self.game.latents is None:
       raise UserError(f'{type(self.game).__name__} translates examples: it has no latents')
@@ -88,22 +89,25 @@ class Sampler:
     drawn = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *blocks)
     return drawn if label is None else {**drawn, 'label': np.full(count, label, np.int32)}
 
-  def generate(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
+  def generate(self, variables: Mapping[str, Any], latents: Any, seed: int = 0, inputs: Any = None) -> Any:
     """Examples of latents that are given whole.
 
     Args:
       variables: of the game, from `game.game_variables`.
       latents: (count, ...), or a dict of such, as `latents` gives them.
       seed: of a generator's own noise, if it has any.
+      inputs: {stream: fields (count, ...)} of the streams that the game reads when it samples.
 
     Returns:
       (count, ...) float32 numpy, or a dict of such if the game makes several things.
 
     Raises:
-      UserError: these are no latents of the game.
+      UserError: these are no latents of the game, or inputs are missing.
     """
     latents = self._checked(latents)
-    return self._made(variables, len(jax.tree.leaves(latents)[0]), seed, latents, None)
+    count = len(jax.tree.leaves(latents)[0])
+    self._check_inputs(count, inputs)
+    return self._made(variables, count, seed, latents, inputs)
 
   def __call__(
     self, variables: Mapping[str, Any], count: int, seed: int, label: int | None = None, inputs: Any = None
@@ -115,21 +119,36 @@ class Sampler:
       count: how many.
       seed: of the latents.
       label: the class to ask for, if the latents have a 'label'.
-      inputs: {stream: fields (count, ...)} for games that translate examples; None for games of latents alone.
+      inputs: {stream: fields (count, ...)} of the streams that the game reads when it samples; None if it reads none.
 
     Returns:
       (count, ...) float32 numpy, or a dict of such if the game makes several things.
 
     Raises:
-      UserError: there is no such class or seed, count is less than 1, or there are fewer inputs.
+      UserError: there is no such class or seed, count is less than 1, or inputs are missing or fewer.
     """
     check_count(count)
     self.check_label(label)
-    for name, fields in (inputs or {}).items():
-      if any(len(value) < count for value in fields.values()):
-        raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
+    self._check_inputs(count, inputs)
     latents = None if self.game.latents is None else self.latents(count, seed, label)
     return self._made(variables, count, seed, latents, inputs)
+
+  def _check_inputs(self, count: int, inputs: Any) -> None:
+    """Raises a UserError unless inputs are those of the game, and as many as samples."""
+    inputs, title = dict(inputs or {}), type(self.game).__name__
+    if self.game.latents is not None or getattr(self.game, 'inputs', None) is not None:
+      wanted = core.inputs_of(self.game, {*inputs, *(getattr(self.game, 'inputs', None) or ())})
+      if inputs and not wanted:
+        raise UserError(f'inputs={sorted(inputs)} given to {title}, whose samples read no data: leave them out')
+      for name in set(wanted) ^ set(inputs):
+        if name in wanted:
+          raise UserError(f'{title} reads the stream {name!r} when it samples: give inputs={{{name!r}: fields}}')
+        raise one_of(f'stream that {title} reads when it samples', name, wanted)
+    elif not inputs:
+      raise UserError(f'{title} translates examples: give inputs={{stream: fields}}')
+    for name, fields in inputs.items():
+      if any(len(value) < count for value in fields.values()):
+        raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
 
   def _made(self, variables: Mapping[str, Any], count: int, seed: int, latents: Any, inputs: Any) -> Any:
     variables = jax.device_put(variables, jax.local_devices()[0])
@@ -139,15 +158,18 @@ class Sampler:
       chunks.append(jax.device_get(self._block(variables, key_of(seed), start, *given)[0]))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
 
-  def intermediates(self, variables: Mapping[str, Any], latents: Any, seed: int = 0) -> Any:
+  def intermediates(self, variables: Mapping[str, Any], latents: Any, seed: int = 0, inputs: Any = None) -> Any:
     """What networks sow on the way to the examples of latents: (count, ...) leaves.
 
     Args:
       variables: of the game.
       latents: as `generate` takes them; all of them at a time.
       seed: of a generator's own noise.
+      inputs: as `generate` takes them.
     """
-    batch = {'latents': self._checked(latents)}
+    latents = self._checked(latents)
+    self._check_inputs(len(jax.tree.leaves(latents)[0]), inputs)
+    batch = {**(inputs or {}), 'latents': latents}
     rngs = {'noise': jax.random.fold_in(key_of(seed), NOISE)}
     _, written = self.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
     return jax.device_get(written.get('intermediates', {}))

@@ -18,7 +18,9 @@ import jax.numpy as jnp
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.core.game import RANDOM_STREAMS, samples_in_training
+from gan_jax.core.sampled import inputs_of
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.sampler import check_count
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def of_stage(
   Args:
     stage: with the game, and the batch size, divided by its microbatches.
     variables: of the game.
-    count: batches.
+    count: batches; of games that read data, of their inputs too.
     truncation: of their latents; 0 for none.
     seed: of their latents.
 
@@ -72,17 +74,23 @@ def of_stage(
   game = stage.game
   title = type(game).__name__
   check_count(count, what='standing')
-  if not samples_in_training(game) or game.latents is None:
+  if not samples_in_training(game):
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
     raise UserError(f'standing={count} asked of {title}, which has no batch statistics: leave it out')
   latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
 
   @functools.partial(jax.jit, static_argnames='mutable')
-  def sample(variables: Any, key: jax.Array, mutable: tuple[str, ...]) -> Any:
-    batch = {'latents': latents_lib.draw(latents, key, size)}
+  def sample(variables: Any, given: Any, mutable: tuple[str, ...]) -> Any:
+    key, inputs = given
+    batch = dict(inputs or {})
+    if latents is not None:
+      batch['latents'] = latents_lib.draw(latents, key, size)
     rngs = {name: jax.random.fold_in(key, 1 + i) for i, name in enumerate(RANDOM_STREAMS)}
     return game.apply(variables, batch, train=True, method='sample', rngs=rngs, mutable=mutable)
 
-  keys = [jax.random.fold_in(key_of(seed), i) for i in range(count)]
-  return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, keys)
+  # A stage is asked for its streams only if the game reads them: tests and tools may have none.
+  reads = inputs_of(game, stage.streams)
+  inputs = [inputs_lib.first(stage, size, start=i * size) if reads else None for i in range(count)]
+  batches = [(jax.random.fold_in(key_of(seed), i), own) for i, own in enumerate(inputs)]
+  return standing_statistics(lambda *given, mutable: sample(*given, mutable=tuple(mutable)), variables, batches)

@@ -21,9 +21,9 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   config, options = experiment.config, options_of(experiment.config.eval)
   for stage in experiment.stages:
     runs.make_step(stage, mesh)
-    _check_sampling(experiment, stage)
+    made = _check_sampling(experiment, stage)
     if options:
-      check_evaluation(stage, options)
+      check_evaluation(stage, options, made)
   experiment.check(mesh)
   if config.keep_best.removeprefix('-').startswith('eval_') and not options:
     raise UserError(
@@ -34,11 +34,12 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   run_config.check_config(config)
 
 
-def _check_sampling(experiment: Experiment, stage: Stage) -> None:
-  """Traces the sampling of a stage."""
+def _check_sampling(experiment: Experiment, stage: Stage) -> Any:
+  """Traces the sampling of a stage; returns the shapes of what it makes."""
   state = runs.abstract_state(experiment.stages, stage.number, jax.random.key(0))
-  batch = runs.example_batch(stage)
-  batch = batch if stage.game.latents is None else {'latents': batch['latents']}
+  batch = core.given(stage.game, runs.example_batch(stage))
+  least = min((len(x) for x in jax.tree.leaves(batch)), default=0)
+  batch = jax.tree.map(lambda x: x[:least], batch)
 
   def sample(state: Any, key: jax.Array) -> Any:
     clock = runs.clock_at(stage, stage.first_step)
@@ -46,7 +47,7 @@ def _check_sampling(experiment: Experiment, stage: Stage) -> None:
     return stage.game.apply(variables, batch, method='sample', rngs={'noise': key})
 
   try:
-    jax.eval_shape(sample, state, jax.random.key(0))
+    return jax.eval_shape(sample, state, jax.random.key(0))
   except FlaxError as error:
     detail = ' '.join(str(error).split(' (http')[0].split())
     raise UserError(

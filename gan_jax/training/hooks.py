@@ -16,7 +16,7 @@ from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import View
 from gan_jax.sampling.sampler import Sampler
-from gan_jax.training import diagnostics, sample_grids
+from gan_jax.training import diagnostics, sample_grids, unplayed
 from gan_jax.training.session import Session
 
 
@@ -103,7 +103,7 @@ class Samples:
 
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.sample_every
-    self._session, self._number = session, stage.number
+    self._session, self._number, self._told = session, stage.number, False
     self._samplers = session.experiment.each(stage.number, lambda stage: Sampler(stage.game))
 
   def __call__(self, moment: Moment) -> None:
@@ -116,11 +116,19 @@ class Samples:
         with session.guard.without('a picture of samples'):
           made = sample_grids.samples(stage, sampler, state, moment.place.step, view.config)
           diversity = made.diversity
+          self._tell(made.bare)
           sample_grids.write(made, session, view, moment.place.step)
       diversity = processes.of_first(diversity)
       if math.isfinite(diversity):
         moment.diversity[view.title] = diversity
         moment.row |= view.named({'sample_diversity': diversity})
+
+  def _tell(self, bare: Mapping[str, tuple[int, ...]]) -> None:
+    """Says once that there are no pictures."""
+    if bare and not self._told:
+      self._told = True
+      named = ', '.join(f'{name} of shape {shape}' for name, shape in bare.items())
+      self._session.say(f'note: {named} has no picture: give the game pictures(samples), see docs/games.md')
 
 
 class Evaluation:
@@ -163,6 +171,8 @@ class Row:
     self.every = session.config.log_every
     self._session, self._first = session, stage.first_step
     self._watched = {view.title: diagnostics.START for view in session.experiment.views}
+    self._played = {view.title: unplayed.START for view in session.experiment.views}
+    self._turns = stage.game.turns
 
   def __call__(self, moment: Moment) -> None:
     step = moment.place.step
@@ -175,7 +185,9 @@ class Row:
         view.own(moment.row),
         diversity=moment.diversity.get(view.title),
       )
-      for warning in warnings:
+      played = self._played[view.title]
+      self._played[view.title], more = unplayed.watch(played, step - self._first, view.own(moment.row), self._turns)
+      for warning in (*warnings, *more):
         self._session.say(f'warning: {view.title}{warning}')
 
 

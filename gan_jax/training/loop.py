@@ -13,6 +13,7 @@ from gan_jax.core import GameState
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.options import options_of
+from gan_jax.nets.layers.conv import chosen_formulation
 from gan_jax.runs import best_member, resume
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import experiment_of
@@ -42,7 +43,11 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
       program ends.
     Exception: any other, when the last good state is saved. Outputs that fail raise nothing.
   """
-  workdir, silent = paths.expand(workdir), silent or not processes.first()
+  with chosen_formulation(config.formulation):
+    return _run(config, paths.expand(workdir), silent or not processes.first())
+
+
+def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -> GameState:
   experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
@@ -79,6 +84,8 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   most, before = session.config.steps_per_call, session.place
   described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
   notes = summary.note_on_calls(most, before.step, stage.last_step, hooks.periods)
+  if not before.step and not session.config.init_from:
+    notes += summary.notes_on_averages(session.experiment.stages)
   for line in (*described, *feed.notes, 'compiling ...', *notes):
     session.say(line)
   while session.place.step < stage.last_step:

@@ -10,11 +10,13 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax import core, runs
+from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import View
-from gan_jax.sampling import pictures
-from gan_jax.sampling.outputs import named
+from gan_jax.sampling import inputs as inputs_lib
+from gan_jax.sampling import pictures, sheets
+from gan_jax.sampling.outputs import imitated, named
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import diagnostics
 from gan_jax.training.session import Session
@@ -25,11 +27,13 @@ class Samples(NamedTuple):
 
   Attributes:
     pictures: {name of what the game makes: its grid}; what has no picture is left out.
-    diversity: of the samples against data; nan where they cannot be compared.
+    bare: {name: shape} where nothing that the game makes has a picture.
+    diversity: of the main output against the data that it imitates; nan where they cannot be compared.
   """
 
   pictures: dict[str, Image]
   diversity: float
+  bare: dict[str, tuple[int, ...]]
 
 
 def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_collections.ConfigDict) -> Samples:
@@ -42,30 +46,26 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
     step: steps finished.
     config: of the game.
   """
-  inputs, count = None, config.samples
-  if stage.game.latents is None:
-    inputs = {name: _first_examples(stream, count) for name, stream in stage.streams.items()}
-    count = min(len(value) for fields in inputs.values() for value in fields.values())
+  count = config.samples
+  if stage.game.latents is None:  # the same example twice would give the same picture
+    count = min([count, *(len(sets.order(stream)) for stream in inputs_lib.streams_for(stage).values())])
+  inputs = inputs_lib.first(stage, count)
   clock = runs.clock_at(stage, step)
 
   def draw(ema: bool) -> dict[str, np.ndarray]:
     variables = jax.device_get(core.game_variables(stage.game, state, ema=ema, clock=clock))
-    return named(sampler(variables, count, config.seed, inputs=inputs))
+    return named(sampler(variables, count, config.seed, inputs=inputs), core.outputs_of(stage.game, stage.streams))
 
   made = draw(True)
-  stream = next(iter(stage.streams.values()))
-  drawn = {}
-  for name, array in made.items():
-    real = _first_examples(stream, 1000)['image'] if array.ndim == 2 else None
-    picture = pictures.picture_of(array, stream.range, real if real is not None and real.ndim == 2 else None)
-    if picture is not None:
-      drawn[name] = picture
-  data = _first_examples(stream, 4 * count, spread=True)['image']
+  drawn = sheets.sheets(stage, made.get('', made), inputs, real=True)
+  main = imitated(stage, next(iter(made)))
+  data = _spread_examples(stage.streams[main.stream], 4 * count)[main.field]
   # Running averages lag behind: a collapse shows in the weights as they are first.
   averaged = any(player.ema is not None for player in state.players.values())
   latest = next(iter((draw(False) if averaged else made).values()))
-  comparable = inputs is None and latest.shape[1:] == data.shape[1:]
-  return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan)
+  comparable = stage.game.latents is not None and latest.shape[1:] == data.shape[1:]
+  bare = {} if drawn else {name or 'samples': array.shape[1:] for name, array in made.items()}
+  return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan, bare)
 
 
 def write(made: Samples, session: Session, view: View, step: int) -> None:
@@ -76,11 +76,11 @@ def write(made: Samples, session: Session, view: View, step: int) -> None:
     session.writer.picture((name or 'samples') + view.suffix, step, picture)
 
 
-def _first_examples(stream: Stream, count: int, *, spread: bool = False) -> dict[str, np.ndarray]:
-  """The first examples of a set, or as many from all over it: sets may be sorted by class."""
+def _spread_examples(stream: Stream, count: int) -> dict[str, np.ndarray]:
+  """Examples from all over a set: sets may be sorted by class."""
   source = stream.open()
   count = min(count, len(source))
-  chosen = np.linspace(0, len(source) - 1, count).astype(int) if spread else range(count)
+  chosen = np.linspace(0, len(source) - 1, count).astype(int)
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   prepared: dict[str, np.ndarray] = jax.device_get(

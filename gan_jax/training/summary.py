@@ -1,9 +1,11 @@
 """What a run is, in a few lines, before it starts: devices, networks, data, examples per move and step, cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 from jax.sharding import Mesh
 
@@ -11,6 +13,9 @@ from gan_jax import core, runs
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs.views import Experiment
+
+#: The share of the first weights in a running average at the end of a run that is told.
+STALE = 0.02
 
 
 def count(tree: Any) -> int:
@@ -41,7 +46,9 @@ def schedule(stage: runs.Stage) -> list[str]:
     times = f'{turn.repeat} moves' if turn.repeat > 1 else '1 move'
     condition = ', the batch of the move before' if turn.share == 'batch' else ''
     condition += ', when its condition holds' if turn.when else ''
-    lines.append(f'  {" + ".join(turn.movers):<15} {turn.title:<28} {times} of {" + ".join(sizes)}{condition}')
+    lines.append(
+      f'  {" + ".join(turn.movers) or "nobody":<15} {turn.title:<28} {times} of {" + ".join(sizes)}{condition}'
+    )
   return lines
 
 
@@ -87,17 +94,30 @@ def flops(experiment: Experiment, number: int) -> float:
   return len(experiment.views) * float(analysis.get('flops', float('nan')))
 
 
-def cost(experiment: Experiment, number: int, mesh: Mesh) -> str:
-  """Flops and memory of one step per device; compiles, needs no data."""
+def cost(experiment: Experiment, number: int, mesh: Mesh, *, compiled: bool = True) -> str:
+  """Flops and memory of one step per device; needs no data.
+
+  Args:
+    experiment: of the run.
+    number: of the stage.
+    mesh: the devices.
+    compiled: compile the step, which may take minutes, and tell temporaries and what the devices exchange too.
+  """
   state = experiment.abstract_state(number)
   placed = runs.state_sharding(experiment.stages[number], mesh, state)
   place = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
   state = jax.tree.map(place, state, placed)
-  step = parallel.compile_step(experiment.make_step(number, mesh), mesh, placed)
-  compiled = step.lower(state, experiment.abstract_feed(number, mesh), experiment.keys).compile()
-  memory = compiled.memory_analysis()
-  found = parallel.collectives(compiled)
+  step = experiment.make_step(number, mesh)  # which looks at the batch sizes
+  feed = experiment.abstract_feed(number, mesh)
   lines = [f'flops     {flops(experiment, number) / mesh.size:.4g} per step and device']
+  if not compiled:
+    of_one = lambda s: math.prod(s.sharding.shard_shape(s.shape)) * jnp.dtype(s.dtype).itemsize
+    size = sum(of_one(s) for s in jax.tree.leaves((state, feed)))
+    lines.append(f'memory    {size / 2**20:,.0f} MiB per device of state and batch; --compile tells the rest')
+    return '\n'.join(lines)
+  program = parallel.compile_step(step, mesh, placed).lower(state, feed, experiment.keys).compile()
+  memory = program.memory_analysis()
+  found = parallel.collectives(program)
   for kind in dict.fromkeys(one.kind for one in found):
     sizes = [one.size for one in found if one.kind == kind]
     lines.append(f'exchange  {len(sizes)} x {kind}, {sum(sizes) / 2**20:,.2f} MiB per step and device')
@@ -130,8 +150,37 @@ def note_on_calls(most: int, first: int, last: int, periods: Sequence[int]) -> l
   ]
 
 
+def notes_on_averages(stages: Sequence[runs.Stage]) -> list[str]:
+  """A line for each player whose running averages are still those of its first weights when the run ends.
+
+  Decays that are functions of the clock are not judged: they begin short.
+
+  Args:
+    stages: of the run.
+  """
+  notes = []
+  for player, decay in stages[-1].ema.items():
+    moves = 0
+    for stage in stages:
+      if any(player in stage.reset.get(part, ()) for part in ('params', 'ema')):
+        moves = 0
+      moves += stage.steps * sum(turn.repeat for turn in stage.game.turns if player in turn.movers)
+    left = 0.0 if callable(decay) or not moves else float(decay) ** moves
+    if left > STALE:
+      fits = max(0.0, 1 - 5 / moves)
+      notes.append(
+        f'warning: config.ema.{player}={decay} is long for {moves} moves: {100 * left:.0f} % of the running average '
+        f'will be the first weights, and samples are made of it; train longer, set it to {fits:.3g} or less, or begin '
+        f"short with dict(name='averages.warm_up', decay={decay})"
+      )
+  return notes
+
+
 def closing(workdir: epath.Path, *, done: bool) -> str:
   """What a run says at its end: where things are, and what to do next."""
+  folder = epath.Path(workdir) / 'samples'
+  # What has no picture is written as arrays.
+  suffix = 'npz' if folder.is_dir() and not any(folder.iterdir()) else 'png'
   lines = [
     f'run       {workdir}',
     f'samples   {workdir}/samples/',
@@ -139,7 +188,7 @@ def closing(workdir: epath.Path, *, done: bool) -> str:
   ]
   if done:
     lines += [
-      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.png',
+      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.{suffix}',
       f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
     ]
   else:

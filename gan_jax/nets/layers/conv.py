@@ -60,6 +60,11 @@ def formulation(name: str) -> Iterator[None]:
     _chosen.reset(before)
 
 
+def chosen_formulation(name: str) -> contextlib.AbstractContextManager[None]:
+  """`formulation`, or nothing for the name '', which leaves the choice to the backend."""
+  return formulation(name) if name else contextlib.nullcontext()
+
+
 def chosen() -> str:
   """The formulation of convolutions that are traced now."""
   # Simulated devices stand for accelerators, and run what those run.

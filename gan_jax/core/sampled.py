@@ -1,0 +1,80 @@
+"""What a game's `sample` is given, and what it makes: its inputs and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from gan_jax.base.errors import UserError, one_of
+
+
+class Output(NamedTuple):
+  """What one thing that `sample` makes is drawn and compared with.
+
+  Attributes:
+    stream: the stream whose examples it imitates.
+    field: of that stream.
+    of: the input that it is made of, 'STREAM' (its image) or 'STREAM.FIELD'; '' for none.
+  """
+
+  stream: str
+  field: str = 'image'
+  of: str = ''
+
+  @property
+  def source(self) -> tuple[str, str]:
+    """(stream, field) of what it is made of."""
+    stream, _, field = self.of.partition('.')
+    return stream, field or 'image'
+
+  @property
+  def paired(self) -> bool:
+    """Whether each example has a target: the input and what is imitated are fields of one stream."""
+    return self.source[0] == self.stream and self.source[1] != self.field
+
+
+def inputs_of(game: Any, streams: Iterable[str]) -> tuple[str, ...]:
+  """The streams that a game's `sample` reads: its `inputs`; by default all if it draws no latents, none if it does.
+
+  Args:
+    game: the module.
+    streams: the names of all.
+
+  Raises:
+    UserError: `inputs` is no tuple of streams that there are.
+  """
+  streams, inputs = tuple(streams), getattr(game, 'inputs', None)
+  if inputs is None:
+    return streams if game.latents is None else ()
+  if isinstance(inputs, str):
+    raise UserError(f'inputs={inputs!r} of {type(game).__name__} must be a tuple of streams, such as ({inputs!r},)')
+  for name in inputs:
+    if name not in streams:
+      raise one_of(f'stream in the inputs of {type(game).__name__}', name, streams)
+  return tuple(inputs)
+
+
+def given(game: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+  """What `sample` is given of a batch of all streams: those that the game's `inputs` name, and its latents."""
+  names = inputs_of(game, [name for name in batch if name != 'latents'])
+  drawn = () if game.latents is None else ('latents',)
+  return {name: batch[name] for name in (*names, *drawn)}
+
+
+def outputs_of(game: nn.Module, streams: Iterable[str]) -> dict[str, Output]:
+  """{name of what `sample` makes: what it imitates}, the main one first; empty if the game says nothing of it.
+
+  Raises:
+    UserError: an output names a stream that is not there.
+  """
+  streams, declared = tuple(streams), dict(getattr(game, 'outputs', None) or {})
+  for name, output in declared.items():
+    where = f'outputs of {type(game).__name__}'
+    if not isinstance(output, Output):
+      raise UserError(f'{where}: {name}={output!r} must be a core.Output, such as core.Output({streams[0]!r})')
+    for stream in (output.stream, *([output.source[0]] if output.of else [])):
+      if stream not in streams:
+        raise one_of(f'stream in the {where}, {name!r}', stream, streams)
+  return declared

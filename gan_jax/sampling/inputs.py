@@ -1,0 +1,121 @@
+"""The examples that samples start from, of games that read streams when they sample."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from etils import epath
+
+from gan_jax import core
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.data import sets
+from gan_jax.data.sources.folder import FolderSource
+from gan_jax.data.streams import Stream
+from gan_jax.runs.stages import Stage
+
+#: Which split of a stream to take: one for all, or {stream: split}; None for what is held out, where there is such.
+Splits = str | Mapping[str, str] | None
+
+
+def input_stream(stream: Stream, split: str | None = None) -> Stream:
+  """The set that inputs are taken from: no flips, no random windows; the held-out split by default, else the whole set.
+
+  Args:
+    stream: of the run.
+    split: another split.
+  """
+  plain = dataclasses.replace(sets.reference_stream(stream, split), classes=stream.classes)
+  return plain if split else sets.held_out_stream(plain) or plain
+
+
+def examples(stream: Stream, rows: np.ndarray) -> dict[str, np.ndarray]:
+  """Examples of a set as losses see them: {field: (N, ...)} numpy.
+
+  Args:
+    stream: from `input_stream`.
+    rows: (N,) places in the order of evaluations; after the last example comes the first.
+  """
+  order = sets.order(stream)
+  return _prepared(stream, order[np.asarray(rows) % len(order)])
+
+
+def _prepared(stream: Stream, chosen: np.ndarray) -> dict[str, np.ndarray]:
+  source = stream.open()
+  rows = [source[int(i)] for i in chosen]
+  fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+  prepared: dict[str, np.ndarray] = jax.device_get(stream.prepare(fields, jax.random.key(0)))
+  return prepared
+
+
+def streams_for(stage: Stage, splits: Splits = None) -> dict[str, Stream]:
+  """{stream that the stage's game reads when it samples: the set that is taken for it}.
+
+  Raises:
+    UserError: a split is asked of a stream that the game does not read, or of a game that reads none; or there is no
+      such split.
+  """
+  names = core.inputs_of(stage.game, stage.streams)
+  if splits and not names:
+    raise UserError(f'split={splits!r} asked of {type(stage.game).__name__}, whose samples read no data: leave it out')
+  for name in splits if isinstance(splits, Mapping) else ():
+    if name not in names:
+      raise one_of(f'stream that {type(stage.game).__name__} reads when it samples', name, names)
+  of = lambda name: splits.get(name) if isinstance(splits, Mapping) else splits
+  return {name: input_stream(stage.streams[name], of(name) or None) for name in names}
+
+
+def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> dict[str, dict[str, np.ndarray]] | None:
+  """What samples start ... start + count - 1 start from: {stream: {field: (count, ...)}}; None if the game reads none.
+
+  Args:
+    stage: with the game and the streams.
+    count: how many; sets that have fewer begin again.
+    splits: of the streams.
+    start: the first.
+
+  Raises:
+    UserError: as `streams_for`.
+  """
+  streams = streams_for(stage, splits)
+  return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
+
+
+def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.ndarray]]:
+  """The pictures of a folder as inputs: (the stream that they stand for, their paths in the folder, its fields).
+
+  Args:
+    stage: with the game and the streams.
+    text: FOLDER, for the first stream that the game reads, or STREAM=FOLDER.
+
+  Raises:
+    UserError: the game reads nothing or no such stream, or the folder has no picture.
+  """
+  names = core.inputs_of(stage.game, stage.streams)
+  if not names:
+    raise UserError(f'--inputs={text} given to {type(stage.game).__name__}, whose samples read no data: leave it out')
+  name, _, path = text.partition('=') if '=' in text else (names[0], '', text)
+  if name not in names:
+    raise one_of('stream in --inputs', name, names)
+  if not epath.Path(path).expanduser().is_dir():
+    raise UserError(f'--inputs={text}: {path!r} is not a folder')
+  plain = dataclasses.replace(stage.streams[name], flip=False, random_crop=0, per_class=0, classes=0, tags=())
+  of = dataclasses.replace(plain, name='folder', path=path, split='')
+  source = of.open()
+  assert isinstance(source, FolderSource)
+  files = [str(file.relative_to(source.root)) for file in source.files]
+  return name, files, _prepared(of, np.arange(len(files)))
+
+
+def parsed(text: str) -> Splits:
+  """The value of --split: one name, or STREAM=SPLIT,STREAM=SPLIT.
+
+  >>> parsed('a=testA,b=testB')
+  {'a': 'testA', 'b': 'testB'}
+  """
+  if '=' not in text:
+    return text or None
+  pairs = [part.strip().partition('=') for part in text.split(',')]
+  if not all(name and split for name, _, split in pairs):
+    raise UserError(f'--split={text} must be a split, or STREAM=SPLIT,STREAM=SPLIT')
+  return {name: split for name, _, split in pairs}

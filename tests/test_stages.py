@@ -1,0 +1,134 @@
+"""Networks that begin from others: of the stage before, or of a run for each player."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import runs
+from gan_jax.base.errors import UserError
+from gan_jax.core.game import Turn
+from gan_jax.latents.distributions import Normal
+from gan_jax.runs import entering, resume
+from gan_jax.training import loop
+
+
+class Norm(nn.Module):
+  """w z + b through batch norm, through three units first where it is wide."""
+
+  wide: bool = False
+
+  @nn.compact
+  def __call__(self, z, *, train=True):
+    z = nn.BatchNorm(use_running_average=not train, use_fast_variance=False)(z)
+    return nn.Dense(2)(nn.Dense(3)(z) if self.wide else z)
+
+
+class Pyramid(nn.Module):
+  """A generator a level; the highest moves."""
+
+  generator_0: nn.Module
+  generator_1: nn.Module | None = None
+  critic: nn.Module | None = None
+  latents = Normal((2,))
+
+  @property
+  def turns(self):
+    return (Turn(('generator',), 'loss'), *([Turn(('critic',), 'judge')] if self.critic else []))
+
+  def loss(self, batch):
+    return jnp.square(self.made(batch, True)).mean()
+
+  def judge(self, batch):
+    return jnp.square(self.critic(batch['latents'])).mean()
+
+  def made(self, batch, train):
+    below = self.generator_0(batch['latents'], train=train)
+    return below if self.generator_1 is None else below + self.generator_1(batch['latents'], train=train)
+
+  def sample(self, batch):
+    return self.made(batch, False)
+
+
+NORM = {'name': 'test_stages.Norm'}
+
+
+def config_of(*, second=None, critic=False, **settings):
+  stages = ({'steps': 2}, {'steps': 1, 'game': {'generator_1': NORM}, **second}) if second is not None else ()
+  optimizers = {name: {'name': 'optax.adam', 'learning_rate': 0.1} for name in ('generator', *['critic'] * critic)}
+  game = {'name': 'test_stages.Pyramid', 'generator_0': NORM, **({'critic': NORM} if critic else {})}
+  data = {'name': 'ring', 'size': 2}
+  common = {'batch_size': 4, 'samples': 4, 'devices': 1, 'steps': 1, 'ema': {'generator': 0.5}, 'stages': stages}
+  return config_lib.base(game=game, optimizers=optimizers, data=data, **{**common, **settings})
+
+
+def entered(second):
+  """(state of the first stage with numbers of its own, state in which the second begins)."""
+  first, then = runs.stages_of(config_of(second=second))
+  state = entering.new_state(first, jax.random.key(0))
+  numbered = lambda tree, by: jax.tree.map(lambda x: x + by, tree)
+  player = state.players['generator']
+  player = player.replace(
+    params=numbered(player.params, 1), variables=numbered(player.variables, 2), ema=numbered(player.ema, 3)
+  )
+  state = state.replace(players={'generator': player})
+  return player, entering.enter(then, state, jax.random.key(1)).players['generator']
+
+
+def same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_network_begins_with_weights_statistics_and_averages_of_another():
+  old, new = entered({'start': {'generator_1': 'generator_0'}})
+  for name in ('generator_0', 'generator_1'):
+    same(new.params[name], old.params['generator_0'])
+    same(new.variables['batch_stats'][name], old.variables['batch_stats']['generator_0'])
+    same(new.ema['params'][name], old.ema['params']['generator_0'])
+    same(new.ema['variables']['batch_stats'][name], old.ema['variables']['batch_stats']['generator_0'])
+  # The optimizer of what is new begins anew.
+  moments = new.opt_state[0].mu['generator_1']
+  same(moments, jax.tree.map(jnp.zeros_like, moments))
+
+
+def test_without_a_start_it_begins_anew():
+  old, new = entered({})
+  kernel = lambda player, name: player.params[name]['Dense_0']['kernel']
+  assert not np.array_equal(kernel(new, 'generator_1'), kernel(old, 'generator_0'))
+
+
+@pytest.mark.parametrize(
+  ('second', 'words'),
+  [
+    ({'start': {'generator_2': 'generator_0'}}, "unknown network of this stage .* 'generator_2'.*generator_1"),
+    ({'start': {'generator_1': 'encoder'}}, "unknown network of the stages before .* 'encoder'.*generator_0"),
+    ({'start': {'generator_1': 'generator_0'}, 'game': {'generator_1': {**NORM, 'wide': True}}}, 'changes its shape'),
+  ],
+)
+def test_starts_that_do_not_fit_are_one_line(second, words):
+  with pytest.raises(UserError, match=words):
+    entered(second)
+
+
+def test_the_first_stage_starts_from_a_run_only():
+  config = config_of(stages=({'steps': 1, 'start': {'generator_1': 'generator_0'}},))
+  with pytest.raises(UserError, match=r'use config\.init_from'):
+    runs.stages_of(config)
+
+
+def test_each_player_takes_the_weights_of_its_own_run(tmp_path):
+  config = lambda **settings: config_of(critic=True, **settings)
+  one, two = (loop.run(config(seed=seed), tmp_path / str(seed), silent=True) for seed in (1, 2))
+  each = config(init_from={'generator': str(tmp_path / '1'), 'critic': str(tmp_path / '2')})
+  (stage,) = runs.stages_of(each)
+  state = resume.warm(each, entering.new_state(stage, jax.random.key(5)), lambda line: None)
+  same(state.players['generator'].params, one.players['generator'].params)
+  same(state.players['critic'].params, two.players['critic'].params)
+  for settings, words in (
+    ({'init_from': {'encoder': str(tmp_path / '1')}}, r"config.init_from names 'encoder', which this game lacks"),
+    ({'init_from': {'critic': str(tmp_path / '1')}, 'init_players': ('critic',)}, 'leave config.init_players out'),
+  ):
+    with pytest.raises(UserError, match=words):
+      resume.warm(config(**settings), state, lambda line: None)
