@@ -272,15 +272,15 @@ def test_bad_pairs_and_files_are_told(tmp_path):
   with pytest.raises(UserError, match=r'A/y\.png has no partner of its name in .*B'):
     stream(tmp_path, fields).open()
   save(tmp_path / 'odd' / 'x.png', noise(8, 15))
-  with pytest.raises(UserError, match='15 pixels wide, which has no halves'):
+  with pytest.raises(UserError, match=r'15 pixels wide, which has no halves'):
     stream(tmp_path / 'odd', {'image': {**PICTURE, 'part': 'left'}}).open()
   (tmp_path / 'odd' / 'metadata.csv').write_text('file_name,a\nx.png,1,2\n')
-  with pytest.raises(UserError, match='row 1 of .* has not as many entries as the header'):
+  with pytest.raises(UserError, match=r'row 1 of .* has not as many entries as the header'):
     stream(tmp_path / 'odd', {'image': PICTURE}).open()
   np.savez(tmp_path / 'a.npz', x=np.ones((3, 2)), y=np.ones(2))
-  with pytest.raises(UserError, match="have lengths {'x': 3, 'y': 2}"):
+  with pytest.raises(UserError, match=r"have lengths {'x': 3, 'y': 2}"):
     stream(tmp_path / 'a.npz', {'x': {'name': 'Array'}}, name='npz').open()
   np.savez(tmp_path / 'b.npz', x=np.array([[1.0], [np.inf]]))
   source = stream(tmp_path / 'b.npz', {'x': {'name': 'Array'}}, name='npz').open()
-  with pytest.raises(UserError, match="'x' of example 1 .* not finite"):
+  with pytest.raises(UserError, match=r"'x' of example 1 .* not finite"):
     source[1]

@@ -259,10 +259,10 @@ class Number(Kind):
       UserError: no finite number.
     """
     try:
-      number = np.float32(_plain(value))
+      number = np.float32(float(_plain(value)))
     except (TypeError, ValueError, OverflowError):
       number = np.float32('nan')
-    if not np.isfinite(number) or isinstance(number, np.ndarray):
+    if not np.isfinite(number):
       raise UserError(f'is {_plain(value)!r}, must be a finite number')
     return number  # type: ignore[return-value]
 

@@ -107,7 +107,7 @@ class Text:
     [2, 1, 3, 0]
     """
     tokens = np.zeros((self.length,), np.int32)
-    numbers = _numbers_of(self.vocabulary)  # type: ignore[arg-type]  # fitted
+    numbers = _numbers_of(self.vocabulary)  # fitted
     found = [numbers.get(part, UNKNOWN) for part in _split(self.level)(text)][: self.length]
     tokens[: len(found)] = found
     if not found:

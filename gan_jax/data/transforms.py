@@ -109,7 +109,7 @@ def windows(images: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Arr
   >>> windows(jnp.zeros((2, 9, 9, 3)), (8, 4), jax.random.key(0)).shape
   (2, 8, 4, 3)
   """
-  places = jnp.array([side - least + 1 for side, least in zip(images.shape[1:3], size, strict=True)], jnp.float32)
+  places = jnp.array([[side - least + 1 for side, least in zip(images.shape[1:3], size, strict=True)]], jnp.float32)
   shares = jax.random.uniform(key, (images.shape[0], 2), jnp.float32)
   corners = jnp.minimum(jnp.floor(shares * places), places - 1).astype(jnp.int32)
   cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), (*size, image.shape[-1]))

@@ -1,5 +1,6 @@
 """A source whose columns are stored as the kinds of a stream's `columns` say."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -86,10 +87,8 @@ def columned(stream: 'Stream') -> 'Columned':
   if unfitted:
     whole = source
     if stream.split != 'train':  # another split must number its classes and words as the training set does
-      try:
+      with contextlib.suppress(UserError):  # there is none
         whole = raw_source(dataclasses.replace(stream, split='train'), wanted, labelled)
-      except UserError:  # there is none
-        pass
     for field in unfitted:
       (column,) = reads[field]
       values = whole.column(column) if hasattr(whole, 'column') else [whole[i][column] for i in range(len(whole))]

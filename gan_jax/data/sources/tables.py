@@ -1,6 +1,7 @@
 """Columns of a folder of pictures: a metadata file beside them, or two folders of equal names."""
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -67,8 +68,6 @@ class FolderColumns:
       return decode(picture, self._stream.values, str(path))
 
   def _found(self, root: epath.Path) -> folder.FolderSource:
-    import dataclasses
-
     # The folder itself, whatever the split: it was chosen above.
     found = folder.FolderSource(dataclasses.replace(self._stream, path=str(root), split='', classes=0, columns={}))
     self.notes += found.notes
