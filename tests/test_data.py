@@ -225,6 +225,21 @@ def test_a_prepared_set_is_read_without_tensorflow(prepared):
     opened('tiny', 'test', channels=3)
 
 
+def test_every_feature_of_a_prepared_set_is_a_column(prepared):
+  columns = {
+    'image': {'name': 'Picture', 'size': (10, 8)},
+    'kind': {'name': 'Label', 'column': 'label', 'classes': 3},
+    'note': {'name': 'Text', 'length': 2},
+  }
+  source = opened('tiny', channels=3, columns=columns)
+  assert len(source) == 6 and source.kinds['note'].captions == 1
+  seen = {int(source[i]['image'][0, 0, 0]): int(source[i]['kind']) for i in range(6)}
+  assert seen == {40 * i: i % 3 for i in range(6)}
+  assert source[0]['image'].shape == (10, 8, 3) and source.kinds['note'].decode(source[0]['note']) == 'x'
+  with pytest.raises(UserError, match=r"has no column 'notes': it has image, label, note"):
+    opened('tiny', channels=3, columns={'notes': {'name': 'Text', 'length': 2}})
+
+
 def test_tfrecord_folders_are_read_too(prepared):
   import grain
   from array_record.python import array_record_module

@@ -27,6 +27,9 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       with config.unlocked():
         config.vary.update(ml_collections.ConfigDict(copied(given['vary'])))
       continue
+    if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
+      _set_column(config, name, argument)
+      continue
     if _is_new(config, argument):
       with config.unlocked():
         here = config
@@ -42,6 +45,25 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
   return config
+
+
+def _set_column(config: ml_collections.ConfigDict, name: list[str], argument: str) -> None:
+  at = name.index('columns')
+  stream, value = config.data if at == 1 else config.data.get(name[1], {}), _literal(argument.partition('=')[2])
+  if 'name' not in stream:
+    raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
+  if at == len(name) - 1 and not isinstance(value, dict):
+    raise UserError(f"{argument}: give columns as {{'image': {{'name': 'Picture'}}}}, or one by its name")
+  columns = {} if at == len(name) - 1 else copied(stream.get('columns', {}))
+  here = columns
+  for part in name[at + 1 : -1]:
+    here = here.setdefault(part, {})
+  if at == len(name) - 1:
+    columns = value
+  else:
+    here[name[-1]] = value
+  with config.unlocked():
+    stream['columns'] = ml_collections.ConfigDict(copied(columns))
 
 
 def _literal(text: str) -> Any:

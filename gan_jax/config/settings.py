@@ -149,7 +149,7 @@ def stream(**settings: Any) -> dict[str, Any]:
   >>> stream(name='mnist', channels=1)['size']
   32
   """
-  names = {field.name: field.default for field in dataclasses.fields(Stream)}
+  names = {field.name: field.default for field in dataclasses.fields(Stream)} | {'columns': {}}
   unknown = set(settings) - set(names)
   if unknown:
     raise UserError(f'unknown setting config.data.{sorted(unknown)[0]}: a stream has {", ".join(names)}')

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +25,20 @@ def reference_stream(stream: Stream, split: str | None = None) -> Stream:
     split: another split than the run's.
   """
   plain = dataclasses.replace(
-    stream, split=split or stream.split, flip=False, random_crop=0, per_class=0, batch_size=None, seed=0
+    stream,
+    split=split or stream.split,
+    flip=False,
+    random_crop=0,
+    per_class=0,
+    batch_size=None,
+    seed=0,
+    columns={field: _still(settings) for field, settings in stream.columns.items()},
   )
   return dataclasses.replace(plain, classes=sources.classes_in(plain))
+
+
+def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in settings.items() if key not in ('flip', 'random_crop')}
 
 
 def validation_stream(stream: Stream) -> Stream:
@@ -35,7 +48,7 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test' (of 'trainA' first 'testA'), else 'validation', if it shares no example with the stream's own."""
+  """The set's split 'test' (of 'trainA' first 'testA'), else 'validation'; it shares no example with the stream's own."""
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   part = re.fullmatch(r'train(\w+)', stream.split)
@@ -67,7 +80,7 @@ def title(stream: Stream) -> str:
   >>> title(Stream(name='digits', size=8, channels=1))
   'digits train (1433), 8x8x1'
   """
-  shape = 'x'.join(map(str, stream.stored(1)['image'].shape[1:]))
+  shape = 'x'.join(map(str, stream.stored(1)[stream.main].shape[1:]))
   path = f' {paths.shown(stream.path)}' if stream.path else ''
   crop = f', crop {stream.crop}' if stream.crop else ''
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'
@@ -85,7 +98,7 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
     (N, ...) uint8 pictures or float32, and (N,) int32 or None.
   """
   source = stream.open()
-  size = np.asarray(source[0]['image']).nbytes
+  size = np.asarray(source[0][stream.main]).nbytes
   chosen = order(stream)[start : start + min(count, max(KEPT_BYTES // size, 1))]
   if isinstance(source, sources.ArraySource):
     fields = {name: value[chosen] for name, value in source.arrays.items()}
@@ -93,7 +106,7 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
     part = sources.into_memory(sources.Subset(source, chosen), 1 << 62)
     assert part is not None  # nothing is larger
     fields = part.arrays
-  return as_examples(stream, fields['image']), fields.get('label')
+  return as_examples(stream, fields[stream.main]), fields.get('label')
 
 
 #: Examples that are kept, the first, up to so many bytes.

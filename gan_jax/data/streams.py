@@ -6,10 +6,12 @@ by grain's threads on the host. Both give the same examples in the same order.
 
 import collections
 import dataclasses
+import functools
 import itertools
 import multiprocessing
 import os
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from flax.core import FrozenDict
 
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, short
@@ -64,6 +67,9 @@ class Stream:
     seed: added to config.seed for the order.
     resident: keep the set on the device; None to decide by its size (1 GiB).
     workers: processes that read and decode a set that is not resident; 0 for threads of this process.
+    columns: {field: {'name': kind of `data.columns`, 'column': of the source (the field's name by default), 'together':
+      False for windows, flips and captions apart from the other columns', settings of the kind}}. Empty: 'image', and
+      'label' with classes.
   """
 
   name: str
@@ -85,6 +91,26 @@ class Stream:
   seed: int = 0
   resident: bool | None = None
   workers: int = 0
+  columns: Mapping[str, Any] = FrozenDict()
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, 'columns', _frozen(self.columns))
+    label = self.columns.get('label')
+    if isinstance(label, Mapping) and not self.classes:  # what is asked of labels elsewhere
+      classes = label.get('classes', 0)
+      object.__setattr__(self, 'classes', classes if isinstance(classes, int) else len(classes))
+
+  @functools.cached_property
+  def kinds(self) -> dict[str, Any]:
+    """{field: kind} of the columns; {} without."""
+    from gan_jax.data.sources.columned import kinds_of
+
+    return kinds_of(self)
+
+  @property
+  def main(self) -> str:
+    """The field that the stream is about: 'image', or the first column where there is none."""
+    return 'image' if 'image' in self.columns or not self.columns else next(iter(self.columns))
 
   @property
   def stored_size(self) -> int:
@@ -101,6 +127,8 @@ class Stream:
 
   def prepare(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
     """Stored examples to what a loss sees: a random window, flips, float32 in the range."""
+    if self.columns:
+      return self._prepared(fields, key)
     image = fields['image']
     if self.random_crop and image.ndim == 4:
       image = transforms.random_window(image, self.size, jax.random.fold_in(key, 1))
@@ -108,10 +136,21 @@ class Stream:
       fields = {**fields, 'tags': jnp.asarray(self.tags, jnp.float32)[fields['label']]}
     return transforms.to_float({**fields, 'image': image}, self.range, self.flip, key)
 
+  def _prepared(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+    from gan_jax.data.sources.columned import is_together
+
+    prepared = {}
+    for field, kind in self.kinds.items():
+      own = key if is_together(self, field) else jax.random.fold_in(key, zlib.crc32(field.encode()))
+      prepared[field] = kind.prepare(fields[field], own)
+    if self.tags and 'label' in prepared:
+      prepared['tags'] = jnp.asarray(self.tags, jnp.float32)[prepared['label']]
+    return prepared
+
   @property
   def pictures(self) -> bool:
     """Whether the examples are stored as pictures of 8 bits, grey or colour."""
-    stored = self.stored(1)['image']
+    stored = self.stored(1)[self.main]
     return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
 
   def open(self) -> sources.Source:
@@ -121,6 +160,12 @@ class Stream:
       UserError: it is not there, or lacks what is asked of it.
     """
     return sources.open_source(self)
+
+
+def _frozen(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return FrozenDict({key: _frozen(entry) for key, entry in value.items()})
+  return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
 
 
 def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
@@ -144,6 +189,10 @@ def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
 
 
 def _check(stream: Stream, where: str) -> None:
+  if stream.columns:
+    from gan_jax.data.sources.columned import kinds_of
+
+    kinds_of(stream, where)
   for key, least in LEAST.items():
     if getattr(stream, key) < least:
       raise UserError(f'{where}.{key}={getattr(stream, key)} must be at least {least}')
@@ -276,7 +325,7 @@ class Feed:
         if stream.resident is False
         else sources.into_memory(source, RESIDENT_BYTES if stream.resident is None else 1 << 62)
       )
-      if arrays is not None and arrays is not source:  # of which only the first example is known
+      if arrays is not None and arrays is not source and not stream.columns:  # of which only the first example is known
         sources.check_range(stream, arrays.arrays['image'].shape[1:], sources.extent(arrays))
       if arrays is not None:
         store[name] = arrays.arrays
@@ -353,7 +402,7 @@ class Feed:
         fields = next(self._readers[name][seed])
         # The first batch, and then ever fewer: one pass over floats takes about as long as copying them.
         self._read[name] += 1
-        if self._read[name].bit_count() == 1:
+        if self._read[name].bit_count() == 1 and not stream.columns:
           sources.check_range(stream, fields['image'].shape[2:], sources.extent(sources.ArraySource(fields)))
         drawn[name] = {k: v.reshape(moves, share, *v.shape[2:]) for k, v in fields.items()}  # from (n, chunk, ...)
       else:

@@ -47,6 +47,75 @@ def resize(
   return np.asarray(picture, np.uint8).reshape(size, size, channels)
 
 
+MODES = {1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA'}
+
+
+def fit(
+  image: np.ndarray,
+  size: tuple[int, int],
+  channels: int,
+  crop: tuple[int, int] | None = None,
+  background: tuple[int, int, int] = (0, 0, 0),
+  method: str = 'bilinear',
+) -> np.ndarray:
+  """`resize` for any shape: cuts the largest middle of the shape of `size`, and keeps opacity in 2 and 4 channels.
+
+  Args:
+    image: (H, W, 1 to 4) uint8.
+    size: height and width of the result.
+    channels: 1 to 4.
+    crop: height and width of what is cut from the middle; None for the largest.
+    background: red, green and blue under what is transparent, for 1 and 3 channels.
+    method: 'bilinear' or 'nearest'.
+
+  Returns:
+    (*size, channels) uint8.
+
+  >>> fit(np.zeros((28, 40, 3), np.uint8), (32, 16), 4).shape
+  (32, 16, 4)
+  """
+  if image.shape == (*size, channels) and crop in (None, size):
+    return image
+  picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+  picture = (over(picture, background) if channels in (1, 3) else picture).convert(MODES[channels])
+  width, height = picture.size
+  if crop:
+    tall, wide = min(crop[0], height), min(crop[1], width)
+  else:
+    tall, wide = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
+    tall, wide = max(tall, 1), max(wide, 1)
+  left, top = (width - wide) // 2, (height - tall) // 2
+  if (width, height) != (wide, tall):
+    picture = picture.crop((left, top, left + wide, top + tall))
+  if (tall, wide) != size:
+    filters = {'bilinear': Image.Resampling.BILINEAR, 'nearest': Image.Resampling.NEAREST}
+    picture = picture.resize((size[1], size[0]), filters[method])
+  return np.asarray(picture, np.uint8).reshape(*size, channels)
+
+
+def windows(images: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
+  """A window of `size` of each picture, at a place that depends on the key and not on the number of pixels.
+
+  So two pictures of one example, of one size or one twice as large, are cut at one place.
+
+  Args:
+    images: (B, H, W, C), H and W at least `size`.
+    size: height and width of the result.
+    key: a PRNG key.
+
+  Returns:
+    (B, *size, C).
+
+  >>> windows(jnp.zeros((2, 9, 9, 3)), (8, 4), jax.random.key(0)).shape
+  (2, 8, 4, 3)
+  """
+  places = jnp.array([[side - least + 1 for side, least in zip(images.shape[1:3], size, strict=True)]], jnp.float32)
+  shares = jax.random.uniform(key, (images.shape[0], 2), jnp.float32)
+  corners = jnp.minimum(jnp.floor(shares * places), places - 1).astype(jnp.int32)
+  cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), (*size, image.shape[-1]))
+  return jax.vmap(cut)(images, corners)
+
+
 def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
   """A square of `size` at a random place of each picture.
 

@@ -28,6 +28,7 @@ __all__ = [
   'example',
   'extent',
   'fingerprint',
+  'has_arrays',
   'into_memory',
   'labels_of',
   'open_source',
@@ -60,7 +61,7 @@ def remark(stream: 'Stream') -> str | None:
   Raises:
     UserError: pictures of floats that are not in the range.
   """
-  if not (stream.name == 'npz' or _is_dotted(stream.name)):
+  if stream.columns or not (stream.name == 'npz' or _is_dotted(stream.name)):
     return None
   key = _stored(stream)
   return check_range(stream, example(stream)['image'].shape, _extent(key))
@@ -79,12 +80,22 @@ def _extent(stream: 'Stream') -> tuple[float, float] | None:
 
 @functools.lru_cache(maxsize=8)
 def _open(stream: 'Stream') -> Source:
-  source = _named(stream)
-  if stream.name != 'folder':  # whose pictures are decoded to bytes, and whose labels are numbered here
-    source = checked(source, stream)
+  if stream.columns:
+    from gan_jax.data.sources.columned import columned
+
+    source: Source = columned(stream)
+  else:
+    source = _named(stream)
+    if stream.name != 'folder':  # whose pictures are decoded to bytes, and whose labels are numbered here
+      source = checked(source, stream)
   if stream.per_class:
     return per_class(source, stream.per_class, stream.per_class_seed)
   return source
+
+
+def has_arrays(name: str) -> bool:
+  """Whether a set is built in, or made of another's pictures: it is in memory, with 'image' and 'label' only."""
+  return name in BUILT_IN or bool(transform_of(name)[0]) or name.startswith('stacked/')
 
 
 def _is_dotted(name: str) -> bool:
@@ -119,7 +130,7 @@ def _named(stream: 'Stream') -> Source:
 
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
-  if stream.name == 'npz' or _is_dotted(stream.name):
+  if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
     try:
       first = _open(_stored(stream))[0]
     except UserError:

@@ -1,0 +1,160 @@
+"""A source whose columns are stored as the kinds of a stream's `columns` say."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gan_jax.base.calls import check_call, resolve
+from gan_jax.base.errors import UserError, short
+from gan_jax.data import columns as kinds_lib
+from gan_jax.data.sources.raw import raw_source
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+HOME = 'gan_jax.data.columns'
+#: Settings of a column that are not its kind's.
+OURS = ('name', 'column', 'together')
+#: Settings of a picture that are the stream's where it does not name them.
+INHERITED = ('size', 'channels', 'crop', 'random_crop', 'range', 'flip', 'values', 'background')
+
+
+def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
+  """{field: kind} of a stream's columns, not fitted.
+
+  Raises:
+    UserError: an unknown kind or setting, or a value that does not fit.
+  """
+  kinds = {}
+  for field, settings in stream.columns.items():
+    here = f'{where}.columns.{field}'
+    if not isinstance(settings, Mapping) or 'name' not in settings:
+      raise UserError(f"{here}={settings!r} is no column: give it the name of a kind, such as {{'name': 'Picture'}}")
+    if not isinstance(settings.get('column', ''), str):
+      raise UserError(f'{here}.column={settings["column"]!r} must be the name of a column')
+    if not isinstance(settings.get('together', True), bool):
+      raise UserError(f'{here}.together={settings["together"]!r} must be True or False')
+    target = resolve(settings['name'], HOME)
+    keywords = {key: value for key, value in settings.items() if key not in OURS}
+    if target is kinds_lib.Picture:
+      keywords = {**{key: getattr(stream, key) for key in INHERITED}, **keywords}
+    check_call(target, keywords, here)
+    try:
+      kinds[field] = target(**keywords)
+    except (TypeError, ValueError) as error:
+      raise UserError(f'{here}.{error}' if isinstance(error, UserError) else f'{here}: {error}') from error
+  together = {f: k for f, k in kinds.items() if isinstance(k, kinds_lib.Picture) and is_together(stream, f)}
+  for field, kind in together.items():
+    first, other = next(iter(together.items()))
+    if (kind.flip, bool(kind.random_crop)) != (other.flip, bool(other.random_crop)):
+      raise UserError(
+        f'{where}.columns: {first!r} and {field!r} belong together but only one has flip or random_crop: give both the '
+        'same, or one together=False'
+      )
+  return kinds
+
+
+def is_together(stream: 'Stream', field: str) -> bool:
+  """Whether a field takes its windows, flips and captions where the others take theirs."""
+  return bool(stream.columns[field].get('together', True))
+
+
+def columned(stream: 'Stream') -> 'Columned':
+  """The source of a stream with columns.
+
+  Raises:
+    UserError: a column is not there, or the first example is not what its kind says.
+  """
+  kinds = kinds_of(stream)
+  reads = {f: _reads(stream, f, kind) for f, kind in kinds.items()}
+  wanted = sorted({column for columns in reads.values() for column in columns})
+  labelled = 'label' in wanted
+  source = raw_source(stream, wanted, labelled)
+  if not len(source):
+    raise UserError(f'data set {stream.name!r} has no examples in split {stream.split!r}')
+  known = getattr(source, 'columns', None) or dict.fromkeys(source[0])
+  for field, columns in reads.items():
+    for column in columns:
+      if column not in known:
+        raise UserError(
+          f'config.data.columns.{field}: {stream.path or stream.name} has no column {column!r}: it has '
+          f'{", ".join(list(known)[:50])}'
+        )
+  unfitted = [field for field, kind in kinds.items() if kind.unfitted]
+  if unfitted:
+    whole = source
+    if stream.split != 'train':  # another split must number its classes and words as the training set does
+      with contextlib.suppress(UserError):  # there is none
+        whole = raw_source(dataclasses.replace(stream, split='train'), wanted, labelled)
+    for field in unfitted:
+      (column,) = reads[field]
+      values = whole.column(column) if hasattr(whole, 'column') else [whole[i][column] for i in range(len(whole))]
+      try:
+        kinds[field] = kinds[field].fit(values)
+      except UserError as error:
+        raise UserError(f'config.data.columns.{field}: column {column!r} {error}') from error
+  result = Columned(source, kinds, reads, stream.name)
+  result[0]
+  return result
+
+
+def _reads(stream: 'Stream', field: str, kind: Any) -> tuple[str, ...]:
+  column = stream.columns[field].get('column', '')
+  return (column,) if column else tuple(kind.names) or (field,)
+
+
+class Columned:
+  """Examples as the kinds store them.
+
+  Attributes:
+    source: with all columns.
+    kinds: {field: kind}, fitted.
+    files, notes: those of the source.
+  """
+
+  def __init__(self, source: Any, kinds: Mapping[str, Any], reads: Mapping[str, Sequence[str]], name: str):
+    self.source, self.kinds, self._reads, self._name = source, dict(kinds), reads, name
+    self.files, self.notes = getattr(source, 'files', ()), tuple(getattr(source, 'notes', ()))
+    self._forms: dict[str, Any] = {}
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    example = self.source[index]
+    return {field: self._stored(field, example, index) for field in self.kinds}
+
+  def labels(self) -> np.ndarray | None:
+    """(N,) the field 'label', without decoding pictures where the source can."""
+    if 'label' not in self.kinds:
+      return None
+    (column,) = self._reads['label']
+    if not hasattr(self.source, 'column'):
+      return np.array([self[i]['label'] for i in range(len(self))])
+    values = self.source.column(column)
+    return np.array([self._stored('label', {column: value}, i) for i, value in enumerate(values)])
+
+  def _stored(self, field: str, example: Mapping[str, Any], index: int) -> np.ndarray:
+    columns = self._reads[field]
+    absent = [column for column in columns if example.get(column) is None]
+    of = f'{field!r} of example {index} of {self._name!r}{self._file(index)}'
+    if absent:
+      raise UserError(f'{of} has no {absent[0]!r}: give one, or remove the example')
+    value = {c: example[c] for c in columns} if self.kinds[field].names == columns else example[columns[0]]
+    try:
+      stored = self.kinds[field].stored(value)
+    except UserError as error:
+      raise UserError(f'{of} {error}') from error
+    except Exception as error:  # a kind of the user's own
+      raise UserError(f'{of} cannot be stored ({short(error)}): correct it, or the kind') from error
+    form = stored.dtype, stored.shape
+    if form != self._forms.setdefault(field, form):
+      had, has = (f'{dtype} {shape}' for dtype, shape in (self._forms[field], form))
+      raise UserError(f'{of} is {has}, another is {had}: give all one form')
+    return stored
+
+  def _file(self, index: int) -> str:
+    return f' ({self.files[index]})' if self.files else ''

@@ -1,0 +1,132 @@
+"""All columns of a source as it has them: what a stream with `columns` reads."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from etils import epath
+
+from gan_jax.base.errors import UserError
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+
+class Table:
+  """Columns in memory.
+
+  Attributes:
+    columns: {column: what it is, in words}.
+  """
+
+  def __init__(self, arrays: Mapping[str, Sequence[Any] | np.ndarray]):
+    self._arrays = dict(arrays)
+    self.columns = {
+      name: f'{array.dtype} {array.shape[1:]}' if isinstance(array, np.ndarray) else 'a column'
+      for name, array in self._arrays.items()
+    }
+
+  def __len__(self) -> int:
+    return len(next(iter(self._arrays.values())))
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    return {name: array[index] for name, array in self._arrays.items()}
+
+  def column(self, name: str) -> Sequence[Any] | np.ndarray:
+    return self._arrays[name]
+
+
+def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
+  """The source of a stream with all its columns.
+
+  Args:
+    stream: its settings.
+    wanted: the columns that will be read; others may be left out.
+    labelled: whether a built-in set is to give its 'label'.
+
+  Raises:
+    UserError: it is not there.
+  """
+  from gan_jax.data import sources
+
+  if stream.name == 'folder':
+    from gan_jax.data.sources.tables import FolderColumns
+
+    return FolderColumns(stream, wanted)
+  if stream.name == 'npz':
+    return npz_columns(stream)
+  if '.' in stream.name and '/' not in stream.name:
+    from gan_jax.base.calls import resolve
+
+    return resolve(stream.name)(stream)
+  if sources.has_arrays(stream.name):
+    plain = dataclasses.replace(stream, columns={}, classes=0)
+    return sources.open_source(dataclasses.replace(plain, classes=sources.classes_in(plain) if labelled else 0))
+  return PreparedColumns(stream, wanted)
+
+
+def npz_columns(stream: 'Stream') -> Table:
+  """All arrays of a .npz file, of one length; '{split}' in the path stands for the split.
+
+  Raises:
+    UserError: no file, or arrays of several lengths.
+  """
+  from gan_jax.data.sources.npz import read_arrays
+
+  if not stream.path:
+    raise UserError('config.data.path is missing: name the .npz file')
+  path = epath.Path(stream.path.replace('{split}', stream.split)).expanduser()
+  if not path.is_file():
+    raise UserError(f'config.data.path={str(path)!r} is not a file')
+  arrays = read_arrays(path)
+  lengths = {name: len(array) if array.ndim else 'no rows' for name, array in arrays.items()}
+  if len(set(lengths.values())) != 1 or 'no rows' in lengths.values():
+    raise UserError(f'the arrays of {path} have lengths {lengths}: give all one length')
+  return Table(arrays)
+
+
+class PreparedColumns:
+  """A TFDS set: the features that are wanted, of any kind that NumPy holds; texts as str.
+
+  Attributes:
+    columns: {feature: what it is, in words}.
+  """
+
+  def __init__(self, stream: 'Stream', wanted: Sequence[str]):
+    import tensorflow_datasets as tfds
+
+    from gan_jax.data.sources import prepared
+
+    folder = prepared.prepared_folder(stream.name)
+    builder = tfds.builder_from_directory(str(folder))
+    try:
+      found = builder.info.splits[stream.split].num_examples
+    except Exception as error:  # KeyError, ValueError, AssertionError: whatever a split that is none makes of itself
+      raise UserError(
+        f'unknown split of {stream.name} in config.data.split {stream.split!r}: it has '
+        f'{", ".join(builder.info.splits)}, or a slice of one'
+      ) from error
+    if not found:
+      raise UserError(f'config.data.split={stream.split!r} of {stream.name} has no examples: take more')
+    self.columns = {name: type(feature).__name__ for name, feature in builder.info.features.items()}
+
+    def read(names: Sequence[str]) -> Any:
+      skipped = {name: tfds.decode.SkipDecoding() for name in self.columns if name not in names}
+      if prepared.file_format(folder) == 'array_record':
+        return builder.as_data_source(stream.split, decoders=skipped)
+      return prepared._TFRecords(builder, stream.split, skipped)
+
+    self._read, self._wanted = read, [name for name in wanted if name in self.columns]
+    self._data = read(self._wanted)
+
+  def __len__(self) -> int:
+    return len(self._data)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    example = self._data[int(index)]
+    return {name: example[name] for name in self._wanted}
+
+  def column(self, name: str) -> Iterator[Any]:
+    data = self._read([name])
+    return (data[i][name] for i in range(len(data)))

@@ -1,0 +1,202 @@
+"""Columns of a folder of pictures: a metadata file beside them, or two folders of equal names."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from gan_jax.base.errors import UserError, short
+from gan_jax.data.pixels import decode
+from gan_jax.data.sources import folder
+
+if TYPE_CHECKING:
+  from gan_jax.data.streams import Stream
+
+FILES = ('metadata.csv', 'metadata.jsonl')
+FILE_NAME, PICTURE = 'file_name', 'image'
+NAMED = 20
+
+
+class FolderColumns:
+  """The pictures of a folder as the column 'image', and what is known of them.
+
+  With `metadata.csv` or `metadata.jsonl` in the folder (Hugging Face's ImageFolder), every other column of it; a column
+  NAME_file_name names a second picture, the column NAME. Without one, pictures in subfolders have the column 'label'.
+  Where the wanted columns are subfolders, each gives the pictures of its name: those of equal names belong together.
+
+  Attributes:
+    columns: {column: what it is, in words}.
+    files: the pictures.
+    notes: lines for the person at the console.
+  """
+
+  def __init__(self, stream: 'Stream', wanted: Sequence[str]):
+    self._stream = stream
+    self._rows: list[dict[str, Any]]
+    self._pictures: dict[str, list[epath.Path]]
+    root = _root(stream)
+    sides = {name: _side(root, name, stream.split) for name in wanted}
+    table = next((root / name for name in FILES if (root / name).is_file()), None)
+    self.notes: tuple[str, ...] = ()
+    if table is not None:
+      self._from_table(table)
+    elif sides and all(side is not None for side in sides.values()):
+      self._pairs({name: side for name, side in sides.items() if side is not None})
+    else:
+      self._plain()
+    pictures = dict.fromkeys(self._pictures, 'pictures')
+    self.columns = {**pictures, **{name: 'a column' for row in self._rows[:1] for name in row}}
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    pictures = {name: self._decoded(files[index]) for name, files in self._pictures.items()}
+    return {**self._rows[index], **pictures}
+
+  def column(self, name: str) -> list[Any]:
+    return [row.get(name) for row in self._rows]
+
+  def _decoded(self, path: epath.Path) -> np.ndarray:
+    with path.open('rb') as file, Image.open(file) as picture:
+      return decode(picture, self._stream.values, str(path))
+
+  def _found(self, root: epath.Path) -> folder.FolderSource:
+    # The folder itself, whatever the split: it was chosen above.
+    found = folder.FolderSource(dataclasses.replace(self._stream, path=str(root), split='', classes=0, columns={}))
+    self.notes += found.notes
+    return found
+
+  def _from_table(self, table: epath.Path) -> None:
+    root = table.parent
+    rows = read_table(table)
+    readable = {str(path): path for path in self._found(root).files}
+    named, missing = [], []
+    for number, row in enumerate(rows):
+      name = row.get(FILE_NAME)
+      if not isinstance(name, str) or not name:
+        raise UserError(f'row {number + 1} of {table} has no {FILE_NAME!r}: name the picture that it describes')
+      path = root / name
+      if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f'row {number + 1} of {table}: {FILE_NAME}={name!r} leads out of the folder: move it in')
+      if not path.is_file():
+        missing.append(name)
+      elif str(path) in readable:
+        named.append((readable[str(path)], row))
+    if missing:
+      raise UserError(
+        f'{table} names {len(missing)} of {len(rows)} files that are not there ({", ".join(missing[:5])}): '
+        'put them there, or remove their rows'
+      )
+    twice = {path for path, count in _counts(str(path) for path, _ in named).items() if count > 1}
+    if twice:
+      raise UserError(f'{table} names {sorted(twice)[0]} in two rows: keep one; several texts are a list in one row')
+    if not named:
+      raise UserError(f'{table} names no picture that can be read: list the pictures beside it')
+    others = set(readable) - {str(path) for path, _ in named}
+    suffix = f'_{FILE_NAME}'
+    second = {key.removesuffix(suffix): key for key in named[0][1] if key.endswith(suffix)}
+    self._pictures = {PICTURE: [path for path, _ in named]}
+    for name, key in second.items():
+      self._pictures[name] = [root / str(row.get(key)) for _, row in named]
+      absent = next((path for path in self._pictures[name] if not path.is_file()), None)
+      if absent is not None:
+        raise UserError(f'{table} names {absent} in {key}, which is not there: put it there, or remove its row')
+      others -= {str(path) for path in self._pictures[name]}
+    if others:
+      some = ', '.join(sorted(others)[:NAMED])
+      self.notes += (f'left out {len(others)} pictures without a row in {table}: {some}',)
+    self._rows = [{key: value for key, value in row.items() if key not in second.values()} for _, row in named]
+    self.files = self._pictures[PICTURE]
+
+  def _pairs(self, sides: dict[str, epath.Path]) -> None:
+    found = {}
+    for name, side in sides.items():
+      files = self._found(side).files
+      found[name] = {str(path.relative_to(side).with_suffix('')): path for path in files}
+    first, *rest = found
+    for name in rest:
+      for a, b in ((first, name), (name, first)):
+        alone = sorted(set(found[a]) - set(found[b]))
+        if alone:
+          raise UserError(
+            f'{found[a][alone[0]]} has no partner of its name in {sides[b]} ({len(alone)} such): add it, or remove it'
+          )
+    keys = sorted(found[first])
+    self._pictures = {name: [files[key] for key in keys] for name, files in found.items()}
+    for paths in zip(*self._pictures.values(), strict=True):
+      shapes = [_size(path) for path in paths]
+      for path, (width, height) in zip(paths, shapes, strict=True):
+        if width * shapes[0][1] != height * shapes[0][0]:
+          raise UserError(
+            f'{paths[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: give both '
+            'one shape'
+          )
+    self._rows = [{FILE_NAME: paths.name} for paths in self._pictures[first]]
+    self.files = self._pictures[first]
+
+  def _plain(self) -> None:
+    found = self._found(_root(self._stream))
+    self.files, self._pictures = found.files, {PICTURE: found.files}
+    names = folder._class_names(found.files, found.root)
+    self._rows = [{FILE_NAME: str(path.relative_to(found.root))} for path in found.files]
+    if '' not in names:
+      for row, name in zip(self._rows, names, strict=True):
+        row['label'] = name
+
+
+def read_table(table: epath.Path) -> list[dict[str, Any]]:
+  """The rows of a .csv file with a header, or of a .jsonl file.
+
+  Raises:
+    UserError: it is damaged, has no rows, or rows of several forms.
+  """
+  try:
+    text = table.read_text(encoding='utf-8-sig')
+    if table.suffix == '.csv':
+      rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    else:
+      rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+  except Exception as error:  # csv.Error, JSONDecodeError, UnicodeDecodeError, OSError
+    raise UserError(f'{table} cannot be read ({short(error)}): write it anew') from error
+  if not rows:
+    raise UserError(f'{table} has no rows: give one for each picture, or remove the file')
+  for number, row in enumerate(rows):
+    if not isinstance(row, dict):
+      raise UserError(f'row {number + 1} of {table} is no object: write {{"{FILE_NAME}": ..., ...}}')
+    if None in row or (None in row.values() and table.suffix == '.csv'):
+      raise UserError(f'row {number + 1} of {table} has not as many entries as the header: correct it')
+  return rows
+
+
+def _root(stream: 'Stream') -> epath.Path:
+  if not stream.path:
+    raise UserError('config.data.path is missing: name the folder of pictures')
+  root = epath.Path(stream.path).expanduser()
+  if not root.is_dir():
+    raise UserError(f'config.data.path={stream.path!r} is not a folder')
+  return root / stream.split if stream.split and (root / stream.split).is_dir() else root
+
+
+def _side(root: epath.Path, name: str, split: str) -> epath.Path | None:
+  if not name or '/' in name or name.startswith('.') or not (root / name).is_dir():
+    return None
+  return root / name / split if split and (root / name / split).is_dir() else root / name
+
+
+def _size(path: epath.Path) -> tuple[int, int]:
+  with path.open('rb') as file, Image.open(file) as picture:
+    return picture.size
+
+
+def _counts(values: Any) -> dict[str, int]:
+  counts: dict[str, int] = {}
+  for value in values:
+    counts[value] = counts.get(value, 0) + 1
+  return counts

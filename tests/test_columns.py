@@ -1,0 +1,286 @@
+"""Columns: what each kind stores and prepares, the layouts that sources read, and what is wrong with them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_jax import config as config_lib
+from gan_jax.base.errors import UserError
+from gan_jax.data import columns, sets, sources, streams
+
+KEY = jax.random.key(0)
+PICTURE = {'name': 'Picture'}
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+  sources._open.cache_clear()
+
+
+def save(path, pixels):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(pixels).save(path)
+  return path
+
+
+def noise(height, width, channels=3, seed=0):
+  pixels = np.random.RandomState(seed).randint(0, 256, (height, width, channels), np.uint8)
+  return pixels[..., 0] if channels == 1 else pixels
+
+
+def stream(path='', fields=None, name='folder', **settings):
+  return streams.Stream(**{'name': name, 'path': str(path), 'size': 8, 'columns': fields or {}, **settings})
+
+
+def prepared(a_stream, count=4, key=KEY):
+  source = a_stream.open()
+  rows = [source[i % len(source)] for i in range(count)]
+  return jax.device_get(a_stream.prepare({f: jnp.stack([r[f] for r in rows]) for f in rows[0]}, key))
+
+
+def test_pictures_of_any_shape_and_channels():
+  wide = noise(8, 16)
+  stored = lambda value, **settings: columns.Picture(**settings).stored(value)
+  np.testing.assert_array_equal(stored(wide, size=(8, 16)), wide)
+  np.testing.assert_array_equal(stored(wide, size=8, part='left'), wide[:, :8])
+  np.testing.assert_array_equal(stored(wide, size=8, part='right'), wide[:, 8:])
+  np.testing.assert_array_equal(stored(wide, size=(8, 4)), wide[:, 6:10])
+  np.testing.assert_array_equal(stored(wide, size=4, crop=4), wide[2:6, 6:10])
+  clear = noise(8, 8, 4)
+  np.testing.assert_array_equal(stored(Image.fromarray(clear), size=8, channels=4), clear)
+  assert stored(wide, size=(8, 16), channels=2)[..., 1].min() == 255
+  mask = noise(8, 8, 1) > 128
+  np.testing.assert_array_equal(stored(mask, size=4, channels=1, filter='nearest') % 255, 0)
+
+
+def test_kinds_store_and_prepare_right_values():
+  assert columns.Label(classes=('a', 'b')).stored('b') == 1 and columns.Label(classes=3).stored('2') == 2
+  assert columns.Label(classes=2).fit(['no', 'yes', 'no']).classes == ('no', 'yes')
+  attributes = columns.Attributes(names=('x', 'y', 'z')).stored({'x': '1', 'y': False, 'z': 1.0})
+  assert attributes.tolist() == [1, 0, 1] and attributes.dtype == np.float32
+  number = columns.Number(low=0.0, high=10.0)
+  assert number.prepare(jnp.stack([number.stored('5'), number.stored(10)]), KEY).tolist() == [0, 1]
+  array = columns.Array(range=(-1.0, 1.0))
+  assert array.prepare(array.stored(np.array([[0, 255]], np.uint8)), KEY).tolist() == [[-1, 1]]
+  assert array.prepare(array.stored(np.array([[False, True]])), KEY).tolist() == [[-1, 1]]
+  tokens = columns.Array().stored(np.array([3, 4], np.int64))
+  assert tokens.dtype == np.int32 and columns.Array().prepare(jnp.asarray(tokens), KEY).dtype == jnp.int32
+  assert columns.Embedding().stored([0.5, 1]).tolist() == [0.5, 1]
+
+
+def test_one_of_several_captions_is_drawn_with_its_embedding():
+  text = columns.Text(length=4, level='words').fit([['one', 'two', 'three'], ['four', 'five']])
+  assert text.captions == 3 and text.vocabulary == ('five', 'four', 'one', 'three', 'two')
+  batch = jnp.tile(text.stored(['four', 'five'])[None], (3000, 1, 1))
+  drawn = np.asarray(text.prepare(batch, KEY))[:, 0]
+  assert set(drawn) == {2, 3} and abs((drawn == 2).mean() - 0.5) < 0.05  # never the row that is not there
+  three = jnp.tile(text.stored(['one', 'two', 'three'])[None], (300, 1, 1))
+  vectors = jnp.tile(jnp.array([[4.0], [6.0], [5.0]])[None], (300, 1, 1))  # the tokens of these captions
+  np.testing.assert_array_equal(text.prepare(three, KEY)[:, 0], columns.Embedding().prepare(vectors, KEY)[:, 0])
+  characters = columns.Text(length=6)
+  assert characters.decode(characters.encode('Shoes, red')) == 'shoes,'
+
+
+def test_what_belongs_together_moves_together(tmp_path):
+  for i in range(6):
+    half = noise(12, 12, seed=i)
+    save(tmp_path / f'{i}.png', np.concatenate([half, half], 1))
+  side = {'name': 'Picture', 'column': 'image'}
+  fields = {'a': {**side, 'part': 'left'}, 'b': {**side, 'part': 'right'}}
+  batch = prepared(stream(tmp_path, fields, flip=True, random_crop=12), 32)
+  assert batch['a'].shape == (32, 8, 8, 3) and batch['a'].dtype == np.float32
+  np.testing.assert_array_equal(batch['a'], batch['b'])
+  assert len({picture.tobytes() for picture in batch['a']}) > 6, 'windows and flips vary'
+  apart = {'a': fields['a'], 'b': {**fields['b'], 'together': False}}
+  assert np.abs(prepared(stream(tmp_path, apart, flip=True, random_crop=12), 32)['b'] - batch['a']).max() > 0.5
+  still = sets.reference_stream(stream(tmp_path, {'a': {**fields['a'], 'flip': True, 'random_crop': 12}}))
+  np.testing.assert_array_equal(prepared(still)['a'], prepared(still, key=jax.random.key(1))['a'])
+
+
+def table(folder, rows, kind='jsonl', pictures=True):
+  for i, row in enumerate(rows):
+    if pictures:
+      save(folder / row['file_name'], np.full((8, 8, 3), 40 * i, np.uint8))
+  if kind == 'jsonl':
+    (folder / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  else:
+    lines = [','.join(rows[0]), *(','.join(map(str, row.values())) for row in rows)]
+    (folder / 'metadata.csv').write_text('\n'.join(lines))
+
+
+ROWS = [
+  {'file_name': 'b.png', 'text': ['red shoe', 'a shoe'], 'kind': 'shoe', 'Male': 1, 'Old': 0, 'price': 3.5},
+  {'file_name': 'a.png', 'text': ['blue hat', 'a hat'], 'kind': 'hat', 'Male': 0, 'Old': 1, 'price': 7},
+]
+FIELDS = {
+  'image': PICTURE,
+  'label': {'name': 'Label', 'column': 'kind', 'classes': 2},
+  'attributes': {'name': 'Attributes', 'names': ('Old', 'Male')},
+  'price': {'name': 'Number'},
+}
+TEXT = {'name': 'Text', 'length': 3, 'level': 'words'}
+
+
+@pytest.mark.parametrize('kind', ['csv', 'jsonl'])
+def test_a_metadata_file_gives_columns(tmp_path, kind):
+  rows = ROWS if kind == 'jsonl' else [{k: v for k, v in row.items() if k != 'text'} for row in ROWS]
+  table(tmp_path / 'train', rows, kind)
+  save(tmp_path / 'train' / 'extra.png', noise(8, 8))
+  read = stream(tmp_path, FIELDS | ({'text': TEXT} if kind == 'jsonl' else {}))
+  source, batch = read.open(), prepared(read, 2)
+  assert len(source) == 2 and 'extra.png' in source.notes[0] and read.classes == 2
+  np.testing.assert_allclose(batch['image'][:, 0, 0, 0], [-1, 40 / 127.5 - 1], rtol=1e-6)  # in the table's order
+  assert batch['label'].tolist() == source.labels().tolist() == [1, 0]
+  assert batch['attributes'].tolist() == [[0, 1], [1, 0]] and batch['price'].tolist() == [3.5, 7]
+  if kind == 'jsonl':
+    assert batch['text'].shape == (2, 3) and source.kinds['text'].captions == 2
+    table(tmp_path / 'test', ROWS[1:])  # another split numbers words as the training set does
+    assert stream(tmp_path, FIELDS | {'text': TEXT}, split='test').open().kinds == source.kinds
+
+
+def test_a_metadata_file_names_second_pictures(tmp_path):
+  table(tmp_path, [{'file_name': 'a.png', 'mask_file_name': 'm/a.png'}])
+  save(tmp_path / 'm' / 'a.png', np.full((8, 8), 255, np.uint8))
+  batch = prepared(stream(tmp_path, {'image': PICTURE, 'mask': {**PICTURE, 'channels': 1}}), 1)
+  assert batch['mask'].shape == (1, 8, 8, 1) and batch['mask'].min() == 1 and batch['image'].max() == -1
+
+
+def test_two_folders_of_equal_names_are_pairs(tmp_path):
+  for i, name in enumerate(('x', 'y')):
+    save(tmp_path / 'train' / 'A' / f'{name}.png', np.full((8, 8, 3), 255 * i, np.uint8))
+    save(tmp_path / 'train' / 'B' / f'{name}.jpg', np.full((16, 16, 3), 255 * i, np.uint8))
+  batch = prepared(stream(tmp_path, {'A': PICTURE, 'b': {**PICTURE, 'column': 'B'}}), 2)
+  np.testing.assert_allclose(batch['A'], batch['b'], atol=0.02)
+  assert batch['A'][:, 0, 0, 0].tolist() == [-1, 1]
+
+
+def test_subfolders_npz_and_built_in_sets_give_columns(tmp_path):
+  save(tmp_path / 'folder' / 'cat' / '1.png', noise(8, 8))
+  save(tmp_path / 'folder' / 'dog' / '1.png', noise(8, 8))
+  fields = {'image': PICTURE, 'label': {'name': 'Label', 'classes': 2}}
+  assert prepared(stream(tmp_path / 'folder', fields), 2)['label'].tolist() == [0, 1]
+  np.savez(tmp_path / 'train.npz', x=np.arange(6).reshape(3, 2), seen=noise(8, 8)[None].repeat(3, 0), h=np.ones((3, 1)))
+  fields = {'image': {**PICTURE, 'column': 'seen'}, 'x': {'name': 'Array'}, 'h': {'name': 'Array'}}
+  batch = prepared(stream(tmp_path / '{split}.npz', fields, name='npz'), 3)
+  assert batch['x'].tolist() == [[0, 1], [2, 3], [4, 5]] and batch['x'].dtype == np.int32
+  # With the settings of old, the same bits.
+  old = streams.Stream(name='digits', size=8, channels=1, classes=10, flip=True)
+  new = stream(
+    fields={'image': PICTURE, 'label': {'name': 'Label', 'classes': 10}}, name='digits', channels=1, flip=True
+  )
+  old, new = prepared(old), prepared(new)
+  np.testing.assert_array_equal(old['image'], new['image'])
+  np.testing.assert_array_equal(old['label'], new['label'])
+
+
+def test_columns_from_the_command_line():
+  config = config_lib.load('configs/quickstart.py')
+  arguments = ['--config.data.columns.image.name=Picture', '--config.data.columns.image.size=(8, 4)']
+  read = streams.streams_of(config_lib.override(config, arguments).to_dict()['data'], 4)['images']
+  assert read.columns == {'image': {'name': 'Picture', 'size': (8, 4)}} and read.fields(2)['image'].shape[:3] == (
+    2,
+    8,
+    4,
+  )
+  assert hash(read) == hash(streams.streams_of(config.to_dict()['data'], 4)['images'])
+
+
+def change(**values):
+  return [{**ROWS[0], **values}, ROWS[1]]
+
+
+BAD_ROWS = [
+  (change(Male=2), {}, r"'attributes' of example 0 .*b\.png.* has Male=2, must be 0 or 1"),
+  (change(Male=None), {}, "'attributes' of example 0 .* has no 'Male'"),
+  (change(price='dear'), {}, "'price' of example 0 .* is 'dear', must be a finite number"),
+  (change(price='nan'), {}, 'must be a finite number'),
+  (change(price=[1, 2]), {}, 'must be a finite number'),
+  (
+    change(kind='cap'),
+    {'label': {'name': 'Label', 'column': 'kind', 'classes': ('hat', 'shoe')}},
+    "is 'cap', which is",
+  ),
+  (ROWS, {'label': {'name': 'Label', 'column': 'kind', 'classes': 3}}, r'classes=3 but there are 2 \(hat, shoe\)'),
+  (ROWS, {'label': {'name': 'Label', 'column': 'Male', 'classes': 1}}, 'is 1, must be 0 to 0'),
+  (ROWS, {'label': {'name': 'Label', 'column': 'price', 'classes': 5}}, 'classes=5 but there are 2'),
+  (ROWS, {'x': {'name': 'Number', 'column': 'weight'}}, "has no column 'weight': it has image, file_name, text, kind"),
+  (ROWS, {'x': {**TEXT, 'column': 'text', 'captions': 1}}, 'has 2 texts, one is needed'),
+  (change(text=' '), {'text': TEXT}, 'has an empty text'),
+  (change(text=3), {'text': TEXT}, 'is 3, must be a text or a list of texts'),
+  (change(text='?!'), {'text': {**TEXT, 'captions': 1, 'vocabulary': ('hat',)}}, 'has no words'),
+  (ROWS, {'x': {'name': 'Picture', 'column': 'kind'}}, 'is .*, no picture'),
+  (ROWS, {'x': {'name': 'Array', 'column': 'kind'}}, 'is the text|give numbers'),
+  (ROWS, {'x': {'name': 'Embedding', 'column': 'price'}}, 'must be a vector'),
+  (change(text=[[1, 2], [3]]), {'x': {'name': 'Array', 'column': 'text'}}, 'is no array .*rows of one length'),
+  (change(file_name=''), {}, "row 1 of .* has no 'file_name'"),
+  (change(file_name='../b.png'), {}, 'leads out of the folder'),
+  (change(file_name='a.png'), {}, r'names .*a\.png in two rows'),
+  ([*ROWS, {**ROWS[0], 'file_name': 'gone.png'}], {}, r'names 1 of 3 files that are not there \(gone\.png\)'),
+  ([], {}, 'has no rows'),
+  ([[1]], {}, 'row 1 of .* is no object'),
+]
+
+
+@pytest.mark.parametrize('rows,fields,message', BAD_ROWS, ids=range(len(BAD_ROWS)))
+def test_a_bad_table_is_told_in_one_line(tmp_path, rows, fields, message):
+  table(tmp_path, ROWS)
+  table(tmp_path, rows, pictures=False)
+  with pytest.raises(UserError, match=message) as caught:
+    prepared(stream(tmp_path, FIELDS | fields))
+  assert '\n' not in str(caught.value)
+
+
+BAD_SETTINGS = [
+  ({'image': 3}, 'columns.image=3 is no column'),
+  ({'image': {}}, 'is no column: give it the name of a kind'),
+  ({'image': {'name': 'Foto'}}, "nothing is called 'Foto'"),
+  ({'image': {**PICTURE, 'sise': 8}}, r'unknown setting config\.data\.columns\.image\.sise'),
+  ({'image': {**PICTURE, 'channels': 5}}, r'columns\.image\.channels=5 must be 1 \(grey\)'),
+  ({'image': {**PICTURE, 'part': 'top'}}, "part='top' must be 'left'"),
+  ({'image': {**PICTURE, 'size': (0, 8)}}, r'size=\(0, 8\) must be at least 1'),
+  ({'image': {**PICTURE, 'random_crop': 4}}, 'random_crop=4 is less than size=8'),
+  ({'image': {**PICTURE, 'together': 1}}, 'together=1 must be True or False'),
+  ({'image': PICTURE, 'b': {**PICTURE, 'flip': True}}, "'image' and 'b' belong together but only one has flip"),
+  ({'t': {'name': 'Text', 'length': 0}}, 'length=0 must be at least 1'),
+  ({'t': {'name': 'Text'}}, 'columns.t lacks length'),
+  ({'t': {'name': 'Text', 'length': 9, 'level': 'lines'}}, "level='lines' must be"),
+  ({'n': {'name': 'Number', 'low': 1.0}}, 'must be both given and rise'),
+  ({'x': {'name': 'Array', 'low': 0.0, 'high': 1.0}}, 'needs a range'),
+  ({'a': {'name': 'Attributes', 'names': ('x', 'x')}}, 'must name each attribute once'),
+  ({'label': {'name': 'Label', 'classes': 0}}, 'classes=0 must be at least 1'),
+]
+
+
+@pytest.mark.parametrize('fields,message', BAD_SETTINGS, ids=range(len(BAD_SETTINGS)))
+def test_a_bad_setting_is_told_in_one_line(fields, message):
+  with pytest.raises(UserError, match=message) as caught:
+    streams.streams_of({'name': 'digits', 'size': 8, 'columns': fields}, 4)
+  assert '\n' not in str(caught.value)
+
+
+def test_bad_pairs_and_files_are_told(tmp_path):
+  fields = {'A': PICTURE, 'B': PICTURE}
+  save(tmp_path / 'A' / 'x.png', noise(8, 8))
+  save(tmp_path / 'B' / 'x.png', noise(8, 16))
+  with pytest.raises(UserError, match=r'A/x\.png has 8x8 pixels, its partner .*B/x\.png has 16x8'):
+    stream(tmp_path, fields).open()
+  save(tmp_path / 'A' / 'y.png', noise(8, 8))
+  with pytest.raises(UserError, match=r'A/y\.png has no partner of its name in .*B'):
+    stream(tmp_path, fields).open()
+  save(tmp_path / 'odd' / 'x.png', noise(8, 15))
+  with pytest.raises(UserError, match=r'15 pixels wide, which has no halves'):
+    stream(tmp_path / 'odd', {'image': {**PICTURE, 'part': 'left'}}).open()
+  (tmp_path / 'odd' / 'metadata.csv').write_text('file_name,a\nx.png,1,2\n')
+  with pytest.raises(UserError, match=r'row 1 of .* has not as many entries as the header'):
+    stream(tmp_path / 'odd', {'image': PICTURE}).open()
+  np.savez(tmp_path / 'a.npz', x=np.ones((3, 2)), y=np.ones(2))
+  with pytest.raises(UserError, match=r"have lengths {'x': 3, 'y': 2}"):
+    stream(tmp_path / 'a.npz', {'x': {'name': 'Array'}}, name='npz').open()
+  np.savez(tmp_path / 'b.npz', x=np.array([[1.0], [np.inf]]))
+  source = stream(tmp_path / 'b.npz', {'x': {'name': 'Array'}}, name='npz').open()
+  with pytest.raises(UserError, match=r"'x' of example 1 .* not finite"):
+    source[1]
