@@ -48,7 +48,7 @@ def validation_stream(stream: Stream) -> Stream:
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test' (of 'trainA' first 'testA'), else 'validation'; it shares no example with the stream's own."""
+  """The set's split 'test' (of 'trainA' first 'testA') or 'validation', if it shares no example with the stream's."""
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   part = re.fullmatch(r'train(\w+)', stream.split)
