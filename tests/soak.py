@@ -262,6 +262,7 @@ def main() -> None:
   parser.add_argument('--no_disk', action='store_true', help='limit the size of files, as where no disk can be mounted')
   values = parser.parse_args()
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted must go
+  signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup runs would inherit that it is ignored
   scratch = pathlib.Path(tempfile.mkdtemp(prefix='soak-'))
   limit = time.monotonic() + 60 * values.minutes
   try:
