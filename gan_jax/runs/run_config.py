@@ -1,4 +1,4 @@
-"""A run's config.json: written, read, and whether a run may go on with other settings."""
+"""The config.json of a run: writes it, reads it, and checks whether a run may be resumed with other settings."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
 
-#: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
+#: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|steps_per_call|profile|resume|init_from'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
@@ -59,8 +59,8 @@ def check_config(config: Any) -> None:
 
 
 def check_resumable(workdir: epath.Path, config: Any) -> None:
-  """Raises a UserError if a run is to go on with settings that change what it computes."""
-  defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
+  """Raises a UserError if the config differs from that of the run in the workdir, so that a step would change."""
+  defaults = config_lib.base(game={}, optimizers={}, data={})  # for settings that an older version did not have
   old = {**json.loads(config_lib.to_json(defaults)), **json.loads(_config_text(workdir))}
   old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
@@ -69,5 +69,5 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   if changed and config.resume != 'force':
     raise UserError(
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
-      '--workdir, or --config.resume=force to go on with these'
+      '--workdir, or --config.resume=force to go on with the new ones'
     )

@@ -24,8 +24,8 @@ class Samples(NamedTuple):
   """Samples of one game.
 
   Attributes:
-    pictures: {name of what the game makes: its grid}; what has no picture is left out.
-    diversity: of the samples against data; nan where they cannot be compared.
+    pictures: {name of an output of the game: its grid}, for outputs that can be drawn.
+    diversity: `diagnostics.diversity` of samples and data; nan if they cannot be compared.
   """
 
   pictures: dict[str, Image]
@@ -33,14 +33,14 @@ class Samples(NamedTuple):
 
 
 def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_collections.ConfigDict) -> Samples:
-  """Draws config.samples examples of one game, of the run's seed.
+  """Draws config.samples samples of one game, from the latents of config.seed.
 
   Args:
-    stage: with the game and the streams.
-    sampler: of the game.
-    state: of the game.
+    stage: the stage, with the game and the streams.
+    sampler: the sampler of the game.
+    state: the state of the game.
     step: steps finished.
-    config: of the game.
+    config: the config of the game.
   """
   inputs, count = None, config.samples
   if stage.game.latents is None:
@@ -52,32 +52,32 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
     variables = jax.device_get(core.game_variables(stage.game, state, ema=ema, clock=clock))
     return named(sampler(variables, count, config.seed, inputs=inputs))
 
-  made = draw(True)
+  outputs = draw(True)
   stream = next(iter(stage.streams.values()))
-  drawn = {}
-  for name, array in made.items():
+  grids = {}
+  for name, array in outputs.items():
     real = _first_examples(stream, 1000)['image'] if array.ndim == 2 else None
     picture = pictures.picture_of(array, stream.range, real if real is not None and real.ndim == 2 else None)
     if picture is not None:
-      drawn[name] = picture
+      grids[name] = picture
   data = _first_examples(stream, 4 * count, spread=True)['image']
-  # Running averages lag behind: a collapse shows in the weights as they are first.
+  # Running averages lag behind, so the raw weights show a collapse first.
   averaged = any(player.ema is not None for player in state.players.values())
-  latest = next(iter((draw(False) if averaged else made).values()))
+  latest = next(iter((draw(False) if averaged else outputs).values()))
   comparable = inputs is None and latest.shape[1:] == data.shape[1:]
-  return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan)
+  return Samples(grids, diagnostics.diversity(latest, data) if comparable else math.nan)
 
 
-def write(made: Samples, session: Session, view: View, step: int) -> None:
+def write(samples: Samples, session: Session, view: View, step: int) -> None:
   """Writes the grids to samples/step_NUMBER.png and to TensorBoard."""
-  for name, picture in made.pictures.items():
+  for name, picture in samples.pictures.items():
     stem = f'step_{step:07d}' + (f'_{name}' if name else '') + view.suffix
     pictures.write(picture, session.workdir / 'samples' / f'{stem}.png')
     session.writer.picture((name or 'samples') + view.suffix, step, picture)
 
 
 def _first_examples(stream: Stream, count: int, *, spread: bool = False) -> dict[str, np.ndarray]:
-  """The first examples of a set, or as many from all over it: sets may be sorted by class."""
+  """Examples of a set: the first `count`, or with `spread` evenly spaced ones, because sets may be sorted by class."""
   source = stream.open()
   count = min(count, len(source))
   chosen = np.linspace(0, len(source) - 1, count).astype(int) if spread else range(count)
