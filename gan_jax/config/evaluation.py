@@ -4,21 +4,21 @@ from typing import NamedTuple
 
 
 class Options(NamedTuple):
-  """How to evaluate; config.eval has these and `every`.
+  """How to evaluate. config.eval has these settings and `every`.
 
   Attributes:
-    metrics: names of `evaluation.measures.MEASURES`; empty for those that suit the set.
-    samples: how many to generate.
+    metrics: names of `evaluation.measures.MEASURES`; empty to choose those that fit the data set.
+    samples: the number of generated samples.
     features: a name of `features.choose`.
     inception_weights: the file of Inception's weights, for features='inception'.
-    seed: of the latents.
-    stream: the name of the stream that is the reference; '' for the first.
-    output: which of several things the game makes.
-    split: of the reference; '' for the stream's own.
-    weights: 'ema', the running averages where they are kept, or 'raw'.
-    truncation: of normal latents; 0 for none.
-    standing: batches whose statistics replace batch norm's running ones; 0 for none.
-    rivals: workdirs of runs to compare with, for the metric gmam.
+    seed: the seed of the latents.
+    stream: the name of the reference stream; '' for the first.
+    output: the name of the output to evaluate, if the game has several.
+    split: the split of the reference; '' for that of the stream.
+    weights: 'ema' for the running averages of players that keep them, or 'raw'.
+    truncation: draw normal latents again until their absolute value is below this number; 0 for no truncation.
+    standing: replace the running statistics of batch norm by those of so many batches; 0 to keep them.
+    rivals: workdirs of other runs to compare with, for the metric gmam.
   """
 
   metrics: tuple[str, ...] = ()
@@ -35,5 +35,5 @@ class Options(NamedTuple):
   rivals: tuple[str, ...] = ()
 
 
-#: While training: a figure that shows where a run goes, of samples that cost little.
+#: The defaults during training: one figure that shows the progress, with few samples.
 IN_TRAINING = {'every': 0, **Options(metrics=('fid',), samples=5000)._asdict()}

@@ -25,14 +25,14 @@ NAMED = 20
 class FolderSource:
   """The pictures below a folder, in the order of their paths.
 
-  A folder PATH/SPLIT is taken if there is one, else PATH itself, whatever the split. Every file is decoded once when
-  the source is opened: those that cannot be read, and links that lead out of the folder, are left out and named.
+  If there is a folder PATH/SPLIT, its pictures are used; else those of PATH. Opening the source decodes every file
+  once. Files that cannot be read, and links that lead out of the folder, are left out; a note names them.
 
   Attributes:
     files: the pictures.
-    root: the folder that they lie in.
+    root: the folder that contains them.
     skipped: {file: reason}.
-    notes: lines for the person at the console.
+    notes: lines of text for the console.
   """
 
   def __init__(self, stream: 'Stream'):
@@ -82,7 +82,7 @@ class FolderSource:
 
 
 def _files(folder: epath.Path) -> Iterator[epath.Path]:
-  """All files below a folder, sorted; a link to a folder is not followed, it could lead anywhere or in a circle."""
+  """All files below a folder, sorted. Links to folders are not followed: they could lead anywhere or in a circle."""
   for path in sorted(folder.iterdir()):
     if not path.is_dir():
       yield path
@@ -91,12 +91,12 @@ def _files(folder: epath.Path) -> Iterator[epath.Path]:
 
 
 def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: list[epath.Path]) -> str | None:
-  """Why a file is left out; None if it can be read. Files of several pictures are added to `moving`."""
+  """The reason why a file is left out; None if it can be read. Files with several pictures are added to `moving`."""
   if os.path.islink(path) and not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve()):
     return 'a link out of the folder'
   try:
     with warnings.catch_warnings():
-      # A picture of more than 179 million pixels is taken for an attack by Pillow: an error, not a warning.
+      # Pillow warns of an attack if a picture has more than 89 million pixels: here this is an error.
       warnings.simplefilter('error', Image.DecompressionBombWarning)
       with path.open('rb') as file, Image.open(file) as picture:
         if getattr(picture, 'is_animated', False):
@@ -108,12 +108,12 @@ def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: li
 
 
 def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
-  """The class subfolder of each file; '' for files that lie in none."""
+  """The class subfolder of each file; '' for files outside all subfolders."""
   return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
 
 
 def classes_of(stream: 'Stream') -> int:
-  """The number of class subfolders; 0 if not all pictures lie in one."""
+  """The number of class subfolders; 0 if a picture lies outside all of them."""
   from gan_jax.data.sources import open_source
 
   source = open_source(stream)
