@@ -122,7 +122,7 @@ BAD = [
   ([*QUICK, '--config.data.classes=10', '--config.data.per_class=500'], ['per_class=500', 'class 0 has 14']),
   ([*QUICK, '--config.data.classes=5'], ['classes=5', 'from 0 to 9']),
   ([*QUICK, '--config.data.random_crop=4'], ['random_crop=4', 'size=8']),
-  ([*QUICK, '--config.data.path=photos'], ["path='photos'", 'folder and npz']),
+  ([*QUICK, '--config.data.path=photos'], ["path='photos'", 'folder or npz']),
   ([*QUICK, '--config.data.name=folder'], ['config.data.path is missing']),
   ([*QUICK, '--config.data.name=folder', '--config.data.path=no/such'], ['no/such', 'not a folder']),
   ([*QUICK, '--config.data.name=npz', '--config.data.path=no.npz'], ['no.npz', 'not a file']),

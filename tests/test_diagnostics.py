@@ -66,10 +66,10 @@ def judged(real, fake):
 @pytest.mark.parametrize(
   ('rows', 'words'),
   [
-    (judged(0.999, 0.995), 'the discriminator wins outright: it is right of 99.9 % of real and 99.5 % of generated'),
+    (judged(0.999, 0.995), 'the discriminator wins outright: it is right on 99.9 % of real and 99.5 % of generated'),
     (judged(0.999, 0.98), None),
-    (judged(0.8, 0.01), 'the generator wins outright: the discriminator finds out 1.0 % of generated examples and'),
-    (judged(0.12, 0.0), 'takes 12.0 % of real ones for real'),
+    (judged(0.8, 0.01), 'the generator wins outright: the discriminator detects 1.0 % of generated examples and'),
+    (judged(0.12, 0.0), 'calls 12.0 % of real ones real'),
     (judged(0.5, 0.5), None),
     (judged(0.999, 0.0), None),  # a critic without a zero
     (judged(0.0, 0.999), None),

@@ -66,7 +66,7 @@ def test_a_step_of_began_by_hand(accumulate):
   assert metrics['generator_loss'] == pytest.approx(fake_error, rel=1e-5)
   assert weight(state, 'generator') == pytest.approx(0.5 - 0.1 * (1 - judge) * 1.5)
   assert metrics['k'] == pytest.approx(0.5 + 0.1 * (0.6 * 1.5 - fake_error), rel=1e-5)
-  assert float(state.table['table']['k']) == metrics['k']
+  assert float(state.variables['table']['k']) == metrics['k']
   assert metrics['global_measure'] == pytest.approx(1.5 + abs(0.6 * 1.5 - fake_error), rel=1e-5)
 
 

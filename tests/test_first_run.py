@@ -5,13 +5,15 @@ import pathlib
 import zipfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gan_jax
+from gan_jax import core
 from gan_jax.base import moved
 from gan_jax.base.calls import resolve
-from gan_jax.runs import run_config
+from gan_jax.runs import checkpoint, run_config
 from gan_jax.training import loop
 
 HERE = pathlib.Path(__file__).parent / 'first_run'
@@ -70,3 +72,15 @@ def test_names_in_old_configs_still_resolve():
   assert resolve('gan_jax.data.latents.Normal') is Normal is resolve('Normal', home='gan_jax.latents.distributions')
   assert resolve('gan_jax.minimax.clip_weights') is resolve('clip_weights', home='gan_jax.optim.minimax')
   assert resolve('standard.Standard', home='gan_jax.games') is resolve('gan_jax.games.standard.Standard')
+
+
+def test_arrays_keep_their_names_in_checkpoints(tmp_path):
+  variables = {'table': {'k': jnp.float32(0.5)}, 'memory': {'pool': jnp.ones(2)}}
+  state = core.GameState(jnp.int32(1), {}, variables, {})
+  checkpoints = checkpoint.Checkpoints(tmp_path, write=True)
+  checkpoints.save(state, checkpoint.Place(1, 0, {}))
+  checkpoints.close()
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert set(checkpoints._metadata(1)['arrays']) == {'.step', ".table['memory']['pool']", ".table['table']['k']"}
+  again = checkpoints.restore(checkpoints.place(1), jax.eval_shape(lambda: state))
+  assert float(again.variables['table']['k']) == 0.5

@@ -67,7 +67,7 @@ def test_a_turn_that_moves_nobody_measures():
   after, metrics = core.play(
     game, {'generator': optax.sgd(0.1)}, game.turns[0], state, {'latents': z}, jax.random.key(1)
   )
-  assert float(after.table['table']['measured']) == float(metrics['measure']) == 5.0
+  assert float(after.variables['table']['measured']) == float(metrics['measure']) == 5.0
   np.testing.assert_array_equal(after.players['generator'].params['generator']['w'], 1.0)
   (stage,) = runs.stages_of(config_of())
   assert summary.schedule(stage)[0].split()[:2] == ['nobody', 'measure']

@@ -70,7 +70,7 @@ def test_a_killed_owner_is_followed_with_a_line(tmp_path):
   assert process.returncode == -signal.SIGKILL and (tmp_path / lock.FILE).exists()
   said = []
   with lock.held(tmp_path, said.append):
-    assert len(said) == 1 and 'did not end in good order (process ' in said[0] and socket.gethostname() in said[0]
+    assert len(said) == 1 and 'did not end properly (process ' in said[0] and socket.gethostname() in said[0]
 
 
 def test_a_store_without_locks_knows_the_living_of_this_host_only(tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_store_without_locks_knows_the_living_of_this_host_only(tmp_path, monk
     with pytest.raises(UserError, match='in use'), lock.held(tmp_path, said.append):
       raise AssertionError('not refused')
   for text, words in (
-    (owner(dead_process(), here), 'did not end in good order'),
+    (owner(dead_process(), here), 'did not end properly'),
     (owner(1, 'elsewhere'), 'on elsewhere, since 2020-01-01 00:00:00): taking its place; if it still runs, stop it'),
   ):
     (tmp_path / lock.FILE).write_text(text)
@@ -96,11 +96,11 @@ def test_a_store_without_locks_knows_the_living_of_this_host_only(tmp_path, monk
 def test_processes_of_one_run_share_the_lock_of_the_first(tmp_path, monkeypatch):
   with lock.held(tmp_path, print):
     monkeypatch.setattr(lock.processes, 'first', lambda: False)
-    monkeypatch.setattr(lock.processes, 'of_first', lambda value: 0.0)
+    monkeypatch.setattr(lock.processes, 'broadcast', lambda value: 0.0)
     with lock.held(tmp_path, print):
       pass
     assert (tmp_path / lock.FILE).exists(), 'not released by one that did not take it'
-    monkeypatch.setattr(lock.processes, 'of_first', lambda value: 1.0)
+    monkeypatch.setattr(lock.processes, 'broadcast', lambda value: 1.0)
     with pytest.raises(UserError, match='see the message of process 0'), lock.held(tmp_path, print):
       raise AssertionError('not refused')
 

@@ -114,7 +114,7 @@ def test_a_training_goes_on_without_a_console(tmp_path, monkeypatch, capsys):
   train.run(small(), tmp_path / 'run')
   assert gan_jax.load(tmp_path / 'run').step == 4
   assert capsys.readouterr().err.splitlines() == [
-    'note: standard output cannot be written: the training goes on without'
+    'note: standard output cannot be written: the training goes on without it'
   ]
 
 

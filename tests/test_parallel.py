@@ -116,7 +116,7 @@ def fed(step):
 def test_pmap_refuses_a_memory_of_examples_and_a_divided_state():
   with pytest.raises(UserError, match=r'Pool keeps a memory of examples.*set config\.parallel=jit'):
     played('pool:accumulate', 2, '--config.parallel=pmap')
-  with pytest.raises(UserError, match=r"config\.shard_state=True divides one program's state"):
+  with pytest.raises(UserError, match=r"config\.shard_state=True works only with config.parallel='jit'"):
     stages_of('gan:ring', '--config.parallel=pmap', '--config.shard_state=True')
   with pytest.raises(UserError, match=r"config\.parallel 'shard': choose one of jit, pmap"):
     stages_of('gan:ring', '--config.parallel=shard')

@@ -227,7 +227,7 @@ def test_the_best_member_is_a_run_of_its_own(trained, tmp_path, capsys):
   run = gan_jax.load(folder)
   assert run.member == best
   said = capsys.readouterr().err
-  assert f'population of 3: member {best}, the best by -discriminator_loss; member=I names another' in said
+  assert f'population of 3: member {best}, the best by -discriminator_loss; member=I chooses another' in said
   shutil.copytree(folder / 'best', tmp_path / 'best')
   exported = gan_jax.load(tmp_path / 'best', 'best')
   assert exported.member is None and exported.config.to_dict() == member_config(varying(), best).to_dict()
@@ -240,7 +240,7 @@ def test_the_best_member_is_a_run_of_its_own(trained, tmp_path, capsys):
     config_lib.override(member_config(varying(), best), ['--config.steps=15']), tmp_path / 'x', silent=True
   )
   assert_close(ended, alone)
-  with pytest.raises(UserError, match=r'member=0 asked of .*best, which is one game'):
+  with pytest.raises(UserError, match=r'member=0 but .*best is a run of one game'):
     gan_jax.load(tmp_path / 'best', member=0)
   with pytest.raises(UserError, match='there is no member 3 in a population of 3'):
     gan_jax.load(folder, member=3)
@@ -280,7 +280,7 @@ def test_a_stopped_population_has_its_best_too_and_what_was_used_is_put_aside(tm
   assert [file.name for file in tmp_path.glob('best*')] == ['best']
   (tmp_path / 'best' / 'notes.txt').write_text('mine')
   train.run(varying('--config.steps=12', '--config.keep_best=generator_loss'), tmp_path)
-  assert f'note: {tmp_path / "best"} was used, and is now' in capsys.readouterr().out
+  assert f'note: {tmp_path / "best"} was used, so it is now called' in capsys.readouterr().out
   (aside,) = tmp_path.glob('best-*')
   assert gan_jax.load(aside).step == 9 and (aside / 'notes.txt').exists() and gan_jax.load(tmp_path / 'best').step == 12
 
@@ -293,7 +293,7 @@ def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
   assert 'members   2 games in one step, of seeds 0, 1' in said and 'config.keep_best=METRIC would say' in said
   assert not (source / 'best').exists()
   assert gan_jax.load(source).member == 0
-  assert 'member 0, for config.keep_best names no metric' in capsys.readouterr().err
+  assert 'member 0, because no row of metrics has the metric' in capsys.readouterr().err
   # Members begin with the weights of another run, each with its own optimizer, data and latents.
   config = small(*settings, f'--config.init_from={source}', '--config.steps=3', '--config.seed=4')
   state = train.run(config, tmp_path / 'warm', silent=True)
@@ -405,20 +405,20 @@ TWO = '--config.population=2'
     ([TWO, '--config.vary.seed=(1,2,3)'], r'config.vary.seed has 3 values for config.population=2: give one to each'),
     ([TWO, '--config.vary.seed=(1.5,2)'], r'1.5 is not a whole number, and only numbers vary'),
     ([TWO, '--config.parallel=pmap'], r"config.parallel='pmap' with config.population=2 is not supported: leave it at"),
-    ([TWO, '--config.vary.seed=3'], r'config.vary.seed=3 is no list: give a value to each member'),
+    ([TWO, '--config.vary.seed=3'], r'config.vary.seed=3 is not a list: give a value to each member'),
     ([TWO, '--config.vary=3'], r'--config.vary=3: name the setting, as in --config.vary.seed='),
-    ([TWO, '--config.vary.batch_size=(8,16)'], r'all members share config.batch_size; what may vary is the seed'),
+    ([TWO, '--config.vary.batch_size=(8,16)'], r'all members share config.batch_size; only the seed'),
     ([TWO, '--config.vary.data.seed=(8,16)'], r'all members share config.data.seed'),
     ([TWO, "--config.vary.game.loss=('hinge','minimax')"], r"'hinge' is not a number, and only numbers vary"),
-    ([TWO, '--config.vary.game.loss=(1,2)'], r"config.game.loss='nonsaturating' is no number"),
+    ([TWO, '--config.vary.game.loss=(1,2)'], r"config.game.loss='nonsaturating' is not a number"),
     ([TWO, '--config.vary.game.one_pass=(True,False)'], r'True is not a number'),
-    ([TWO, '--config.vary.optimizers.critic.learning_rate=(1,2)'], r'config.optimizers.critic is not there to set'),
+    ([TWO, '--config.vary.optimizers.critic.learning_rate=(1,2)'], r'there is no config.optimizers.critic'),
     ([TWO, '--config.vary.optimizers.critic=(1,2)'], r"unknown setting 'critic': known here are"),
     ([TWO, '--config.vary.optimizers.generator.rate=(1,2)'], r'unknown setting config.optimizers.generator.rate'),
     ([TWO, '--config.vary.ema.generator=(0.9,1.5)'], r'config.ema.generator=1.5 must be at least 0'),
     (
       [TWO, '--config.vary.game.discriminator_steps=(1,2)'],
-      r'config.vary.game.discriminator_steps=\(1, 2\) cannot vary inside a population, for what reads it needs a plain',
+      r'config.vary.game.discriminator_steps=\(1, 2\) cannot vary inside a population: the code needs a plain',
     ),
     (
       [TWO, PENALTY, '--config.vary.game.penalty.every=(1,2)', '--config.vary.game.penalty.weight=(1,2)'],

@@ -150,7 +150,7 @@ def join(*arguments):
     (('--process=1',), 'give --coordinator, --processes too'),
     (('--coordinator=a:1', '--processes=2'), 'give --process too'),
     (('--coordinator=a:1', '--processes=2', '--process=2'), '--process=2 of --processes=2: count from 0'),
-    (('--distributed', '--coordinator=a:1', '--processes=2', '--process=0'), 'leave --distributed out'),
+    (('--distributed', '--coordinator=a:1', '--processes=2', '--process=0'), 'leave out --distributed'),
   ],
 )
 def test_flags_that_do_not_fit_together(arguments, words):
@@ -168,8 +168,8 @@ def test_a_launcher_without_the_flag_is_an_error(monkeypatch):
 
 def test_alone_everything_is_decided_at_once():
   assert processes.alone() and processes.first()
-  assert processes.of_first(2.5) == 2.5
-  processes.together('nothing')
+  assert processes.broadcast(2.5) == 2.5
+  processes.barrier('nothing')
   watch = interrupt.Watch()
   agreement = processes.Agreement(watch)
   assert not agreement.after(1)
@@ -181,7 +181,7 @@ def test_all_look_after_the_same_steps(monkeypatch):
   """Process 0 says when: here steps of it take no time at all, so all look again many steps later."""
   looks, watch = [], interrupt.Watch()
   monkeypatch.setattr(processes, 'alone', lambda: False)
-  monkeypatch.setattr(processes, 'of_all', lambda row: looks.append(row) or np.array([row, [len(looks) == 3, 1.0]]))
+  monkeypatch.setattr(processes, 'all_gather', lambda row: looks.append(row) or np.array([row, [len(looks) == 3, 1.0]]))
   monkeypatch.setattr(processes.time, 'perf_counter', lambda: 0.05 * now)
   now, at = 0, []
   agreement = processes.Agreement(watch)

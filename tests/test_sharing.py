@@ -392,8 +392,8 @@ def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean()
   game = Standard(mlp.Generator((2,), (1, 1, 1), 'tanh'), Judge(), Normal((3,)), augment=Still(speed=100))
   optimizers = {name: optax.sgd(0.0) for name in SGD}
   state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
-  table = state.table['table']
-  table = {**state.table, 'table': {**table, 'augment_probability': jnp.float32(0.5)}}
+  table = state.variables['table']
+  variables = {**state.variables, 'table': {**table, 'augment_probability': jnp.float32(0.5)}}
   mostly, all_of = jnp.array([1.0, 1, 1, -1]), jnp.ones(4)
   for accumulate, devices in ((1, 1), (4, 1), (2, 2)):
     apart = 'data' if devices > 1 else None
@@ -406,7 +406,7 @@ def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean()
     )
     if apart:
       step = jax.vmap(step, in_axes=(None, 0, None), out_axes=None, axis_name='data')
-    step, now, p = jax.jit(step), state.replace(table=table), []
+    step, now, p = jax.jit(step), state.replace(variables=variables), []
     for image in (all_of, mostly, mostly):
       image = image.reshape(1, 4, 1, 1, 1) if devices == 1 else image.reshape(devices, 1, -1, 1, 1, 1)
       now, metrics = step(now, {'images': {'image': image}}, KEY)

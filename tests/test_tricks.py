@@ -160,10 +160,10 @@ def test_one_setting_switches(name):
     again = core.means(jax.device_get(step(after, feed, KEY)[1]))
     assert 'penalty_loss' in means and 'penalty_loss' not in again
   if name == 'adaptive augmentation':
-    moved = float(after.table['table']['augment_probability'])
+    moved = float(after.variables['table']['augment_probability'])
     again = core.means(jax.device_get(step(after, feed, KEY)[1]))
     # A move adjusts by what the move before it saw.
-    sure = float(after.table['table']['augment_overfitting']) > 0.6
+    sure = float(after.variables['table']['augment_overfitting']) > 0.6
     assert moved == means['augment_probability'] == 0 and again['augment_probability'] == pytest.approx(0.04 * sure)
   if name == 'spectral weights':
     written = after.players['discriminator'].variables

@@ -140,7 +140,7 @@ def test_values_in_doubt_are_remarked_and_points_may_leave_the_range(tmp_path):
   ('settings', 'words'),
   [
     (dict(values=(1.0, 0.0)), 'must rise'),
-    (dict(values=(0.0, 1.0)), 'scale of its own'),
+    (dict(values=(0.0, 1.0)), 'a fixed scale'),
     (dict(background=(0, 0, 300)), 'from 0 to 255'),
   ],
 )
@@ -420,7 +420,7 @@ def test_a_script_without_a_main_guard_is_told(tmp_path, body, line):
   if line is None:
     runpy.run_path(str(script), run_name='__main__')
   else:
-    with pytest.raises(UserError, match=rf'workers=1 starts processes.*s\.py anew: put its line {line} below'):
+    with pytest.raises(UserError, match=rf'workers=1 starts processes.*s\.py again: put its line {line} below'):
       runpy.run_path(str(script), run_name='__main__')
 
 

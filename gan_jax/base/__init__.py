@@ -1,1 +1,1 @@
-"""What every room stands on: errors, command lines, files, caches. It knows no network and no game."""
+"""Helpers that all other packages use: errors, command lines, files, caches. They use no network and no game."""

@@ -1,4 +1,4 @@
-"""The folder of what can be made again: compiled programs, trained classifiers, reference statistics, downloads."""
+"""The cache folder: compiled programs, trained classifiers, reference statistics, downloads. You may delete it."""
 
 import os
 import pathlib
@@ -7,13 +7,13 @@ from gan_jax.base.errors import UserError
 
 
 def folder(kind: str) -> pathlib.Path:
-  """GAN_JAX_CACHE/kind, by default in XDG_CACHE_HOME or ~/.cache; made if it is not there.
+  """The folder GAN_JAX_CACHE/kind, by default gan_jax/kind in XDG_CACHE_HOME or ~/.cache. It is made if necessary.
 
   Args:
-    kind: such as 'classifiers'.
+    kind: a subfolder, such as 'classifiers'.
 
   Raises:
-    UserError: it cannot be made.
+    UserError: the folder cannot be made.
   """
   base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
   root = os.environ.get('GAN_JAX_CACHE') or pathlib.Path(base) / 'gan_jax'

@@ -1,4 +1,4 @@
-"""Dotted names, and calls that are checked before they are made."""
+"""Finds objects by dotted names, and checks the arguments of a call before the call."""
 
 import difflib
 import importlib
@@ -24,7 +24,7 @@ def resolve(name: str, home: str = 'gan_jax') -> Any:
     home: the package or module to look in first.
 
   Raises:
-    UserError: nothing of that name, or its module does not import.
+    UserError: nothing has that name, or its module does not import.
 
   >>> resolve('hinge', home='gan_jax.losses').generator is resolve('gan_jax.losses.hinge').generator
   True
@@ -33,8 +33,8 @@ def resolve(name: str, home: str = 'gan_jax') -> Any:
     raise UserError(f'{name!r} is not a name: write it dotted, such as dcgan.Generator')
   candidates = [f'{home}.{name}', f'gan_jax.{name}', name]
   for candidate in candidates:
-    found, value = _look_up(candidate)
-    if found:
+    exists, value = _look_up(candidate)
+    if exists:
       return value
   raise UserError(
     f'nothing is called {name!r}: {_near(candidates)}looked for {", ".join(candidates)}; a class of your own is named '
@@ -58,7 +58,7 @@ def _look_up(path: str) -> tuple[bool, Any]:
     try:
       value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-      # Only "this module does not exist" moves on; a module that exists but misses an import of its own is told.
+      # Try the next candidate only if this module does not exist. If an import inside it fails, raise an error.
       if error.name is not None and (module_name == error.name or module_name.startswith(error.name + '.')):
         continue
       raise UserError(f'module {module_name!r} does not import: {error}') from error
@@ -74,7 +74,7 @@ def _look_up(path: str) -> tuple[bool, Any]:
 
 def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   """Raises a UserError unless `target(**keywords)` has known, complete and well-typed keywords."""
-  # Linen's own fields: the name of a child is that of the game's field.
+  # Linen's own fields cannot be set: a network's name is the name of the game's field.
   hidden = ('parent', 'name') if inspect.isclass(target) and issubclass(target, nn.Module) else ()
   parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name not in hidden}
   any_keyword = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -88,15 +88,15 @@ def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   try:
     hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
     hints = {**(typing.get_type_hints(target) if inspect.isclass(target) else {}), **hints}
-  except Exception:  # names that only a type checker sees
+  except Exception:  # hints with names that exist only for a type checker
     return
   for key, value in keywords.items():
-    # A number that varies over a population, alone or among others; each of its values was checked.
+    # A traced number varies over a population, which checked each of its values.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
       continue
     if key in hints and not _fits(value, hints[key]):
       expected = getattr(hints[key], '__name__', None) if isinstance(hints[key], type) else None
-      raise UserError(f'{where}.{key}={value!r} is of type {type(value).__name__}, must be {expected or hints[key]}')
+      raise UserError(f'{where}.{key}={value!r} is of type {type(value).__name__}: it must be {expected or hints[key]}')
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What every command shares: flags, one-line errors with exit code 2, the compilation cache."""
+"""The common part of all commands: flags, one-line errors with exit code 2, the compilation cache."""
 
 import contextlib
 import hashlib
@@ -23,21 +23,23 @@ def main(
 ) -> None:
   """Parses flags, runs the command and exits.
 
-  The code is 0; 2 after one line that says what to mend; 1 after one line about any other error; 128 and the number of
-  a signal after one that a training saved for. A signal at another time ends the process at once.
+  The exit code is 0 after success. It is 2 after an error that the user can mend, 1 after any other error (both print
+  one line), and 128 plus the number of the signal if a signal stopped a training, which was saved. At other times a
+  signal ends the process at once.
 
   Args:
-    define: defines the command's flags.
-    run: does the work, given the flags and the arguments that are no flags of its own.
-    doc: printed by --help, before the flags.
-    argv: the arguments without the program's name; those of the process by default.
+    define: defines the flags of the command.
+    run: does the work; it gets the flags, and the arguments that are no flags of the command.
+    doc: the text that --help prints before the flags.
+    argv: the arguments without the program's name; by default those of the process.
   """
   values = flags.FlagValues()
   define(values)
-  flags.DEFINE_bool('debug', False, 'Show where an error arose, as a traceback.', flag_values=values)
+  flags.DEFINE_bool('debug', False, 'Show the traceback of an error.', flag_values=values)
   arguments = list(sys.argv[1:] if argv is None else argv)
   if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # Ctrl-C ends the process as SIGTERM does: Python's own way is a traceback, and waits for compiled code to return.
+    # Ctrl-C ends the process at once, as SIGTERM does. By default Python would wait for compiled code to return, and
+    # print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
   try:
     if any(argument in ('--help', '-h', '-help') for argument in arguments):
@@ -47,27 +49,27 @@ def main(
       rest = values(['gan_jax', *arguments], known_only=True)[1:]
     except flags.Error as error:
       raise UserError(' '.join(str(error).split())) from error
-    # tfds and orbax tell at length what a user cannot mend, and what we say in one line.
+    # tfds and orbax print long texts about errors for which we print one line.
     logging.set_verbosity(logging.FATAL)
     python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
     _compilation_cache()
-    # grain's worker processes look whether absl's flags are parsed.
+    # grain's worker processes require that absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     run(values, rest)
   except Exception as error:
     if '--debug' in arguments or os.environ.get('GAN_JAX_TRACEBACK'):
       raise
-    mended = str(error) if isinstance(error, UserError) else _no_devices()
-    # Where there is a file with the traceback, a note says so.
-    notes = '; '.join(getattr(error, '__notes__', ['--debug shows where it arose']))
-    console.say(f'error: {mended or f"{short(error)}; {notes}"}', error=True)
-    sys.exit(2 if mended else 1)
+    for_user = str(error) if isinstance(error, UserError) else _no_devices()
+    # If a file has the traceback, a note of the exception names it.
+    notes = '; '.join(getattr(error, '__notes__', ['--debug shows the traceback']))
+    console.say(f'error: {for_user or f"{short(error)}; {notes}"}', error=True)
+    sys.exit(2 if for_user else 1)
   finally:
     console.finish()
 
 
 def _no_devices() -> str:
-  """What is wrong with JAX_PLATFORMS, in one line; '' if it is not the cause of an error."""
+  """An error line about JAX_PLATFORMS; '' if JAX finds devices."""
   import jax
 
   try:
@@ -86,18 +88,20 @@ def _describe(values: flags.FlagValues) -> str:
 
 
 def no_rest(rest: Sequence[str]) -> None:
+  """Raises a UserError if there are unknown arguments."""
   if rest:
     raise UserError(f'unknown argument {rest[0]!r}: see --help')
 
 
 def require(values: flags.FlagValues, name: str) -> None:
+  """Raises a UserError if a flag was not given."""
   if values[name].value is None:
     raise UserError(f'--{name} is missing: see --help')
 
 
 @contextlib.contextmanager
 def writable(path: os.PathLike | str) -> Iterator[None]:
-  """Turns the file system's refusal into one line."""
+  """Turns an OSError of the block into a UserError of one line."""
   try:
     yield
   except OSError as error:
@@ -105,7 +109,7 @@ def writable(path: os.PathLike | str) -> Iterator[None]:
 
 
 def _compilation_cache() -> None:
-  """Keeps compiled programs between runs, so that a small GAN starts in 2 seconds instead of 12."""
+  """Turns on JAX's cache of compiled programs: the next run of a small GAN starts in 2 seconds instead of 12."""
   import jax
   import jaxlib
 
@@ -114,7 +118,7 @@ def _compilation_cache() -> None:
     or os.environ.get('JAX_ENABLE_COMPILATION_CACHE') == '0'
   ):
     return
-  # A program compiled for another processor can crash the process, so the folder names the processor too.
+  # A program that was compiled for another processor can crash: so every kind of processor has its own folder.
   cpu = ''
   with contextlib.suppress(OSError):
     lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()

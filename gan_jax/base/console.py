@@ -1,4 +1,4 @@
-"""Lines for the person at the console. Printing them never stops a program: they may go to a pipe that died."""
+"""Prints lines of text on the console. An error while printing, such as a closed pipe, never stops the program."""
 
 import contextlib
 import errno
@@ -8,14 +8,14 @@ from typing import TextIO
 
 
 def say(line: str, *, error: bool = False) -> bool:
-  """Prints a line; what the terminal cannot show is escaped.
+  """Prints a line. Characters that the terminal cannot show are escaped.
 
   Args:
-    line: text, perhaps of several lines.
-    error: to standard error, not to standard output.
+    line: the text; it may have several lines.
+    error: True for standard error, False for standard output.
 
   Returns:
-    Whether it was printed. It is not where nobody reads, or where the disk is full.
+    True if it was printed; False if the output is closed or the disk is full.
   """
   stream = sys.stderr if error else sys.stdout
   if stream is None:  # a process without a console
@@ -30,7 +30,7 @@ def say(line: str, *, error: bool = False) -> bool:
 
 
 def escaped(line: str, encoding: str | None) -> str:
-  r"""The line with what an encoding lacks as an escape.
+  r"""The line, with escapes for characters that the encoding does not have.
 
   >>> escaped('naïve', 'ascii')
   'na\\xefve'
@@ -42,7 +42,7 @@ def escaped(line: str, encoding: str | None) -> str:
 
 
 def finish() -> None:
-  """Flushes both streams, so that Python does not fail at it when the program ends."""
+  """Flushes both output streams, so that Python does not raise an error when it flushes them at its end."""
   for stream in (sys.stdout, sys.stderr):
     try:
       if stream is not None:
@@ -52,7 +52,7 @@ def finish() -> None:
 
 
 def _mute(stream: TextIO) -> None:
-  """Sends what is left in a stream's buffer, and all that follows, to nowhere."""
+  """Sends the rest of a stream's buffer, and all later output, to the null device."""
   with contextlib.suppress(OSError, ValueError, AttributeError):
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

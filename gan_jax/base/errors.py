@@ -1,12 +1,12 @@
-"""The exceptions for what a user can mend: a line that names the setting, the value and the cure."""
+"""Exceptions for errors that a user can mend. Each message is one line with the setting, its value and the cure."""
 
 
 class UserError(ValueError):
-  """Something the user can put right; the commands print it as one line and exit with code 2."""
+  """An error that the user can mend. The commands print it as one line and exit with code 2."""
 
 
 class Diverged(UserError):
-  """Numbers of the training are not finite any more: the state is not worth saving."""
+  """The training has produced nan or infinity, so its state is not saved."""
 
 
 def one_of(what: str, value: object, choices) -> UserError:
@@ -19,7 +19,7 @@ def one_of(what: str, value: object, choices) -> UserError:
 
 
 def short(error: BaseException, most: int = 300) -> str:
-  """An exception in one line of at most so many letters.
+  """An exception as one line of at most `most` characters.
 
   >>> short(KeyError('image'))
   "KeyError: 'image'"

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, also where two processes write the same."""
+"""Writes files atomically: a file is complete or does not exist, even if two processes write the same file."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from etils import epath
 
 @contextlib.contextmanager
 def writing(path: epath.PathLike) -> Iterator[IO[bytes]]:
-  """A new file, open for bytes, that takes the name `path` once the block has ended well, and vanishes otherwise."""
+  """A new file, open for bytes. At the end of the block it gets the name `path`; after an error it is deleted."""
   path = epath.Path(path)
   unfinished = path.with_name(f'{path.name}.{os.getpid()}.new')
   try:
@@ -24,6 +24,6 @@ def writing(path: epath.PathLike) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: epath.PathLike, text: str) -> None:
-  """Writes a small file whole or not at all."""
+  """Writes a small text file atomically."""
   with writing(path) as file:
     file.write(text.encode())

@@ -68,7 +68,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-  """Asked last, so that a module that is there wins."""
+  """Python asks this finder last, so a module that exists wins."""
 
   def find_spec(
     self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -80,6 +80,6 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def install() -> None:
-  """Makes the old names importable; once is enough."""
+  """Makes the old names importable. Further calls have no effect."""
   if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
     sys.meta_path.append(_Finder())

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def full_precision(x: jax.Array) -> jax.Array:
-  """x in float32, or in float64 if it is that: sums of bfloat16 numbers lose what is added last.
+  """x in float32, or in float64 if x is float64. A sum in bfloat16 would lose small terms.
 
   >>> full_precision(jnp.ones(2, jnp.bfloat16)).dtype
   dtype('float32')

@@ -1,4 +1,4 @@
-"""Seeds: whole numbers of 32 bits, so that each is another one and means the same wherever it is given."""
+"""Seeds are whole numbers of 32 bits: then different seeds always give different random numbers."""
 
 import operator
 
@@ -8,12 +8,12 @@ from gan_jax.base.errors import UserError
 
 
 def check_seed(seed: int) -> int:
-  """The seed, a whole number from 0 to 2**32 - 1.
+  """Returns the seed if it is a whole number from 0 to 2**32 - 1.
 
-  JAX would take a larger one for that of its last 32 bits, with JAX_ENABLE_X64 for another; NumPy takes none.
+  From a larger seed JAX would use only the last 32 bits, or with JAX_ENABLE_X64 all of them; NumPy raises an error.
 
   Raises:
-    UserError: it is none.
+    UserError: it is not such a number.
 
   >>> check_seed(2**32)
   Traceback (most recent call last):
@@ -32,6 +32,6 @@ def key_of(seed: int) -> jax.Array:
   """The PRNG key of a seed.
 
   Raises:
-    UserError: it is no seed.
+    UserError: it is not a whole number from 0 to 2**32 - 1.
   """
   return jax.random.key(check_seed(seed))

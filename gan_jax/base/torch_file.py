@@ -1,9 +1,9 @@
-"""Tensors of a PyTorch checkpoint file, without PyTorch and without running pickled code.
+"""Reads the tensors of a PyTorch checkpoint file without PyTorch, and without running pickled code.
 
-A checkpoint is a pickle, a small program that says how its objects are built, and the raw bytes of the tensors.
-Python's own unpickler imports and calls whatever the program names. Here the program is only interpreted: the few
-instructions that build dictionaries, numbers, strings and tensors, and nothing else. Both layouts are read: the zip
-archive of PyTorch >= 1.6, and the sequence of pickles before it.
+A checkpoint has a pickle and the raw bytes of the tensors. A pickle is a small program that builds objects. Python's
+own unpickler imports and calls everything that this program names. This module interprets only the few instructions
+that build dictionaries, numbers, strings and tensors, and refuses all others. It reads both layouts: the zip archive of
+PyTorch >= 1.6, and the older sequence of pickles.
 """
 
 import io
@@ -39,7 +39,7 @@ ALLOWED = frozenset([DICTIONARY, *TENSORS, *PARAMETERS, *STORAGES])
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 MOST_AXES = 64
-# Instructions that push their own argument, and a constant or an empty container.
+# Instructions that push their own argument, and below those that push a constant or an empty container.
 PUSHED = {
   'BININT',
   'BININT1',
@@ -80,19 +80,18 @@ class _Tensor(NamedTuple):
 def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
   """The tensors of a file written by `torch.save`.
 
-  Of the dictionary that was saved, tensors and parameters stay under their keys and dictionaries within it stay
-  dictionaries; other values (counters, lists, strings) are left out. No code of the file is run, and nothing outside
-  the file is read.
+  The file must hold a dictionary. Its tensors, parameters and inner dictionaries keep their keys; other values
+  (counters, lists, strings) are left out. The function runs no code of the file, and reads nothing outside the file.
 
   Args:
-    path: a local file: a state dict, or a dictionary that holds some.
+    path: a local file with a state dict, or with a dictionary of state dicts.
 
   Returns:
-    Arrays by dotted name for a state dict, else nested dictionaries of arrays. The arrays are read-only, keep the
-    tensors' dtypes (bfloat16 too) and share memory where the tensors did.
+    {dotted name: array} for a state dict, else nested dictionaries of arrays. The arrays are read-only and keep the
+    dtypes of the tensors (bfloat16 too). Tensors that share memory become arrays that share memory.
 
   Raises:
-    UserError: the file is not there, is damaged, holds no dictionary, or asks for anything but tensors.
+    UserError: the file does not exist, is damaged, holds no dictionary, or needs more than tensors to be built.
 
   Source: the format as `torch/serialization.py` and `torch/_utils.py` of PyTorch 2.13 write it.
 
@@ -108,14 +107,14 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Any]:
       saved, contents = (_read_zip if file.read(2) == b'PK' else _read_legacy)(file, path.stat().st_size)
     return _arrays(_of(dict, saved), contents, {})
   except _Refused as error:
-    raise UserError(f'{path} asks for {error}, which is not read: save its state_dict() alone') from error
-  except Exception as error:  # damage can surface as almost any exception of the parsers below
+    raise UserError(f'{path} asks for {error}, which is not read: save only the state_dict()') from error
+  except Exception as error:  # a damaged file can cause almost any exception in the parsers below
     reason = str(error) or type(error).__name__
     raise UserError(f'{path} is damaged or is not a PyTorch checkpoint: {reason}') from error
 
 
 class _Refused(Exception):
-  """A pickle wants what this reader does not give."""
+  """A pickle needs an object or an instruction that this reader refuses."""
 
 
 def _read_zip(file: IO[bytes], size: int) -> tuple[Any, dict[str, Content]]:
@@ -124,7 +123,7 @@ def _read_zip(file: IO[bytes], size: int) -> tuple[Any, dict[str, Content]]:
     tops = [name.removesuffix('data.pkl') for name in infos if name.count('/') == 1 and name.endswith('/data.pkl')]
     if len(tops) != 1:
       raise ValueError('the archive has no data.pkl')
-    # An honest archive holds each byte once; one whose entries overlap could unfold without end.
+    # In a good archive the entries do not overlap. Overlapping entries could grow without limit when they are read.
     if sum(info.file_size for info in infos.values()) > size:
       raise ValueError('its entries are larger than the file')
 
@@ -143,7 +142,7 @@ def _read_zip(file: IO[bytes], size: int) -> tuple[Any, dict[str, Content]]:
 
 def _read_legacy(file: IO[bytes], size: int) -> tuple[Any, dict[str, Content]]:
   file.seek(0)
-  # A pickle may announce more bytes than the file has: from memory, such a read is merely short.
+  # A bad pickle may ask for more bytes than the file has: from memory, such a read just ends early.
   whole = memoryview(file.read(size))
   stream = io.BytesIO(whole)
   storages: dict[str, _Storage] = {}
@@ -165,7 +164,7 @@ def _read_legacy(file: IO[bytes], size: int) -> tuple[Any, dict[str, Content]]:
 
 
 def _array(tensor: _Tensor, content: Content) -> np.ndarray:
-  """A view of a storage's bytes, after checking that all of it lies within them."""
+  """The array of a tensor, a view of the storage's bytes. Checks first that it lies inside the storage."""
   (_, dtype, length), offset, shape, strides = tensor
   if len(content) != length * dtype.itemsize:
     raise ValueError(f'storage {tensor.storage.key} has {len(content)} bytes, not {length} of {dtype}')
@@ -178,7 +177,7 @@ def _array(tensor: _Tensor, content: Content) -> np.ndarray:
 
 
 def _arrays(table: dict, contents: dict[str, Content], done: dict[int, dict | None]) -> dict[str, Any]:
-  """The arrays of a dictionary; `done` holds those seen by identity, since one may be shared or contain itself."""
+  """The arrays of a dictionary. `done` holds finished dictionaries by id: one may be shared or contain itself."""
   if id(table) not in done:
     done[id(table)] = None
     result: dict[str, Any] = {}
@@ -195,10 +194,10 @@ def _arrays(table: dict, contents: dict[str, Content], done: dict[int, dict | No
 
 
 def _unpickle(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
-  """Interprets one pickle up to its end, noting the storages that it names; functions and classes stay strings.
+  """Interprets one pickle up to its end and adds the storages that it names to `storages`.
 
-  What it builds is never hashed, printed or copied before its type and size are known: a file of a few kilobytes can
-  name a tuple too deep to hash and too large to print.
+  Functions and classes stay strings. An object is never hashed, printed or copied before its type and size are checked:
+  a file of a few kilobytes can describe a tuple that is too deep to hash and too large to print.
   """
   outer: list[list] = []
   stack: list[Any] = []
@@ -253,7 +252,7 @@ def _unpickle(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
       arguments = _of(tuple, stack.pop())
       stack.append(_call(_of(str, stack.pop()), arguments))
     elif name == 'BUILD':
-      # A state dict's own attributes: versions of the layers, which nothing here needs.
+      # Attributes of a state dict: versions of the layers, which are not needed here.
       stack.pop()
       _of(dict, stack[-1])
     else:
@@ -289,7 +288,7 @@ def _positions(values: Any) -> tuple[int, ...]:
 
 
 def _storage(kind: Any, storage_type: Any, key: Any, location: Any, length: Any, view: Any = None) -> _Storage:
-  """What a pickle's persistent name stands for; where the tensor lived (cpu, cuda:0) does not matter."""
+  """The storage that a persistent id of the pickle describes. The tensor's device (cpu, cuda:0) does not matter."""
   if _of(str, kind) != 'storage' or _of(str, storage_type) not in STORAGES or view is not None:
     raise _Refused(f'an outside object of kind {kind} and type {storage_type}')
   return _Storage(_of(str, key), np.dtype(STORAGES[storage_type]), _position(length))

@@ -1,4 +1,4 @@
-"""Settings of a run: their defaults, the files that set them, overrides, and the objects built of them."""
+"""Settings of a run: defaults, config files, overrides, and the objects that are built from the settings."""
 
 from gan_jax.base import lazy
 

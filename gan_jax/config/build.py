@@ -1,10 +1,10 @@
-"""From settings to objects: a dotted name, resolved, and called with the other settings of its dict.
+"""Builds objects from settings: the setting `name` names a class or function, the other settings are its arguments.
 
     build({'name': 'dcgan.Generator', 'channels': (256, 128)}, home='gan_jax.nets')
 
-is `gan_jax.nets.dcgan.Generator(channels=(256, 128))`. Values that are dicts with a name are built first. A name is
-looked up in its home (`gan_jax.nets`), then in gan_jax, then as a full dotted name, so that a class in your own file
-needs no registration. Names starting with 'optax.' are optax's.
+returns `gan_jax.nets.dcgan.Generator(channels=(256, 128))`. Arguments that are dicts with a name are built first. A
+name is looked up in its home (`gan_jax.nets`), then in `gan_jax`, then as a full dotted name, such as 'optax.adam'. So
+a class in your own file needs no registration.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Any
 from gan_jax.base.calls import check_call, resolve
 from gan_jax.base.errors import UserError
 
-#: Where a nested dict's name is looked up: by the setting's name, else by the home of the dict around it.
+#: {setting: home of its names}; for other settings the home follows from that of the dict around it, by NESTED.
 HOMES = {
   'latents': 'gan_jax.latents.distributions',
   'loss': 'gan_jax.losses',
@@ -26,15 +26,15 @@ NESTED = {'gan_jax.games': 'gan_jax.nets'}
 
 
 def build(settings: Any, *, home: str, where: str = 'config') -> Any:
-  """Builds the object that a dict of settings describes; other values are returned as they are.
+  """Builds the object that a dict of settings describes. Other values are returned unchanged.
 
   Args:
-    settings: {'name': dotted name, keyword: value, ...}, values built recursively.
-    home: where names are looked up first.
+    settings: {'name': dotted name, argument: value, ...}; values are built recursively.
+    home: the package in which names are looked up first.
     where: the path of the settings, for messages.
 
   Raises:
-    UserError: an unknown name or setting, a missing setting, a value of the wrong type.
+    UserError: a name or setting is unknown, a setting is missing, or a value has the wrong type.
   """
   if isinstance(settings, (list, tuple)):
     return tuple(build(value, home=home, where=f'{where}[{i}]') for i, value in enumerate(settings))

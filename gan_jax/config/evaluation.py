@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Options(NamedTuple):
-  """How to evaluate; config.eval has these and `every`.
+  """How to evaluate. config.eval has these settings and `every`.
 
   Attributes:
     metrics: names of `evaluation.measures.MEASURES`, or dotted names of functions of yours; empty for those that suit
@@ -36,5 +36,5 @@ class Options(NamedTuple):
   rivals: tuple[str, ...] = ()
 
 
-#: While training: a figure that shows where a run goes, of samples that cost little.
+#: The defaults during training: one figure that shows the progress, with few samples.
 IN_TRAINING = {'every': 0, **Options(metrics=('fid',), samples=5000)._asdict()}

@@ -1,4 +1,4 @@
-"""Files of settings: those that ship, those of a user, and a run's config.json.
+"""Files of settings: the configs of this package, those of a user, and the config.json of a run.
 
 A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `VARIANTS`, whose first entry is the
 default. It is code: run only files that you trust.
@@ -28,12 +28,13 @@ def find(path: str) -> pathlib.Path:
   if here.suffix == '.py' and here.parent.name in ('configs', '') and shipped_file.is_file():
     return shipped_file
   names = ', '.join(f'configs/{file.name}' for file in _shipped_files())
-  raise UserError(f'config file {path!r} is not there: name one of yours, or one of {names}')
+  raise UserError(f'config file {path!r} does not exist: name one of yours, or one of {names}')
 
 
 def shipped_folder() -> pathlib.Path:
+  """The folder with the configs of this package."""
   package = pathlib.Path(__file__).parent.parent
-  # In the wheel the configs lie inside the package, in a checkout beside it.
+  # In a wheel the configs are inside the package, in a clone of the repository beside it.
   return package / 'configs' if (package / 'configs').is_dir() else package.parent / 'configs'
 
 
@@ -55,7 +56,7 @@ def _module(file: pathlib.Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
-  """Turns what a config's code raises into one line, with the line of the file."""
+  """Turns an exception of a config's code into a UserError that names the line of the file."""
   try:
     yield
   except UserError:
@@ -67,10 +68,10 @@ def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
 
 
 def load(path: str) -> ml_collections.ConfigDict:
-  """The config that 'FILE.py' or 'FILE.py:VARIANT' names.
+  """The config of 'FILE.py' or 'FILE.py:VARIANT'.
 
   Raises:
-    UserError: no such file or variant.
+    UserError: there is no such file or variant, or its code fails.
 
   >>> load('configs/quickstart.py').data.name
   'digits'
@@ -83,13 +84,13 @@ def load(path: str) -> ml_collections.ConfigDict:
     config = module.get_config(variant or module.VARIANTS[0])
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
-      f'config file {file!r}: get_config gave {type(config).__name__}, not what gan_jax.config.base gives'
+      f'config file {file!r}: get_config returned a {type(config).__name__}: return gan_jax.config.base(...)'
     )
   return base(**{key: config[key] for key in config})
 
 
 def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
-  """All shipped configs, ('configs/FILE.py:VARIANT', config)."""
+  """('configs/FILE.py:VARIANT', config) of every config of this package."""
   for file in _shipped_files():
     module = _module(file)
     for variant in module.VARIANTS:
@@ -98,19 +99,20 @@ def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:
 
 
 def descriptions() -> Iterator[tuple[str, tuple[str, ...], str]]:
-  """(file, variants, docstring) of every shipped config."""
+  """(file, variants, docstring) of every config file of this package."""
   for file in _shipped_files():
     module = _module(file)
     yield f'configs/{file.name}', tuple(module.VARIANTS), (module.__doc__ or file.name).strip()
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
+  """The text of a run's config.json."""
   return json.dumps(json.loads(config.to_json_best_effort()), indent=2, sort_keys=True) + '\n'
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:
-  """The config that `to_json` wrote."""
-  # JSON has neither tuples nor numbers as keys, such as optax.piecewise_constant_schedule takes.
+  """The config of a text from `to_json`."""
+  # JSON has no tuples, and no numbers as keys, which optax.piecewise_constant_schedule needs.
   key = lambda k: int(k) if k.lstrip('-').isdigit() else k
   return base(**json.loads(text, object_pairs_hook=lambda pairs: {key(k): _tuples(v) for k, v in pairs}))
 
@@ -120,7 +122,7 @@ def _tuples(value: Any) -> Any:
 
 
 def with_stream_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
-  """config.data as read from JSON, with the defaults of settings that an older version did not have.
+  """Adds defaults to config.data as read from JSON, for settings that an older version did not have.
 
   >>> with_stream_defaults({'a': {'name': 'mnist', 'size': 28}})['a']['range']
   [-1.0, 1.0]
@@ -131,7 +133,7 @@ def with_stream_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, where: str = 'config') -> list[str]:
-  """What two configs (as read from JSON) disagree on, 'config.a.b: old -> new'.
+  """Lines 'config.a.b: old -> new' for the settings that differ between two configs as read from JSON.
 
   >>> differences({'a': 1, 'b': {'c': 2}}, {'a': 1, 'b': {'c': 3}})
   ['config.b.c: 2 -> 3']

@@ -16,16 +16,16 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
   """Applies `--config.a.b=value` arguments.
 
   Raises:
-    UserError: an unknown setting or a value of the wrong type.
+    UserError: a setting is unknown, or a value has the wrong type.
   """
   for argument in arguments:
     name, value = _path(argument), argument.partition('=')[2]
-    if name[0] == 'vary':  # its entries are new, and lists of another length
-      given = nested({'.'.join(name): _literal(value)})
-      if not isinstance(given['vary'], dict):
+    if name[0] == 'vary':  # config_flags cannot set it: the entries are new, and lists may change their length
+      settings = nested({'.'.join(name): _literal(value)})
+      if not isinstance(settings['vary'], dict):
         raise UserError(f'{argument}: name the setting, as in --config.vary.seed=(1,2,3)')
       with config.unlocked():
-        config.vary.update(ml_collections.ConfigDict(copied(given['vary'])))
+        config.vary.update(ml_collections.ConfigDict(copied(settings['vary'])))
       continue
     if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
       _set_column(config, name, argument)
@@ -67,7 +67,7 @@ def _set_column(config: ml_collections.ConfigDict, name: list[str], argument: st
 
 
 def _literal(text: str) -> Any:
-  """A value as Python writes it; true and false too; other text is text."""
+  """The value of a Python literal; also of true and false. Any other text is a string."""
   if text.lower() in ('true', 'false'):
     return text.lower() == 'true'
   try:
@@ -81,13 +81,13 @@ def _path(argument: str) -> list[str]:
 
 
 def _is_new(config: Any, argument: str) -> bool:
-  """Whether an argument sets what the config leaves out or at None, which config_flags cannot.
+  """Whether the setting of an argument is not in the config yet, or is None: config_flags cannot set it then.
 
-  What a constructor takes but the file does not mention may be added; `build` refuses what it does not take.
+  A setting may be added to every dict that has a name; `build` raises an error if its class does not have it.
   """
   path, here = _path(argument), config
   for depth, part in enumerate(path):
-    if '[' in part:  # an element of a sequence, which config_flags looks up
+    if '[' in part:  # an element of a sequence: config_flags finds it
       return False
     if not isinstance(here, ml_collections.ConfigDict) or part not in here:
       last = depth == len(path) - 1

@@ -13,7 +13,7 @@ from gan_jax.data.streams import Stream
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """Everything a config may set.
+  """All settings of a config.
 
   Attributes:
     game: {'name': dotted name of a class, its settings, its networks as nested dicts}.
@@ -22,20 +22,19 @@ class Settings:
     ema: {player: decay of the running averages used for sampling}, a number, or such as {'name': 'averages.warm_up',
       'decay': 0.999}, which begins short; none by default.
     batch_size: examples per move and stream, and latents per move.
-    steps: steps of training; a step plays every turn once (times its repeat).
-    seed: of parameters, order, latents and noise.
-    population: train so many games in one compiled step, of seeds seed, seed + 1, ...; 0 for one game. See
+    steps: steps of training; a step plays every turn once (`repeat` moves of it).
+    seed: the seed of parameters, order of the data, latents and noise.
+    population: train so many games in one compiled step, with seeds seed, seed + 1, ...; 0 for one game. See
       `gan_jax.runs.population`.
-    vary: {dotted path in the config: a value for each member of the population}, of the seed and of numbers in game,
-      optimizers and ema, such as {'optimizers.generator.learning_rate': (1e-4, 2e-4)}.
-    accumulate: microbatches that each move is split into.
-    steps_per_call: steps in one compiled call, to save the time between calls where steps are short; a call that would
-      pass over a step at which something is due (a log line, a checkpoint) is made of single steps instead. Signals
-      are noticed between calls.
-    devices: how many devices to use; 0 for all.
-    parallel: 'jit', one program of the whole batch divided by the compiler; or 'pmap', the same program on every device
-      for its share, with batch statistics of its own (`gan_jax.distributed.parallel`).
-    dtype: 'bfloat16' to compute networks in; parameters, normalisations and losses stay float32.
+    vary: {dotted path in the config: a value for each member of the population}. The path may be the seed or a number
+      in game, optimizers or ema, such as {'optimizers.generator.learning_rate': (1e-4, 2e-4)}.
+    accumulate: the number of microbatches of each move.
+    steps_per_call: steps in one compiled call, which saves the time between calls if steps are short. If a log line or
+      a checkpoint is due inside such a call, single steps are called instead. Signals act between calls.
+    devices: the number of devices to use; 0 for all.
+    parallel: 'jit': one program for the whole batch, which the compiler divides; or 'pmap': every device runs the
+      program on its share, with its own batch statistics (`gan_jax.distributed.parallel`).
+    dtype: 'float32', or 'bfloat16' to compute networks in it; parameters, normalisations and losses stay float32.
     remat: keep only the outputs of convolutions and dense layers for the backward pass: less memory, more work.
     formulation: of convolutions: '' for the fastest steps; 'plain' or 'xla' compile several times faster where their
       steps are slower, for short experiments on a CPU (`gan_jax.nets.conv`).
@@ -44,11 +43,11 @@ class Settings:
       players that start anew on entering}; and `start`, {network: the network of the stages before whose weights it
       begins with}. Empty: one stage.
     log_every: steps between lines of metrics.
-    sample_every: steps between sample grids; 0 for only the last.
-    checkpoint_every: steps between checkpoints; 0 for only the last.
-    keep: checkpoints kept, the latest.
-    keep_best: a metric; the checkpoint where it was lowest is kept too ('-NAME': highest). Empty: none.
-    samples: examples on a grid.
+    sample_every: steps between sample grids; 0 for a grid only at the end.
+    checkpoint_every: steps between checkpoints; 0 for a checkpoint only at the end.
+    keep: the number of latest checkpoints to keep.
+    keep_best: a metric; the checkpoint with its lowest value is kept too ('-NAME': the highest). Empty: none.
+    samples: samples on a grid.
     eval: {'every': steps between evaluations, 0 for none; and any of `evaluation.options.Options`, such as 'metrics',
       'samples', 'features'}. Its figures are metrics called eval_NAME, which keep_best may name.
     profile: steps of a trace for TensorBoard and Perfetto in WORKDIR/profile, after the first 10 steps; 0 for none.
@@ -89,7 +88,7 @@ class Settings:
 
 
 def base(**settings: Any) -> ml_collections.ConfigDict:
-  """A config with every setting at its default but those given.
+  """A config with the given settings, and the defaults of all others.
 
   >>> base(game={}, optimizers={}, data=stream(name='digits'), steps=5).steps
   5
@@ -103,7 +102,7 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     if field.name in settings:
       values[field.name] = settings[field.name]
-      if field.name == 'eval':  # a file may name some of its settings only
+      if field.name == 'eval':  # a file may set only some of its entries
         values['eval'] = {**IN_TRAINING, **settings['eval']}
       if field.name == 'vary':  # ConfigDict takes no dots in names
         values['vary'] = nested(settings['vary'])
@@ -115,7 +114,7 @@ def base(**settings: Any) -> ml_collections.ConfigDict:
 
 
 def copied(value: Any) -> Any:
-  """Dicts of its own for every place: a file may give two players one dict, an override is for one of them."""
+  """A deep copy of nested dicts. A file may use one dict for two players, but an override must change only one."""
   if isinstance(value, ml_collections.ConfigDict):
     value = value.to_dict()
   if isinstance(value, Mapping):
@@ -124,7 +123,7 @@ def copied(value: Any) -> Any:
 
 
 def nested(settings: Any) -> Any:
-  """Dicts with dotted keys as dicts in dicts.
+  """Turns dicts with dotted keys into nested dicts.
 
   >>> nested({'a.b': (1, 2), 'a': {'c.d': (3, 4)}})
   {'a': {'b': (1, 2), 'c': {'d': (3, 4)}}}
@@ -144,7 +143,7 @@ def nested(settings: Any) -> Any:
 
 
 def stream(**settings: Any) -> dict[str, Any]:
-  """The settings of a stream, every one at its default but those given, so that all can be overridden.
+  """The settings of a stream: the given ones, and the defaults of all others, so that each can be overridden.
 
   >>> stream(name='mnist', channels=1)['size']
   32

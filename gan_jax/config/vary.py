@@ -1,4 +1,4 @@
-"""What varies among the members of a population: their seeds and the numbers of `config.vary`."""
+"""The settings that differ between the members of a population: their seeds and the numbers in `config.vary`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,15 +8,15 @@ import ml_collections
 from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
 
-#: Settings whose numbers may vary, beside the seed; all others are of the loop, which the members share.
+#: Numbers in these settings may vary, and so may the seed. Other settings are the same for all members.
 VARIED = ('game', 'optimizers', 'ema')
 
 
 def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
-  """{dotted path: a value per member} of config.vary.
+  """{dotted path: a value per member}, from config.vary.
 
   Raises:
-    UserError: a value that is no number, too few or too many of them, or a setting that members share.
+    UserError: a value is not a number, the number of values is not config.population, or the setting cannot vary.
 
   >>> config = config_lib.load('configs/quickstart.py')
   >>> varied(config_lib.override(config, ['--config.population=2', '--config.vary.ema.generator=(0.9, 0.99)']))
@@ -28,20 +28,24 @@ def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
   for path, values in found.items():
     where = f'config.vary.{path}'
     if not size:
-      raise UserError(f'{where}={values} but config.population=0: set config.population={len(values)}, or drop it')
+      raise UserError(
+        f'{where}={values} but config.population=0: set config.population={len(values)}, or leave out config.vary'
+      )
     if path != 'seed' and path.partition('.')[0] not in VARIED:
       raise UserError(
-        f'{where}={values}: all members share config.{path}; what may vary is the seed and any number in '
-        f'{", ".join(f"config.{name}" for name in VARIED)}'
+        f'{where}={values}: all members share config.{path}; only the seed and numbers in '
+        f'{", ".join(f"config.{name}" for name in VARIED)} may vary'
       )
     if len(values) != size:
       raise UserError(f'{where} has {len(values)} values for config.population={size}: give one to each member')
     kind, words = (int, 'a whole number') if path == 'seed' else (int | float, 'a number')
     for value in values:
       if isinstance(value, bool) or not isinstance(value, kind):
-        raise UserError(f'{where}={values}: {value!r} is not {words}, and only numbers vary: run each value by itself')
+        raise UserError(
+          f'{where}={values}: {value!r} is not {words}, and only numbers vary: train each value in a run of its own'
+        )
     for i, changes in enumerate(config.stages):
-      if _found(changes, path.split('.')):
+      if _has(changes, path.split('.')):
         raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
   return found
 
@@ -54,42 +58,44 @@ def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str
     elif isinstance(value, tuple | list) and value:
       found['.'.join(here)] = tuple(value)
     else:
-      raise UserError(f'config.vary.{".".join(here)}={value!r} is no list: give a value to each member, such as (1, 2)')
+      raise UserError(
+        f'config.vary.{".".join(here)}={value!r} is not a list: give a value to each member, such as (1, 2)'
+      )
 
 
-def _found(settings: Any, path: Sequence[str]) -> bool:
+def _has(settings: Any, path: Sequence[str]) -> bool:
   if not path:
     return True
-  return isinstance(settings, Mapping) and path[0] in settings and _found(settings[path[0]], path[1:])
+  return isinstance(settings, Mapping) and path[0] in settings and _has(settings[path[0]], path[1:])
 
 
 def put(settings: dict[str, Any], path: str, value: Any) -> None:
-  """Sets what a dotted path names, in plain dicts.
+  """Sets a value at a dotted path in nested dicts.
 
   Raises:
-    UserError: the path leads nowhere, or to what is no number.
+    UserError: there is no such path, or its old value is not a number.
   """
   *parents, last = path.split('.')
   here: Any = settings
   for depth, name in enumerate(parents):
     if not isinstance(here.get(name), dict):
       where = '.'.join(('config', *parents[: depth + 1]))
-      raise UserError(f'config.vary.{path}: {where} is not there to set: known here are {", ".join(map(str, here))}')
+      raise UserError(f'config.vary.{path}: there is no {where}: known here are {", ".join(map(str, here))}')
     here = here[name]
   old = here.get(last, 0)
   if last not in here and 'name' not in here and parents != ['ema']:
     raise UserError(f'config.vary.{path}: unknown setting {last!r}: known here are {", ".join(map(str, here))}')
   if isinstance(old, bool) or not isinstance(old, int | float | None):
-    raise UserError(f'config.vary.{path}: config.{path}={old!r} is no number, and only numbers vary')
+    raise UserError(f'config.vary.{path}: config.{path}={old!r} is not a number, and only numbers vary')
   here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
 
 
 def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:
-  """The config of one member as a run of its own.
+  """The config of one member, with which it can be trained alone.
 
   Args:
-    config: of a population.
-    number: of the member, from 0.
+    config: the config of the population.
+    number: the number of the member, from 0.
 
   Raises:
     UserError: there is no such member, or config.vary does not fit the config.

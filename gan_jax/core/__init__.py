@@ -1,4 +1,7 @@
-"""The one abstraction: a game, its turns and players, one move, one step. It knows no network and no file."""
+"""The abstraction under every GAN: a game, its turns and players, one move, one step.
+
+Nothing here depends on a certain network or on files.
+"""
 
 from gan_jax.base import lazy
 
@@ -21,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'input_gradients',
     'moves_per_step',
     'network',
-    'narrow',
+    'turn_batch',
     'owner',
     'players_of',
     'samples_in_training',

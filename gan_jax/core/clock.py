@@ -1,4 +1,4 @@
-"""The time, for everything that changes with it: fade-in, ramps, noise schedules."""
+"""The time of a game. Fade-in, ramps and noise schedules depend on it."""
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,7 @@ class Clock(struct.PyTreeNode):
     step: steps finished since the start, int32 scalar.
     stage_step: steps finished in this stage.
     stage_length: steps of this stage.
-    images: real examples drawn since the start (of the widest stream), float32 scalar.
+    images: real examples drawn since the start, float32 scalar. With several streams: of the one that gives most.
   """
 
   step: jax.Array
@@ -23,19 +23,20 @@ class Clock(struct.PyTreeNode):
 
 
 def read_clock(module: nn.Module) -> Clock:
-  """The `Clock`, read inside a method of a game (zeros while the game is being initialised)."""
+  """The `Clock`. Call it inside a method of a game. While the game is initialised, the times are 0."""
   if module.is_initializing():
     return Clock(*(jnp.zeros((), jnp.int32),) * 2, jnp.ones((), jnp.int32), jnp.zeros((), jnp.float32))
   clock: Clock | None = module.get_variable('clock', 'now')
   if clock is None:
-    raise ValueError('read_clock works in the methods of the game itself: pass what a network needs as an argument')
+    raise ValueError('read_clock works only in methods of the game: pass the time to a network as an argument')
   return clock
 
 
 def read_parts(module: nn.Module) -> int:
-  """How many equal parts of a move's batch losses see one by one: microbatches times devices that play apart (pmap).
+  """The number of equal parts in which losses see the batch of a move: microbatches, times devices under pmap.
 
-  Read inside a method of a game. A table entry is the mean over the parts, so what counts examples multiplies by it.
+  Call it inside a method of a game. An entry of the table becomes the mean over the parts, so a loss that counts
+  examples must multiply its count by this number.
   """
   if module.is_initializing():
     return 1

@@ -1,4 +1,4 @@
-"""How a move is computed: one value, passed whole from the config to the move."""
+"""How a move is computed: microbatches, memory, dtype, devices. One value that goes from the config to the move."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,17 +8,18 @@ import jax.numpy as jnp
 
 
 class Compute(NamedTuple):
-  """How a move is computed. It changes speed, memory and rounding, not what is computed; exceptions are named.
+  """How a move is computed. These settings change speed, memory and rounding; other effects are named below.
 
   Attributes:
-    accumulate: microbatches that a batch is split into. Gradients are averaged before the one update; batch statistics
-      pass from one microbatch to the next; losses that couple examples see one microbatch.
-    remat: what the backward pass keeps, a policy of `jax.checkpoint_policies`; None keeps everything.
-    dtype: of the examples and latents that a game is given. Networks compute in the dtype of what they are given;
+    accumulate: the number of microbatches of a batch. Their gradients are averaged, and one update follows. Running
+      batch statistics pass from one microbatch to the next. A loss that couples examples sees one microbatch.
+    remat: a policy of `jax.checkpoint_policies`, which says what the backward pass keeps; None keeps everything.
+    dtype: the dtype of the examples and latents that the game gets. Networks compute in the dtype of their inputs;
       parameters, normalisations and losses stay float32.
-    axis_name: of the devices that play the same move on their own examples each (`jax.pmap`, `jax.shard_map`).
-      Gradients, table, running statistics and metrics are averaged over them; batch statistics and losses that couple
-      examples are each device's own. Noise differs between them.
+    axis_name: the axis of the devices (`jax.pmap`, `jax.shard_map`); None for one program of all devices. On an axis,
+      each device plays the same move on its own examples. Gradients, table, running statistics and metrics are
+      averaged over the devices. Each device has its own batch statistics and its own noise, and a loss that couples
+      examples sees the examples of one device.
   """
 
   accumulate: int = 1
@@ -27,7 +28,7 @@ class Compute(NamedTuple):
   axis_name: str | None = None
 
   def averaged(self, tree: Any) -> Any:
-    """The mean over devices of the real numbers of a tree; all else, and without an axis everything, as it is."""
+    """The tree with its floats averaged over the devices. Other leaves stay; without an axis all leaves stay."""
     if self.axis_name is None:
       return tree
     mean = lambda x: jax.lax.pmean(x, self.axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
@@ -35,7 +36,7 @@ class Compute(NamedTuple):
 
   @property
   def parts(self) -> Any:
-    """How many equal parts of a move's batch losses see one by one: microbatches times devices with an axis."""
+    """The number of equal parts in which losses see the batch of a move: microbatches, times devices on an axis."""
     return self.accumulate if self.axis_name is None else self.accumulate * jax.lax.psum(1, self.axis_name)
 
   @property
@@ -44,26 +45,26 @@ class Compute(NamedTuple):
     return 0 if self.axis_name is None else jax.lax.axis_index(self.axis_name)
 
   def own_key(self, key: jax.Array) -> jax.Array:
-    """A key of this device's own."""
+    """The PRNG key of this device: on an axis every device gets another one."""
     return key if self.axis_name is None else jax.random.fold_in(key, self.device)
 
   def cast(self, tree: Any) -> Any:
-    """The real numbers of a tree in `dtype`; what are not, such as labels, as they were."""
+    """The tree with its floats in `dtype`. Other leaves, such as labels, stay as they are."""
     return jax.tree.map(lambda x: x.astype(self.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
 def unrolling(jaxpr: Any, length: int) -> int:
-  """How far to unroll a scan of some length over a traced body.
+  """The `unroll` argument of a `jax.lax.scan` of some length over a traced body: the length, or 1.
 
-  XLA:CPU computes its convolutions inside loops on a path 60 times slower, so there a body that holds any is written
-  out in full, which takes as many times longer to compile. The layers of `nets` need it on several CPU devices only,
-  but the networks of others may have convolutions from elsewhere: what counts is what was traced.
+  Inside a loop, XLA:CPU computes its convolutions 60 times slower. So on a CPU, a body with convolutions is unrolled in
+  full, which makes compiling `length` times longer. The layers of `gan_jax.nets` use XLA's convolutions on a CPU only
+  with several devices, but a network of your own may use them always: so this function looks at the traced program.
   """
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
 def _convolves(jaxpr: Any) -> bool:
-  """Whether a traced program holds convolutions of XLA's own, at any depth."""
+  """Whether a traced program contains XLA's convolutions, at any depth."""
   inner = (
     item for e in jaxpr.eqns for value in e.params.values() for item in (value if type(value) is tuple else [value])
   )

@@ -1,20 +1,23 @@
-"""The one abstraction: a game is a Linen module, its turns say who moves when.
+"""A game is a Linen module: its children are the networks, its methods the losses, its turns say who moves when.
 
-A game's children are the networks. A child belongs to the player whose name it bears, alone or before an
-underscore (`generator`, `generator_ab`), or in the plural (a list `discriminators`). Its methods are the losses. What
-`init`, `play` and `make_step` read of a game:
+The name of a child decides which player it belongs to. It is the player's name (`generator`), the name and an
+underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `play` and `make_step` read from a game:
 
   turns     a tuple of `Turn`
-  latents   what `data.latents.draw` takes: one distribution, or a dict of them
+  latents   one distribution of `gan_jax.latents.distributions`, a dict of them, or None
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
   outputs   optional {name of what `sample` makes: core.Output}, what each imitates, the main one first
 
 A loss method takes the batch, `{stream: {field: (B, ...)}, 'latents': ...}`, and returns a scalar or
-`(scalar, metrics)`. Variables of the game itself live in three collections: `table` (kept; combined by mean over
-microbatches), `memory` (kept; threaded through microbatches, such as an image pool) and `scratch` (readable by
-the later turns of the same step, then dropped). `read_clock` tells the time.
+`(scalar, metrics)`. Some variables belong to the game and to no player. They live in three collections:
+
+  table     kept from step to step; the mean over the microbatches of a move
+  memory    kept from step to step; each microbatch passes it to the next, such as an image pool
+  scratch   later turns of the same step can read it; it is empty at the end of the step
+
+`read_clock` gives the time.
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ RANDOM_STREAMS = ('dropout', 'noise')
 
 @runtime_checkable
 class Game(Protocol):
-  """What every game is, beside a Linen module.
+  """What every game has. A game is also a Linen module.
 
   Attributes:
-    turns: who moves when.
-    latents: what `latents.draw` takes: one distribution, or a dict of them; None if the game draws none.
+    turns: the moves of one step, in order.
+    latents: one distribution of `gan_jax.latents.distributions`, or a dict of them; None if the game draws no latents.
   """
 
   @property
@@ -60,53 +63,54 @@ class Game(Protocol):
 
 @runtime_checkable
 class HasLogits(Protocol):
-  """A game whose discriminator can be asked about examples by themselves.
+  """A game whose discriminator gives one logit per example.
 
   Attributes:
-    boundary: the logit on whose two sides real and fake belong; None if only differences mean something.
+    boundary: the discriminator takes an example for real if its logit is above this number. None if a logit alone has
+      no meaning, as for a Wasserstein critic or a relativistic loss: there only differences count.
   """
 
   @property
   def boundary(self) -> float | None: ...
 
   def logits(self, image: jax.Array) -> jax.Array:
-    """(B, ...) -> (B,), high on data, in eval mode."""
+    """(B, ...) -> (B,), high for real examples; networks in eval mode."""
 
 
 @runtime_checkable
 class HasLayers(Protocol):
-  """A game whose discriminator gives what its layers see."""
+  """A game whose discriminator gives the feature maps of its layers."""
 
   def layers(self, image: jax.Array) -> Sequence[jax.Array]:
-    """(B, H, W, C) -> the maps (B, h, w, c) of its layers, in eval mode."""
+    """(B, H, W, C) -> the feature maps (B, h, w, c) of the layers; networks in eval mode."""
 
 
 @runtime_checkable
 class HasCodes(Protocol):
-  """A game that reads codes of the latents from examples."""
+  """A game that predicts parts of the latents from an example (InfoGAN's codes)."""
 
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
-    """(B, ...) -> {name of the code: logits or means (B, n)}, in eval mode."""
+    """(B, ...) -> {name of the code: logits or means (B, n)}; networks in eval mode."""
 
 
 @runtime_checkable
 class HasClassifier(Protocol):
-  """A game with a player that tells classes."""
+  """A game that classifies examples."""
 
   def classify(self, image: jax.Array) -> jax.Array:
-    """(B, ...) -> logits (B, classes), in eval mode."""
+    """(B, ...) -> logits (B, classes); networks in eval mode."""
 
 
 @runtime_checkable
 class HasObjective(Protocol):
-  """A game whose discriminator scores the fakes of others, too."""
+  """A game whose discriminators can also score the samples of another run."""
 
   def objective(self, real: jax.Array, fake: jax.Array) -> jax.Array:
-    """The value that the discriminators maximise, a scalar, of examples (B, ...), in eval mode."""
+    """Examples (B, ...) twice -> the scalar that the discriminators maximise; networks in eval mode."""
 
 
 def samples_in_training(game: Game) -> bool:
-  """Whether `sample` takes `train`."""
+  """Whether the game's `sample` has the argument `train`."""
   return 'train' in inspect.signature(game.sample).parameters
 
 
@@ -115,16 +119,17 @@ class Turn(NamedTuple):
 
   Attributes:
     movers: the players whose parameters move.
-    loss: the name of the game's method that they minimise; or {mover: method}, each its own at the same point.
-    repeat: moves in a row (n_critic), each on fresh data.
-    streams: the data streams the loss reads; None for all. The others are not drawn for it.
-    when: (clock, table) -> boolean scalar; None for always. A turn that is not played still uses up the data that it
-      does not share.
+    loss: the name of the game's method that they minimise; or {mover: method}, if each mover has its own loss. Then
+      all gradients are taken before any parameter moves.
+    repeat: moves in a row (n_critic), each on new data.
+    streams: the data streams that the loss reads; None for all. The turn draws no data from the others.
+    when: (clock, variables of the game) -> boolean scalar; None for always. The variables are
+      {'table': {...}, 'memory': {...}}. A turn that is not played still uses up its data, unless it shares a batch.
     dynamics: (field, params of the movers) -> directions, a rule of `gan_jax.optim.dynamics`; None for the gradients.
-    share: 'latents' (or True): the first move takes the latents (not the data, nor the noise) of the move before it. If
-      the generator did not move in between and draws no noise of its own, the compiler computes its forward pass once
-      for both. 'batch': the first move takes the whole batch of the move before it, latents and data, and its noise: a
-      loss that draws from `make_rng` in the same order draws the same. It uses up no data.
+    share: 'latents' (or True): the first move reuses the latents of the move before it, with new data and noise. If
+      the generator did not move in between and draws no noise, the compiler runs its forward pass once for both moves.
+      'batch': the first move reuses the latents, the data and the PRNG key of the move before it. A loss that draws
+      from `make_rng` in the same order gets the same noise. This move draws no data.
   """
 
   movers: tuple[str, ...]
@@ -137,31 +142,32 @@ class Turn(NamedTuple):
 
   @property
   def fresh(self) -> int:
-    """How many of its moves take data of their own."""
+    """The number of its moves that draw new data."""
     return self.repeat - (self.share == 'batch')
 
   @property
   def methods(self) -> tuple[str, ...]:
-    """The methods of the game that are minimised."""
+    """The methods of the game that it minimises."""
     return (self.loss,) if isinstance(self.loss, str) else tuple(dict.fromkeys(self.loss.values()))
 
   @property
   def title(self) -> str:
+    """The turn in messages: its methods."""
     return ' + '.join(self.methods)
 
 
 def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array:
-  """The gradient of each example's summed output with respect to that example, inside a method of a game.
+  """The gradient of a critic's output with respect to each example, for a gradient penalty in a method of a game.
 
-  Linen's lifted form: the critic's collections (batch statistics, spectral norm) stay as they were.
+  The critic's variables (batch statistics, spectral norm) do not change.
 
   Args:
-    critic: a network of the game, (B, ...), train -> logits.
+    critic: a network of the game, (x (B, ...), train) -> logits (B,) or (B, n). The logits of an example are summed.
     x: (B, ...).
-    **inputs: what else the critic takes.
+    **inputs: further keyword arguments of the critic.
 
   Returns:
-    Of the shape of x, differentiable by everything.
+    (B, ...), the shape of x. It can be differentiated again.
   """
 
   def logits(critic: nn.Module, x: jax.Array) -> jax.Array:
@@ -174,47 +180,48 @@ def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array
 
 
 def players_of(game: nn.Module) -> tuple[str, ...]:
-  """The players of a game: all that its turns move and all it declares frozen, in that order."""
+  """The players of a game: first those that move in its turns, then its frozen ones."""
   names = [name for turn in game.turns for name in turn.movers] + list(frozen_players(game))
   return tuple(dict.fromkeys(names))
 
 
 def frozen_players(game: nn.Module) -> tuple[str, ...]:
+  """The players that never move: the game's optional attribute `frozen`."""
   return tuple(getattr(game, 'frozen', ()))
 
 
 def owner(child: str, players: Iterable[str]) -> str:
-  """The player that a child of the game belongs to; the longest matching name wins.
+  """The player that a child of the game belongs to. If several names match, the longest wins.
 
   Raises:
-    UserError: no player bears the child's name.
+    UserError: no player's name matches.
 
   >>> owner('generator_ab', ('generator', 'generator_ab', 'discriminator'))
   'generator_ab'
-  >>> owner('discriminators_0', ('generator', 'discriminator'))  # of a list called discriminators
+  >>> owner('discriminators_0', ('generator', 'discriminator'))  # entry 0 of a list `discriminators`
   'discriminator'
   """
-  bears = lambda name: child == name or child.startswith(name + '_')
-  matches = [player for player in players if bears(player) or bears(player + 's')]
+  starts_with = lambda name: child == name or child.startswith(name + '_')
+  matches = [player for player in players if starts_with(player) or starts_with(player + 's')]
   if not matches:
     raise UserError(
-      f'network {child!r} has no owner among the players {sorted(players)}: rename it to one of them, or to '
-      'PLAYER_something, or declare the player frozen'
+      f'network {child!r} has no owner among the players {sorted(players)}: rename it to one of them or to '
+      'PLAYER_something, or list its player in `frozen`'
     )
   return max(matches, key=len)
 
 
 def network(game: nn.Module, child: str) -> Any:
-  """The network that a child's name stands for, as far as the game's fields tell; None otherwise.
+  """The network of a child's name, if it is a field of the game; else None (a network made in `setup`).
 
-  Linen calls entry 0 of a list `discriminators` discriminators_0, and entry 'a' of a dict discriminators_a.
+  Linen gives entry 0 of a list `discriminators` the name discriminators_0, and entry 'a' of a dict discriminators_a.
   """
-  found = getattr(game, child, None)
-  for cut in (i for i, letter in enumerate(child) if letter == '_' and found is None):
-    several = getattr(game, child[:cut], None)
-    entries = several if isinstance(several, Mapping) else dict(enumerate(several)) if type(several) is tuple else {}
-    found = {str(key): entry for key, entry in entries.items()}.get(child[cut + 1 :])
-  return found
+  module = getattr(game, child, None)
+  for cut in (i for i, letter in enumerate(child) if letter == '_' and module is None):
+    field = getattr(game, child[:cut], None)
+    entries = field if isinstance(field, Mapping) else dict(enumerate(field)) if type(field) is tuple else {}
+    module = {str(key): entry for key, entry in entries.items()}.get(child[cut + 1 :])
+  return module
 
 
 def turn_streams(turn: Turn, streams: Iterable[str]) -> tuple[str, ...]:
@@ -227,14 +234,18 @@ def moves_per_step(game: nn.Module, stream: str) -> int:
   return sum(turn.fresh for turn in game.turns if stream in turn_streams(turn, (stream,)))
 
 
-def narrow(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
-  """The latents and those streams of a batch that a turn reads."""
-  wanted = turn_streams(turn, [name for name in batch if name != 'latents'])
-  return {name: batch[name] for name in (*wanted, 'latents') if name in batch}
+def turn_batch(turn: Turn, batch: Mapping[str, Any]) -> dict[str, Any]:
+  """The part of a batch that a turn reads: its streams and the latents."""
+  streams = turn_streams(turn, [name for name in batch if name != 'latents'])
+  return {name: batch[name] for name in (*streams, 'latents') if name in batch}
 
 
 def check(game: nn.Module, optimizers: Mapping[str, Any], streams: Iterable[str]) -> None:
-  """Raises a UserError if turns, players, optimizers, losses and streams do not fit together."""
+  """Checks that the turns, players, optimizers, losses and streams of a game fit together.
+
+  Raises:
+    UserError: they do not.
+  """
   players, frozen = set(players_of(game)), set(frozen_players(game))
   movers = {name for turn in game.turns for name in turn.movers}
   if movers & frozen:

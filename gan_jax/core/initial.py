@@ -15,16 +15,16 @@ import optax
 from flax.errors import ScopeParamShapeError
 
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.core.game import RANDOM_STREAMS, check, narrow, owner, players_of
+from gan_jax.core.game import RANDOM_STREAMS, check, owner, players_of, turn_batch
 from gan_jax.core.sampled import given
 from gan_jax.core.state import GameState, TrainState, of_player, split_collections, variables_of_player
 
 
-def _everything(game: nn.Module, batch: Mapping[str, Any]) -> None:
-  """Touches every network, so that `init` makes every parameter."""
+def _run_all_networks(game: nn.Module, batch: Mapping[str, Any]) -> None:
+  """Runs every network, so that `init` makes every parameter."""
   for turn in game.turns:
     for method in turn.methods:
-      getattr(game, method)(narrow(turn, batch))
+      getattr(game, method)(turn_batch(turn, batch))
   # As sampling will call it. Streams may have batch sizes of their own.
   reads = given(game, batch)
   least = min((len(x) for x in jax.tree.leaves(reads)), default=0)
@@ -56,10 +56,10 @@ def init(
     optimizers: an optax transformation for each player that moves.
     batch: an example batch of every stream and the latents; only shapes and dtypes matter.
     key: a PRNG key.
-    ema: the players of which running averages are kept.
+    ema: the players that keep running averages.
 
   Raises:
-    UserError: a network without owner, a player without optimizer, an unknown name, a field the data lacks.
+    UserError: a network belongs to no player, a player has no optimizer, a name is unknown, or the data lack a field.
   """
   check(game, optimizers, [name for name in batch if name != 'latents'])
   players = players_of(game)
@@ -68,7 +68,7 @@ def init(
       raise one_of('player in config.ema', name, players)
   keys = dict(zip(('params', *RANDOM_STREAMS), jax.random.split(key, 1 + len(RANDOM_STREAMS)), strict=True))
   try:
-    variables = game.init(keys, batch, method=_everything)
+    variables = game.init(keys, batch, method=_run_all_networks)
   except UserError:
     raise
   except Exception as error:
@@ -76,37 +76,38 @@ def init(
   params = variables.get('params', {})
   for child, tree in params.items():
     if not isinstance(tree, Mapping):
-      raise UserError(f'parameter {child!r} is made on the game itself: put it in a small module of a player')
-  owned, table, _ = split_collections(variables)
-  for child in {child for tree in (params, *owned.values()) for child in tree}:
+      raise UserError(f'parameter {child!r} belongs to the game, not to a player: put it in a small module of a player')
+  of_players, of_game, _ = split_collections(variables)
+  for child in {child for tree in (params, *of_players.values()) for child in tree}:
     owner(child, players)
   states = {}
   for player in players:
-    mine, rest = of_player(params, player, players), variables_of_player(owned, player, players)
+    own_params = of_player(params, player, players)
+    own_variables = variables_of_player(of_players, player, players)
     optimizer = optimizers.get(player)
     states[player] = TrainState(
-      params=mine,
-      variables=rest,
-      opt_state=None if optimizer is None else optimizer.init(mine),
-      # A real copy: the same buffer twice in a donated state would be donated twice.
-      ema=jax.tree.map(jnp.copy, {'params': mine, 'variables': rest}) if player in ema else None,
+      params=own_params,
+      variables=own_variables,
+      opt_state=None if optimizer is None else optimizer.init(own_params),
+      # A copy: a donated state must not hold one buffer twice.
+      ema=jax.tree.map(jnp.copy, {'params': own_params, 'variables': own_variables}) if player in ema else None,
     )
-  return GameState(step=jnp.zeros((), jnp.int32), players=states, table=table, scratch={})
+  return GameState(step=jnp.zeros((), jnp.int32), players=states, variables=of_game, scratch={})
 
 
 def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> UserError:
-  """What made init fail, as one line."""
+  """An exception of `init` as one line for the user."""
   name, kind = type(game).__name__, type(error).__name__
   source = inspect.getsourcefile(type(game))
   frames = traceback.extract_tb(error.__traceback__)
-  # What of jax, flax and chex it went through says nothing; ours lies beside them where it is installed.
+  # Frames of jax, flax and chex do not help. Ours do, though they may lie in site-packages too.
   own = [folder for folder in (pathlib.Path(__file__).parent, source and pathlib.Path(source).parent) if folder]
-  said = [
+  useful = [
     f
     for f in frames
     if 'site-packages' not in f.filename or any(folder in pathlib.Path(f.filename).parents for folder in own)
   ]
-  frame = (said or frames)[-1]
+  frame = (useful or frames)[-1]
   place = f'{pathlib.Path(frame.filename).name}:{frame.lineno}'
   detail = ' '.join(str(error).split(' (http')[0].split())
   # In the game's own file, or one beside it that games share.

@@ -1,4 +1,4 @@
-"""One move: the gradients of a turn's losses, over its microbatches, and the one update of its movers."""
+"""One move: the gradients of a turn's losses, averaged over microbatches, then one update of the movers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
 from gan_jax.core.compute import Compute, unrolling
 from gan_jax.core.game import RANDOM_STREAMS, Turn
-from gan_jax.core.state import GameState, TrainState, assemble, playing, split_collections, variables_of_player
+from gan_jax.core.state import GameState, TrainState, active_players, assemble, split_collections, variables_of_player
 
-#: Names in a row of metrics that are no metric's.
+#: Names in a row of metrics that a game's metrics must not have.
 RESERVED = ('step', 'steps_per_second', 'images_per_second')
 
 
 class Variables(NamedTuple):
-  """What the losses of a move may write, handed from one to the next.
+  """The variables that the losses of a move may write. Each loss passes them to the next.
 
   Attributes:
     owned: {collection: {child: ...}} of the movers.
-    table: of the game, what microbatches average.
-    memory: of the game, what microbatches hand on.
-    scratch: what earlier turns of this step wrote.
+    table: the game's collection that is averaged over microbatches.
+    memory: the game's collection that each microbatch passes to the next.
+    scratch: the game's collection of this step.
   """
 
   owned: dict[str, Any]
@@ -37,8 +37,8 @@ class Variables(NamedTuple):
   scratch: Any
 
 
-#: (variables, gradients or directions of the movers, metrics).
-Found = tuple[Variables, Any, dict[str, jax.Array]]
+#: (variables after the loss, gradients or directions of the movers, metrics).
+LossResult = tuple[Variables, Any, dict[str, jax.Array]]
 
 
 def play(
@@ -53,53 +53,53 @@ def play(
   ema: Mapping[str, Any] | None = None,
   compute: Compute = Compute(),
 ) -> tuple[GameState, dict[str, jax.Array]]:
-  """One move: the turn's movers take one step down its loss; everybody else comes back untouched.
+  """One move: the turn's movers take one optimizer step on its loss; the other players do not change.
 
-  Only the movers' parameters are differentiated, so losses need no `stop_gradient` between players. All networks
-  run in training mode with mutable collections; what the others' networks write is dropped.
+  Only the movers' parameters are differentiated, so losses need no `stop_gradient` between players. All networks run
+  in training mode, but only the movers' networks keep the variables that they write (batch statistics, say).
 
   Args:
     game: the module.
     optimizers: an optax transformation for each player that moves.
-    turn: the turn to play (once, whatever its `repeat`).
-    state: of the game.
+    turn: the turn to play. It is played once; `repeat` does not count here.
+    state: the state of the game.
     batch: {stream: {field: (B, ...)}, 'latents': ...}.
-    key: a PRNG key of this move; microbatches fold in their number.
-    clock: the time; by default taken from `state.step`.
-    ema: per player, the decay of its running averages: a number, or a function of the clock.
-    compute: microbatches, what the backward pass keeps, the devices' axis; `dtype` is not read, the batch has one.
+    key: the PRNG key of this move.
+    clock: the time; by default it follows from `state.step`.
+    ema: {player: decay of its running averages}; a decay is a number, or a function of the clock.
+    compute: how to compute. Its `dtype` has no effect here: the batch has its dtype already.
 
   Returns:
-    The new state, and {name: scalar}: the loss under the name of its method, the norm of each mover's gradient
-    (PLAYER_gradient_norm), and what the loss gave.
+    (new state, metrics). The metrics are {name: scalar}: the loss under the name of its method, the gradient norm of
+    each mover as PLAYER_gradient_norm, and the metrics that the loss returned.
 
   Raises:
-    UserError: the loss is no scalar, writes variables that were not there at init, or a memory of examples would
-      differ between devices.
+    UserError: the loss is not a scalar, it writes variables that did not exist at init, or the game has a memory of
+      examples, which would differ between the devices of an axis.
   """
   if clock is None:
     clock = Clock(state.step, state.step, state.step + 1, jnp.zeros((), jnp.float32))
-  if compute.axis_name is not None and state.table['memory']:
+  if compute.axis_name is not None and state.variables['memory']:
     raise UserError(
       f'{type(game).__name__} keeps a memory of examples, which would differ between devices: set config.parallel=jit'
     )
-  everybody = playing(game, state)
-  before = Variables(_owned(turn, everybody), state.table['table'], state.table['memory'], state.scratch)
-  moving = {name: everybody[name].params for name in turn.movers}
-  gradients = _gradients_of(_loss_of(game, turn, everybody, {'now': clock, 'parts': compute.parts}), turn, compute)
+  active = active_players(game, state)
+  before = Variables(_owned(turn, active), state.variables['table'], state.variables['memory'], state.scratch)
+  moving = {name: active[name].params for name in turn.movers}
+  gradients = _gradients_of(_loss_of(game, turn, active, {'now': clock, 'parts': compute.parts}), turn, compute)
   directions = _directions_of(gradients, turn, compute)
-  one = lambda variables, batch, key: directions(moving, variables, batch, key)
-  after, grads, metrics = _over_microbatches(one, before, dict(batch), compute.own_key(key), compute.accumulate)
-  # The scratch holds examples, each device its own.
+  at_params = lambda variables, batch, key: directions(moving, variables, batch, key)
+  after, grads, metrics = _over_microbatches(at_params, before, dict(batch), compute.own_key(key), compute.accumulate)
+  # The scratch holds examples, which differ between devices: it is not averaged.
   owned, table, metrics = compute.averaged((after.owned, after.table, metrics))
   metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
   players = dict(state.players)
   for name in turn.movers:
-    variables = variables_of_player(owned, name, tuple(everybody))
+    variables = variables_of_player(owned, name, tuple(active))
     decay = _decay(name, players[name], ema, clock)
     players[name] = _updated(players[name], optimizers[name], grads[name], variables, decay)
-  tables = {'table': table, 'memory': after.memory}
-  return state.replace(players=players, table=tables, scratch=after.scratch), metrics
+  of_game = {'table': table, 'memory': after.memory}
+  return state.replace(players=players, variables=of_game, scratch=after.scratch), metrics
 
 
 def _owned(turn: Turn, players: Mapping[str, TrainState]) -> dict[str, Any]:
@@ -119,47 +119,50 @@ def _loss_of(
   structure: Any = jax.tree.structure(_owned(turn, players))
 
   def loss_of(
-    method: str, moving: Any, given: Variables, batch: Any, key: jax.Array
+    method: str, moving: Any, before: Variables, batch: Any, key: jax.Array
   ) -> tuple[jax.Array, tuple[Variables, dict[str, jax.Array]]]:
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
     variables = assemble(players, moving)
-    for collection, tree in given.owned.items():
+    for collection, tree in before.owned.items():
       variables[collection] = {**variables.get(collection, {}), **tree}
-    variables |= {'table': given.table, 'memory': given.memory, 'scratch': given.scratch, 'clock': clock}
+    variables |= {'table': before.table, 'memory': before.memory, 'scratch': before.scratch, 'clock': clock}
     out, written = game.apply(variables, batch, method=method, rngs=keys, mutable=mutable)
     loss, metrics = out if isinstance(out, tuple) else (out, {})
     for name in RESERVED:
       if name in metrics:
-        raise UserError(f'metric {name!r} of {method!r} is a name that rows of metrics have: choose another')
+        raise UserError(f'metric {name!r} of {method!r} has a name that every row of metrics uses: choose another')
     if jnp.shape(loss) != ():
       raise UserError(f'loss {method!r} returned shape {jnp.shape(loss)}: a loss is a scalar')
-    everyone, of_game, scratch = split_collections(written)
+    of_players, of_game, scratch = split_collections(written)
     owned: dict[str, Any] = {}
     for name in turn.movers:
-      for collection, tree in variables_of_player(everyone, name, tuple(players)).items():
+      for collection, tree in variables_of_player(of_players, name, tuple(players)).items():
         owned.setdefault(collection, {}).update(tree)
     if structure != jax.tree.structure(owned):
       raise UserError(
-        f'loss {method!r} writes variables of {", ".join(turn.movers)} that were not there at init: make them in '
+        f'loss {method!r} writes variables of {", ".join(turn.movers)} that did not exist at init: make them in '
         'every mode of the network'
       )
-    # A collection that the loss did not touch keeps its value.
-    table, memory = (of_game[name] or old for name, old in (('table', given.table), ('memory', given.memory)))
-    left = Variables(owned, table, memory, scratch or given.scratch)
-    return loss, (left, {**metrics, method: loss})
+    # A collection that the loss did not write keeps its value.
+    table, memory = of_game['table'] or before.table, of_game['memory'] or before.memory
+    after = Variables(owned, table, memory, scratch or before.scratch)
+    return loss, (after, {**metrics, method: loss})
 
   return loss_of
 
 
 def _gradients_of(loss_of: Callable[..., Any], turn: Turn, compute: Compute) -> Callable[..., Any]:
-  """(movers' parameters, variables, batch, key) -> (variables, gradients, metrics), all losses at the same point."""
-  # {players that share a loss: its method}
-  shares = {turn.movers: turn.loss} if isinstance(turn.loss, str) else {(name,): m for name, m in turn.loss.items()}
+  """(movers' parameters, variables, batch, key) -> (variables, gradients, metrics).
 
-  def gradients(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> Found:
+  All gradients are taken at the same parameters.
+  """
+  # {players with the same loss: its method}
+  losses = {turn.movers: turn.loss} if isinstance(turn.loss, str) else {(name,): m for name, m in turn.loss.items()}
+
+  def gradients(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> LossResult:
     grads: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
-    for names, method in shares.items():
+    for names, method in losses.items():
 
       def loss(own: Any, variables: Variables, method: str = method) -> Any:
         return loss_of(method, {**moving, **own}, variables, batch, key)
@@ -167,47 +170,47 @@ def _gradients_of(loss_of: Callable[..., Any], turn: Turn, compute: Compute) -> 
       if compute.remat is not None:
         loss = jax.checkpoint(loss, policy=compute.remat)
       own = {name: moving[name] for name in names}
-      (_, (variables, measured)), found = jax.value_and_grad(loss, has_aux=True)(own, variables)
-      grads, metrics = {**grads, **found}, {**metrics, **measured}
+      (_, (variables, new_metrics)), new_grads = jax.value_and_grad(loss, has_aux=True)(own, variables)
+      grads, metrics = {**grads, **new_grads}, {**metrics, **new_metrics}
     return variables, compute.averaged(grads), metrics
 
   return gradients
 
 
 def _directions_of(gradients: Callable[..., Any], turn: Turn, compute: Compute) -> Callable[..., Any]:
-  """The same with directions in place of gradients: what the turn's dynamics make of their field."""
+  """`_gradients_of` with directions in place of gradients: the turn's dynamics compute them from the gradients."""
   if turn.dynamics is None:
     return gradients
   dynamics = turn.dynamics
 
-  def directions(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> Found:
-    left, _, metrics = gradients(moving, variables, batch, key)
+  def directions(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> LossResult:
+    after, _, metrics = gradients(moving, variables, batch, key)
     field = lambda params: gradients(params, variables, batch, key)[1]
-    # Averaged once more: a rule that differentiates the field saw this device's own derivative.
-    return left, compute.averaged(dynamics(field, moving)), metrics
+    # Averaged again: a rule that differentiates the field got the derivative of this device alone.
+    return after, compute.averaged(dynamics(field, moving)), metrics
 
   return directions
 
 
 def _over_microbatches(
-  one: Callable[[Variables, Any, jax.Array], Found],
+  directions: Callable[[Variables, Any, jax.Array], LossResult],
   before: Variables,
   batch: dict[str, Any],
   key: jax.Array,
   count: int,
-) -> Found:
-  """(variables, gradients, metrics) of a batch in `count` microbatches, which are computed one after the other.
+) -> LossResult:
+  """(variables, gradients, metrics) of a batch. It is split into `count` microbatches, computed one after the other.
 
-  Gradients, metrics and the table are means; the movers' variables and the memory are handed on; the scratch has the
-  microbatches in front, as an earlier turn of this step has written it.
+  Gradients, metrics and the table are means over the microbatches. Each microbatch passes the movers' variables and the
+  memory to the next. The scratch has the microbatches on its first axis, as an earlier turn of this step wrote it.
   """
   if count == 1:
-    return one(before, batch, jax.random.fold_in(key, 0))
+    return directions(before, batch, jax.random.fold_in(key, 0))
 
   def microbatch(owned: Any, memory: Any, index: Any, scratch: Any, batch: Any) -> Any:
     variables = Variables(owned, before.table, memory, scratch)
-    left, grads, metrics = one(variables, batch, jax.random.fold_in(key, index))
-    return left.owned, left.memory, left.scratch, (grads, metrics, left.table)
+    after, grads, metrics = directions(variables, batch, jax.random.fold_in(key, index))
+    return after.owned, after.memory, after.scratch, (grads, metrics, after.table)
 
   def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
     owned, memory, sums = carry
@@ -215,7 +218,7 @@ def _over_microbatches(
     return (owned, memory, jax.tree.map(jnp.add, sums, new)), scratch
 
   def dealt(x: jax.Array) -> jax.Array:
-    # Rows are dealt out in turn, (B / n, n) swapped, so that a scan never runs over a sharded axis.
+    # Microbatch i takes examples i, i + n, i + 2n, ...: so the scan does not run over the sharded axis.
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
   inputs = (jnp.arange(count, dtype=jnp.int32), before.scratch, jax.tree.map(dealt, batch))
@@ -231,7 +234,7 @@ def _over_microbatches(
 def _updated(
   player: TrainState, optimizer: optax.GradientTransformation, grads: Any, variables: Any, decay: Any
 ) -> TrainState:
-  """A player after the update; the decay of its running averages is None where it keeps none."""
+  """A player after one update. `decay` is None if the player keeps no running averages."""
   updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
   params = optax.apply_updates(player.params, updates)
   average = player.ema
@@ -244,7 +247,7 @@ def _decay(name: str, player: TrainState, ema: Mapping[str, Any] | None, clock: 
   """The decay of a player's running averages now; None if it keeps none.
 
   Raises:
-    UserError: it keeps some, and there is no decay for it.
+    UserError: it keeps running averages, but `ema` has no decay for it.
   """
   if player.ema is None:
     return None
@@ -254,9 +257,9 @@ def _decay(name: str, player: TrainState, ema: Mapping[str, Any] | None, clock: 
 
 
 def _averaged(average: Any, new: Any, decay: Any) -> Any:
-  """decay * average + (1 - decay) * new, of real numbers; others, such as counters, are the new ones.
+  """decay * average + (1 - decay) * new for floats. Other numbers, such as counters, are taken from `new`.
 
-  Not `optax.incremental_update`, whose two products move an average of equal numbers by rounding.
+  `optax.incremental_update` computes two products: its rounding changes an average even if old and new are equal.
   """
 
   def leaf(old: jax.Array, new: jax.Array) -> jax.Array:

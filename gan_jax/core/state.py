@@ -1,4 +1,4 @@
-"""What a game is made of between two moves: the state of every player, and what nobody owns."""
+"""The state of a game between two moves: the state of every player, and the variables of the game itself."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flax import struct
 from gan_jax.core.clock import Clock
 from gan_jax.core.game import owner, players_of
 
+#: Collections of the game itself; they are kept between steps.
 GAME_COLLECTIONS = ('table', 'memory')
-
-
-#: What Linen's `sow` writes: never part of the state, or it would grow with every move.
-PASSING = ('intermediates', 'scratch', 'clock', 'params')
+#: Collections that are no variables of a player. 'intermediates' is what Linen's `sow` writes: in the state it would
+#: grow with every move.
+NOT_OF_PLAYERS = ('intermediates', 'scratch', 'clock', 'params')
 
 
 class TrainState(struct.PyTreeNode):
@@ -41,29 +41,31 @@ class GameState(struct.PyTreeNode):
   Attributes:
     step: steps finished, int32 scalar.
     players: {player: TrainState}.
-    table: {'table': ..., 'memory': ...}, what nobody owns and is kept.
-    scratch: what earlier turns of this step wrote; empty between steps.
+    variables: {'table': {...}, 'memory': {...}}, the variables of the game itself, which belong to no player.
+    scratch: the collection that earlier turns of this step wrote; empty between steps.
   """
 
   step: jax.Array
   players: dict[str, TrainState]
-  table: Any
+  variables: Any
   scratch: Any
 
 
 def of_player(tree: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
+  """The entries {child: value} of one player."""
   return {child: value for child, value in tree.items() if owner(child, players) == player}
 
 
 def variables_of_player(variables: Mapping[str, Any], player: str, players: tuple[str, ...]) -> dict[str, Any]:
+  """{collection: {child: value}} of one player."""
   kept = {name: of_player(tree, player, players) for name, tree in variables.items()}
   return {name: tree for name, tree in kept.items() if tree}
 
 
 def split_collections(variables: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
-  """(what players own, the table, the scratch) among the variables that a loss left behind."""
-  owned = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, *PASSING)}
-  return owned, {k: variables.get(k, {}) for k in GAME_COLLECTIONS}, variables.get('scratch', {})
+  """(variables of the players, variables of the game, scratch) of all variables that a loss wrote."""
+  of_players = {k: v for k, v in variables.items() if k not in (*GAME_COLLECTIONS, *NOT_OF_PLAYERS)}
+  return of_players, {k: variables.get(k, {}) for k in GAME_COLLECTIONS}, variables.get('scratch', {})
 
 
 def assemble(players: Mapping[str, TrainState], moving: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -83,17 +85,17 @@ def game_variables(
 
   Args:
     game: the module.
-    state: of the game.
-    ema: take the running averages of the players that have them.
-    clock: what `read_clock` is to tell.
+    state: its state.
+    ema: use the running averages of the players that keep them.
+    clock: the time that `read_clock` returns in the game's methods.
   """
-  players = playing(game, state)
+  players = active_players(game, state)
   if ema:
     players = {name: player if player.ema is None else player.replace(**player.ema) for name, player in players.items()}
-  variables = {**assemble(players), **state.table}
+  variables = {**assemble(players), **state.variables}
   return variables if clock is None else {**variables, 'clock': {'now': clock}}
 
 
-def playing(game: nn.Module, state: GameState) -> dict[str, TrainState]:
-  """The players of this game, without those that wait for a later stage."""
+def active_players(game: nn.Module, state: GameState) -> dict[str, TrainState]:
+  """The players of this game. The state may also hold players that wait for a later stage."""
   return {name: state.players[name] for name in players_of(game)}

@@ -1,4 +1,4 @@
-"""One step of the schedule: every turn in order, each move on fresh data, latents and keys."""
+"""One step of training: every turn in order, each move with new data, latents and keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gan_jax.core.clock import Clock
 from gan_jax.core.compute import Compute, unrolling
-from gan_jax.core.game import Turn, narrow, turn_streams
+from gan_jax.core.game import Turn, turn_batch, turn_streams
 from gan_jax.core.move import play
 from gan_jax.core.state import GameState
 from gan_jax.latents import distributions as latents_lib
 
-#: What a move is made of: (batch, key).
-Drawn = tuple[dict[str, Any], jax.Array]
+#: The inputs of a move: (batch, PRNG key).
+Inputs = tuple[dict[str, Any], jax.Array]
+#: {metric: (sum over the moves played, number of moves played)}.
 Totals = dict[str, jax.Array]
 
 
@@ -36,24 +37,24 @@ def make_step(
   clock: Callable[[jax.Array], Clock] | None = None,
   compute: Compute = Compute(),
 ) -> Callable[[GameState, Any, jax.Array], tuple[GameState, Totals]]:
-  """One step of the schedule: every turn in order, each move on fresh data, latents and keys.
+  """The function that trains one step: every turn in order, each move with new data, latents and keys.
 
   Args:
     game: the module.
     optimizers: an optax transformation for each player that moves.
     streams: the names of the data streams.
     latents_batch: latents per move; with `compute.axis_name`, per device.
-    prepare: (feed, stream, move, key) -> fields of one move, from what the step is fed; `move` counts the moves of
-      this step that draw from the stream, and may be traced. By default feed[stream] has the moves in front:
+    prepare: (feed, stream, move, key) -> {field: (B, ...)}, the examples of one move, taken from the step's feed.
+      `move` counts the moves of this step that draw from the stream; it may be traced. By default feed[stream] is
       {field: (moves, B, ...)}.
     constrain: places the latents on the devices; without it every device would run the whole generator.
-    ema: per player, the decay of its running averages: a number, or a function of the clock.
+    ema: {player: decay of its running averages}; a decay is a number, or a function of the clock.
     clock: steps finished -> the time; by default a stage that has just begun at step 0.
     compute: how moves are computed.
 
   Returns:
-    step(state, feed, key) -> (state, metrics). Pure: jit it. A metric is (sum over the moves played, number of
-    moves played), so that a turn which was not played says nothing: see `means`.
+    step(state, feed, key) -> (state, metrics), a pure function for `jax.jit`. A metric is (sum over the moves played,
+    number of moves played); `means` divides them.
   """
   take = lambda feed, stream, move, key: jax.tree.map(lambda x: x[move], feed[stream])
   supply = _Supply(game.latents, streams, latents_batch, prepare or take, constrain, compute)
@@ -61,35 +62,35 @@ def make_step(
   def step(state: GameState, feed: Any, key: jax.Array) -> tuple[GameState, Totals]:
     key = jax.random.fold_in(key, state.step)
     now = Clock(state.step, state.step, jnp.int32(1), jnp.float32(0)) if clock is None else clock(state.step)
-    drawn = dict.fromkeys(streams, 0)
-    before: Drawn | None = None
+    moves_drawn = dict.fromkeys(streams, 0)
+    previous: Inputs | None = None
     totals: Totals = {}
     for number, turn in enumerate(game.turns):
-      draw = functools.partial(supply.draw, turn, feed, dict(drawn), jax.random.fold_in(key, number))
+      draw = functools.partial(supply.draw, turn, feed, dict(moves_drawn), jax.random.fold_in(key, number))
 
-      def move(state: GameState, drawn: Drawn, turn: Turn = turn) -> tuple[GameState, Totals]:
+      def move(state: GameState, inputs: Inputs, turn: Turn = turn) -> tuple[GameState, Totals]:
         def one(state: GameState) -> tuple[GameState, Totals]:
-          state, metrics = play(game, optimizers, turn, state, *drawn, clock=now, ema=ema, compute=compute)
+          state, metrics = play(game, optimizers, turn, state, *inputs, clock=now, ema=ema, compute=compute)
           return state, {k: jnp.stack([jnp.asarray(v, jnp.float32), jnp.float32(1)]) for k, v in metrics.items()}
 
-        return one(state) if turn.when is None else _play_if(turn.when(now, state.table), one, state)
+        return one(state) if turn.when is None else _play_if(turn.when(now, state.variables), one, state)
 
-      state, before, metrics = _play_turn(turn, state, before, draw, move)
+      state, previous, metrics = _play_turn(turn, state, previous, draw, move)
       totals = _added(totals, metrics)
       for stream in turn_streams(turn, streams):
-        drawn[stream] += turn.fresh
+        moves_drawn[stream] += turn.fresh
     return state.replace(step=state.step + 1, scratch={}), totals
 
   return step
 
 
 def means(metrics: Mapping[str, Any]) -> dict[str, float]:
-  """The metrics of one step as numbers, on the host; those of turns that were not played are left out."""
+  """The mean of each metric over the moves of one step, as Python numbers. Turns that were not played have none."""
   return {name: float(total / count) for name, (total, count) in metrics.items() if count}
 
 
 class _Supply(NamedTuple):
-  """Where moves take their batches from; attributes as the arguments of `make_step`."""
+  """Makes the inputs of moves. The attributes are arguments of `make_step`."""
 
   latents: Any
   streams: tuple[str, ...]
@@ -100,16 +101,16 @@ class _Supply(NamedTuple):
 
   def draw(
     self, turn: Turn, feed: Any, drawn: Mapping[str, int], key: jax.Array, number: int, latents: Any = None
-  ) -> Drawn:
-    """What move `number` of a turn is made of.
+  ) -> Inputs:
+    """The inputs of one move of a turn.
 
     Args:
-      turn: of the game.
-      feed: of the step.
-      drawn: {stream: moves of this step that drew from it, before the turn}.
-      key: of the turn.
-      number: of the move in the turn; may be traced.
-      latents: of the move before, where they are shared; None draws new ones.
+      turn: the turn.
+      feed: the feed of the step.
+      drawn: {stream: moves of this step that drew from it before this turn}.
+      key: the PRNG key of the turn.
+      number: the number of the move in the turn; may be traced.
+      latents: the latents of the move before, if the turn shares them; None draws new ones.
     """
     latents_key, data_key, play_key = jax.random.split(jax.random.fold_in(key, number), 3)
     batch: dict[str, Any] = {}
@@ -119,7 +120,7 @@ class _Supply(NamedTuple):
       batch[stream] = self.compute.cast(self.prepare(feed, stream, move, own_key))
     if self.latents is not None:
       if latents is None:
-        # Examples of their own for every device, the same ones that one device would draw for all.
+        # Every device draws its own part of the latents that one device would draw for the whole batch.
         start = self.compute.device * self.latents_batch
         fresh = latents_lib.draw(self.latents, latents_key, self.latents_batch, start=start)
         latents = self.constrain(self.compute.cast(fresh))
@@ -130,29 +131,29 @@ class _Supply(NamedTuple):
 def _play_turn(
   turn: Turn,
   state: GameState,
-  before: Drawn | None,
-  draw: Callable[..., Drawn],
-  move: Callable[[GameState, Drawn], tuple[GameState, Totals]],
-) -> tuple[GameState, Drawn | None, Totals]:
-  """(state, what the last move was made of, metrics) after all moves of a turn.
+  previous: Inputs | None,
+  draw: Callable[..., Inputs],
+  move: Callable[[GameState, Inputs], tuple[GameState, Totals]],
+) -> tuple[GameState, Inputs | None, Totals]:
+  """(state, inputs of the last move, metrics) after all moves of a turn.
 
   Args:
-    turn: of the game.
-    state: of the game.
-    before: what the move before the turn was made of.
-    draw: (number of the move, latents to share) -> what it is made of.
-    move: plays one.
+    turn: the turn.
+    state: the state before it.
+    previous: the inputs of the move before the turn.
+    draw: (number of the move, latents to share) -> inputs of the move.
+    move: (state, inputs) -> (state, metrics), plays one move.
   """
   numbers = list(range(turn.repeat))
   totals: Totals = {}
   if turn.share:
-    assert before is not None  # `check` has looked
-    batch, key = before
-    before = (narrow(turn, batch), key) if turn.share == 'batch' else draw(numbers[0], batch['latents'])
-    state, totals = move(state, before)
+    assert previous is not None  # `core.check` makes sure
+    batch, key = previous
+    previous = (turn_batch(turn, batch), key) if turn.share == 'batch' else draw(numbers[0], batch['latents'])
+    state, totals = move(state, previous)
     numbers = numbers[1:]
   one = lambda state, number: move(state, draw(number))
-  if _is_loop(lambda state: one(state, numbers[0])[0], state, len(numbers)):
+  if _can_loop(lambda state: one(state, numbers[0])[0], state, len(numbers)):
 
     def body(carry: Any, number: jax.Array) -> tuple[Any, None]:
       state, metrics = one(carry[0], number)
@@ -161,19 +162,19 @@ def _play_turn(
     shapes = jax.eval_shape(lambda state: one(state, numbers[0])[1], state)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     (state, metrics), _ = jax.lax.scan(body, (state, zeros), jnp.array(numbers, jnp.int32))
-    # What the last move was made of, once more: it costs less than to carry it, and nothing where no turn takes it.
+    # To draw the inputs of the last move again costs less than to carry them, and nothing if no turn shares them.
     return state, draw(numbers[-1]), _added(totals, metrics)
   for number in numbers:
-    before = draw(number)
-    state, metrics = move(state, before)
+    previous = draw(number)
+    state, metrics = move(state, previous)
     totals = _added(totals, metrics)
-  return state, before, totals
+  return state, previous, totals
 
 
-def _is_loop(move: Callable[[GameState], GameState], state: GameState, moves: int) -> bool:
-  """Whether the moves of a turn may be a loop: compiled once, however many they are.
+def _can_loop(move: Callable[[GameState], GameState], state: GameState, moves: int) -> bool:
+  """Whether the moves of a turn can be a `jax.lax.scan`, which compiles one move for all of them.
 
-  A turn that writes to the scratch for the first time changes the state's structure.
+  They cannot if the turn is the first to write to the scratch: that changes the structure of the state.
   """
   if moves < 3:
     return False
@@ -187,7 +188,7 @@ def _added(totals: Mapping[str, jax.Array], metrics: Mapping[str, jax.Array]) ->
 
 
 def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
-  """`move(state)` where the condition holds; else the same state and zeros for what the move would have added."""
+  """`move(state)` if the condition holds; else the same state, with zeros for new scratch entries and metrics."""
   shapes, metric_shapes = jax.eval_shape(move, state)
 
   def skip(state: GameState) -> tuple[GameState, Any]:
@@ -196,6 +197,7 @@ def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: Game
     return state.replace(scratch=scratch), jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), metric_shapes)
 
   if jax.default_backend() == 'cpu':
-    # XLA:CPU computes convolutions inside a branch on a path 20 times slower than to make the move and drop it.
+    # XLA:CPU computes convolutions inside a branch so slowly that it is 20 times faster to always play the move and
+    # then drop its result.
     return jax.tree.map(lambda new, old: jnp.where(condition, new, old), move(state), skip(state))
   return jax.lax.cond(condition, move, skip, state)

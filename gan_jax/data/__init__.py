@@ -1,4 +1,4 @@
-"""Data: sources of examples, streams of batches, the order they come in."""
+"""Data: sources of examples, streams of batches, the order of the examples."""
 
 from gan_jax.base import lazy
 

@@ -1,4 +1,4 @@
-"""Whether a script may start processes: they import it anew, and without a main guard each would start them again."""
+"""Checks that a script may start worker processes: they import it, so it needs `if __name__ == '__main__':`."""
 
 import ast
 import sys
@@ -8,19 +8,19 @@ from gan_jax.base.errors import UserError
 
 
 def check_main_guard(setting: str) -> None:
-  """Raises a UserError if the script that runs has called this outside `if __name__ == '__main__':`.
+  """Raises a UserError if the running script calls this outside `if __name__ == '__main__':`.
 
-  Its worker processes would end at that line with an error of their own, and the program wait for them for ever.
+  Otherwise each worker process would fail at that line, and the program would wait for it forever.
 
   Args:
-    setting: what asks for processes, for the message.
+    setting: the setting that starts processes, for the message.
   """
   main = sys.modules.get('__main__')
   frame: FrameType | None = sys._getframe()
   called = lambda frame: (frame.f_code.co_name, frame.f_globals.get('__name__'))
   while frame is not None and called(frame) != ('<module>', '__main__'):
     frame = frame.f_back
-  # A notebook and `python -c` have no file, and workers import nothing.
+  # A notebook and `python -c` have no file, so workers import no script.
   if frame is None or frame.f_code.co_filename != getattr(main, '__file__', None):
     return
   try:
@@ -34,6 +34,6 @@ def check_main_guard(setting: str) -> None:
     if any(isinstance(part, ast.Name) and part.id == '__name__' for part in ast.walk(node.test)):
       return
   raise UserError(
-    f'{setting} starts processes, which import {frame.f_code.co_filename} anew: put its line {frame.f_lineno} below '
+    f'{setting} starts processes, which import {frame.f_code.co_filename} again: put its line {frame.f_lineno} below '
     "`if __name__ == '__main__':`, or set workers to 0"
   )

@@ -1,4 +1,4 @@
-"""The order of examples: one pure function of (seed, stream, epoch), for the host and the device path alike."""
+"""The order of examples: a pure function of (seed, stream, epoch), the same for sets on the device and on the host."""
 
 import functools
 import zlib
@@ -9,9 +9,10 @@ import numpy as np
 
 @functools.lru_cache(maxsize=1024)
 def _epochs(seed: int, stream: str, size: int) -> Callable[[int], np.ndarray]:
-  """The order of each epoch of one stream, of which the last two are kept: a batch may end one and begin the next.
+  """A function epoch -> order, for one stream. It keeps the last two orders, because a batch may span two epochs.
 
-  One cache for all streams would forget every order before it is asked for again where a population has many seeds.
+  Every stream and seed has its own cache. With one common cache, a population of many seeds would lose each order
+  before it is used again.
   """
 
   @functools.lru_cache(maxsize=2)
@@ -26,8 +27,8 @@ def _epochs(seed: int, stream: str, size: int) -> Callable[[int], np.ndarray]:
 def permutation(seed: int, stream: str, epoch: int, size: int) -> np.ndarray:
   """The order of one epoch: a permutation of 0 ... size - 1, int64.
 
-  numpy keeps the numbers of `RandomState` fixed for ever, so a run resumed under another version goes on in the same
-  order.
+  numpy guarantees that `RandomState` gives the same numbers in all versions. So a resumed run has the same order under
+  another version of numpy.
 
   >>> bool((np.sort(permutation(0, 'images', 1, 5)) == np.arange(5)).all())
   True
@@ -36,17 +37,17 @@ def permutation(seed: int, stream: str, epoch: int, size: int) -> np.ndarray:
 
 
 def indices(seed: int, stream: str, size: int, start: int, count: int) -> np.ndarray:
-  """The examples at positions start ... start + count - 1 of the endless stream of epochs.
+  """The examples at positions start ... start + count - 1 of the endless sequence of epochs.
 
   Args:
-    seed: of the order.
-    stream: the stream's name; two streams of one set have different orders.
-    size: of the set.
-    start: examples drawn before, over all processes.
-    count: how many.
+    seed: the seed of the order.
+    stream: the name of the stream; two streams of one set have different orders.
+    size: the number of examples in the set.
+    start: the number of examples that all processes together have drawn before.
+    count: the number of examples to return.
 
   Returns:
-    (count,) int64.
+    (count,) int64, the numbers of the examples.
 
   >>> indices(0, 'images', 5, 3, 4).shape
   (4,)

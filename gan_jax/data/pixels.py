@@ -1,27 +1,27 @@
-"""Pictures of any kind to 8 bits: one rule for bit depths, for what has no scale of its own, for transparency."""
+"""Converts pictures of any type to 8 bits: bit depths, types without a fixed scale, transparency."""
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from gan_jax.base.errors import UserError
 
-#: Black and white of the types that say so themselves.
+#: {type: (black, white)}, for the types with a fixed scale.
 NATURAL = {'bool': (0, 1), 'uint8': (0, 255), 'uint16': (0, 65535)}
 
 
 def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what: str = 'a picture') -> np.ndarray:
-  """Pixels to uint8 by what their type says is black and white, never by what they hold.
+  """Converts pixels to uint8. The dtype decides what black and white are, never the least and the largest pixel.
 
   Args:
-    pixels: (..., C) of any real dtype; a last channel of 2 or 4 is opacity, which `values` do not change.
-    values: (black, white); None for those of bool, uint8 and uint16. What lies beyond is clipped.
-    what: they are, for the message.
+    pixels: (..., C) of any real dtype. If C is 2 or 4, the last channel is opacity, and `values` do not change it.
+    values: (black, white); None for the scale of the dtype (bool, uint8 or uint16). Pixels outside are clipped.
+    what: the name of the pixels in messages.
 
   Returns:
-    The same shape, uint8.
+    uint8 of the same shape.
 
   Raises:
-    UserError: a dtype without a scale of its own and no `values`, or pixels that are not finite.
+    UserError: the dtype has no fixed scale and there are no `values`, or pixels are not finite.
 
   >>> to_bytes(np.array([[0, 257, 65535]], np.uint16)).tolist()
   [[0, 1, 255]]
@@ -32,7 +32,7 @@ def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what
   if values is None and kind not in NATURAL:
     raise UserError(
       f'{what} has pixels of type {kind}, which does not say what black and white are: set config.data.values to the '
-      f'two numbers, such as (0.0, 1.0); here they run from {pixels.min():g} to {pixels.max():g}'
+      f'two numbers, such as (0.0, 1.0); the pixels run from {pixels.min():g} to {pixels.max():g}'
     )
   black, white = NATURAL[kind] if values is None else values
   if kind == 'uint8' and (black, white) == (0, 255):
@@ -46,7 +46,7 @@ def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what
 
 
 def over(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-  """A picture of 8 bits as RGB or grey, its transparent part over a colour."""
+  """A picture of 8 bits without transparency: its transparent parts get the colour of the background."""
   if not picture.has_transparency_data:
     return picture
   picture = picture.convert('RGBA')
@@ -54,14 +54,14 @@ def over(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) -> np.ndarray:
-  """(H, W, C) uint8 of an open picture, turned by its EXIF tag; C is 1, 3, or 4 where some of it is transparent.
+  """(H, W, C) uint8 of an open picture, rotated by its EXIF tag. C is 1 for grey, 3 for colour, 4 with transparency.
 
-  Of an animation it is the first frame.
+  An animation gives its first frame.
 
   Args:
     picture: from `Image.open`.
-    values: as in `to_bytes`.
-    what: it is, for the message.
+    values: (black, white), as in `to_bytes`.
+    what: the name of the picture in messages.
 
   Raises:
     UserError: as `to_bytes`.
@@ -84,5 +84,5 @@ def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) 
 
 
 def _sixteen_bits(picture: Image.Image) -> bool:
-  # Pillow gives some greys of 16 bits as 32: those of PNG in older versions, and PGM's, which it scales to 65535.
+  # Pillow opens some grey pictures of 16 bits as 32 bits: PNG in older versions, and PGM, which it scales to 65535.
   return picture.mode.startswith('I;16') or (picture.mode == 'I' and picture.format in ('PNG', 'PPM'))

@@ -1,4 +1,4 @@
-"""Parts of a set: the whole as it is stored, what is held out, what settings are chosen on; and their order."""
+"""The parts of a data set that evaluations use: reference, held-out and validation examples; and their order."""
 
 import dataclasses
 import os
@@ -13,16 +13,16 @@ from gan_jax.base.errors import UserError
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
 
-#: Of the order in which examples are taken, so that the first n are a fair choice.
+#: The seed of the order in which evaluations take examples: the first n are a random choice.
 ORDER_SEED = 0
 
 
 def reference_stream(stream: Stream, split: str | None = None) -> Stream:
-  """A stream's whole set as it is stored: no flips, no random windows, every class, with labels if it has any.
+  """The whole set of a stream without flips and random windows, with all classes, and with labels if it has any.
 
   Args:
-    stream: of the run.
-    split: another split than the run's.
+    stream: the stream of the run.
+    split: the split; None for that of the stream.
   """
   plain = dataclasses.replace(
     stream,
@@ -42,7 +42,7 @@ def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validation_stream(stream: Stream) -> Stream:
-  """What settings of a metric are chosen on: the rest of a split 'train[:N]', else the split itself."""
+  """The examples on which settings of a metric are chosen: the rest of a split 'train[:N]', else the split itself."""
   part = re.fullmatch(r'(\w+)\[:(\d+)\]', stream.split)
   return dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]') if part else stream
 
@@ -75,7 +75,7 @@ def order(stream: Stream) -> np.ndarray:
 
 
 def title(stream: Stream) -> str:
-  """A set in words.
+  """The name of a set in protocols.
 
   >>> title(Stream(name='digits', size=8, channels=1))
   'digits train (1433), 8x8x1'
@@ -90,9 +90,9 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
   """Some examples of a set, in the order of evaluations, and their labels.
 
   Args:
-    stream: of the set.
-    count: at most so many, and at most as many as KEPT_BYTES hold.
-    start: the first.
+    stream: the stream of the set.
+    count: the largest number of examples; there are fewer if they need more than KEPT_BYTES.
+    start: the position of the first.
 
   Returns:
     (N, ...) uint8 pictures or float32, and (N,) int32 or None.
@@ -104,17 +104,17 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
     fields = {name: value[chosen] for name, value in source.arrays.items()}
   else:
     part = sources.into_memory(sources.Subset(source, chosen), 1 << 62)
-    assert part is not None  # nothing is larger
+    assert part is not None  # the limit is larger than any set
     fields = part.arrays
   return as_examples(stream, fields[stream.main]), fields.get('label')
 
 
-#: Examples that are kept, the first, up to so many bytes.
+#: `examples` returns at most so many bytes.
 KEPT_BYTES = 256 << 20
 
 
 def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
-  """Stored examples as metrics take them: pictures as they are, anything else as float32 in the stream's range."""
+  """Stored examples in the form that metrics take: uint8 pictures, or float32 in the stream's range."""
   if stream.pictures or stored.dtype != np.uint8:
     return stored
   low, high = stream.range

@@ -1,7 +1,7 @@
-"""Streams: what feeds the steps. Each has a source, an order, a batch size; it is drawn once per move that reads it.
+"""Streams give the steps their data. A stream has a source, an order and a batch size; each move draws one batch of it.
 
-A set that fits is kept on the device as stored (uint8) and gathered inside the step; a larger one is read and decoded
-by grain's threads on the host. Both give the same examples in the same order.
+If a set is small enough, it is kept on the device as it is stored (uint8), and the step gathers its examples. A larger
+set is read and decoded by grain's threads on the host. Both ways give the same examples in the same order.
 """
 
 import collections
@@ -27,11 +27,11 @@ from gan_jax.data import order, sources, transforms
 from gan_jax.data.main_guard import check_main_guard
 
 RESIDENT_BYTES = 1 << 30
-#: More threads than cores fight for Python's lock: 16 on 2 cores read 32x32 PNG at a third of the speed of 2.
+#: More threads than cores wait for Python's lock: on 2 cores, 16 threads read 32x32 PNG at a third of the speed of 2.
 READ_THREADS = min(8, os.cpu_count() or 1)
-#: Examples that a thread reads at a time, at most.
+#: The largest number of examples that a thread reads at once.
 CHUNK = 16
-#: Calls of the step whose examples are sent to the device ahead.
+#: The examples of so many next calls of the step are on the device.
 AHEAD = 2
 LEAST = {
   **dict.fromkeys(('size', 'batch_size'), 1),
@@ -46,23 +46,24 @@ class Stream:
 
   Attributes:
     name: a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the
-      dotted name of a function of yours that takes this and returns a source.
-    path: of the folder of pictures, or of the .npz file, in which '{split}' stands for the split.
-    split: of the set.
-    size: height and width that pictures are cropped and resized to, pixels.
-    crop: side of the central square that is cut from a picture before it is resized; 0 for the largest.
-    random_crop: resize to this side instead, and cut a square of `size` at random in every draw; 0 for none.
+      dotted name of a function of yours that takes this `Stream` and returns a source.
+    path: the folder of pictures, or the .npz file; '{split}' in it is replaced by the split.
+    split: the split of the set.
+    size: height and width of pictures after cropping and resizing, pixels.
+    crop: side of the central square that is cut from a picture before it is resized, pixels; 0 for the largest square.
+    random_crop: resize to this side instead, and cut a random square of `size` in every draw; 0 for none.
     channels: 1 for grey, 3 for colour.
-    classes: the number of classes; 0 reads no labels.
-    tags: a row of 0 and 1 for each class, which of several tags it has; examples then have 'tags' beside 'label'.
+    classes: the number of classes; 0 to read no labels.
+    tags: one row per class, with 1 for each tag that the class has and 0 for the others; examples then have 'tags' as
+      well as 'label'.
     per_class: keep only so many examples of each class; 0 for all.
-    per_class_seed: which ones.
-    range: where black and white go.
-    values: the stored values that are black and white, and go to the ends of the range; what lies beyond is clipped.
-      None for what the type of pixels says (8 bits: 0 and 255, 16 bits: 0 and 65535); pictures of floats or of other
-      integers in a folder need it, arrays of floats are taken as they are without it.
-    background: red, green and blue (0 to 255) of what pictures are put over where they are transparent.
-    flip: whether pictures are mirrored left to right half of the time.
+    per_class_seed: the seed of their choice.
+    range: the values of black and white in the inputs of networks.
+    values: the stored values of black and white; values outside are clipped. None for the scale of the type (8 bits: 0
+      and 255, 16 bits: 0 and 65535). Pictures of floats or of other integers in a folder need it. Without it, arrays of
+      floats keep their values.
+    background: red, green and blue (0 to 255) of the colour under transparent parts of pictures.
+    flip: whether to mirror half of the pictures left to right.
     batch_size: examples per move; None for config.batch_size.
     seed: added to config.seed for the order.
     resident: keep the set on the device; None to decide by its size (1 GiB).
@@ -114,15 +115,15 @@ class Stream:
 
   @property
   def stored_size(self) -> int:
-    """Height and width of pictures as the source stores them."""
+    """Height and width of pictures when the source returns them."""
     return self.random_crop or self.size
 
   def stored(self, count: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """What one move's batch of this stream holds, as the source stores it."""
+    """The shapes of a batch of `count` examples as the source returns them."""
     return {k: jax.ShapeDtypeStruct((count, *s.shape), s.dtype) for k, s in sources.example(self).items()}
 
   def fields(self, count: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The same once prepared, as a loss sees it."""
+    """The shapes of a batch of `count` examples after `prepare`, as a loss sees them."""
     return jax.eval_shape(lambda fields: self.prepare(fields, jax.random.key(0)), self.stored(count))
 
   def prepare(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
@@ -154,10 +155,10 @@ class Stream:
     return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
 
   def open(self) -> sources.Source:
-    """The source.
+    """Opens the source.
 
     Raises:
-      UserError: it is not there, or lacks what is asked of it.
+      UserError: the source does not exist, or it does not fit the settings.
     """
     return sources.open_source(self)
 
@@ -169,7 +170,7 @@ def _frozen(value: Any) -> Any:
 
 
 def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
-  """The streams that config.data describes: one called 'images' if it has a name, else one per entry.
+  """The streams of config.data: if it has a name, one stream 'images'; else one per entry.
 
   >>> sorted(streams_of({'a': {'name': 'digits'}, 'b': {'name': 'digits'}}, 64))
   ['a', 'b']
@@ -203,7 +204,7 @@ def _check(stream: Stream, where: str) -> None:
   if stream.values is not None and not stream.values[0] < stream.values[1]:
     raise UserError(f'{where}.values={stream.values} must rise, such as (0.0, 1.0)')
   if stream.values is not None and (stream.name in sources.BUILT_IN or stream.name.startswith('stacked/')):
-    raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a scale of its own: leave it at None')
+    raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
   if not all(0 <= level <= 255 for level in stream.background):
     raise UserError(f'{where}.background={stream.background} must be red, green and blue from 0 to 255')
   if stream.random_crop and stream.random_crop < stream.size:
@@ -216,7 +217,10 @@ def _check(stream: Stream, where: str) -> None:
       'class one row, and all rows one length'
     )
   if stream.path and stream.name not in WITH_PATH:
-    raise UserError(f'{where}.path={stream.path!r} is read by {" and ".join(WITH_PATH)} only: set {where}.name to one')
+    raise UserError(
+      f'{where}.path={stream.path!r} has an effect only with {where}.name={" or ".join(WITH_PATH)}: set the name, or '
+      'leave out the path'
+    )
 
 
 def _end_with(parent: Any) -> None:
@@ -226,10 +230,10 @@ def _end_with(parent: Any) -> None:
 
 
 class _Ordered:
-  """The endless stream of epochs as a random-access source of chunks for grain, dealt out to the processes.
+  """The endless sequence of epochs as a random-access source for grain; each process gets its share of every batch.
 
-  Every move of a batch of B gives process p of n the examples p B / n ... (p + 1) B / n - 1 of it. Chunks, because
-  handing single small pictures from thread to thread costs more than decoding them.
+  Process p of n gets the examples p B / n ... (p + 1) B / n - 1 of a batch of B. An item is a chunk of examples,
+  because to pass single small pictures between threads costs more than to decode them.
   """
 
   def __init__(
@@ -241,7 +245,7 @@ class _Ordered:
   def __setstate__(self, state: dict[str, Any]) -> None:
     self.__dict__.update(state)
     parent = multiprocessing.parent_process()
-    if parent is not None:  # a worker, which would wait for ever for one that was killed
+    if parent is not None:  # this is a worker: it must end when its parent is killed
       threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
   def __len__(self) -> int:
@@ -260,7 +264,7 @@ class _Ordered:
         return self._source.stacked(chosen)
       except UserError:
         raise
-      except Exception:  # read one by one below, the example is named
+      except Exception:  # read the examples one by one below, so that the error names the example
         pass
     rows = [self._example(i) for i in chosen]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -270,7 +274,7 @@ class _Ordered:
       return self._source[index]
     except UserError:
       raise
-    except Exception as error:  # a file that vanished or changed since the source was opened; each kind has its own
+    except Exception as error:  # a file was deleted or changed after the source was opened; sources raise many types
       raise UserError(
         f'example {index} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same '
         'command again'
@@ -278,21 +282,21 @@ class _Ordered:
 
 
 class Feed:
-  """Feeds steps: `next` gives the examples of one step, for all streams, `take` those of several.
+  """Gives steps their data: `next` returns the examples of one step, `take` those of several, for all streams.
 
   Args:
     streams: {name: settings}.
     moves: {name: moves per step that read the stream}.
-    seed: of the run; or one for each member of a population, whose examples come stacked in front of the moves.
-    place: (tree, axis of B) -> this process's share of a tree of arrays on the devices, sharded over B.
-    replicate: puts a tree of arrays on the devices, whole on each.
+    seed: the seed of the run; or a tuple with one per member of a population: then the member is the first axis.
+    place: (tree, axis of B) -> the tree on the devices, sharded over B. The tree has the share of this process.
+    replicate: tree -> the tree on the devices, in full on each.
     position: {name: examples drawn before}, as in a checkpoint.
-    process: (number of this process, how many there are).
+    process: (number of this process, number of processes).
 
   Attributes:
-    position: {name: examples drawn}, of the steps given out so far.
+    position: {name: examples drawn}, up to the last step that was returned.
     sizes: {name: examples in the set}.
-    notes: lines for the person at the console.
+    notes: lines of text for the console.
   """
 
   def __init__(self, streams, moves, seed, place, replicate, position=None, process=(0, 1)):
@@ -301,9 +305,9 @@ class Feed:
     self.notes: list[str] = []
     self._streams, self._moves, self._place, self._process = streams, moves, place, process
     self._several, self._seeds = isinstance(seed, tuple), seed if isinstance(seed, tuple) else (seed,)
-    # Each seed has an order of its own, and all of them one position.
+    # Each seed has its own order; the position is the same for all.
     self._readers: dict[str, dict[int, Iterator[dict[str, np.ndarray]]]] = {}
-    # Steps drawn but not given out, (position after it, examples), and the first of them on their way to the device.
+    # (position after the step, examples) of steps that are drawn but not returned; the first of them are also placed.
     self._ahead: collections.deque[tuple[dict[str, int], Any]] = collections.deque()
     self._placed: collections.deque[Any] = collections.deque()
     self._count: int | None = None
@@ -338,7 +342,7 @@ class Feed:
 
     stream = self._streams[name]
     count = self._moves[name] * stream.batch_size // self._process[1]
-    # Threads read small chunks ahead, worker processes whole steps in turn.
+    # A thread reads small chunks; a worker process reads the whole step.
     chunk = count if stream.workers else max(n for n in range(1, CHUNK + 1) if count % n == 0)
     arguments = (seed + stream.seed, name, self.position[name], stream.batch_size, self._process, chunk)
     examples = grain.MapDataset.source(_Ordered(source, *arguments))
@@ -346,7 +350,7 @@ class Feed:
       ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
       return iter(examples.to_iter_dataset(ahead).batch(count // chunk))
     check_main_guard(f'config.data.workers={stream.workers}')
-    # grain's worker processes look whether absl's flags are parsed.
+    # grain's worker processes require that absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     read = examples.batch(1).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
     return iter(read.mp_prefetch(grain.MultiprocessingOptions(num_workers=stream.workers)))
@@ -358,18 +362,18 @@ class Feed:
     return self._give(None)
 
   def take(self, steps: int) -> dict[str, Any]:
-    """The examples of the next `steps` steps: what `next` gives of each, with the steps in front of 'moves'.
+    """The examples of the next `steps` steps, as `next` returns them, with the step as the first axis of 'moves'.
 
-    The order is that of `next`, and the two may be mixed. The members of a population come behind the steps.
+    The order is that of `next`; calls of both may be mixed. In a population the member is the second axis.
     """
     return self._give(steps)
 
   def _give(self, count: int | None) -> dict[str, Any]:
-    if count != self._count:  # what was placed for calls of another length is placed anew
+    if count != self._count:  # batches that were placed for calls of another length are placed again
       self._placed.clear()
       self._count = count
     length = count or 1
-    # Batches are on their way to the device before the call that needs them.
+    # Send batches to the device before the call that needs them.
     while len(self._placed) < AHEAD:
       start = len(self._placed) * length
       while len(self._ahead) < start + length:
@@ -400,7 +404,7 @@ class Feed:
       share = batch // count
       if name in self._readers:
         fields = next(self._readers[name][seed])
-        # The first batch, and then ever fewer: one pass over floats takes about as long as copying them.
+        # Check batches 1, 2, 4, 8, ... only: a check takes about as long as copying the batch.
         self._read[name] += 1
         if self._read[name].bit_count() == 1 and not stream.columns:
           sources.check_range(stream, fields['image'].shape[2:], sources.extent(sources.ArraySource(fields)))
@@ -412,14 +416,14 @@ class Feed:
     return drawn
 
   def close(self) -> None:
-    """Ends the readers' processes."""
+    """Ends the worker processes."""
     for reader in (reader for readers in self._readers.values() for reader in readers.values()):
       if hasattr(reader, 'close'):
         reader.close()
 
 
 def make_prepare(streams: Mapping[str, Stream]):
-  """prepare(feed, stream, move, key) for `core.make_step`, of what `Feed` gives."""
+  """The argument `prepare` of `core.make_step`, (feed, stream, move, key) -> fields, for a feed from `Feed`."""
 
   def prepare(feed, name, move, key):
     fields = jax.tree.map(lambda x: x[move], feed['moves'][name])

@@ -1,4 +1,4 @@
-"""From stored images to what networks see: resize and crop on the host, range and flip on the device."""
+"""Turns images into the inputs of networks: resize and crop on the host, range and flip on the device."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from gan_jax.data.pixels import over
 def resize(
   image: np.ndarray, size: int, channels: int, crop: int = 0, background: tuple[int, int, int] = (0, 0, 0)
 ) -> np.ndarray:
-  """Puts what is transparent over a colour, converts grey and colour, cuts the central square and resizes it.
+  """Removes transparency, converts between grey and colour, cuts the central square and resizes it.
 
-  The filter is Pillow's bilinear one, which is as wide as an output pixel's two neighbours and so does not alias; its
-  box filter is nearly nearest neighbour where the sizes have no whole ratio. Pixels outside the square play no part.
+  It uses Pillow's bilinear filter. When it reduces a picture, this filter gets wider, so there is no aliasing. Pixels
+  outside the square have no effect.
 
   Args:
     image: (H, W, C) uint8: grey, grey and opacity, colour, colour and opacity.
@@ -40,7 +40,7 @@ def resize(
   side = min(width, height, crop or width)
   left, top = (width - side) // 2, (height - side) // 2
   if (width, height) != (side, side):
-    # Cut first: `resize(box=...)` mixes in what lies beside the box.
+    # Crop first: `resize(box=...)` would mix in pixels outside the box.
     picture = picture.crop((left, top, left + side, top + side))
   if side != size:
     picture = picture.resize((size, size), Image.Resampling.BILINEAR)
@@ -117,7 +117,7 @@ def windows(images: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Arr
 
 
 def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
-  """A square of `size` at a random place of each picture.
+  """Cuts a square at a random position from each picture.
 
   Args:
     images: (B, H, W, C), H and W at least `size`.
@@ -137,13 +137,13 @@ def random_window(images: jax.Array, size: int, key: jax.Array) -> jax.Array:
 
 
 def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, key: jax.Array) -> dict[str, Any]:
-  """uint8 images to float32 in [low, high], flipped left to right half of the time if asked; the rest unchanged.
+  """Converts uint8 images to float32 in [low, high], and mirrors half of them. Other fields do not change.
 
   Args:
-    fields: with 'image' (B, H, W, C) uint8, or anything float.
-    limits: (low, high), where 0 and 255 go.
-    flip: whether to flip.
-    key: a PRNG key for the flips.
+    fields: with 'image', (B, H, W, C) uint8; float examples of any shape keep their values.
+    limits: (low, high), the new values of 0 and 255.
+    flip: whether to mirror images left to right, each with probability 1/2.
+    key: the PRNG key of the flips.
 
   >>> x = to_float({'image': jnp.array([[[[0]]], [[[255]]]], jnp.uint8)}, (-1.0, 1.0), False, jax.random.key(0))
   >>> x['image'].ravel().tolist()
@@ -152,7 +152,9 @@ def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, ke
   image = fields['image']
   if flip:
     if image.ndim != 4:
-      raise UserError(f'config.data.flip mirrors pictures, the examples have shape {image.shape[1:]}: set it to False')
+      raise UserError(
+        f'config.data.flip mirrors pictures, but the examples have shape {image.shape[1:]}: set it to False'
+      )
     flipped = jax.random.bernoulli(key, jnp.float32(0.5), (image.shape[0], 1, 1, 1))
     image = jnp.where(flipped, image[:, :, ::-1], image)
   if image.dtype == jnp.uint8:
@@ -162,7 +164,7 @@ def to_float(fields: dict[str, Any], limits: tuple[float, float], flip: bool, ke
 
 
 def to_uint8(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-  """The inverse, on the host: float images in [low, high] to uint8, clipped.
+  """The inverse of `to_float`, on the host: float images in [low, high] to uint8, clipped.
 
   >>> to_uint8(np.array([-1.0, 0.0, 2.0]), (-1.0, 1.0)).tolist()
   [0, 128, 255]

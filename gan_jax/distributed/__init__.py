@@ -1,4 +1,4 @@
-"""Devices and processes: the mesh, what lies where on it, who writes, and how a run is interrupted."""
+"""Devices, processes and signals: the mesh and its shardings, which process writes, how a run stops."""
 
 from gan_jax.base import lazy
 

@@ -1,7 +1,7 @@
-"""Stopping in good order: the first signal to stop is noted, and the loop saves after the step it is in.
+"""Stops a run properly: after the first signal, the loop finishes its step and saves.
 
-Before the first step there is nothing to save, and a signal acts as it would without. So does a second signal: a
-command ends at once, without what came after its last checkpoint.
+Before the first step there is nothing to save, so a signal ends the process at once, as usual. A second signal does so
+too: then the steps after the last checkpoint are lost.
 """
 
 import contextlib
@@ -12,15 +12,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-#: SIGHUP: the terminal or the connection of the person who started it is gone. Windows has none.
+#: SIGHUP comes when the terminal or the connection closes. Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP') if hasattr(signal, name))
 
 
 class Stopped(SystemExit):
-  """Raised where a signal stopped a run, when it is saved: a program ends as by that signal, whatever it would do next.
+  """Raised when a signal has stopped a run and the run is saved. The program ends as if the signal had ended it.
 
   Attributes:
-    code: 128 and the signal's number, as shells have it; a signal to another process counts as SIGTERM.
+    code: the exit status, 128 plus the number of the signal; a signal to another process of the run counts as SIGTERM.
   """
 
   def __init__(self, name: str):
@@ -28,19 +28,19 @@ class Stopped(SystemExit):
 
 
 class _Abandoned(BaseException):
-  """Ends a block that a signal ends; no Exception, which libraries catch."""
+  """Leaves an `abandoning` block. It is not an Exception, because libraries catch those."""
 
 
 class Watch:
-  """Notes the first signal to stop, from `begin` on; a second one acts as it would without.
+  """Notes the first signal to stop, once `begin` is called. A second signal ends the process as usual.
 
-  In a thread other than the main one, where Python allows no handlers, it notes nothing.
+  Python allows signal handlers only in the main thread; in another thread this class notes nothing.
 
   Args:
-    tell: say on a terminal that a signal was noted.
+    tell: print a line on a terminal when a signal comes.
 
   Attributes:
-    stopped: the name of the signal; '' while there was none.
+    stopped: the name of the first signal; '' before it comes.
   """
 
   def __init__(self, tell: bool = False):
@@ -52,7 +52,7 @@ class Watch:
     return self
 
   def begin(self) -> None:
-    """Notes signals from now on."""
+    """Starts to note signals."""
     if self._before or self.stopped or threading.current_thread() is not threading.main_thread():
       return
     for number in SIGNALS:
@@ -62,7 +62,7 @@ class Watch:
 
   @contextlib.contextmanager
   def abandoning(self) -> Iterator[None]:
-    """A block that the first signal ends on the spot, for it can be left out and may last."""
+    """A block that the first signal leaves at once. For long work that the run does not need, such as an evaluation."""
     self._abandoning = True
     try:
       yield
@@ -76,7 +76,7 @@ class Watch:
     self._restore()
     if self._tell:
       with contextlib.suppress(OSError, ValueError, AttributeError):
-        if sys.stderr.isatty():  # not by print, which may be in the middle of a line
+        if sys.stderr.isatty():  # os.write, because the signal may have interrupted a print
           os.write(sys.stderr.fileno(), f'\n{self.stopped}: saving after this step; again to end at once\n'.encode())
     if self._abandoning:
       self._abandoning = False

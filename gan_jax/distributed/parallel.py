@@ -1,10 +1,13 @@
-"""Devices: a mesh over the data axis, what lies where on it, and the step compiled for it.
+"""Devices: the mesh, the shardings of arrays on it, and the compilation of the step.
 
-Two ways to be parallel. `jit`: one program of the global batch, which the compiler divides; batch norm sees the whole
-batch, and the result does not depend on the number of devices. `pmap`: every device runs the same program on its share
-of the batch and averages gradients; batch statistics are each device's own. It is built of `jax.shard_map`, as
-`jax.pmap` itself is in newer versions of JAX, so that the state has no axis of devices and both ways share everything
-else: data, checkpoints, sampling.
+There are two ways to use several devices.
+
+`jit`: one program works on the global batch, and the compiler divides it over the devices. Batch norm sees the whole
+batch, and the result does not depend on the number of devices.
+
+`pmap`: every device runs the same program on its share of the batch, and gradients are averaged. Each device has its
+own batch statistics. It uses `jax.shard_map`, as `jax.pmap` does in newer versions of JAX: so the state has no axis of
+devices, and both ways share data, checkpoints and sampling.
 """
 
 import math
@@ -19,31 +22,33 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gan_jax.base.errors import UserError
 
-#: What config.parallel may be.
+#: The values of config.parallel.
 WAYS = ('jit', 'pmap')
 #: The axis of the mesh over which a batch is split.
 AXIS = 'data'
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
-  """A mesh of one axis, 'data', over the first `devices` devices (all by default)."""
+  """A mesh with one axis, 'data', of the first `devices` devices (all by default)."""
   count = devices or jax.device_count()
   if count > jax.device_count():
-    raise UserError(f'config.devices={count} but there are {jax.device_count()}: set it to 0 for all of them')
+    raise UserError(f'config.devices={count} but there are {jax.device_count()} devices: set it to 0 for all of them')
   if jax.process_count() > 1 and count != jax.device_count():
     raise UserError(
-      f'config.devices={count} of the {jax.device_count()} of {jax.process_count()} processes: set it to 0 for all'
+      f'config.devices={count} but {jax.process_count()} processes must use all of their {jax.device_count()} devices: '
+      'set it to 0'
     )
   # The default of axis_types changed between versions of JAX.
   return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+  """The sharding of an array that every device has in full."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-  """Split over the devices along one axis of the array."""
+  """The sharding of an array that is split over the devices along one axis."""
   return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
@@ -57,12 +62,12 @@ def check_batch(mesh: Mesh, what: str, size: int, accumulate: int = 1) -> None:
 
 
 def per_device(step: Callable[..., Any], mesh: Mesh, steps_axis: bool) -> Callable[..., Any]:
-  """A step of one device's share, (state, feed, key) -> (state, metrics), as one of the whole: 'pmap'.
+  """Turns a step of one device into a step of all devices; both are (state, feed, key) -> (state, metrics). For 'pmap'.
 
   Args:
-    step: averages over the axis 'data' what it changes, so that the state stays the same on every device.
+    step: gets the share of one device. It must average over the axis 'data', so that all devices have the same state.
     mesh: the devices.
-    steps_axis: whether the steps of one call are in front of the feed's moves.
+    steps_axis: whether the first axis of the feed's moves is the step of a call.
   """
   moves = PartitionSpec(*(None,) * (1 + steps_axis), AXIS)
   whole = PartitionSpec()
@@ -71,9 +76,9 @@ def per_device(step: Callable[..., Any], mesh: Mesh, steps_axis: bool) -> Callab
 
 
 def with_whole_gradients(optimizer: optax.GradientTransformation, mesh: Mesh) -> optax.GradientTransformation:
-  """The same optimizer for a state of it that is divided over the devices.
+  """The optimizer for an optimizer state that is divided over the devices.
 
-  Without it the compiler divides the backward pass as the state is, and sends activations about.
+  Without this, the compiler would divide the backward pass in the same way and send activations between devices.
   """
   whole = lambda tree: jax.lax.with_sharding_constraint(tree, replicated(mesh))
 
@@ -85,23 +90,24 @@ def with_whole_gradients(optimizer: optax.GradientTransformation, mesh: Mesh) ->
 
 
 def divided(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-  """An array split over the devices along its largest axis that divides; whole on each if none does."""
+  """The sharding along the largest axis that the number of devices divides; if there is none, replicated."""
   axes = [axis for axis, size in enumerate(shape) if size and size % mesh.size == 0]
   return sharded(mesh, max(axes, key=lambda axis: shape[axis])) if axes else replicated(mesh)
 
 
 def constrain(mesh: Mesh) -> Callable[[Any], Any]:
-  """Splits what a step draws for itself over the devices.
+  """A function that splits the latents, which a compiled step draws, over the devices.
 
-  Without it, latents drawn inside a compiled step are replicated and every device runs the whole generator.
+  Without it the latents are replicated, and every device runs the generator on the whole batch.
   """
   return lambda tree: jax.lax.with_sharding_constraint(tree, jax.tree.map(lambda _: sharded(mesh), tree))
 
 
 def place(mesh: Mesh) -> Callable[..., Any]:
-  """Puts this process's share of host arrays (moves, B, ...) on the devices, split over B, which is axis 1.
+  """A function that puts this process's share of host arrays on the devices, split over the batch B.
 
-  Of the steps of one call, (steps, moves, B, ...), it is axis 2: `place(mesh)(tree, 2)`.
+  B is axis 1 of (moves, B, ...). For the steps of one call it is axis 2 of (steps, moves, B, ...): call
+  `place(mesh)(tree, 2)`.
   """
 
   def put(tree: Any, axis: int = 1) -> Any:
@@ -112,7 +118,7 @@ def place(mesh: Mesh) -> Callable[..., Any]:
 
 
 def replicate(mesh: Mesh) -> Callable[[Any], Any]:
-  """Puts arrays, which every process has, on the devices, whole on each."""
+  """A function that puts host arrays on the devices, in full on each. Every process must have the arrays."""
   whole = replicated(mesh)
 
   def put(x: Any) -> jax.Array:
@@ -127,7 +133,7 @@ def replicate(mesh: Mesh) -> Callable[[Any], Any]:
 
 
 def gather(mesh: Mesh) -> Callable[[Any], Any]:
-  """Puts arrays that are on the devices whole on each, those of several processes too: then every process has them."""
+  """A function that gathers divided arrays, so that every device of every process has them in full."""
   return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
@@ -136,8 +142,8 @@ class Collective(NamedTuple):
 
   Attributes:
     kind: 'all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all' or 'collective-permute'.
-    shapes: of what each device gets, such as 'f32[64]'.
-    size: bytes of that.
+    shapes: the shapes of the arrays that each device gets, such as 'f32[64]'.
+    size: the bytes of these arrays.
   """
 
   kind: str
@@ -146,13 +152,13 @@ class Collective(NamedTuple):
 
 
 def collectives(compiled: Any) -> list[Collective]:
-  """The exchanges between devices in a compiled step, those in a loop once."""
-  found = []
+  """The exchanges between devices in a compiled step. An exchange inside a loop counts once."""
+  exchanges = []
   for shapes, kind in _COLLECTIVE.findall(compiled.as_text()):
     parts = _SHAPE.findall(shapes)
     sizes = [_bytes(dtype, dimensions) for dtype, dimensions in parts]
-    found.append(Collective(kind, tuple(f'{dtype}[{dimensions}]' for dtype, dimensions in parts), sum(sizes)))
-  return found
+    exchanges.append(Collective(kind, tuple(f'{dtype}[{dimensions}]' for dtype, dimensions in parts), sum(sizes)))
+  return exchanges
 
 
 _COLLECTIVE = re.compile(
@@ -167,21 +173,21 @@ def _bytes(dtype: str, dimensions: str) -> int:
 
 
 def compile_once(function: Callable[..., Any], out_shardings: Any = None) -> Any:
-  """`jax.jit` for what runs once, such as the making of weights: soon compiled rather than fast.
+  """`jax.jit` for a function that runs once, such as the initialisation of weights: it saves compile time.
 
-  On a CPU the drawing of weights is slow to compile at LLVM's usual level: for the DCGAN of 8x8 digits three times as
-  slow as at this one, which gave the same bits.
+  On a CPU it compiles at a lower LLVM optimization level. For the DCGAN of 8x8 digits, initialisation compiled three
+  times faster, with the same bits.
 
   Args:
-    function: of arrays.
-    out_shardings: of its results; by default those of its arguments decide.
+    function: a function of arrays.
+    out_shardings: the shardings of its results; by default they follow from its arguments.
   """
   quick = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
   return jax.jit(function, out_shardings=out_shardings, compiler_options=quick)
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any = None) -> Any:
-  """The step under `jax.jit`: state donated, outputs placed as the inputs are, so that nothing compiles twice.
+  """The step under `jax.jit`. It donates the state; outputs get the shardings of the inputs, so it compiles only once.
 
   Args:
     step: (state, feed, key) -> (state, metrics).
@@ -189,5 +195,5 @@ def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any = None) -> Any
     state: the shardings of the state; by default it is whole on every device.
   """
   whole = replicated(mesh)
-  # keep_unused, or a state entry that the step only overwrites would not be donated.
+  # Without keep_unused, an entry of the state that the step only overwrites would not be donated.
   return jax.jit(step, donate_argnums=0, keep_unused=True, out_shardings=(whole if state is None else state, whole))

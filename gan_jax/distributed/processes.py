@@ -1,7 +1,7 @@
-"""Several processes of one run: how they find each other, who writes, how they agree to stop.
+"""Several processes of one run: how they find each other, which one writes files, how they stop together.
 
-Every process runs the same command. One that computes what the others do not would wait for them forever, so whatever
-only one of them knows (a signal, a time) is told to all before it decides anything.
+Every process runs the same command. If one process starts a computation and the others do not, it waits for them
+forever. So a fact that only one process knows (a signal, a time) is sent to all before any of them acts on it.
 """
 
 import os
@@ -14,9 +14,9 @@ import numpy as np
 from gan_jax.base.errors import UserError
 from gan_jax.distributed.interrupt import Watch
 
-#: Variables by which launchers tell each process how many there are.
+#: {environment variable with the number of processes: launcher that sets it}.
 LAUNCHERS = {'SLURM_STEP_NUM_TASKS': 'srun', 'OMPI_COMM_WORLD_SIZE': 'mpirun', 'PMI_SIZE': 'mpiexec'}
-#: Seconds between two looks at whether all are to stop.
+#: Seconds between two exchanges about stopping.
 SECONDS = 1.0
 
 
@@ -27,16 +27,16 @@ def join(
   processes: int | None = None,
   process: int | None = None,
 ) -> None:
-  """Joins the other processes; before anything is computed.
+  """Connects this process with the others of its run. Call it before any computation.
 
   Args:
-    distributed: a cluster started the processes, which JAX recognises.
-    coordinator: HOST:PORT of process 0, of processes that were started by hand; with the next two.
-    processes: how many there are.
+    distributed: True if a cluster that JAX recognises started the processes.
+    coordinator: HOST:PORT of process 0, if the processes were started by hand; give the next two as well.
+    processes: the number of processes.
     process: the number of this one, from 0.
 
   Raises:
-    UserError: arguments that do not fit together, no cluster, others that do not come.
+    UserError: the arguments do not fit together, JAX recognises no cluster, or the other processes do not connect.
   """
   by_hand = {'coordinator': coordinator, 'processes': processes, 'process': process}
   given = [name for name, value in by_hand.items() if value is not None]
@@ -44,15 +44,15 @@ def join(
     for variable, launcher in LAUNCHERS.items():
       if os.environ.get(variable, '1') not in ('', '1'):
         raise UserError(
-          f'{launcher} started {os.environ[variable]} processes, which would each train the whole run: give '
-          '--distributed, or start one'
+          f'{launcher} started {os.environ[variable]} processes, and each would train the whole run: give '
+          '--distributed, or start one process'
         )
     return
   if given and (distributed or len(given) < 3):
     lacking = ', '.join(f'--{name}' for name in by_hand if name not in given)
     raise UserError(
       f'--{given[0]} is for processes started by hand: '
-      + ('leave --distributed out' if distributed else f'give {lacking} too')
+      + ('leave out --distributed' if distributed else f'give {lacking} too')
     )
   if process is not None and processes is not None and not 0 <= process < processes:
     raise UserError(f'--process={process} of --processes={processes}: count from 0 to processes - 1')
@@ -62,31 +62,36 @@ def join(
     else:
       jax.distributed.initialize()
   except (ValueError, RuntimeError) as error:
-    cure = 'let all start within 5 minutes, with the same --coordinator' if given else (
-      'no cluster was recognised, or its processes did not all come: see docs/parallel.md'
+    cure = 'start all of them within 5 minutes, with the same --coordinator' if given else (
+      'JAX recognised no cluster, or not all of its processes started: see docs/parallel.md'
     )  # fmt: skip
     raise UserError(f'the processes did not find each other ({" ".join(str(error).split())}): {cure}') from error
 
 
 def alone() -> bool:
+  """Whether the run has only this process."""
   return jax.process_count() == 1
 
 
 def first() -> bool:
-  """Whether this process is the one that writes what is written once."""
+  """Whether this is process 0, which writes the files and lines of the run."""
   return jax.process_index() == 0
 
 
-def together(what: str) -> None:
-  """Waits until all processes have come here."""
+def barrier(what: str) -> None:
+  """Waits until all processes have called this function.
+
+  Args:
+    what: the processes have done, such as 'have opened the workdir'; it must be the same in all of them.
+  """
   if not alone():
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(f'gan_jax {what}')
 
 
-def of_first(value: float) -> float:
-  """The number that process 0 has, in all of them."""
+def broadcast(value: float) -> float:
+  """Sends the number of process 0 to all processes; each returns it."""
   if alone():
     return value
   from jax.experimental import multihost_utils
@@ -94,8 +99,8 @@ def of_first(value: float) -> float:
   return float(multihost_utils.broadcast_one_to_all(np.float64(value)))
 
 
-def of_all(value: Any) -> np.ndarray:
-  """(processes, ...) float32: the number, or the row of numbers, that each process has."""
+def all_gather(value: Any) -> np.ndarray:
+  """(processes, ...) float32: the numbers of all processes, in each of them."""
   row = np.asarray(value, np.float32)
   if alone():
     return row[None]
@@ -105,30 +110,30 @@ def of_all(value: Any) -> np.ndarray:
 
 
 class Agreement:
-  """When to stop: after the same step in every process, whichever of them had the signal.
+  """Makes all processes stop after the same step, if any of them got a signal.
 
   Args:
-    watch: of this process's signals.
+    watch: notes the signals of this process.
 
   Attributes:
-    stopped: the reason, once it is agreed; '' before.
+    stopped: the reason, once the processes agree to stop; '' before.
   """
 
   def __init__(self, watch: Watch):
     self._watch = watch
-    self._looked, self._at, self._next = 0, time.perf_counter(), 0
+    self._last_step, self._last_time, self._next_step = 0, time.perf_counter(), 0
     self.stopped = ''
 
   def after(self, step: int) -> bool:
-    """Whether to stop after a step that all have finished; called after the same steps by all."""
+    """Whether to stop now, after a step. All processes must call it after the same steps."""
     if alone():
       self.stopped = self._watch.stopped
-    elif step >= self._next:
+    elif step >= self._next_step:
       now = time.perf_counter()
-      seconds = max(now - self._at, 1e-6) / max(step - self._looked, 1)
-      # By the clock of process 0 all look again in a second, or after the next step.
-      everyones = of_all([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)])
-      self._looked, self._at, self._next = step, now, step + int(everyones[0, 1])
-      if everyones[:, 0].any():
+      seconds = max(now - self._last_time, 1e-6) / max(step - self._last_step, 1)
+      # The next exchange is in about a second by the clock of process 0, but not before the next step.
+      rows = all_gather([bool(self._watch.stopped), max(round(SECONDS / seconds), 1)])
+      self._last_step, self._last_time, self._next_step = step, now, step + int(rows[0, 1])
+      if rows[:, 0].any():
         self.stopped = self._watch.stopped or 'a signal to another process'
     return bool(self.stopped)

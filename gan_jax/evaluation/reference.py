@@ -44,7 +44,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
   path = cache.folder('statistics') / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}.npz'
   found = _read(path, identity) if kept else None
   # All processes compute or none does, or they would wait for each other.
-  if not processes.of_all(found is not None).all():
+  if not processes.all_gather(found is not None).all():
     say(f'scoring the reference, {identity["set"]} ...')
     found = scorer(real_batches(stream, sets.order(stream), scorer.mesh))._replace(examples=np.zeros((0,)))
     if kept and processes.first():

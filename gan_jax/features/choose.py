@@ -84,10 +84,10 @@ def _agreed(make: Callable[[], Extractor]) -> Extractor:
     UserError: they made different ones.
   """
   made = make() if processes.first() else None
-  processes.together('have an extractor')
+  processes.barrier('have an extractor')
   made = made or make()
   digest = int.from_bytes(hashlib.sha256(made.name.encode()).digest()[:3])
-  if len(np.unique(processes.of_all(digest))) > 1:
+  if len(np.unique(processes.all_gather(digest))) > 1:
     raise UserError('the processes trained different classifiers: let GAN_JAX_CACHE name a folder that all of them see')
   return made
 

@@ -78,7 +78,9 @@ class Standard(nn.Module):
       return (Turn(('discriminator', 'generator'), own, dynamics=self.dynamics),)
     every = getattr(self.penalty, 'every', 1)
     # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
-    lazy = Turn(('discriminator',), 'penalty_loss', when=lambda clock, table: clock.step % every == 0, share='batch')
+    lazy = Turn(
+      ('discriminator',), 'penalty_loss', when=lambda clock, variables: clock.step % every == 0, share='batch'
+    )
     # A relativistic generator compares with data.
     streams = None if self.pair.relativistic or self.feature_matching else ()
     return (

@@ -1,7 +1,7 @@
-"""Checkpoints: the GameState, the data position, the stage and versions, through Orbax; resume is exact.
+"""Checkpoints through Orbax: the GameState, the data position, the stage and the versions. A resumed run is exact.
 
-Every array is saved with a checksum, computed where the array lies. What is read back is compared with it, so that a
-damaged checkpoint is refused or passed over for an older one, and never loaded wrong.
+Every array is saved with a checksum, which is computed on the array's device. When a checkpoint is read, the checksums
+are compared: so a damaged checkpoint is detected, and the newest undamaged one is read instead.
 """
 
 import contextlib
@@ -26,21 +26,23 @@ from gan_jax.base import paths
 from gan_jax.base.errors import Diverged, UserError
 from gan_jax.distributed import processes
 
-#: Raised when what a checkpoint holds changes its meaning; older formats are refused by name.
+#: The version of the format. It increases when the content of a checkpoint changes its meaning.
 FORMAT = 2
+#: {field of GameState: its name in checkpoint files}, so that files from before a renaming can be read.
+NAMES_IN_FILES = {'.variables': '.table'}
 
 
 class Damaged(Exception):
-  """A checkpoint that cannot be read, or does not read as it was written."""
+  """A checkpoint cannot be read, or its content differs from what was written."""
 
 
 class Place(NamedTuple):
-  """Where a run stands.
+  """The progress of a run.
 
   Attributes:
     step: steps finished.
-    stage: number of the stage that the state belongs to.
-    position: {stream: examples drawn, over all processes}.
+    stage: the number of the stage that the state belongs to.
+    position: {stream: examples drawn, by all processes together}.
   """
 
   step: int
@@ -52,10 +54,10 @@ class Checkpoints:
   """The checkpoints of one run, in WORKDIR/checkpoints.
 
   Args:
-    workdir: of the run, local or gs://.
-    keep: how many of the latest are kept.
-    best: a metric; the checkpoint where it was lowest is kept too ('-NAME': highest). '' for none.
-    write: whether this run goes on, and may clean up what a killed one left behind.
+    workdir: the folder of the run, local or gs://.
+    keep: the number of latest checkpoints to keep.
+    best: a metric; the checkpoint with its lowest value is kept too ('-NAME': the highest). '' for none.
+    write: True to save checkpoints; this also deletes unfinished ones that a killed run left. False to read only.
   """
 
   def __init__(self, workdir: epath.PathLike, keep: int = 3, best: str = '', *, write: bool = False):
@@ -79,29 +81,30 @@ class Checkpoints:
     self._checkpointer: Any = self._open() if self._folder.exists() else None
 
   def steps(self) -> list[int]:
-    """The steps saved, rising."""
+    """The steps of all checkpoints, in rising order."""
     return [checkpoint.step for checkpoint in self._checkpointer.checkpoints] if self._checkpointer else []
 
   def best(self) -> int:
-    """The step where the chosen metric was best.
+    """The step of the checkpoint with the best value of the metric.
 
     Raises:
-      UserError: no metric was chosen, or no checkpoint has it.
+      UserError: the run has no metric for its best checkpoint, or no checkpoint has a value of it.
     """
     if not self._best:
       raise UserError('this run keeps no best checkpoint: train it with config.keep_best=METRIC, or name a step')
-    found = {c.step: c.metrics[self._best] for c in (self._checkpointer.checkpoints if self._checkpointer else ())
-             if c.metrics and self._best in c.metrics}  # fmt: skip
-    if not found:
+    values = {c.step: c.metrics[self._best] for c in (self._checkpointer.checkpoints if self._checkpointer else ())
+              if c.metrics and self._best in c.metrics}  # fmt: skip
+    if not values:
       raise UserError(f'no checkpoint in {self._folder} has the metric {self._best!r} of config.keep_best yet')
-    best: int = min(found, key=lambda step: -self._sign * found[step])
+    best: int = min(values, key=lambda step: -self._sign * values[step])
     return best
 
   def save(self, state: Any, place: Place, metrics: dict[str, float] | None = None) -> None:
-    """Saves in the background; the state may be donated at once. Does nothing if this step is saved already.
+    """Saves in the background. The caller may donate the state at once. A step that is saved already is left as it is.
 
     Raises:
-      UserError: the state is not finite, or this or the save before it could not be written.
+      Diverged: the state is not finite.
+      UserError: this checkpoint, or the one before it, could not be written.
     """
     if place.step in self.steps():
       return
@@ -109,8 +112,8 @@ class Checkpoints:
     for name, count in bad.items():
       if count:
         raise Diverged(
-          f'state{name} has {count} entries that are not finite at step {place.step}: training stopped, the last '
-          'checkpoint is from before; lower config.optimizers.PLAYER.learning_rate or change the loss'
+          f'state{name} has {count} entries that are not finite at step {place.step}: training stopped, and the '
+          'checkpoints before this step are kept; lower config.optimizers.PLAYER.learning_rate or change the loss'
         )
     metadata: dict[str, Any] = {
       'format': FORMAT,
@@ -124,12 +127,13 @@ class Checkpoints:
       self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
 
   def save_now(self, state: Any, place: Place) -> None:
-    """Saves and waits, whatever befell the saves before: their folder may be gone, or its disk have been full.
+    """Saves and waits. It works even if earlier saves failed: the folder was deleted, or the disk was full.
 
     Raises:
-      UserError: the state is not finite, or cannot be written.
+      Diverged: the state is not finite.
+      UserError: the checkpoint cannot be written.
     """
-    with contextlib.suppress(UserError):  # of the save before
+    with contextlib.suppress(UserError):  # the save before failed
       self.close()
     with _writing(self._folder):
       self._folder.mkdir(parents=True, exist_ok=True)
@@ -138,10 +142,10 @@ class Checkpoints:
     self.close()
 
   def place(self, step: int) -> Place:
-    """Where a checkpoint stands.
+    """The progress of the run at a checkpoint.
 
     Raises:
-      UserError: there is no such checkpoint, or it is of another format.
+      UserError: there is no such checkpoint, or it has another format.
       Damaged: it cannot be read.
     """
     metadata = self._metadata(step)
@@ -175,15 +179,15 @@ class Checkpoints:
     return UserError(f'no checkpoint of step {step} in {self._folder}: there are {known}')
 
   def restore(self, place: Place, abstract: Any) -> Any:
-    """The state saved at a place.
+    """The state of a checkpoint.
 
     Args:
       place: from `place`.
-      abstract: the state's shapes, dtypes and shardings (of any mesh).
+      abstract: the shapes, dtypes and shardings of the state; the mesh may differ from that of the saved run.
 
     Raises:
-      UserError: the checkpoint is of another game.
-      Damaged: it cannot be read, or holds other numbers than were written.
+      UserError: the checkpoint belongs to another game.
+      Damaged: it cannot be read, or its numbers differ from those that were written.
     """
     written = self._metadata(place.step)['arrays']
     wanted = _tree(abstract)
@@ -202,21 +206,21 @@ class Checkpoints:
     if reason:
       _forget()
       raise Damaged(reason)
-    found, _ = jax.device_get(_sums(leaves))
-    wrong = [name for name, (value, _) in written.items() if int(found[name]) != value]
+    sums, _ = jax.device_get(_sums(leaves))
+    wrong = [name for name, (value, _) in written.items() if int(sums[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
-    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], abstract)
+    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_name(path)], abstract)
 
   def newest(
     self, abstract_of: Callable[[Place], Any], say: Callable[[str], object], step: int | None = None
   ) -> tuple[Place, Any] | None:
-    """(place, state) of the newest checkpoint that can be read, or of one step; None if there is none at all.
+    """(place, state) of the newest checkpoint that can be read, or of one step; None if there is no checkpoint.
 
     Args:
-      abstract_of: the abstract state at a place, for `restore`.
-      say: told about those that cannot be read.
-      step: this one and no other.
+      abstract_of: place -> abstract state, for `restore`.
+      say: gets a line of text for every checkpoint that cannot be read.
+      step: read the checkpoint of this step only.
 
     Raises:
       UserError: none can be read.
@@ -224,9 +228,8 @@ class Checkpoints:
     steps = self.steps()
     if step is not None and step not in steps:
       raise self._missing(step)
-    tried = [step] if step is not None else list(reversed(steps))
     damaged = []
-    for candidate in tried:
+    for candidate in [step] if step is not None else list(reversed(steps)):
       try:
         place = self.place(candidate)
         state = self.restore(place, abstract_of(place))
@@ -245,7 +248,7 @@ class Checkpoints:
     return None
 
   def put_aside(self, after: int) -> None:
-    """Moves checkpoints later than a step to WORKDIR/damaged, where nothing reads them and nothing is lost."""
+    """Moves the checkpoints after a step to WORKDIR/damaged: no run reads them there, and no data are lost."""
     later = [step for step in self.steps() if step > after]
     if not later:
       return
@@ -255,14 +258,14 @@ class Checkpoints:
       target = self._workdir / 'damaged' / f'{step}-{stamp}'
       target.parent.mkdir(exist_ok=True)
       (self._folder / str(step)).rename(target)
-    processes.together('put checkpoints aside')
+    processes.barrier('put checkpoints aside')
     self._checkpointer = self._open()
 
   def close(self) -> None:
-    """Waits for the last save.
+    """Waits until the last save is finished.
 
     Raises:
-      UserError: it could not be written.
+      UserError: the checkpoint could not be written.
     """
     if self._checkpointer:
       checkpointer, self._checkpointer = self._checkpointer, None
@@ -271,7 +274,7 @@ class Checkpoints:
 
 
 class _writing:
-  """Turns what a failing save raises into one line."""
+  """Turns an exception while saving into a UserError of one line."""
 
   def __init__(self, folder: epath.Path):
     self._folder = folder
@@ -288,7 +291,7 @@ class _writing:
 
 
 def _forget() -> None:
-  """Drops what a failed read leaves behind: unawaited tasks, which would complain at length whenever they are freed."""
+  """Frees the unawaited tasks that a failed read leaves, without the long warnings that they print when freed."""
   logger = logging.getLogger('asyncio')
   level = logger.level
   logger.setLevel(logging.CRITICAL)
@@ -309,10 +312,11 @@ def _crc(metadata: dict[str, Any]) -> int:
 
 @jax.jit
 def _sums(leaves: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-  """({path: checksum}, {path: entries that are not finite}), computed on the devices that hold the state.
+  """({path: checksum}, {path: number of entries that are not finite}), computed on the devices of the state.
 
-  The checksum is the sum of the bits of each entry times an odd number that depends on its place, modulo 2^32: exact in
-  any order of summation, hence on any number of devices, and changed by any change of a single entry.
+  The bits of each entry are read as an integer and multiplied by an odd number that depends on the entry's position;
+  the checksum is the sum of these products modulo 2^32. It does not depend on the order of summation, so it is the same
+  on any number of devices. A change of one entry always changes it.
   """
   sums, bad = {}, {}
   for name, leaf in leaves.items():
@@ -339,5 +343,11 @@ def _words(leaf: jax.Array) -> jax.Array:
 
 
 def _tree(state: Any) -> dict[str, Any]:
-  """The state as a flat dict, so that no class of ours or of optax is needed to read a checkpoint."""
-  return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+  """The state as {path: array}, so that reading a checkpoint needs no class of ours or of optax."""
+  return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def _name(path: Any) -> str:
+  """The name of an array in checkpoint files."""
+  field = jax.tree_util.keystr(path[:1])
+  return NAMES_IN_FILES.get(field, field) + jax.tree_util.keystr(path[1:])

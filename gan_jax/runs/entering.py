@@ -1,4 +1,4 @@
-"""The state in which a stage begins: new, or with what survives of the stage before."""
+"""The state at the start of a stage: new, or with the weights that the stage before trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from gan_jax.runs.survival import surviving
 
 
 def example_batch(stage: Stage) -> dict[str, Any]:
-  """A batch of one microbatch of zeros, for shapes."""
+  """A microbatch of zeros, with the shapes and dtypes of a stage's data and latents."""
   size = lambda batch: max(batch // stage.accumulate, 1)
   zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
   batch: dict[str, Any] = {
@@ -30,16 +30,22 @@ def example_batch(stage: Stage) -> dict[str, Any]:
 
 
 def new_state(stage: Stage, key: jax.Array) -> core.GameState:
-  """The state of a stage's game with nothing trained; jit or `jax.eval_shape` it."""
+  """The untrained state of a stage's game; a pure function for `jax.jit` or `jax.eval_shape`."""
   key = jax.random.fold_in(key, stage.number)
   return core.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
 
 
 def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.GameState:
-  """The state in which a stage begins: every weight whose path survives is kept, but for what the stage resets.
+  """The state at the start of a stage: a weight is kept if the new game has one of the same path.
 
-  A weight survives even if its network now belongs to another player. Optimizers and running averages that begin anew
-  begin from the surviving weights. Players that this stage's game lacks wait unchanged for a later one.
+  Parts that the stage resets are new. A weight is kept even if its network now belongs to another player. New optimizer
+  states and new running averages start from the kept weights. If this stage's game lacks a player, the player's state
+  is kept unchanged for a later stage.
+
+  Args:
+    stage: the stage to start.
+    before: the state at the end of the stage before; None for the first stage.
+    key: the PRNG key of the run.
 
   A network that the stage's `start` names begins with the weights, statistics and averages of another.
 
@@ -54,7 +60,7 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   for name, new in fresh.players.items():
     anew = {part for part in RESETTABLE if name in stage.reset.get(part, ())}
     old = before.players.get(name)
-    # A player's own weights come last, so that they win over copies of a network that changed hands.
+    # The player's own weights come last and so win, if another player had a network of the same name.
     others = [player for other, player in before.players.items() if other != name]
     sources = [*others, *([old] if old else []), *copies]
     params, variables = new.params, new.variables
@@ -71,8 +77,8 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   children = {child for player in players.values() for child in player.params}
   waiting = {name: player for name, player in before.players.items() if name not in players}
   players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
-  table = _surviving([before.table], fresh.table, 'table')
-  return core.GameState(step=before.step, players=players, table=table, scratch={})
+  variables = _surviving([before.variables], fresh.variables, 'variables')
+  return core.GameState(step=before.step, players=players, variables=variables, scratch={})
 
 
 def _copies(stage: Stage, before: core.GameState, fresh: core.GameState) -> list[core.TrainState]:
@@ -100,22 +106,22 @@ def _renamed(params: Any, variables: Any, old: str, new: str) -> tuple[Any, Any]
 
 
 def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
-  """`new` with what survives of `old` trees.
+  """`new` with the arrays of the `old` trees that fit.
 
   Raises:
-    UserError: it must be strict, and a weight has another shape.
+    UserError: `strict`, and an array of the same path has another shape.
   """
-  found = surviving(old, new)
-  for name, (before, after) in found.changed.items() if strict else ():
+  survival = surviving(old, new)
+  for name, (before, after) in survival.changed.items() if strict else ():
     raise UserError(
       f'weight {where}{name} changes its shape between stages, {before} -> {after}: give the new layer a name of its '
       "own, or list the player in the stage's reset"
     )
-  return found.tree
+  return survival.tree
 
 
 def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> core.GameState:
-  """Shapes and dtypes of the state inside stage `number`."""
+  """Shapes and dtypes of the state in stage `number`."""
   state: Any = None
   for stage in stages[: number + 1]:
     enter_stage = lambda before, key, stage=stage: enter(stage, before, key)

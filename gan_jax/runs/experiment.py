@@ -1,4 +1,4 @@
-"""From a config to the games of a run."""
+"""Builds the games of a run from its config."""
 
 import ml_collections
 
@@ -10,7 +10,7 @@ from gan_jax.runs.views import Experiment
 
 
 def experiment_of(config: ml_collections.ConfigDict) -> Experiment:
-  """What a config describes: one game, or a population of config.population games.
+  """The games that a config describes: one, or a population of config.population games.
 
   Raises:
     UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.

@@ -1,4 +1,4 @@
-"""A run made of weights that other code trained."""
+"""Makes a run from weights that other code trained."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,16 +24,17 @@ def write_run(
   files: Mapping[str, str],
   variables_of: Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], dict[str, Any]],
 ) -> None:
-  """Writes a run that has been trained for config.steps, with the weights of some players from files.
+  """Writes a run, with a checkpoint at step config.steps, from PyTorch files of weights.
 
   Args:
-    config: whose networks the weights are of.
-    workdir: of the new run.
-    files: {player: file of its state dict}; the others stay as they are initialised.
-    variables_of: of a file of `nets.published`: ({name there: array}, variables of the network) -> the same filled.
+    config: describes the networks of the weights.
+    workdir: the folder of the new run.
+    files: {player: file of its state dict}; other players keep their initial weights.
+    variables_of: ({PyTorch name: array}, variables of our network) -> the variables with the arrays of the file. Each
+      module of `gan_jax.nets.published` has such a function.
 
   Raises:
-    UserError: the workdir holds a run, a file cannot be read, or the networks differ.
+    UserError: the workdir holds a run already, a file cannot be read, or the networks differ.
   """
   workdir = paths.expand(workdir)
   if (workdir / 'config.json').exists():
@@ -52,10 +53,10 @@ def write_run(
       'params': player.params[name],
       **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
     }
-    found = jax.tree.map(jnp.asarray, variables_of(read_tensors(paths.expand(file)), like))
-    params = {**player.params, name: found['params']}
+    imported = jax.tree.map(jnp.asarray, variables_of(read_tensors(paths.expand(file)), like))
+    params = {**player.params, name: imported['params']}
     variables = {
-      kind: {**tree, name: found[kind]} if kind in found else tree for kind, tree in player.variables.items()
+      kind: {**tree, name: imported[kind]} if kind in imported else tree for kind, tree in player.variables.items()
     }
     ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     players[name] = player.replace(params=params, variables=variables, ema=ema)

@@ -1,8 +1,9 @@
-"""The lock of a workdir: two runs in one folder would delete each other's checkpoints.
+"""The lock of a workdir, because two runs in one folder would delete each other's checkpoints.
 
-It is the file WORKDIR/lock.json, which names its owner, locked by the system. The system frees the lock when the owner
-dies, however that was, on a local disk and on NFS from version 4 on. Stores without locks (gs://, some cluster file
-systems) have only the name of the owner: a process that is alive on this host is respected, any other is said.
+The operating system locks the file WORKDIR/lock.json, which names the owner. If the owner dies in any way, the system
+frees the lock: on a local disk, and on NFS from version 4 on. Some stores have no locks (gs://, some cluster file
+systems). There only the name in the file counts: if that process is alive on this host, the run is refused; if not, a
+line warns about it and the run starts.
 """
 
 import contextlib
@@ -27,12 +28,12 @@ FILE = 'lock.json'
 
 
 class Owner(NamedTuple):
-  """Who writes a folder.
+  """The process that writes to a folder.
 
   Attributes:
-    process: its number.
-    host: where it runs.
-    since: date and time, local.
+    process: the process id.
+    host: the name of its machine.
+    since: local date and time when it took the lock.
   """
 
   process: int
@@ -45,23 +46,23 @@ class Owner(NamedTuple):
 
 @contextlib.contextmanager
 def held(workdir: epath.Path, say: Callable[[str], object]) -> Iterator[None]:
-  """Keeps others from writing a folder. Several processes of one run share the lock of the first.
+  """Holds the lock of a folder in a `with` block. Several processes of one run share the lock of the first process.
 
   Args:
-    workdir: a folder that is there.
-    say: told when the owner before ended without releasing it, and where the store knows no locks.
+    workdir: a folder that exists.
+    say: gets a line of text if the last owner did not release the lock, or if the store has no locks.
 
   Raises:
-    UserError: another run writes it.
+    UserError: another run holds the lock.
   """
   release: Callable[[], None] = lambda: None
   refusal = None
   if processes.first():
     try:
       release = _take(workdir, say)
-    except UserError as error:  # told to the others first, for they wait
+    except UserError as error:  # raised below: the other processes wait, and must know of it first
       refusal = error
-  if processes.of_first(float(refusal is not None)):
+  if processes.broadcast(float(refusal is not None)):
     raise refusal or UserError(f'{workdir} is in use by another run: see the message of process 0')
   try:
     yield
@@ -70,10 +71,10 @@ def held(workdir: epath.Path, say: Callable[[str], object]) -> Iterator[None]:
 
 
 def _take(workdir: epath.Path, say: Callable[[str], object]) -> Callable[[], None]:
-  """Takes the lock; returns what releases it."""
+  """Takes the lock; returns the function that releases it."""
   file, here = workdir / FILE, _here()
   before, descriptor = None, None
-  reason = 'it is no file system' if '://' in str(workdir) else 'this system has no flock'
+  reason = 'it is not on a file system' if '://' in str(workdir) else 'this system has no flock'
   if fcntl is not None and '://' not in str(workdir):
     try:
       descriptor = _locked(file)
@@ -87,12 +88,12 @@ def _take(workdir: epath.Path, say: Callable[[str], object]) -> Callable[[], Non
       raise _in_use(workdir, before)
     say(f'note: {workdir} cannot be locked ({reason}): never start two runs in it at once')
   if before:
-    say(f'the run before did not end in good order ({before}): taking its place; if it still runs, stop it')
-  with contextlib.suppress(OSError):  # on a full disk the lock has no name, and holds all the same
+    say(f'the last run in this folder did not end properly ({before}): taking its place; if it still runs, stop it')
+  with contextlib.suppress(OSError):  # on a full disk the file stays empty, but the lock works
     file.write_text(json.dumps(here._asdict()))
 
   def release() -> None:
-    with contextlib.suppress(OSError):  # removed while it is held: nobody can lock a file that is on its way out
+    with contextlib.suppress(OSError):  # remove the file before unlocking, so that nobody locks a removed file
       file.unlink()
     if descriptor is not None:
       os.close(descriptor)
@@ -101,10 +102,10 @@ def _take(workdir: epath.Path, say: Callable[[str], object]) -> Callable[[], Non
 
 
 def _locked(file: epath.Path) -> int:
-  """A descriptor of the file, locked.
+  """Opens and locks the file; returns its descriptor.
 
   Raises:
-    BlockingIOError: another has it.
+    BlockingIOError: another process holds the lock.
     OSError: the file system has no locks.
   """
   while True:
@@ -112,7 +113,7 @@ def _locked(file: epath.Path) -> int:
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
       with contextlib.suppress(FileNotFoundError):
-        # Between the two calls the owner before may have removed the file that was opened.
+        # The last owner may have removed the file after it was opened here: then try again.
         if os.path.samestat(os.fstat(descriptor), os.stat(file)):
           return descriptor
     except OSError:
@@ -126,7 +127,7 @@ def _here() -> Owner:
 
 
 def _owner(file: epath.Path) -> Owner | None:
-  """Who the file names; None if it is not there, or holds no name."""
+  """The owner that the file names; None if there is no file, or no name in it."""
   try:
     return Owner(**json.loads(file.read_text()))
   except (OSError, ValueError, TypeError):
@@ -138,7 +139,7 @@ def _alive(process: int) -> bool:
     os.kill(process, 0)
   except ProcessLookupError:
     return False
-  except OSError:  # another user's
+  except OSError:  # it is a process of another user
     return True
   return True
 

@@ -1,13 +1,13 @@
-"""Populations: N games of one config in one compiled step, by `vmap` over their states.
+"""Populations: one compiled step trains N games of one config, by `vmap` over their states.
 
     python -m gan_jax.main --config configs/quickstart.py --config.population=3
 
-Member i is the run that `vary.member_config(config, i)` describes: its own seed, hence its own weights, order of the
-data, latents and noise, and its own value of every setting in `config.vary`. It trains what a run of that config would
-train, up to rounding.
+Member i is the run of the config `vary.member_config(config, i)`. It has its own seed, so its own weights, order of the
+data, latents and noise, and its own value of every setting in `config.vary`. Up to rounding, it trains as a run of that
+config alone would train.
 
-A number that varies reaches the game or the optimizer as a traced float32 scalar. The rounding of float32 is all that
-may then differ, but it shows where a number is close to 1: 1 - b2 of Adam is wrong in its fifth digit for b2 = 0.999.
+The game or the optimizer gets a number that varies as a traced float32 scalar. So it is rounded to float32, which
+matters if the number is close to 1: for b2 = 0.999, Adam's 1 - b2 is wrong in the fifth digit.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from gan_jax.runs.views import T, View
 
 
 def population_of(config: ml_collections.ConfigDict) -> 'Population':
-  """The config.population games that a config describes.
+  """The population of config.population games that a config describes.
 
   Raises:
     UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
@@ -49,13 +49,13 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
 
 @dataclasses.dataclass(frozen=True)
 class Population:
-  """Several games in one program: an `Experiment`. States and the moves of a `Feed` have the members in front.
+  """Several games in one program; it implements `Experiment`. The first axis of states and of moves is the member.
 
   Attributes:
-    config: of the run.
+    config: the config of the run.
     views: the members, one or more.
-    seeds: one per member.
-    numbers: {dotted path: a value per member} of what varies beside the seed.
+    seeds: one seed per member.
+    numbers: {dotted path: a value per member}, the settings other than the seed that vary.
   """
 
   config: ml_collections.ConfigDict
@@ -79,12 +79,12 @@ class Population:
     return int(state.step[0])
 
   def _stage(self, number: int, index: jax.Array) -> Stage:
-    """A stage of the member of a traced index."""
+    """A stage of one member; `index`, the number of the member, is traced."""
     if not self.numbers:
       return self.stages[number]
     settings = self.views[0].config.to_dict()
     for path, values in self.numbers.items():
-      # Chosen among Python's numbers, so that it has their weak type: a bfloat16 network stays one.
+      # `where` of Python numbers has a weak type, so that a bfloat16 network stays bfloat16.
       value: Any = values[-1]
       for i, other in enumerate(values[:-1]):
         value = jnp.where(index == i, other, value)
@@ -92,8 +92,8 @@ class Population:
     return stages_of(ml_collections.ConfigDict(settings))[number]
 
   def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
-    # One after the other: under vmap the QR factorisations of orthogonal kernels come in batches, and XLA:CPU waits for
-    # ever where it runs several of these at once (jaxlib 0.10 on 2 cores).
+    # One member after the other: vmap would batch the QR factorisations of orthogonal kernels, and XLA:CPU hangs when
+    # it runs several of these at once (jaxlib 0.10 on 2 cores).
     one = lambda given: entering.enter(self._stage(number, given[2]), *given[:2])
     return jax.lax.map(one, (before, keys, jnp.arange(len(self.views), dtype=jnp.int32)))
 
@@ -102,12 +102,12 @@ class Population:
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct((len(self.views), *s.shape), s.dtype), state)
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
-    # Metrics have the members in front, behind the steps of a call.
+    # The axis of the members: the first, or behind the axis of the steps of a call.
     axis = 0 if count == 1 else 1
 
     def step(state: Any, feed: Any, keys: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-      # All members stand at one step. As one number, a condition on the clock stays a condition: under vmap, one of
-      # each member would be a choice between two results that are both computed.
+      # All members are at the same step, so it is one number and not batched. Then a condition on the clock stays a
+      # `lax.cond`: vmap turns a cond with a batched condition into a select, which computes both branches.
       shared = state.step[0]
 
       def one(state: Any, moves: Any, key: jax.Array, index: jax.Array) -> Any:
@@ -132,37 +132,38 @@ class Population:
     return {**feed, 'moves': jax.tree.map(stacked, feed['moves'])}
 
   def each(self, number: int, make: Callable[[Stage], T]) -> list[T]:
-    made: dict[Any, T] = {}
-    things = []
+    of_settings: dict[Any, T] = {}
+    of_members = []
     for i, view in enumerate(self.views):
-      game = tuple(values[i] for path, values in self.numbers.items() if path.startswith('game.'))
-      if game not in made:
-        made[game] = make(view.stages[number])
-      things.append(made[game])
-    return things
+      settings = tuple(values[i] for path, values in self.numbers.items() if path.startswith('game.'))
+      if settings not in of_settings:
+        of_settings[settings] = make(view.stages[number])
+      of_members.append(of_settings[settings])
+    return of_members
 
   def check(self, mesh: Mesh) -> None:
     """Traces every stage.
 
     Raises:
-      UserError: a number that varies is read by Python, changes shapes, or two metrics would have one name.
+      UserError: Python code reads a number that varies, such a number changes shapes, or two metrics would get the same
+        name.
     """
     for name, usual in (('parallel', 'jit'), ('shard_state', False)):
       if self.config[name] != usual:
         raise UserError(
           f'config.{name}={self.config[name]!r} with config.population={len(self.views)} is not supported: leave it '
-          f'at {usual!r}, or train each member by itself'
+          f'at {usual!r}, or train each member in a run of its own'
         )
     if jax.process_count() > 1:
       raise UserError(
         f'config.population={len(self.views)} in {jax.process_count()} processes is not supported: train it in one '
-        'process (of as many devices as it has), or each member by itself'
+        'process (with all devices of its machine), or train each member in a run of its own'
       )
     for stage in self.stages:
       try:
         names = self._traced(stage.number, mesh)
       except Exception as error:
-        self._blame(stage.number, mesh, error)
+        self._raise_for_settings(stage.number, mesh, error)
         raise
       rows = [row for name in names for row in (name, f'{name}_standard_error', *(m.named({name: 0}).popitem()[0]
               for m in self.views))]  # fmt: skip
@@ -177,7 +178,7 @@ class Population:
     """The names of the metrics of a step.
 
     Raises:
-      whatever a number that is no plain one brings about.
+      Exception: of any kind, if code cannot work with a traced number.
     """
     shapes = lambda tree: jax.tree.map(lambda s: (s.shape, s.dtype), tree)
     state = self.abstract_state(number)
@@ -189,8 +190,8 @@ class Population:
       raise ValueError('shapes or types of the state change with it')
     return list(metrics)
 
-  def _blame(self, number: int, mesh: Mesh, error: Exception) -> None:
-    """Raises a UserError that names the settings by which a stage cannot be traced; returns if there are none."""
+  def _raise_for_settings(self, number: int, mesh: Mesh, error: Exception) -> None:
+    """Raises a UserError that names the settings that cannot vary; returns if they are not the cause of the error."""
 
     def failing(numbers: Mapping[str, tuple[float, ...]]) -> Exception | None:
       try:
@@ -202,30 +203,30 @@ class Population:
     if not self.numbers or failing({}) is not None:
       return
     for path, values in self.numbers.items():
-      found = failing({path: values})
-      if found is not None:
-        raise _rigid(f'config.vary.{path}={values}', found) from found
-    raise _rigid(', '.join(f'config.vary.{path}' for path in self.numbers), error) from error
+      cause = failing({path: values})
+      if cause is not None:
+        raise _cannot_vary(f'config.vary.{path}={values}', cause) from cause
+    raise _cannot_vary(', '.join(f'config.vary.{path}' for path in self.numbers), error) from error
 
   def rows(self, metrics: Mapping[str, Any]) -> list[tuple[View, dict[str, Any]]]:
     return [(view, {name: value[i] for name, value in metrics.items()}) for i, view in enumerate(self.views)]
 
   def row(self, values: Mapping[str, float]) -> dict[str, float]:
-    """NAME (the mean over the members that have it), NAME_standard_error, then NAME_0, NAME_1, ..."""
+    """{NAME: mean over the members that have the metric, NAME_standard_error, NAME_0, NAME_1, ...}."""
     return statistics(values)
 
   def joined(self, states: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
   def describe(self) -> list[str]:
-    lines = [f'members   {len(self.views)} games in one step, of seeds {", ".join(map(str, self.seeds))}']
+    lines = [f'members   {len(self.views)} games in one step, with seeds {", ".join(map(str, self.seeds))}']
     return lines + [f'  {path}: {", ".join(map(str, values))}' for path, values in self.numbers.items()]
 
 
-def _rigid(where: str, error: Exception) -> UserError:
+def _cannot_vary(where: str, error: Exception) -> UserError:
   detail = ' '.join(str(error).split('The error occurred')[0].split())
   kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
   return UserError(
-    f'{where} cannot vary inside a population, for what reads it needs a plain number, to branch or for a shape '
-    f'({kind}{detail[:200]}): train its values in runs of their own'
+    f'{where} cannot vary inside a population: the code needs a plain Python number, for a branch or a shape '
+    f'({kind}{detail[:200]}); train each value in a run of its own'
   )

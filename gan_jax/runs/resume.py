@@ -1,4 +1,4 @@
-"""How a run begins: anew, from where it stopped, or from the weights of another; and whether it may go on."""
+"""The start of a run: new, from its last checkpoint, or from the weights of another run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,49 +23,53 @@ def start(
   keys: jax.Array,
   say: Callable[[str], object],
 ) -> tuple[Place, core.GameState]:
-  """The state a run begins with, and where it stands.
+  """(progress, state) at the start of a run: from its newest checkpoint if there is one, else new.
 
   Args:
-    config: of the run.
-    checkpoints: of its workdir.
-    experiment: of the config.
+    config: the config of the run.
+    checkpoints: the checkpoints in its workdir.
+    experiment: the games of the config.
     mesh: the devices.
-    keys: of the run, or of each member.
-    say: told what was found.
+    keys: the PRNG key of the run, or one of each member.
+    say: gets lines of text about the start.
+
+  Raises:
+    UserError: no checkpoint can be read, or the stages of the config do not fit the checkpoint.
   """
   stages = experiment.stages
 
   def abstract_of(place: Place) -> Any:
     if place.stage >= len(stages):
       raise UserError(
-        f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}'
+        f'the checkpoint of step {place.step} is of stage {place.stage + 1}, the config has {len(stages)}: give the '
+        'config that it was trained with, or another --workdir'
       )
     state = experiment.abstract_state(place.stage)
     placed = lambda s, sharding: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
     return jax.tree.map(placed, state, state_sharding(stages[place.stage], mesh, state))
 
-  found = checkpoints.newest(abstract_of, say)
-  if found is not None:
-    place, stage = found[0], stages[found[0].stage]
+  newest = checkpoints.newest(abstract_of, say)
+  if newest is not None:
+    place, stage = newest[0], stages[newest[0].stage]
     if not stage.first_step < place.step <= stage.last_step:
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, which now runs from step '
         f'{stage.first_step} to {stage.last_step}: leave the steps of finished stages as they were'
       )
-    checkpoints.put_aside(after=found[0].step)
-    say(f'resuming at step {found[0].step}')
-    return found
+    checkpoints.put_aside(after=place.step)
+    say(f'resuming at step {place.step}')
+    return newest
   state = enter(experiment, 0, None, mesh, keys)
   if config.init_from:
     quiet = lambda line: None
-    warmed = [warm(v.config, v.of(state), quiet if v.number else say) for v in experiment.views]
-    state = experiment.joined(warmed)
+    states = [warm(v.config, v.of(state), quiet if v.number else say) for v in experiment.views]
+    state = experiment.joined(states)
     state = jax.device_put(state, state_sharding(stages[0], mesh, state))
   return Place(0, 0, {}), state
 
 
 def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, keys: jax.Array) -> core.GameState:
-  """The state in which a stage begins, on the devices."""
+  """The state at the start of a stage, on the devices."""
   begin = lambda state, keys: experiment.enter(number, state, keys)
   placed = state_sharding(experiment.stages[number], mesh, jax.eval_shape(begin, state, keys))
   return parallel.compile_once(begin, placed)(state, keys)
@@ -75,7 +79,7 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
   """The state with weights and running averages of the runs in `config.init_from` where path and shape agree.
 
   Raises:
-    UserError: no such run, no such player, or a player with no weight in common.
+    UserError: there is no such run or player, or a player has no weight in common with that of the run.
   """
   folders, setting = config.init_from, 'config.init_players'
   if isinstance(folders, str):
@@ -94,15 +98,15 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
         raise UserError(f'{setting} names {name!r}, which {what} lacks: it has {", ".join(sorted(known))}')
     ours, theirs = players[name], run.state.players[name]
     params = surviving([theirs.params], ours.params)
-    if not params.taken:
+    if not params.kept:
       raise UserError(f'player {name!r} has no weight in common with that of {folder}: leave it out of {setting}')
     variables = surviving([theirs.variables], ours.variables).tree
     average = ours.ema
     if average is not None:
       source = theirs.ema or {'params': theirs.params, 'variables': theirs.variables}
       average = surviving([source], average).tree
-    # Copies: the run's own buffers may be donated.
+    # A copy, because the step donates the buffers of its state.
     players[name] = jax.tree.map(jnp.array, ours.replace(params=params.tree, variables=variables, ema=average))
     count = len(jax.tree.leaves(ours.params))
-    say(f'{name}: {len(params.taken)} of {count} weights from step {run.step} of {folder}')
+    say(f'{name}: {len(params.kept)} of {count} weights from step {run.step} of {folder}')
   return state.replace(players=players)

@@ -13,7 +13,7 @@ from gan_jax.base.files import write_text
 from gan_jax.data.sources import remembered
 from gan_jax.data.streams import Stream
 
-#: Settings that a resumed run may change: they do not alter what a step computes, or are meant to be tuned on the way.
+#: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|resume|init_from(\.\w+)?'
   r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
@@ -90,5 +90,5 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   if changed and config.resume != 'force':
     raise UserError(
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
-      '--workdir, or --config.resume=force to go on with these'
+      '--workdir, or --config.resume=force to go on with the new ones'
     )

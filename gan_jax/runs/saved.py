@@ -22,11 +22,11 @@ class Saved(NamedTuple):
   """One game of a run, at one of its checkpoints.
 
   Attributes:
-    config: of the run, or of the member of a population as a run of its own.
-    stage: the stage that the checkpoint stands in, with the game and the streams.
+    config: the config of the run; for a member of a population, the config of that member alone.
+    stage: the stage of the checkpoint, with the game and the streams.
     step: steps trained.
-    state: of the game.
-    member: its number in a population; None for a run of one game.
+    state: the state of the game.
+    member: the number of the member in a population; None for a run of one game.
   """
 
   config: ml_collections.ConfigDict
@@ -45,10 +45,10 @@ def read(
   """Reads a checkpoint of a run.
 
   Args:
-    workdir: of the run.
-    step: of the checkpoint, or 'best' by config.keep_best; the latest by default.
-    member: of a population; by default the best by config.keep_best, else the first.
-    say: told which member was chosen, and what was wrong with newer checkpoints.
+    workdir: the folder of the run.
+    step: the step of the checkpoint, or 'best' for the best by config.keep_best; the latest by default.
+    member: the number of the member of a population; by default the best by config.keep_best, else the first.
+    say: gets a line of text about the chosen member, and about newer checkpoints that cannot be read.
 
   Raises:
     UserError: there is no run, or no such checkpoint or member.
@@ -62,8 +62,8 @@ def _read(workdir: epath.Path, step: int | str | None, member: int | None, say: 
   config = run_config.read_config(workdir)
   experiment = experiment_of(config)
   if member is not None and not config.population:
-    raise UserError(f'member={member} asked of {workdir}, which is one game, not a population: leave it out')
-  # Several processes hold one array together, whole on every device.
+    raise UserError(f'member={member} but {workdir} is a run of one game, not a population: leave out member')
+  # With several processes an array spans all of them, and each device has all of it.
   one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   sharding = one if jax.process_count() == 1 else parallel.replicated(parallel.make_mesh())
   with_device = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding)
@@ -76,11 +76,11 @@ def _read(workdir: epath.Path, step: int | str | None, member: int | None, say: 
     if step != 'best':
       raise UserError(f"checkpoint {step!r} must be 'best' or a step")
     step = checkpoints.best()
-  found = checkpoints.newest(abstract_of, say, step)
+  newest = checkpoints.newest(abstract_of, say, step)
   checkpoints.close()
-  if found is None:
-    raise UserError(f'{workdir} has no checkpoint yet: train it on with python -m gan_jax.main')
-  place, state = found
+  if newest is None:
+    raise UserError(f'{workdir} has no checkpoint yet: train it with python -m gan_jax.main')
+  place, state = newest
   if config.population:
     member, why = best_member.choose(workdir, config, place.step, member)
     if why:

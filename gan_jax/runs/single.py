@@ -1,4 +1,4 @@
-"""An ordinary run: one game."""
+"""A run of one game."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +17,11 @@ from gan_jax.runs.views import T, View
 
 @dataclasses.dataclass(frozen=True)
 class Single:
-  """One game: the `Experiment` whose methods give what `stages`, `entering` and `steps` give.
+  """One game; it implements `Experiment` with the functions of `stages`, `entering` and `steps`.
 
   Attributes:
-    config: of the run.
-    stages: of the config.
+    config: the config of the run.
+    stages: its stages.
   """
 
   config: ml_collections.ConfigDict

@@ -1,4 +1,4 @@
-"""The stages of a run: each with a game, optimizers and streams, built of a config."""
+"""The stages of a run. Each has a game, optimizers and data streams, which are built from the config."""
 
 import types
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets.layers.conv import FORMULATIONS
 
-#: What a stage may reset; new weights bring a new optimizer state and new running averages with them.
+#: Parts of a player that a stage may reset. If it resets the params, the other two are new as well.
 RESETTABLE = ('params', 'optimizer', 'ema')
-#: What a stage may set; the loop reads the rest from the config itself.
+#: Settings that a stage may change; the others are the same in all stages.
 STAGED = ('game', 'optimizers', 'data', 'ema', 'batch_size', 'accumulate', 'steps')
-#: float16 is left out: it would need loss scaling.
+#: There is no float16: it would need loss scaling.
 DTYPES = ('float32', 'bfloat16')
 LEAST = {
   **dict.fromkeys(('batch_size', 'accumulate', 'steps_per_call', 'log_every', 'keep', 'samples', 'steps'), 1),
@@ -33,7 +33,7 @@ LEAST = {
 
 
 class Stage(NamedTuple):
-  """One stretch of training with one game.
+  """A part of the training with one game.
 
   Attributes:
     number: 0 for the first.
@@ -43,13 +43,13 @@ class Stage(NamedTuple):
     streams: {name: settings}.
     batch_size: latents per move.
     accumulate: microbatches per move.
-    first_step: the step it begins at.
+    first_step: the step at which it starts.
     steps: its length.
-    reset: {'params' | 'optimizer' | 'ema': players that start anew on entering}.
-    images: (real examples drawn before it, per step), of the widest stream.
+    reset: {'params' | 'optimizer' | 'ema': players for which this part is new at the start of the stage}.
+    images: (real examples drawn before it, real examples per step), of the stream that gives most.
     parallel: 'jit' or 'pmap'.
-    dtype: that networks compute in.
-    remat: whether the backward pass computes again what lies between convolutions and dense layers.
+    dtype: the dtype in which networks compute.
+    remat: whether the backward pass keeps only the outputs of convolutions and dense layers and recomputes the rest.
     shard_state: whether optimizer states and running averages are divided over the devices.
     start: {network: the network of the stages before whose weights it begins with}.
   """
@@ -112,7 +112,7 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
     if config[name] not in known:
       raise one_of(f'config.{name}', config[name], known)
   if config.parallel == 'pmap' and config.shard_state:
-    raise UserError("config.shard_state=True divides one program's state: set config.parallel='jit', or leave it out")
+    raise UserError("config.shard_state=True works only with config.parallel='jit': change one of the two")
 
 
 def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
@@ -137,10 +137,10 @@ def _game(settings: Mapping[str, Any]) -> Any:
   game = build(settings, home='gan_jax.games', where='config.game')
   missing = [name for name in ('turns', 'latents', 'sample') if not hasattr(game, name)]
   if not isinstance(game, nn.Module) or missing:
-    what = f'it lacks {", ".join(missing)}' if missing else 'it is no flax.linen.Module'
+    what = f'it lacks {", ".join(missing)}' if missing else 'it is not a flax.linen.Module'
     raise UserError(
-      f'config.game.name={settings.get("name")!r} is not a game: {what}; a game has turns, latents (None if it draws '
-      'none) and sample'
+      f'config.game.name={settings.get("name")!r} is not a game: {what}; a game has turns, latents (which may be None) '
+      'and sample'
     )
   return game
 
@@ -155,12 +155,12 @@ def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, A
   }
   for name, optimizer in built.items():
     if not isinstance(optimizer, optax.GradientTransformation):
-      raise UserError(f'config.optimizers.{name} is no optax transformation: give it a name, such as optax.adam')
+      raise UserError(f'config.optimizers.{name} is not an optax transformation: give it a name, such as optax.adam')
   decays = {
     name: build(v, home='gan_jax.optim.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()
   }
   for name, decay in decays.items():
-    varies = isinstance(decay, jax.core.Tracer)  # over a population, whose values were checked
+    varies = isinstance(decay, jax.core.Tracer)  # in a population, which checked each value
     if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):
       raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
   streams = streams_of(settings['data'], settings['batch_size'])
@@ -201,8 +201,8 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
   for name, stream in streams.items():
     if not stream.classes and 'label' in stream.stored(1):
       raise UserError(
-        f'stream {name!r} gives labels, but its classes=0 says that it has none, so that nothing would check them: '
-        f'set config.data.classes={label.classes}'
+        f'stream {name!r} gives labels, but its classes=0 says that it has none: set '
+        f'config.data.classes={label.classes}'
       )
     if stream.classes and stream.classes != label.classes:
       raise UserError(
@@ -212,8 +212,8 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
 
 
 def clock_at(stage: Stage, step: int | jax.Array) -> core.Clock:
-  """The clock of a stage's game when `step` steps are finished."""
+  """The clock of a stage's game after `step` steps of the run."""
   step = jnp.asarray(step, jnp.int32)
-  within = step - stage.first_step
-  seen = stage.images[0] + within.astype(jnp.float32) * stage.images[1]
-  return core.Clock(step, within, jnp.asarray(stage.steps, jnp.int32), seen)
+  stage_step = step - stage.first_step
+  images = stage.images[0] + stage_step.astype(jnp.float32) * stage.images[1]
+  return core.Clock(step, stage_step, jnp.asarray(stage.steps, jnp.int32), images)

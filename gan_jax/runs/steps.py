@@ -1,4 +1,4 @@
-"""The step of a stage on a mesh, and what it takes and gives: where the state lies, what the feed holds."""
+"""The training step of a stage on a mesh of devices: its function, the shardings of its state, its feed's shapes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,13 @@ from gan_jax.runs.stages import Stage, clock_at
 
 
 def state_sharding(stage: Stage, mesh: Mesh, state: Any) -> Any:
-  """Where each array of a state (or of its shapes) lies: whole on every device, or divided by config.shard_state."""
+  """The sharding of each array of a state: all of it on every device, or divided if config.shard_state.
+
+  Args:
+    stage: the stage.
+    mesh: the devices.
+    state: a state, or its shapes.
+  """
   whole = jax.tree.map(lambda _: parallel.replicated(mesh), state)
   if not stage.shard_state:
     return whole
@@ -27,12 +33,13 @@ def state_sharding(stage: Stage, mesh: Mesh, state: Any) -> Any:
 
 
 def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
-  """The step of a stage on a mesh, not yet compiled: (state, what `Feed` gives, key) -> (state, metrics).
+  """The step of a stage, (state, feed, key) -> (state, metrics), not yet compiled. `data.Feed` gives the feed.
 
   Args:
-    stage: of the run.
+    stage: the stage.
     mesh: the devices.
-    count: steps in one call; more than 1 takes what `Feed.take(count)` gives, and metrics have the steps in front.
+    count: steps in one call. If it is more than 1, the feed is `Feed.take(count)`, and the first axis of every metric
+      is the step.
   """
   for name, stream in stage.streams.items():
     where = f'batch_size of stream {name!r}, config.data.batch_size or config.batch_size'
@@ -73,7 +80,7 @@ def make_step(stage: Stage, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
 
 
 def abstract_feed(stage: Stage, mesh: Mesh, count: int = 1) -> dict[str, Any]:
-  """Shapes of what a streaming `Feed` gives a call of `count` steps, for compiling without data."""
+  """The shapes of the feed of a call of `count` steps, for compiling without data. No set is kept on the device."""
   front = () if count == 1 else (count,)
   moves = {}
   for name, stream in stage.streams.items():

@@ -1,4 +1,4 @@
-"""Which weights go on in another tree: those whose path, shape and type are the same."""
+"""Copies arrays from old trees into a new one, where path, shape and dtype are the same."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,37 +7,37 @@ import jax
 
 
 class Survival(NamedTuple):
-  """A tree with what survived of others.
+  """The result of `surviving`.
 
   Attributes:
-    tree: the new one, with the old leaves that fit.
-    taken: the paths of these.
-    changed: {path: (old shape, new shape)} of those that have the path and another shape.
+    tree: the new tree, with the old arrays that fit.
+    kept: the paths of these old arrays.
+    changed: {path: (old shape, new shape)} of the arrays that have the same path but another shape.
   """
 
   tree: Any
-  taken: tuple[str, ...]
+  kept: tuple[str, ...]
   changed: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def surviving(old: Sequence[Any], new: Any) -> Survival:
-  """`new` with the leaves of `old` trees that fit; later trees win.
+  """`new` with the arrays of the `old` trees that fit. If several old trees have a path, the last of them wins.
 
   >>> import numpy as np
-  >>> found = surviving([{'a': np.ones(2), 'b': np.ones(3)}], {'a': np.zeros(2), 'b': np.zeros(4)})
-  >>> found.taken, found.changed
+  >>> survival = surviving([{'a': np.ones(2), 'b': np.ones(3)}], {'a': np.zeros(2), 'b': np.zeros(4)})
+  >>> survival.kept, survival.changed
   (("['a']",), {"['b']": ((3,), (4,))})
   """
   name_of = jax.tree_util.keystr
-  known = {name_of(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-  leaves, taken, changed = [], [], {}
+  old_leaves = {name_of(path): leaf for tree in old for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  leaves, kept, changed = [], [], {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(new):
     name = name_of(path)
-    other = known.get(name)
+    other = old_leaves.get(name)
     if other is not None and (other.shape, other.dtype) == (leaf.shape, leaf.dtype):
-      taken.append(name)
+      kept.append(name)
       leaf = other
     elif other is not None and other.shape != leaf.shape:
       changed[name] = (other.shape, leaf.shape)
     leaves.append(leaf)
-  return Survival(jax.tree.unflatten(jax.tree.structure(new), leaves), tuple(taken), changed)
+  return Survival(jax.tree.unflatten(jax.tree.structure(new), leaves), tuple(kept), changed)

@@ -1,4 +1,4 @@
-"""What the training loop sees of a run, whether it is one game or a population of them."""
+"""The interface between the training loop and a run: the loop treats one game and a population alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,9 +17,9 @@ class View(NamedTuple):
   """One game of a run.
 
   Attributes:
-    number: in a population, from 0; None for the one game of an ordinary run.
-    config: as a run of its own.
-    stages: of that config.
+    number: its number in a population, from 0; None in a run of one game.
+    config: the config of this game alone.
+    stages: the stages of that config.
   """
 
   number: int | None
@@ -28,24 +28,24 @@ class View(NamedTuple):
 
   @property
   def suffix(self) -> str:
-    """The end of the names of its files."""
+    """The end of the names of its files: '_member_3'; '' in a run of one game."""
     return '' if self.number is None else f'_member_{self.number}'
 
   @property
   def title(self) -> str:
-    """For messages: 'member 3: '; empty for an ordinary run."""
+    """The start of messages about it: 'member 3: '; '' in a run of one game."""
     return '' if self.number is None else f'member {self.number}: '
 
   def of(self, state: Any) -> Any:
-    """Its part of the state of the run."""
+    """Its state, out of the state of the run."""
     return state if self.number is None else _slice(state, self.number)
 
   def named(self, values: Mapping[str, float]) -> dict[str, float]:
-    """Its metrics under the names that they have in a row of the run: in a population NAME_0, NAME_1, ..."""
+    """Its metrics with the names of a row of the run: NAME_3 for member 3 of a population."""
     return dict(values) if self.number is None else {f'{name}_{self.number}': v for name, v in values.items()}
 
   def own(self, row: Mapping[str, float]) -> dict[str, float]:
-    """The reverse of `named`: its own metrics in a row of the run."""
+    """Its metrics out of a row of the run: the inverse of `named`."""
     if self.number is None:
       return dict(row)
     end = f'_{self.number}'
@@ -56,14 +56,14 @@ _slice = jax.jit(lambda tree, number: jax.tree.map(lambda x: x[number], tree))
 
 
 class Experiment(Protocol):
-  """The games of a run, which begin, move and are saved together.
+  """The games of a run. They start together, take their steps together and are saved together.
 
   Attributes:
-    config: of the run.
+    config: the config of the run.
     views: its games, one or more.
-    stages: of the first game. Those of the others differ in numbers, never in shapes, steps or streams.
-    keys: the key of the run, or (N,) of the games.
-    feed_seed: what `Feed` takes as its seed.
+    stages: the stages of the first game. Those of the others have the same shapes, steps and streams.
+    keys: the PRNG key of the run, or (N,) keys of the games.
+    feed_seed: the argument `seed` of `data.Feed`.
   """
 
   @property
@@ -82,34 +82,34 @@ class Experiment(Protocol):
   def feed_seed(self) -> int | tuple[int, ...]: ...
 
   def check(self, mesh: Mesh) -> None:
-    """Raises a UserError for what cannot be one compiled program, before the first step."""
+    """Raises a UserError if one compiled program cannot train the games; called before the first step."""
 
   def step_of(self, state: Any) -> int:
-    """Steps finished."""
+    """The number of finished steps."""
 
   def enter(self, number: int, before: Any, keys: jax.Array) -> Any:
-    """The state in which stage `number` begins; it compiles what it needs."""
+    """The state at the start of stage `number`, as `entering.enter` makes it."""
 
   def abstract_state(self, number: int) -> core.GameState:
-    """Shapes and dtypes of the state inside stage `number`."""
+    """Shapes and dtypes of the state in stage `number`."""
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
-    """The step of stage `number`, `count` of them in one call: (state, feed, keys) -> (state, metrics)."""
+    """(state, feed, keys) -> (state, metrics): `count` steps of stage `number`, as `steps.make_step` makes them."""
 
   def abstract_feed(self, number: int, mesh: Mesh, count: int = 1) -> dict[str, Any]:
-    """Shapes of what a streaming `Feed` gives a call of `count` steps."""
+    """The shapes of the feed of a call of `count` steps, as `steps.abstract_feed` gives them."""
 
   def each(self, number: int, make: Callable[[Stage], T]) -> list[T]:
-    """`make(stage)` for the stage of every game; games of the same settings share one."""
+    """`make(stage)` for stage `number` of every game. Games with the same settings share one result."""
 
   def rows(self, metrics: Mapping[str, Any]) -> list[tuple[View, dict[str, Any]]]:
-    """The metrics of one step, as the step gives them, of each game."""
+    """(game, its metrics) for every game, from the metrics that one step returned."""
 
   def row(self, values: Mapping[str, float]) -> dict[str, float]:
-    """A row for metrics.jsonl from the values of all games under their `View.named` names."""
+    """The row for metrics.jsonl, from the metrics of all games with the names of `View.named`."""
 
   def joined(self, states: Sequence[Any]) -> Any:
-    """The state of the run from that of each game."""
+    """The state of the run, from the states of its games."""
 
   def describe(self) -> list[str]:
-    """Lines for the person at the console."""
+    """Lines of text about the games for the console."""

@@ -1,4 +1,4 @@
-"""The compiled programs of a stage: one step a call, or several where nothing is due between them."""
+"""The compiled programs of a stage. A call runs one step, or several if no hook is due between them."""
 
 import math
 import time
@@ -17,27 +17,27 @@ from gan_jax.training.writers import duration
 
 
 def steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
-  """How many steps the next call makes after step n: `most`, or 1 if so many would pass over a step that is due.
+  """The number of steps of the next call: `most`, or 1 if a hook is due before so many steps are finished.
 
-  Two programs at most are compiled, and whatever is due comes exactly after its step.
+  So at most two programs are compiled, and every hook acts exactly after its step.
 
   Args:
     n: steps finished.
     most: config.steps_per_call.
-    last: step of the stage.
-    periods: steps between what is due; 0 for never.
+    last: the last step of the stage.
+    periods: the period of each hook in steps; 0 for never.
   """
   left = min([last - n, *(every - n % every for every in periods if every)])
   return most if most <= left else 1
 
 
 class Calls:
-  """Calls the steps of a stage, and tells how fast they are.
+  """Calls the steps of a stage and measures their speed.
 
   Args:
-    session: of the run.
-    stage: of it.
-    feed: of the stage.
+    session: the open run.
+    stage: the stage.
+    feed: the feed of the stage.
   """
 
   def __init__(self, session: Session, stage: Stage, feed: Feed):
@@ -46,7 +46,7 @@ class Calls:
     self._since, self._steps = time.perf_counter(), math.nan
 
   def __call__(self, count: int, state: Any) -> tuple[Any, Any]:
-    """(state, metrics) after `count` steps more."""
+    """(state, metrics) after `count` more steps."""
     new = count not in self._programs
     if new:
       step = self._session.experiment.make_step(self._stage.number, self._session.mesh, count)
@@ -54,7 +54,7 @@ class Calls:
       self._programs[count] = parallel.compile_step(step, self._session.mesh, sharding)
     given = next(self._feed) if count == 1 else self._feed.take(count)
     state, metrics = self._session.profile.call(count, self._programs[count], state, given, self._session.keys)
-    if new:  # nothing before it is timed, for it compiled
+    if new:  # this call compiled, so the time so far does not count
       jax.block_until_ready(metrics)
       memory.release()
       if len(self._programs) == 1:
@@ -66,7 +66,7 @@ class Calls:
     return state, metrics
 
   def rates(self) -> dict[str, float]:
-    """Steps and images per second since `restart`; empty where nothing was timed."""
+    """Steps and images per second since `restart`; empty if no step was timed."""
     if not self._steps > 0:
       return {}
     steps_per_second = self._steps / max(time.perf_counter() - self._since, 1e-9)
@@ -74,5 +74,5 @@ class Calls:
     return {'steps_per_second': steps_per_second, 'images_per_second': images * steps_per_second}
 
   def restart(self) -> None:
-    """Times from now on: what happened beside the steps does not count."""
+    """Starts the timing again, so that the time of hooks does not count."""
     self._since, self._steps = time.perf_counter(), 0

@@ -1,4 +1,4 @@
-"""What can be known to fail before anything is written and the first step is compiled."""
+"""Checks before a run writes files or compiles its first step."""
 
 from typing import Any
 
@@ -16,8 +16,12 @@ from gan_jax.runs.views import Experiment
 
 
 def check_run(experiment: Experiment, mesh: Mesh) -> None:
-  """Raises a UserError for batch sizes that do not divide, networks that do not fit, sampling and evaluations that
-  cannot work, data that are not there, and settings that config.json would lose."""
+  """Checks that a run can be trained, sampled and evaluated.
+
+  Raises:
+    UserError: batch sizes do not divide over the devices, networks do not fit, sampling or an evaluation cannot work,
+      data do not exist, or config.json cannot hold a setting.
+  """
   config, options = experiment.config, options_of(experiment.config.eval)
   for stage in experiment.stages:
     runs.make_step(stage, mesh)
@@ -51,6 +55,6 @@ def _check_sampling(experiment: Experiment, stage: Stage) -> Any:
   except FlaxError as error:
     detail = ' '.join(str(error).split(' (http')[0].split())
     raise UserError(
-      f'{type(stage.game).__name__}.sample does not run: {detail}; it is given '
+      f'{type(stage.game).__name__}.sample does not run: {detail}; it gets '
       "the batch, the clock and make_rng('noise'), networks in eval mode"
     ) from error

@@ -1,4 +1,4 @@
-"""What may fail without the training: outputs are left out, and every other error saves the last good state first."""
+"""Errors during training: an output that fails is left out; before any other error the last good state is saved."""
 
 import contextlib
 import datetime
@@ -12,11 +12,11 @@ from gan_jax.distributed import processes
 
 
 class Guard:
-  """Keeps the failures of a run apart from its training.
+  """Handles the errors of a run.
 
   Args:
-    workdir: of the run; its errors.txt takes the tracebacks.
-    say: told one line about each failure.
+    workdir: the folder of the run; tracebacks go to its errors.txt.
+    say: gets one line of text for each error.
   """
 
   def __init__(self, workdir: epath.Path, say: Callable[[str], object]):
@@ -24,12 +24,13 @@ class Guard:
     self._known: set[str] = set()
 
   @contextlib.contextmanager
-  def without(self, what: str, *, together: bool = False) -> Iterator[None]:
-    """A block that a training can do without: if it fails, a line says so, once for each reason.
+  def tolerating(self, what: str, *, together: bool = False) -> Iterator[None]:
+    """A block that may fail: then a warning is printed, once for each reason, and training goes on.
 
     Args:
-      what: the block does, such as 'writing TensorBoard'.
-      together: whether all processes run it; an error of one of several then ends the run, for the others wait for it.
+      what: what the block does, such as 'writing TensorBoard'.
+      together: True if all processes run the block. With several processes an error then ends the run, because the
+        others wait for the process that failed.
     """
     try:
       yield
@@ -40,14 +41,14 @@ class Guard:
       if reason not in self._known:
         self._known.add(reason)
         self._record(error)
-        self._say(f'warning: {reason}: the training goes on without; the traceback is in {self._file}')
+        self._say(f'warning: {reason}: the training goes on without it; the traceback is in {self._file}')
 
   @contextlib.contextmanager
   def saving(self, save: Callable[[], str]) -> Iterator[None]:
-    """A block whose errors leave it only when what was trained is saved.
+    """A block. If it raises an error, the last good state is saved first, and then the error goes on.
 
     Args:
-      save: saves the last good state, and says in a line what it did.
+      save: saves the last good state; returns a line of text about it.
     """
     try:
       yield
@@ -57,7 +58,7 @@ class Guard:
       self._record(error)
       if not isinstance(error, UserError):
         error.add_note(f'the traceback is in {self._file}')
-      if processes.alone():  # several would have to save together, and the others do not know
+      if processes.alone():  # several processes must save together, but the others do not know of the error
         try:
           line = save()
         except Exception as second:

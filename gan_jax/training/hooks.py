@@ -1,4 +1,4 @@
-"""What happens beside the steps, each every so many of them: samples, evaluations, rows of metrics, checkpoints."""
+"""Hooks, which act every n steps: samples, evaluations, rows of metrics, checkpoints."""
 
 import contextlib
 import dataclasses
@@ -22,14 +22,14 @@ from gan_jax.training.session import Session
 
 @dataclasses.dataclass
 class Moment:
-  """The run after a step at which something is due.
+  """The run after a step at which a hook is due.
 
   Attributes:
-    place: where it stands.
-    state: of the run.
-    row: metrics, to which hooks add theirs.
+    place: the progress of the run.
+    state: the state of the run.
+    row: the metrics; hooks add theirs.
     rates: steps and images per second.
-    diversity: {title of a game: diversity of its samples}, where they were drawn.
+    diversity: {title of a game: diversity of its samples}, if samples were drawn.
   """
 
   place: Place
@@ -40,7 +40,7 @@ class Moment:
 
 
 class Hook(Protocol):
-  """Something that is due every so many steps, and at the end of a stage."""
+  """It acts every `every` steps, and at the end of a stage."""
 
   every: int
 
@@ -48,14 +48,14 @@ class Hook(Protocol):
 
 
 class Every(NamedTuple):
-  """Hooks of a stage, in the order in which they act.
+  """The hooks of a stage, in the order in which they act.
 
   Attributes:
-    last: step of the stage.
-    samples: pictures.
-    evaluation: figures; None for none.
-    row: of metrics.
-    checkpoint: of the state.
+    last: the last step of the stage.
+    samples: draws grids of samples.
+    evaluation: evaluates; None without evaluations.
+    row: writes a row of metrics.
+    checkpoint: saves the state.
   """
 
   last: int
@@ -66,25 +66,29 @@ class Every(NamedTuple):
 
   @property
   def periods(self) -> tuple[int, ...]:
-    """Steps between what is due; 0 for never."""
+    """The period of each hook in steps; 0 for never."""
     return tuple(hook.every for hook in self[1:] if hook is not None)
 
   def due(self, step: int, *, stopping: bool) -> list[Hook]:
     """The hooks that act after a step.
 
-    An evaluation brings a checkpoint, so that the best can be kept. A checkpoint brings a row, so that a resumed run
-    writes the rows of one that was not stopped; so do samples.
+    After an evaluation comes a checkpoint, so that the best one is kept. Before a checkpoint, and after samples, comes
+    a row: so a resumed run writes the same rows as a run that was never stopped.
+
+    Args:
+      step: the finished step.
+      stopping: True if the run stops after it: then it saves and does not evaluate.
     """
-    falls = lambda hook: hook is not None and (step == self.last or bool(hook.every and step % hook.every == 0))
-    evaluating = falls(self.evaluation) and not stopping
-    saving = stopping or falls(self.checkpoint) or evaluating
-    chosen = {
-      self.samples: falls(self.samples),
-      self.evaluation: evaluating,
-      self.row: saving or falls(self.samples) or falls(self.row),
-      self.checkpoint: saving,
+    is_due = lambda hook: hook is not None and (step == self.last or bool(hook.every and step % hook.every == 0))
+    evaluates = is_due(self.evaluation) and not stopping
+    saves = stopping or is_due(self.checkpoint) or evaluates
+    acts = {
+      self.samples: is_due(self.samples),
+      self.evaluation: evaluates,
+      self.row: saves or is_due(self.samples) or is_due(self.row),
+      self.checkpoint: saves,
     }
-    return [hook for hook, acts in chosen.items() if acts and hook is not None]
+    return [hook for hook, is_acting in acts.items() if is_acting and hook is not None]
 
 
 def hooks_of(session: Session, stage: Stage, options: Options | None) -> Every:
@@ -99,7 +103,7 @@ def hooks_of(session: Session, stage: Stage, options: Options | None) -> Every:
 
 
 class Samples:
-  """Draws a grid of samples of every game, and measures how diverse they are."""
+  """Draws a grid of samples of every game, and measures the diversity of the samples."""
 
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.sample_every
@@ -113,12 +117,12 @@ class Samples:
       state = parallel.gather(session.mesh)(state) if stage.shard_state else state
       diversity = math.nan
       if processes.first():  # the others go on, and wait for it in the next step
-        with session.guard.without('a picture of samples'):
+        with session.guard.tolerating('a picture of samples'):
           made = sample_grids.samples(stage, sampler, state, moment.place.step, view.config)
           diversity = made.diversity
           self._tell(made.bare)
           sample_grids.write(made, session, view, moment.place.step)
-      diversity = processes.of_first(diversity)
+      diversity = processes.broadcast(diversity)
       if math.isfinite(diversity):
         moment.diversity[view.title] = diversity
         moment.row |= view.named({'sample_diversity': diversity})
@@ -132,7 +136,7 @@ class Samples:
 
 
 class Evaluation:
-  """Evaluates every game; its figures are metrics called eval_NAME, their protocols are in evaluation.json."""
+  """Evaluates every game. The figures become metrics eval_NAME; evaluation.json has their protocols."""
 
   def __init__(self, session: Session, stage: Stage, options: Options):
     self.every = session.config.eval.every
@@ -143,21 +147,21 @@ class Evaluation:
   def __call__(self, moment: Moment) -> None:
     session = self._session
     for view, evaluator in zip(session.experiment.views, self._evaluators, strict=True):
-      found: Figures | None = None
-      # Several processes compute together: one that gave up would leave the others waiting.
-      leaving = session.watch.abandoning() if processes.alone() else contextlib.nullcontext()
-      with session.guard.without(f'the evaluation{view.suffix}', together=True), leaving:
-        found = evaluator(view.of(moment.state), moment.place.step)
-      if found is not None:
-        moment.row |= view.named(self._values(view, found))
+      figures: Figures | None = None
+      # With several processes no one may leave the evaluation: the others would wait for it.
+      leave_on_signal = session.watch.abandoning() if processes.alone() else contextlib.nullcontext()
+      with session.guard.tolerating(f'the evaluation{view.suffix}', together=True), leave_on_signal:
+        figures = evaluator(view.of(moment.state), moment.place.step)
+      if figures is not None:
+        moment.row |= view.named(self._values(view, figures))
       if session.watch.stopped and processes.alone():
         break
 
-  def _values(self, view: View, found: Figures) -> dict[str, float]:
+  def _values(self, view: View, figures: Figures) -> dict[str, float]:
     if processes.first():
-      with self._session.guard.without('writing evaluation.json'):
-        write_text(self._session.workdir / f'evaluation{view.suffix}.json', found.to_json())
-    values = {f'eval_{name}': value for name, value in found.values.items()}
+      with self._session.guard.tolerating('writing evaluation.json'):
+        write_text(self._session.workdir / f'evaluation{view.suffix}.json', figures.to_json())
+    values = {f'eval_{name}': value for name, value in figures.values.items()}
     best = view.config.keep_best.removeprefix('-')
     if best.startswith('eval_') and best not in values:
       raise one_of('metric in config.keep_best', best, values)
@@ -165,7 +169,7 @@ class Evaluation:
 
 
 class Row:
-  """Writes a row of metrics, and warns of a game that goes wrong."""
+  """Writes a row of metrics, and prints the warnings of `diagnostics`."""
 
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.log_every
@@ -197,7 +201,7 @@ class Checkpoint:
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.checkpoint_every
     self._session = session
-    # Figures of different stages, of other sizes perhaps, do not compete for the best.
+    # Only the last stage competes for the best checkpoint: figures of stages with other sizes do not compare.
     self._competes = stage.number == len(session.experiment.stages) - 1
 
   def __call__(self, moment: Moment) -> None:

@@ -1,4 +1,4 @@
-"""The only training loop. What happens beside the steps is in `hooks`."""
+"""The only training loop. `hooks` has everything that happens between steps."""
 
 import contextlib
 import time
@@ -27,7 +27,7 @@ from gan_jax.training.writers import duration
 
 
 def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: bool = False) -> GameState:
-  """Trains what a config describes, from the start or from the workdir's last checkpoint.
+  """Trains the games of a config, from the start or from the last checkpoint in the workdir.
 
   Args:
     config: from `config.load`.
@@ -38,10 +38,9 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     The final state.
 
   Raises:
-    UserError: settings that do not fit, data that are not there, a loss that is not finite, a workdir in use.
-    interrupt.Stopped: a signal after the first step, when the step is finished and saved; unless it is caught, the
-      program ends.
-    Exception: any other, when the last good state is saved. Outputs that fail raise nothing.
+    UserError: settings do not fit, data do not exist, a loss is not finite, or another run uses the workdir.
+    interrupt.Stopped: a signal came after the first step; the run is saved. If no code catches it, the program ends.
+    Exception: any other error, after the last good state is saved. Outputs that fail raise no error.
   """
   with chosen_formulation(config.formulation):
     return _run(config, paths.expand(workdir), silent or not processes.first())
@@ -77,7 +76,7 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
 
 
 def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
-  """Plays a stage to its end, or until a signal: steps, and after each whatever is due."""
+  """Trains a stage to its end or until a signal: steps, and after each step the hooks that are due."""
   hooks = hooks_of(session, stage, options_of(session.config.eval))
   calls = Calls(session, stage, feed)
   measured = Measured(session.experiment, session.checkpoints.steps)
@@ -92,18 +91,18 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
     step = session.place.step
     count = steps_of_call(step, most, stage.last_step, hooks.periods)
     session.state, metrics = calls(count, session.state)
-    # The positions of streams that this stage does not read stay.
+    # Streams that this stage does not read keep their position.
     session.place = Place(step + count, stage.number, {**before.position, **feed.position})
-    session.watch.begin()  # from the first step on there is something to save
+    session.watch.begin()  # after the first step there is a state to save
     measured.add(step + 1, count, metrics)
-    stopping = session.agreement.after(step + count)  # looked at once: a signal after this is for the next step
+    stopping = session.agreement.after(step + count)  # read only once: a later signal counts after the next step
     due = hooks.due(step + count, stopping=stopping)
     if due:
       moment = Moment(session.place, session.state, measured.row(), calls.rates())
       for hook in due:
         hook(moment)
       calls.restart()
-    # An evaluation, which is saved behind, may have been left for a signal.
+    # A signal may have ended the evaluation; the checkpoint hook saved after it.
     if stopping or (hooks.evaluation in due and processes.alone() and session.agreement.after(step + count)):
       break
 

@@ -1,4 +1,4 @@
-"""What steps measured: fetched from the device when a row is due, looked at, and averaged."""
+"""The metrics of steps: fetched from the device when a row is due, checked for nan and infinity, and averaged."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from gan_jax.base.errors import Diverged
 from gan_jax.runs.views import Experiment
 from gan_jax.training import diagnostics
 
-#: Steps whose metrics may wait on the device, whatever config.log_every.
+#: The metrics of at most so many steps wait on the device, even if config.log_every is larger.
 MOST_PENDING = 1000
 
 
@@ -20,8 +20,8 @@ class Measured:
   """The metrics of the steps since the last row.
 
   Args:
-    experiment: of the run, which tells whose metrics they are.
-    saved: gives the steps of the checkpoints there are, for messages.
+    experiment: the games of the run.
+    saved: returns the steps of all checkpoints, for messages.
   """
 
   def __init__(self, experiment: Experiment, saved: Callable[[], list[int]]):
@@ -30,25 +30,25 @@ class Measured:
     self._rows: list[dict[str, float]] = []
 
   def add(self, first: int, count: int, metrics: Any) -> None:
-    """Takes the metrics of one call.
+    """Adds the metrics of one call.
 
     Args:
-      first: number of its first step.
-      count: steps of the call.
-      metrics: as the step gives them, with the steps in front where count is more than 1.
+      first: the number of its first step.
+      count: the steps of the call.
+      metrics: the metrics that the call returned; if count is more than 1, their first axis is the step.
 
     Raises:
-      Diverged: metrics of earlier steps had to be looked at, and are not finite.
+      Diverged: metrics of earlier steps were fetched, and are not finite.
     """
     self._pending.append((first, count, metrics))
     if first + count - self._pending[0][0] >= MOST_PENDING:
       self._fetch()
 
   def row(self) -> dict[str, float]:
-    """The mean of each metric over the steps that had it; forgets them.
+    """The mean of each metric over the steps that have it, since the last row.
 
     Raises:
-      Diverged: names the first step and metric that is not finite.
+      Diverged: a metric is not finite; the message names it and its step.
     """
     self._fetch()
     rows, self._rows = self._rows, []
@@ -68,7 +68,7 @@ class Measured:
         self._rows.append(row)
 
   def _check_finite(self, values: Mapping[str, float], step: int, title: str) -> None:
-    # The loss says more than the norm of its gradient.
+    # Losses first: they say more than gradient norms.
     for name, value in sorted(values.items(), key=lambda item: item[0].endswith(diagnostics.NORM)):
       if not math.isfinite(value):
         saved = self._saved()

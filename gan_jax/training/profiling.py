@@ -13,13 +13,13 @@ FIRST = 10
 
 
 class Profile:
-  """Traces some steps of a run, after its first ones; made of whole calls.
+  """Traces some steps of a run, after its first steps. A trace consists of whole calls.
 
   Args:
-    steps: to trace, at least; 0 for none.
-    folder: where the trace goes.
-    say: told where it is.
-    guard: of the run, which goes on without a trace that cannot be written.
+    steps: the least number of steps to trace; 0 for no trace.
+    folder: the folder for the trace.
+    say: gets a line of text that names the folder.
+    guard: the guard of the run, which goes on if the trace cannot be written.
   """
 
   def __init__(self, steps: int, folder: epath.Path, say: Callable[[str], object], guard: Guard):
@@ -28,13 +28,13 @@ class Profile:
     self._tracing, self._done = False, not steps
 
   def call(self, count: int, step: Callable[..., Any], *arguments: Any) -> Any:
-    """step(*arguments), which is `count` steps, inside the trace if it is time for it."""
+    """Calls step(*arguments), which makes `count` steps; starts and ends the trace when it is time."""
     if self._done:
       return step(*arguments)
     if not self._tracing and self._seen >= FIRST:
-      jax.block_until_ready(arguments)  # what was called before is not a part of it
-      self._done = True  # unless it begins
-      with self._guard.without('beginning the trace'):
+      jax.block_until_ready(arguments)  # earlier calls do not belong to the trace
+      self._done = True  # stays so if the trace cannot start
+      with self._guard.tolerating('beginning the trace'):
         jax.profiler.start_trace(str(self._folder))
         self._tracing, self._done = True, False
     with jax.profiler.StepTraceAnnotation('train', step_num=self._seen):
@@ -48,9 +48,9 @@ class Profile:
     return out
 
   def close(self) -> None:
-    """Ends the trace, if it is not ended yet, and says where it is."""
+    """Ends the trace, if it is running, and prints where it is."""
     if self._tracing:
-      with self._guard.without('writing the trace'):
+      with self._guard.tolerating('writing the trace'):
         jax.profiler.stop_trace()
         self._say(
           f'profile   {self._traced} steps in {self._folder}: `tensorboard --logdir {self._folder}` (pip install '

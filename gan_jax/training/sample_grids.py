@@ -37,14 +37,14 @@ class Samples(NamedTuple):
 
 
 def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_collections.ConfigDict) -> Samples:
-  """Draws config.samples examples of one game, of the run's seed.
+  """Draws config.samples samples of one game, from the latents of config.seed.
 
   Args:
-    stage: with the game and the streams.
-    sampler: of the game.
-    state: of the game.
+    stage: the stage, with the game and the streams.
+    sampler: the sampler of the game.
+    state: the state of the game.
     step: steps finished.
-    config: of the game.
+    config: the config of the game.
   """
   count = config.samples
   if stage.game.latents is None:  # the same example twice would give the same picture
@@ -68,9 +68,9 @@ def samples(stage: Stage, sampler: Sampler, state: Any, step: int, config: ml_co
   return Samples(drawn, diagnostics.diversity(latest, data) if comparable else math.nan, bare)
 
 
-def write(made: Samples, session: Session, view: View, step: int) -> None:
+def write(samples: Samples, session: Session, view: View, step: int) -> None:
   """Writes the grids to samples/step_NUMBER.png and to TensorBoard."""
-  for name, picture in made.pictures.items():
+  for name, picture in samples.pictures.items():
     stem = f'step_{step:07d}' + (f'_{name}' if name else '') + view.suffix
     pictures.write(picture, session.workdir / 'samples' / f'{stem}.png')
     session.writer.picture((name or 'samples') + view.suffix, step, picture)

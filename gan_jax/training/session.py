@@ -1,4 +1,4 @@
-"""An open run: its folder, checkpoints and writers, how far it is, and what the loop and its hooks share."""
+"""An open run: its folder, checkpoints, writers, state and progress, which the loop and its hooks share."""
 
 import contextlib
 import dataclasses
@@ -24,20 +24,20 @@ from gan_jax.training.writers import NoWriter, Writer
 
 @dataclasses.dataclass
 class Session:
-  """What the loop and its hooks share.
+  """An open run, which the loop and its hooks share.
 
   Attributes:
     experiment: the games of the run.
     mesh: the devices.
-    keys: of the run, on the devices.
+    keys: the PRNG keys of the run, on the devices.
     workdir: its folder.
-    checkpoints: in it.
-    writer: of its metrics.
-    profile: which may trace some calls.
-    watch: of the signals to stop.
-    agreement: when all processes stop.
-    state: the last that is whole.
-    place: where it stands.
+    checkpoints: the checkpoints in it.
+    writer: writes its metrics.
+    profile: traces some calls.
+    watch: notes signals to stop.
+    agreement: makes all processes stop after the same step.
+    state: the state after the last finished step.
+    place: the progress at that step.
   """
 
   experiment: Experiment
@@ -58,11 +58,11 @@ class Session:
 
   @property
   def guard(self) -> Guard:
-    """Keeps outputs that fail apart from the training."""
+    """Lets training go on if an output fails."""
     return self.writer.guard
 
   def say(self, line: str) -> None:
-    """A line for the person at the console."""
+    """Prints a line of text on the console."""
     self.writer.say(line)
 
   def save_last(self) -> str:
@@ -71,17 +71,17 @@ class Session:
     if not step:
       return ''
     if any(leaf.is_deleted() for leaf in jax.tree.leaves(self.state)):
-      return f'the state of step {step} is lost in the step that failed: the checkpoint before it stands'
+      return f'the state of step {step} is lost, because the failed step used its memory: the last checkpoint is kept'
     self.checkpoints.save_now(self.state, self.place)
     return f'saved step {step}, the last before an error: the same command goes on from it'
 
 
 @contextlib.contextmanager
 def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: bool) -> Iterator[Session]:
-  """A run that begins or goes on, in a folder that is locked; closes what it opened.
+  """Opens a new run, or one to resume, and locks its folder; closes everything at the end of the `with` block.
 
   Raises:
-    UserError: the folder cannot be written, is in use, or holds a run with other settings.
+    UserError: the folder cannot be written, another run uses it, or it holds a run with other settings.
   """
   config = experiment.config
   say: Callable[[str], object] = (lambda line: None) if silent else console.say
@@ -89,11 +89,11 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     with writable(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.held(workdir, say))
-      if (workdir / 'config.json').exists():  # before the first checkpoint too
+      if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
       checkpoints = Checkpoints(workdir, config.keep, config.keep_best, write=True)
       (workdir / 'samples').mkdir(exist_ok=True)
-    processes.together('have looked at the workdir')
+    processes.barrier('have checked the workdir')
     keys = parallel.replicate(mesh)(experiment.keys)
     place, state = resume.start(config, checkpoints, experiment, mesh, keys, say)
     writer: Writer | NoWriter = NoWriter(workdir)
@@ -110,7 +110,7 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
         with writer.guard.saving(session.save_last):
           yield session
     finally:
-      with contextlib.suppress(UserError):  # the one that is being raised says more
+      with contextlib.suppress(UserError):  # the error that is on its way says more
         checkpoints.close()
       profile.close()
       writer.close()

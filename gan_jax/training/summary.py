@@ -1,4 +1,4 @@
-"""What a run is, in a few lines, before it starts: devices, networks, data, examples per move and step, cost."""
+"""The summary that a run prints before it starts: devices, networks, data, examples per move and step, cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def networks(stage: runs.Stage, state: Any) -> list[str]:
 
 
 def schedule(stage: runs.Stage) -> list[str]:
-  """One line per turn: who moves, on what, with how many examples."""
+  """One line per turn: its movers, its loss, its moves and their number of examples."""
   lines = []
   for turn in stage.game.turns:
     read = core.turn_streams(turn, stage.streams)
@@ -56,10 +56,10 @@ def describe(experiment: Experiment, number: int, mesh: Mesh, sizes: Mapping[str
   """The summary of one stage.
 
   Args:
-    experiment: of the run.
-    number: of the stage.
+    experiment: the games of the run.
+    number: the number of the stage.
     mesh: the devices.
-    sizes: {stream: examples in the set}, where known.
+    sizes: {stream: examples in the set}, for sets that are open.
   """
   stages = experiment.stages
   stage = stages[number]
@@ -80,13 +80,13 @@ def describe(experiment: Experiment, number: int, mesh: Mesh, sizes: Mapping[str
 
 
 def flops(experiment: Experiment, number: int) -> float:
-  """Of one step of all members: of the networks as they are written, before a compiler.
+  """The flops of one step of all games, counted before the compiler optimizes the program.
 
-  Convolutions are counted as accelerators compute them, all microbatches together, a loop inside a network once.
+  Convolutions count as on an accelerator. All microbatches count. A loop inside a network counts once.
   """
   stage, mesh = experiment.stages[number], parallel.make_mesh(1)
   state = runs.abstract_state(experiment.stages, number, jax.random.key(0))
-  # A loop's body counts once, so that the microbatches are counted as one.
+  # The body of a loop counts only once, so the microbatches are made one.
   step = runs.make_step(stage._replace(accumulate=1), mesh)
   with formulation('xla'):
     lowered = jax.jit(step).lower(state, runs.abstract_feed(stage, mesh), jax.random.key(0))
@@ -125,7 +125,7 @@ def cost(experiment: Experiment, number: int, mesh: Mesh, *, compiled: bool = Tr
     parts = {
       'state and batch': memory.argument_size_in_bytes,
       'temporaries': memory.temp_size_in_bytes,
-      'outputs beside the donated state': max(memory.output_size_in_bytes - memory.alias_size_in_bytes, 0),
+      'outputs other than the donated state': max(memory.output_size_in_bytes - memory.alias_size_in_bytes, 0),
     }
     listed = ', '.join(f'{name} {size / 2**20:,.0f}' for name, size in parts.items())
     lines.append(f'memory    {sum(parts.values()) / 2**20:,.0f} MiB per device ({listed})')
@@ -133,20 +133,20 @@ def cost(experiment: Experiment, number: int, mesh: Mesh, *, compiled: bool = Tr
 
 
 def note_on_calls(most: int, first: int, last: int, periods: Sequence[int]) -> list[str]:
-  """A line if no call can ever be of config.steps_per_call steps.
+  """A line of text if no call can have config.steps_per_call steps; else none.
 
   Args:
     most: config.steps_per_call.
     first: steps finished.
-    last: step of the stage.
-    periods: steps between what is due; 0 for never.
+    last: the last step of the stage.
+    periods: the period of each hook in steps; 0 for never.
   """
   often = min([last - first, *(every for every in periods if every)])
   if most <= often:
     return []
   return [
-    f'note: config.steps_per_call={most} is more than the {often} steps between what is due (log lines, pictures, '
-    'checkpoints, evaluations, the end), so every call is one step'
+    f'note: config.steps_per_call={most} has no effect: every {often} steps a log line, a picture, a checkpoint, an '
+    'evaluation or the end is due, so every call is one step'
   ]
 
 

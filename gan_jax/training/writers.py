@@ -1,4 +1,4 @@
-"""Where metrics go: the console, metrics.jsonl and TensorBoard."""
+"""Writes metrics to the console, metrics.jsonl and TensorBoard."""
 
 import contextlib
 import json
@@ -17,16 +17,16 @@ from gan_jax.base import console
 from gan_jax.base.files import write_text
 from gan_jax.training.guard import Guard
 
-#: Seconds between two flushes of TensorBoard's file, which is sent whole to gs://.
+#: Seconds between two flushes of TensorBoard's file. A flush to gs:// sends the whole file.
 FLUSH = 60
 
 
 class _Board:
-  """TensorBoard's file, written where it is called: tensorboardX's own thread dies of a full disk, and all hangs.
+  """Writes TensorBoard's file in this thread. The thread of tensorboardX dies when the disk is full, and the run hangs.
 
   Args:
-    folder: of the file.
-    purge_step: what another file has from this step on is dropped; None for nothing.
+    folder: the folder of the file.
+    purge_step: TensorBoard ignores entries of older files from this step on; None for none.
   """
 
   def __init__(self, folder: epath.Path, purge_step: int | None):
@@ -56,7 +56,7 @@ class _Board:
     self._events.write_event(self._protos.Event(wall_time=time.time(), step=step, summary=summary))
 
   def discard(self) -> None:
-    """Closes the file as it is, whatever cannot be written of it."""
+    """Closes the file without writing the rest."""
     with contextlib.suppress(OSError, ValueError):
       self._events._py_recordio_writer.close()
 
@@ -65,32 +65,31 @@ class _Board:
 
 
 class Writer:
-  """Writes the metrics of a run. Nothing that it does raises: what cannot be written is left out, and a line says so.
+  """Writes the metrics of a run. No method raises an error: if an output cannot be written, a line warns about it.
 
   Args:
-    workdir: of the run.
-    step: steps finished at the start; what a lost continuation wrote after it is dropped.
-    steps: of the whole run.
-    images_per_step: real examples drawn per step.
+    workdir: the folder of the run.
+    step: steps finished at the start; rows of later steps, which a killed run wrote, are deleted.
+    steps: the steps of the whole run.
     silent: write files only.
 
   Attributes:
-    guard: of the run.
+    guard: the guard of the run.
   """
 
   def __init__(self, workdir: epath.Path, step: int, steps: int, *, silent: bool = False):
     self._silent = silent
-    self._heard = True
+    self._console_works = True
     self.guard = Guard(workdir, self.say)
     self._unwritten: list[str] = []
     self._steps = steps
     self._file = workdir / 'metrics.jsonl'
     if self._file.exists():
-      # A killed run may have left half a line, and lines of steps that are to be done again.
+      # A killed run may have left half a line, and rows of steps that are trained again.
       rows = [line for line in self._file.read_text().splitlines() if line.endswith('}')]
       write_text(self._file, ''.join(row + '\n' for row in rows if json.loads(row)['step'] <= step))
     self._board: _Board | None = None
-    with self.guard.without('opening TensorBoard'):
+    with self.guard.tolerating('opening TensorBoard'):
       self._board = _Board(workdir / 'tensorboard', step + 1 if step else None)
     self._bar: Any = None
     if sys.stderr is not None and sys.stderr.isatty() and not silent:
@@ -98,18 +97,18 @@ class Writer:
         self._bar = tqdm(total=steps, initial=step, unit='step', dynamic_ncols=True)
 
   def say(self, line: str) -> None:
-    """A line for the person at the console."""
+    """Prints a line of text on the console."""
     if self._silent:
       return
-    heard = False
+    printed = False
     try:
       with self._bar.external_write_mode(file=sys.stdout) if self._bar is not None else contextlib.nullcontext():
-        heard = console.say(line)
-    except (OSError, ValueError):  # the terminal of the bar is gone
+        printed = console.say(line)
+    except (OSError, ValueError):  # the terminal of the progress bar is gone
       self._bar = None
-    if self._heard and not heard:
-      console.say('note: standard output cannot be written: the training goes on without', error=True)
-    self._heard = heard
+    if self._console_works and not printed:
+      console.say('note: standard output cannot be written: the training goes on without it', error=True)
+    self._console_works = printed
 
   def metrics(self, step: int, values: Mapping[str, float], rates: Mapping[str, float]) -> None:
     """Writes one row.
@@ -117,11 +116,11 @@ class Writer:
     Args:
       step: steps finished.
       values: {name: mean since the last row}.
-      rates: {name: speed}, steps_per_second and images_per_second; empty where nothing was timed.
+      rates: {name: speed}, steps_per_second and images_per_second; empty if no step was timed.
     """
     row = {'step': step, **{k: float(f'{v:.6g}') for k, v in {**values, **rates}.items()}}
     self._unwritten.append(json.dumps(row) + '\n')
-    with self.guard.without('writing metrics.jsonl'):
+    with self.guard.tolerating('writing metrics.jsonl'):
       self._write_rows()
     with self._on_board() as board:
       if board is not None:
@@ -153,9 +152,9 @@ class Writer:
 
   @contextlib.contextmanager
   def _on_board(self) -> Iterator[_Board | None]:
-    """TensorBoard, while it works: half a record in its file would hide all that follow."""
+    """TensorBoard's file; None after its first error, because a half record would hide all later ones."""
     board, self._board = self._board, None
-    with self.guard.without('writing TensorBoard'):
+    with self.guard.tolerating('writing TensorBoard'):
       try:
         yield board
       except Exception:
@@ -165,20 +164,20 @@ class Writer:
       self._board = board
 
   def _write_rows(self) -> None:
-    """Appends the rows that are not written yet: once a full disk has room again, none is missing."""
+    """Appends all rows that are not written yet. After a full disk has room again, no row is missing."""
     size = self._file.stat().length if self._file.exists() else 0
     try:
       with self._file.open('a') as file:
         file.write(''.join(self._unwritten))
     except OSError:
-      with contextlib.suppress(OSError):  # half a line
+      with contextlib.suppress(OSError):  # remove half a line
         os.truncate(self._file, size)
       raise
     self._unwritten.clear()
 
   def close(self) -> None:
     if self._unwritten:
-      with self.guard.without(f'writing the last {len(self._unwritten)} rows of metrics.jsonl'):
+      with self.guard.tolerating(f'writing the last {len(self._unwritten)} rows of metrics.jsonl'):
         self._write_rows()
     with self._on_board() as board:
       if board is not None:
@@ -189,10 +188,10 @@ class Writer:
 
 
 class NoWriter:
-  """The writer of a process that leaves writing to another.
+  """A writer that writes nothing, for processes other than the first.
 
   Attributes:
-    guard: of the run.
+    guard: the guard of the run.
   """
 
   def __init__(self, workdir: epath.Path):
@@ -208,7 +207,8 @@ class NoWriter:
 
 
 def duration(seconds: float) -> str:
-  """
+  """Seconds as minutes and seconds, or as hours, minutes and seconds.
+
   >>> duration(3725)
   '1:02:05'
   """

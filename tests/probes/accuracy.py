@@ -25,7 +25,7 @@ class Accuracy(nn.Module):
         ('discriminator',),
         'discriminator_loss',
         repeat=self.discriminator_steps,
-        when=lambda clock, table: table['table']['accuracy'] <= self.limit,
+        when=lambda clock, variables: variables['table']['accuracy'] <= self.limit,
       ),
       Turn(('generator',), 'generator_loss'),
     )

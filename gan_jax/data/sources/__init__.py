@@ -1,4 +1,4 @@
-"""Sources: where examples come from. `open_source` finds one by its name."""
+"""Sources give examples. `open_source` opens one by its name."""
 
 import dataclasses
 import functools
@@ -42,13 +42,13 @@ def open_source(stream: 'Stream') -> Source:
 
   Args:
     stream: its name is a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with its path),
-      'stacked/', 'edges/' or 'negatives/' and the name of another, a function of yours by its dotted name, which takes
-      the stream and returns a source, or a TFDS name.
+      'stacked/', 'edges/' or 'negatives/' and the name of another set, the dotted name of a function of yours, which
+      takes the stream and returns a source, or a TFDS name.
 
   Raises:
-    UserError: it is not there, or lacks what is asked of it.
+    UserError: the source does not exist, or it does not fit the settings.
   """
-  # What does not change the stored examples is put aside, so that two streams of one set open it once.
+  # Settings that do not change the stored examples are left out, so that two streams of one set open it once.
   key = _stored(stream)
   source = _open(key)
   remark(stream)
@@ -56,10 +56,10 @@ def open_source(stream: 'Stream') -> Source:
 
 
 def remark(stream: 'Stream') -> str | None:
-  """What is to be said of the values of a stream's examples beside its range; None if nothing.
+  """A line of text if the values of float examples do not fit the stream's range well; else None.
 
   Raises:
-    UserError: pictures of floats that are not in the range.
+    UserError: the examples are pictures of floats outside the range.
   """
   if stream.columns or not (stream.name == 'npz' or _is_dotted(stream.name)):
     return None
@@ -68,7 +68,7 @@ def remark(stream: 'Stream') -> str | None:
 
 
 def _stored(stream: 'Stream') -> 'Stream':
-  # Floats are brought to the range when they are read, bytes on the device.
+  # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device.
   limits = (0.0, 1.0) if stream.values is None else stream.range
   return dataclasses.replace(stream, range=limits, flip=False, batch_size=1, seed=0, resident=None, workers=0)
 

@@ -1,4 +1,4 @@
-"""What a source is: a length, and the fields of example i as numpy arrays."""
+"""A source has a length, and gives the fields of example i as numpy arrays."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -11,8 +11,8 @@ from gan_jax.base.errors import UserError
 class Source(Protocol):
   """Random access to examples.
 
-  Example i is a dict: 'image' is what the game models (a picture, a volume, a point of the plane), 'label' its class
-  where the set has classes and they are asked for.
+  Example i is a dict. 'image' is a picture, a volume, a sequence or a point: the game learns to generate it. 'label' is
+  its class, if config.data.classes is not 0.
   """
 
   def __len__(self) -> int: ...
@@ -41,8 +41,8 @@ class Subset:
   """Some examples of a source.
 
   Attributes:
-    source: the whole.
-    chosen: (n,) the examples kept.
+    source: the whole source.
+    chosen: (n,) the numbers of the examples in the subset.
   """
 
   def __init__(self, source: Source, chosen: np.ndarray):
@@ -59,12 +59,12 @@ def per_class(source: Source, count: int, seed: int) -> Source:
   """`count` examples of each class, for the labelled stream of semi-supervised training.
 
   Args:
-    source: with labels.
+    source: a source with labels.
     count: examples per class.
-    seed: which ones; the same seed takes the same examples.
+    seed: the same seed chooses the same examples.
 
   Raises:
-    UserError: no labels, or a class with fewer examples.
+    UserError: the source has no labels, or a class has fewer examples.
 
   >>> chosen = per_class(ArraySource({'label': np.array([0, 1, 0, 1, 0])}), 2, 0)
   >>> [int(chosen[i]['label']) for i in range(4)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def digits(stream: 'Stream') -> ArraySource:
-  """scikit-learn's 1,797 handwritten digits, 8x8 (UCI optical recognition), resized if asked.
+  """scikit-learn's 1,797 handwritten digits, 8x8 (UCI optical recognition), resized to the stream's size.
 
   Splits: 'train' (1,433), 'test' (364), 'all'. Every fifth example of each class is held out.
   """

@@ -1,4 +1,4 @@
-"""Whether the examples of a source are what its stream says: fields, types, labels, finite values, range."""
+"""Checks that the examples of a source fit its stream: fields, types, labels, finite values, range."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -13,23 +13,24 @@ from gan_jax.data.sources.base import ArraySource, Source
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
-#: How far beyond the range, as a share of its width, pictures may lie, and points and sequences without a remark.
+#: How far outside the range values may lie, as a share of its width: of pictures without an error, of others without a
+#: note.
 BEYOND, FAR = 0.01, 0.25
 
 
 class Checked:
-  """A source whose every example is looked at when it is read.
+  """A source that checks every example when it is read.
 
   Attributes:
-    source: the one behind it, whose other attributes this has too.
+    source: the source that gives the examples. Its other attributes are also attributes of this object.
   """
 
   def __init__(self, source: Source, stream: 'Stream'):
     self.source, self._stream = source, stream
-    self._form: tuple[tuple[int, ...], Any] | None = None  # shape and dtype of the first that was read
+    self._form: tuple[tuple[int, ...], Any] | None = None  # shape and dtype of the first example that was read
 
   def __getattr__(self, name: str) -> Any:
-    if name == 'source' or name.startswith('_'):  # not there yet when a worker process makes its copy
+    if name == 'source' or name.startswith('_'):  # a worker process asks for them before its copy has any
       raise AttributeError(name)
     return getattr(self.source, name)
 
@@ -48,26 +49,28 @@ class Checked:
     self._form = self._form or form
     if form != self._form:
       had, has = (f'{dtype} {shape}' for shape, dtype in (self._form, form))
-      raise UserError(f'example {index} of {self._stream.name!r} is {has}, another is {had}: give all one form')
+      raise UserError(
+        f'example {index} of {self._stream.name!r} is {has}, another is {had}: give all examples one dtype and shape'
+      )
     return fields
 
   def stacked(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
-    """Some examples, stacked, for a fraction of what it costs to check one after the other."""
+    """Some examples, stacked and checked together, which is much faster than to check one after the other."""
     examples = [self.source[i] for i in indices]
     try:
       arrays = {name: [np.asarray(example[name]) for example in examples] for name in examples[0]}
-      found = check({name: np.stack(each) for name, each in arrays.items()}, self._stream)
-      one = len({image.dtype for image in arrays['image']}) == 1
-      if one and (found['image'].shape[1:], found['image'].dtype) == self._form:
-        return found
-    except Exception:  # whatever does not stack, or is not right: the example is looked for below
+      fields = check({name: np.stack(each) for name, each in arrays.items()}, self._stream)
+      one_dtype = len({image.dtype for image in arrays['image']}) == 1
+      if one_dtype and (fields['image'].shape[1:], fields['image'].dtype) == self._form:
+        return fields
+    except Exception:  # an example is wrong: the check of each one below finds it
       pass
     each = [self[i] for i in indices]
     return {name: np.stack([fields[name] for fields in each]) for name in each[0]}
 
 
 def checked(source: Source, stream: 'Stream') -> Source:
-  """The source with its examples checked: arrays now, as a whole; others when they are read, the first now.
+  """The source with checks. Arrays are checked now; of other sources the first example now, the others when read.
 
   Raises:
     UserError: as `check`.
@@ -75,11 +78,11 @@ def checked(source: Source, stream: 'Stream') -> Source:
   if len(source) == 0:
     raise UserError(f'data set {stream.name!r} has no examples in split {stream.split!r}')
   if not isinstance(source, ArraySource):
-    looked = Checked(source, stream)
-    looked[0]
+    checked_source = Checked(source, stream)
+    checked_source[0]
     if stream.classes and hasattr(source, 'labels') and source.labels() is not None:
       check_labels(np.asarray(source.labels()), stream)
-    return looked
+    return checked_source
   lengths = {name: len(array) for name, array in source.arrays.items()}
   if len(set(lengths.values())) > 1:
     raise UserError(f'the fields of {stream.name!r} have lengths {lengths}: give all one length')
@@ -92,18 +95,18 @@ def checked(source: Source, stream: 'Stream') -> Source:
 
 
 def check(fields: dict[str, np.ndarray], stream: 'Stream', example: int | None = None) -> dict[str, np.ndarray]:
-  """The fields of one example, or of all of them at once, as streams store them: uint8 or float32, labels int32.
+  """Checks fields and converts them to uint8 or float32, labels to int32.
 
-  Floats, and integers with `values`, become float32 in the stream's range if it has `values`; else they stay.
+  If the stream has `values`, floats and integers become float32 in the stream's range; else floats keep their values.
 
   Args:
-    fields: of one example, or of all with N in front.
-    stream: its settings.
-    example: which one; None for all.
+    fields: the fields of one example, or of all examples with shapes (N, ...).
+    stream: the settings of the stream.
+    example: the number of the example; None for all.
 
   Raises:
-    UserError: no image, a dtype that is none of numbers, values that are not finite, labels that are not whole numbers
-      below the number of classes.
+    UserError: there is no image, its dtype is not numeric, values are not finite, or labels are not whole numbers from
+      0 to classes - 1.
   """
   name, fields = stream.name, dict(fields)
   if 'image' not in fields:
@@ -113,7 +116,7 @@ def check(fields: dict[str, np.ndarray], stream: 'Stream', example: int | None =
       raise UserError(f"examples of {name!r} have no 'label': give one, or set config.data.classes=0")
     fields['label'] = check_labels(fields['label'], stream, example)
   if fields['image'].dtype.kind == 'f' or fields['image'].dtype.name == 'bfloat16':
-    with np.errstate(over='ignore'):  # it is found to be infinite below
+    with np.errstate(over='ignore'):  # an overflow gives infinity, which the check below finds
       fields['image'] = fields['image'].astype(np.float32, copy=False)
   for key, value in fields.items():
     if key != 'label' and np.issubdtype(value.dtype, np.inexact) and value.size and not _finite(value):
@@ -125,10 +128,10 @@ def check(fields: dict[str, np.ndarray], stream: 'Stream', example: int | None =
 
 
 def check_labels(labels: np.ndarray, stream: 'Stream', example: int | None = None) -> np.ndarray:
-  """Labels as int32, of one example () or of all (N,).
+  """Checks the labels of one example, (), or of all, (N,), and converts them to int32.
 
   Raises:
-    UserError: not whole numbers from 0 to classes - 1; names the first that is wrong.
+    UserError: a label is not a whole number from 0 to classes - 1; the message names the first such label.
   """
   one = example is not None
   if labels.ndim != (0 if one else 1) or labels.dtype.kind not in 'iu':
@@ -153,27 +156,27 @@ def check_labels(labels: np.ndarray, stream: 'Stream', example: int | None = Non
 
 
 def extent(source: Source) -> tuple[float, float] | None:
-  """The least and the largest value of float examples: of arrays all, of others the first; None of bytes."""
+  """The least and the largest value of float examples: of all arrays, or of the first example. None for bytes."""
   image = source.arrays['image'] if isinstance(source, ArraySource) else source[0]['image']
   return (float(image.min()), float(image.max())) if image.dtype != np.uint8 and image.size else None
 
 
-def check_range(stream: 'Stream', shape: tuple[int, ...], found: tuple[float, float] | None) -> str | None:
-  """Whether float examples, which are taken as they are, lie in the stream's range; a remark if that is in doubt.
+def check_range(stream: 'Stream', shape: tuple[int, ...], limits: tuple[float, float] | None) -> str | None:
+  """Checks that float examples without `values` lie in the stream's range; returns a note if they fit it badly.
 
-  Points and sequences may leave it: their generators need not end in a tanh.
+  Points and sequences may lie outside: their generators need not end in a tanh.
 
   Args:
-    stream: its settings.
-    shape: of an example.
-    found: from `extent`.
+    stream: the settings of the stream.
+    shape: the shape of an example.
+    limits: (least, largest) value, from `extent`.
 
   Raises:
-    UserError: pictures or volumes outside.
+    UserError: pictures or volumes lie outside the range.
   """
-  if found is None or stream.values is not None:
+  if limits is None or stream.values is not None:
     return None
-  (low, high), (least, most) = stream.range, found
+  (low, high), (least, most) = stream.range, limits
   run = f'values of {stream.name!r} run from {least:g} to {most:g}, config.data.range is ({low:g}, {high:g})'
   such = f', such as ({least:g}, {most:g}),' if least < most else ''
   cure = f'set config.data.values to what black and white are{such} to bring them there'
@@ -208,7 +211,7 @@ def _image(image: np.ndarray, stream: 'Stream') -> np.ndarray:
 
 
 def _finite(value: np.ndarray) -> bool:
-  # A sum is one pass without an array of booleans; what overflows it is looked at again.
+  # The sum is one pass without an array of booleans. If it overflows, all values are checked.
   with np.errstate(over='ignore', invalid='ignore'):
     return bool(np.isfinite(value.sum())) or bool(np.isfinite(value).all())
 

@@ -36,9 +36,9 @@ class FolderSource:
 
   Attributes:
     files: the pictures.
-    root: the folder that they lie in.
+    root: the folder that contains them.
     skipped: {file: reason}.
-    notes: lines for the person at the console.
+    notes: lines of text for the console.
   """
 
   def __init__(self, stream: 'Stream'):
@@ -150,12 +150,12 @@ def _files(
 
 
 def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: list[epath.Path]) -> str | None:
-  """Why a file is left out; None if it can be read. Files of several pictures are added to `moving`."""
+  """The reason why a file is left out; None if it can be read. Files with several pictures are added to `moving`."""
   if os.path.islink(path) and not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve()):
     return 'a link out of the folder'
   try:
     with warnings.catch_warnings():
-      # A picture of more than 179 million pixels is taken for an attack by Pillow: an error, not a warning.
+      # Pillow warns of an attack if a picture has more than 89 million pixels: here this is an error.
       warnings.simplefilter('error', Image.DecompressionBombWarning)
       with path.open('rb') as file, Image.open(file) as picture:
         if getattr(picture, 'is_animated', False):
@@ -167,12 +167,12 @@ def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: li
 
 
 def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
-  """The class subfolder of each file; '' for files that lie in none."""
+  """The class subfolder of each file; '' for files outside all subfolders."""
   return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
 
 
 def classes_of(stream: 'Stream') -> int:
-  """The number of class subfolders; 0 if not all pictures lie in one."""
+  """The number of class subfolders; 0 if a picture lies outside all of them."""
   from gan_jax.data.sources import open_source
 
   source = open_source(stream)

@@ -1,4 +1,4 @@
-"""What a set is, whatever a stream asks of it: how many classes it has, and a fingerprint of its examples."""
+"""Facts about a data set that do not depend on the stream: the number of its classes, a fingerprint of its examples."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from gan_jax.data.sources.transformed import transform_of
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
-#: Examples that a fingerprint looks at.
+#: The number of examples that a fingerprint reads.
 LOOKED_AT = 64
 
 
@@ -47,17 +47,17 @@ def classes_in(stream: 'Stream') -> int:
 
     return classes_of(stream)
   if '.' in stream.name and '/' not in stream.name:
-    return 0  # a source of the user's own says so by config.data.classes
+    return 0  # for the user's own source only config.data.classes gives the number
   from gan_jax.data.sources.prepared import classes_of
 
   return classes_of(stream)
 
 
 def fingerprint(source: Source) -> str:
-  """8 hexadecimal digits of a set: another one of the same name has others.
+  """8 hexadecimal digits that identify the content of a set. Another set of the same name has other digits.
 
-  Sets in memory are read whole; of folders, the names, sizes and times of the files count; of other sets, the
-  length and some examples.
+  They depend on all examples of a set in memory; on names, sizes and times of the files of a folder; and on the length
+  and some examples of other sets.
 
   >>> from gan_jax.data.sources.base import ArraySource
   >>> fingerprint(ArraySource({'image': np.zeros((3, 2))})) == fingerprint(ArraySource({'image': np.ones((3, 2))}))

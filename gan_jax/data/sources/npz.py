@@ -20,15 +20,15 @@ LABELS = ('label', 'labels', 'y')
 
 
 def npz(stream: 'Stream') -> ArraySource:
-  """The arrays of config.data.path, in which '{split}' stands for the split.
+  """The arrays of the file config.data.path; '{split}' in the path is replaced by the split.
 
-  The examples are the array called image, images, x, data or arr_0, or the only one; labels are called label, labels
-  or y. Pictures of 8 or 16 bits (N, H, W) or (N, H, W, 1 to 4) are brought to 8 bits and to the stream's size; other
-  arrays keep their shape, with booleans as 0 and 255, and floats and other integers as `Stream.values` says. Files with
-  pickled objects are refused: reading those could run code.
+  The examples are the array with the name image, images, x, data or arr_0, or the only array. Labels have the name
+  label, labels or y. Pictures of 8 or 16 bits, (N, H, W) or (N, H, W, 1 to 4), are converted to 8 bits and resized.
+  Other arrays keep their shape; booleans become 0 and 255, and `Stream.values` gives the scale of floats and other
+  integers. Files with pickled objects are refused, because to read them could run code.
 
   Raises:
-    UserError: no file, or not what it should be.
+    UserError: there is no file, or its arrays do not fit.
   """
   if not stream.path:
     raise UserError('config.data.path is missing: name the .npz file')
@@ -49,7 +49,7 @@ def npz(stream: 'Stream') -> ArraySource:
       size = stream.stored_size, stream.channels, stream.crop, stream.background
       examples = np.stack([resize(image, *size) for image in examples])
     else:
-      # An axis more, so that the last one is not taken for opacity.
+      # With one more axis the last one of the array is not taken for opacity.
       examples = to_bytes(examples[..., None], stream.values, f'{path}: {name!r}')[..., 0]
   fields = {'image': examples}
   if stream.classes:
@@ -106,6 +106,6 @@ def read_arrays(path: epath.Path) -> dict[str, np.ndarray]:
     with path.open('rb') as file:
       loaded = np.load(file, allow_pickle=False)
       return {'x': loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-  except Exception as error:  # zipfile, zlib, EOF, ValueError: whatever a damaged file makes of itself
+  except Exception as error:  # a damaged file causes errors of zipfile and zlib, EOFError, ValueError
     reason = ' '.join(str(error).split())
     raise UserError(f'{path} does not load as arrays ({reason}): save it with np.savez, without objects') from error

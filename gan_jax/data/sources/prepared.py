@@ -28,18 +28,18 @@ class PreparedSource:
     builder = tfds.builder_from_directory(str(folder))
     split, name = stream.split, stream.name
     try:
-      found = builder.info.splits[split].num_examples
-    except Exception as error:  # KeyError, ValueError, AssertionError: whatever a split that is none makes of itself
+      examples = builder.info.splits[split].num_examples
+    except Exception as error:  # an unknown split causes KeyError, ValueError or AssertionError
       known = ', '.join(builder.info.splits)
       raise UserError(
         f'unknown split of {name} in config.data.split {split!r}: it has {known}, or a slice of one'
       ) from error
-    if not found:
-      raise UserError(f'config.data.split={split!r} of {name} has no examples: take more')
+    if not examples:
+      raise UserError(f'config.data.split={split!r} of {name} has no examples: choose a larger slice')
     features = builder.info.features
     has = f"data set {name!r} has no '%s' feature (it has {', '.join(features)}): "
     if 'image' not in features:
-      raise UserError(has % 'image' + 'choose another set, or give it as a function of your own')
+      raise UserError(has % 'image' + 'choose another set, or read it by a function of your own')
     if stream.classes and 'label' not in features:
       raise UserError(has % 'label' + 'set config.data.classes=0')
     if stream.classes and getattr(features['label'], 'num_classes', stream.classes) != stream.classes:
@@ -47,7 +47,7 @@ class PreparedSource:
         f'config.data.classes={stream.classes} but {name!r} has {features["label"].num_classes}: set it to that'
       )
     wanted = {'image', 'label'} if stream.classes else {'image'}
-    # Attributes and captions are not decoded.
+    # Other features, such as attributes and captions, are not decoded.
     skipped = {name: tfds.decode.SkipDecoding() for name in features if name not in wanted}
     self._data: Any
     if file_format(folder) == 'array_record':
@@ -77,8 +77,10 @@ def classes_of(stream: 'Stream') -> int:
 
 
 class _TFRecords:
-  """Random access to TFRecord files: their records' offsets, read once (a record is its length in 8 bytes, a checksum
-  of 4, the data, a checksum of 4)."""
+  """Random access to TFRecord files. Reads the offsets of all records once.
+
+  A record is its length in 8 bytes, a checksum of 4, the data, and a checksum of 4.
+  """
 
   def __init__(self, builder: Any, split: str, decoders: Any):
     self._features, self._decoders = builder.info.features, decoders
@@ -128,7 +130,7 @@ def prepared_folder(name: str) -> epath.Path:
   """The newest prepared version of a TFDS set; 'cycle_gan/horse2zebra' names a builder's config.
 
   Raises:
-    UserError: there is none. It is looked up before TFDS is asked, which without a network tries for minutes.
+    UserError: there is none. The function does not ask TFDS, which without a network would try for minutes.
   """
   parts = name.split('/')
   if '..' in parts or name.startswith('/'):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
 CLASSES = 1000
-#: As many as the papers train on; held out, as many as they generate to count modes.
+#: The papers train on so many examples, and generate as many as HELD_OUT to count modes.
 EXAMPLES, HELD_OUT = 128_000, 26_000
 SEED = 0
 
@@ -25,8 +25,8 @@ def stack(images: np.ndarray, count: int, seed: int = SEED, labels: np.ndarray |
 
   Args:
     images: (N, H, W, 1) uint8.
-    count: examples.
-    seed: which triples.
+    count: the number of triples.
+    seed: the seed of their choice.
     labels: (N,) classes 0 ... 9, or None.
 
   Returns:
@@ -66,6 +66,6 @@ def stacked(stream: 'Stream') -> ArraySource:
     stream, name=stream.name.removeprefix('stacked/'), channels=1, classes=10 if stream.classes else 0, per_class=0
   )
   whole = into_memory(open_source(grey), 1 << 62)
-  assert whole is not None  # nothing is larger
+  assert whole is not None  # the limit is larger than any set
   count = HELD_OUT if stream.split == 'test' else EXAMPLES
   return stack(whole.arrays['image'], count, labels=whole.arrays.get('label'))

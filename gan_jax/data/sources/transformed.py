@@ -1,4 +1,4 @@
-"""Sets made of another's pictures: their edges, their negatives. The second domain of a pair, such as CoGAN's."""
+"""The edges or the negatives of another set's pictures, as the second domain of a pair (CoGAN)."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ def edges(images: np.ndarray) -> np.ndarray:
 
 
 def negatives(images: np.ndarray) -> np.ndarray:
-  """Pictures of 8 bits with black for white.
+  """Pictures of 8 bits with black and white exchanged.
 
   >>> negatives(np.array([0, 255], np.uint8)).tolist()
   [255, 0]
@@ -58,7 +58,7 @@ def transformed(stream: 'Stream') -> ArraySource:
 
   transform, inner = transform_of(stream.name)
   whole = into_memory(open_source(dataclasses.replace(stream, name=inner, per_class=0)), 1 << 62)
-  assert whole is not None  # nothing is larger
+  assert whole is not None  # the limit is larger than any set
   images = whole.arrays['image']
   if images.dtype != np.uint8 or images.ndim != 4:
     raise UserError(f'config.data.name={stream.name!r}: {inner!r} has no pictures of 8 bits; name another set')
