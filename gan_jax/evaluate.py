@@ -2,9 +2,13 @@
 
     python -m gan_jax.evaluate --workdir runs/x [--metrics fid,kid,prdc] [--samples 50000] [--checkpoint best|last|N]
 
-Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value, standard error where there is one,
-protocol, seconds, device. Figures compare only with figures of the same protocol.
+Writes WORKDIR/evaluation.json, or evaluation_member_I.json for a member of a population. Each figure has its value, its
+standard error where one exists, its protocol, the seconds it took and the device. Compare only figures that have the
+same protocol.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -20,16 +24,16 @@ from gan_jax.features import choose
 from gan_jax.sampling.run import Run, load
 
 
-def evaluate(run: Run, say=lambda line: None, **options) -> Evaluation:
-  """The figures of a run.
+def evaluate(run: Run, say: Callable[[str], Any] = lambda line: None, **options: Any) -> Evaluation:
+  """Computes the figures of a run.
 
   Args:
     run: from `gan_jax.load`.
-    say: told what takes time.
-    **options: of `evaluation.options.Options`: metrics, samples, features, seed, weights, ...
+    say: called with a line of text before each slow part.
+    **options: fields of `config.evaluation.Options`: metrics, samples, features, seed, weights, ...
 
   Raises:
-    UserError: what cannot be evaluated so.
+    UserError: an option is unknown, or the run cannot be evaluated with these options.
   """
   for name in options:
     if name not in Options._fields:
@@ -44,17 +48,25 @@ def _define(values: flags.FlagValues) -> None:
   default = Options()
   known = ', '.join(measures.MEASURES)
   flags.DEFINE_string('workdir', None, 'The run to evaluate.', flag_values=values)
-  flags.DEFINE_list('metrics', [], f'Some of {known}; empty: those that suit the set.', flag_values=values)
+  flags.DEFINE_list(
+    'metrics', [], f'Metrics to compute, from {known}; by default those that suit the data set.', flag_values=values
+  )
   flags.DEFINE_integer('samples', default.samples, 'How many samples to draw.', lower_bound=2, flag_values=values)
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
-  flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
-  flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running averages where kept, or raw.', flag_values=values)
+  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_enum(
+    'weights',
+    'ema',
+    ['ema', 'raw'],
+    'ema: running averages of the weights, if the run keeps them; raw: the weights themselves.',
+    flag_values=values,
+  )
   flag_lib.define_samples(values)
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
   flags.DEFINE_integer('seed', default.seed, 'Seed of the latents.', flag_values=values)
-  flags.DEFINE_string('stream', '', 'Stream that is the reference; the first by default.', flag_values=values)
-  flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
+  flags.DEFINE_string('stream', '', 'Data stream to compare with; the first by default.', flag_values=values)
+  flags.DEFINE_string('output', '', 'Name of the output to evaluate, if the game makes several.', flag_values=values)
   flags.DEFINE_list('rivals', [], 'Workdirs of runs to compare with, for the metric gmam.', flag_values=values)
   flags.DEFINE_string('split', '', "Split of the reference; the stream's own by default.", flag_values=values)
 

@@ -2,14 +2,15 @@
 
     python -m gan_jax.main --config configs/dcgan.py:mnist --workdir runs/x [--config.SETTING=VALUE ...]
 
-The same command resumes a run that was stopped. Settings are written dotted, such as
---config.optimizers.generator.learning_rate=1e-4. Configs are looked up in the working folder, then in the package.
+The same command resumes a run that was stopped. Write a setting with its full dotted name, such as
+--config.optimizers.generator.learning_rate=1e-4. Config files are searched in the working folder, then in the package.
 """
 
 import contextlib
 import datetime
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags
 from etils import epath
@@ -21,14 +22,16 @@ from gan_jax.distributed import processes
 
 
 def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string('workdir', None, 'Where the run is written, and resumed from.', flag_values=values)
+  flags.DEFINE_string(
+    'workdir', None, 'Folder of the run: it is written there and resumed from there.', flag_values=values
+  )
   flag_lib.define_processes(values)
   flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
   flags.DEFINE_bool(
     'dry_run', False, 'Print networks, parameters, flops and memory of a step without training.', flag_values=values
   )
-  # Read by _run before absl sees it; here for --help.
-  flags.DEFINE_string('config', None, 'FILE.py or FILE.py:VARIANT, what to train.', flag_values=values)
+  # absl parses only FILE.py here; `_run` reads the file and the --config.NAME settings.
+  flags.DEFINE_string('config', None, 'Config to train: FILE.py or FILE.py:VARIANT.', flag_values=values)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
@@ -51,7 +54,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   from gan_jax.training import loop
 
   if not (processes.alone() or values.workdir):
-    raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
+    raise UserError(
+      '--workdir is missing: several processes write one run, so give a folder that all of them can read and write'
+    )
   if values.workdir:
     loop.run(config, values.workdir)
     return
@@ -61,7 +66,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
 @contextlib.contextmanager
 def _new_folder(stem: str) -> Iterator[epath.Path]:
-  """A folder that no other run has, STEM-DATE-TIME or STEM-DATE-TIME-N; removed if nothing was written to it."""
+  """Creates a new folder, STEM-DATE-TIME or STEM-DATE-TIME-N, and removes it at the end if it is still empty."""
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   with command.writable('runs'):
     for number in itertools.count(1):
@@ -73,11 +78,11 @@ def _new_folder(stem: str) -> Iterator[epath.Path]:
   try:
     yield folder
   finally:
-    with contextlib.suppress(OSError, ValueError):  # there is something in it
+    with contextlib.suppress(OSError, ValueError):  # it is not empty
       folder.rmdir()
 
 
-def _dry_run(config) -> None:
+def _dry_run(config: Any) -> None:
   from gan_jax.distributed import parallel
   from gan_jax.runs.experiment import experiment_of
   from gan_jax.training import summary
@@ -91,10 +96,10 @@ def _dry_run(config) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """The command.
+  """Runs the command.
 
   Args:
-    argv: its arguments without the program's name; those of the process by default.
+    argv: arguments without the program's name; by default `sys.argv[1:]`.
   """
   command.main(_define, _run, __doc__, argv)
 

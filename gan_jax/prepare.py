@@ -2,8 +2,8 @@
 
     python -m gan_jax.prepare --name mnist [--data_dir ~/tensorflow_datasets]
 
-It downloads what the set's builder names (a network is needed), and writes it where TFDS_DATA_DIR says. Builders that
-compute with TensorFlow cannot run; docs/data.md lists those that were tried.
+It downloads the files that the builder of the set names (this needs a network), and writes the set to TFDS_DATA_DIR.
+Builders that compute with TensorFlow cannot run; docs/data.md lists the builders that were tried.
 """
 
 import contextlib
@@ -46,17 +46,17 @@ def pillow_encodes() -> Iterator[None]:
 
 
 class _OnlyFiles(types.ModuleType):
-  """What stands in for TensorFlow in a builder that uses it only to open files (MNIST's)."""
+  """Replaces TensorFlow in a builder that uses it only to open files (MNIST's)."""
 
   def __getattr__(self, name: str) -> Any:
     if name.startswith('__'):
       raise AttributeError(name)
-    raise ImportError(f'it uses {self.__name__}.{name}')
+    raise ImportError(f'the builder uses {self.__name__}.{name}')
 
 
 @contextlib.contextmanager
 def files_open(builder: Any) -> Iterator[None]:
-  """Lets a builder open files by `tf.io.gfile.GFile` where TensorFlow is not installed."""
+  """Lets a builder open files with `tf.io.gfile.GFile` although TensorFlow is not installed."""
   module: Any = sys.modules[type(builder).__module__]
   original = getattr(module, 'tf', None)
   if original is None or importlib.util.find_spec('tensorflow') is not None:
@@ -73,14 +73,14 @@ def files_open(builder: Any) -> Iterator[None]:
 
 
 def prepare(name: str, folder: os.PathLike | str) -> None:
-  """Downloads and writes a set.
+  """Downloads a data set and writes it as array_record files.
 
   Args:
-    name: of the builder, and of its config after a slash.
-    folder: where prepared sets lie.
+    name: name of the TFDS builder, or BUILDER/CONFIG.
+    folder: folder of the prepared sets.
 
   Raises:
-    UserError: no such builder, no network, or a builder that needs TensorFlow.
+    UserError: the builder does not exist or needs TensorFlow, or the download failed.
   """
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.utils import gcs_utils
@@ -93,15 +93,15 @@ def prepare(name: str, folder: os.PathLike | str) -> None:
       builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
   except ImportError as error:
     raise UserError(
-      f'the builder of {name!r} needs TensorFlow ({error}): prepare it where that is installed'
+      f'the builder of {name!r} needs TensorFlow ({error}): prepare the set on a machine that has TensorFlow'
     ) from error
   except tfds.core.registered.DatasetNotFoundError as error:
     raise UserError(f'TFDS has no data set {name!r}: see https://www.tensorflow.org/datasets/catalog') from error
-  except Exception as error:  # whatever a download makes of itself
+  except Exception as error:  # a download can fail with any exception
     reason = ' '.join(str(error).split())[:300] or type(error).__name__
     raise UserError(
-      f'{name!r} was not prepared ({type(error).__name__}: {reason}): look at the network, at the room in {folder}, '
-      'and at the notes on the set in the catalog (some must be downloaded by hand)'
+      f'{name!r} was not prepared ({type(error).__name__}: {reason}): check the network, the free space in {folder}, '
+      'and the notes on the set in the TFDS catalog (some sets must be downloaded by hand)'
     ) from error
 
 

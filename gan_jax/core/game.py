@@ -29,6 +29,10 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import Clock
 
 RANDOM_STREAMS = ('dropout', 'noise')
+#: What a loss method takes: {stream: {field: (B, ...)}, 'latents': ...}.
+Batch = Mapping[str, Any]
+#: What a loss method may return in place of the loss alone.
+LossAndMetrics = tuple[jax.Array, dict[str, jax.Array]]
 
 
 @runtime_checkable
