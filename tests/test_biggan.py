@@ -177,7 +177,7 @@ def test_standing_statistics_change_samples_and_are_refused_where_there_are_none
 
   game = Bare(*(None,) * 2)
   assert 'train' not in inspect.signature(game.sample).parameters
-  with pytest.raises(UserError, match='takes no train'):
+  with pytest.raises(UserError, match='takes no argument `train`'):
     standing.of_stage(run.stage._replace(game=game), {'batch_stats': {}}, 2)
 
 

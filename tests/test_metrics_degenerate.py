@@ -71,9 +71,9 @@ def test_what_is_no_number_gives_no_figure(figure):
     (lambda: diversity.conditional_accuracy(X[:0], np.zeros(0, int)), 'samples: 0 examples'),
     (lambda: diversity.class_balance(np.array([0, 1]), 2, np.zeros(2)), 'must be 0 or more, and not all 0'),
     (lambda: held_out.held_out_report(lambda x: x, X, Y[:0], X), 'held_out: 0 examples'),
-    (lambda: probe.fit_linear_svm(X, np.zeros(20, int), 1.0), 'of one class: whatever it says is right'),
+    (lambda: probe.fit_linear_svm(X, np.zeros(20, int), 1.0), 'needs two classes or more, and the labels have one'),
     (lambda: probe.choose_c([(X[:0], np.zeros(0, int))], (X, np.arange(20) % 2), [1.0]), 'training: 0 examples'),
-    (lambda: codes.code_error(*(np.zeros(4, int),) * 4), 'of one class: any code tells them without error'),
+    (lambda: codes.code_error(*(np.zeros(4, int),) * 4), 'only one class, so any code has no error'),
     (lambda: similarity.pair_similarity(np.zeros((2, 8, 8, 1)), pairs=0), 'pairs=0 must be at least 1'),
   ],
 )

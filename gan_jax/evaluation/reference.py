@@ -1,4 +1,4 @@
-"""The statistics of the real side of an evaluation, kept on disk under a name that says it all."""
+"""Statistics of the real side of an evaluation. They are cached on disk, under a name with all settings."""
 
 import contextlib
 import json
@@ -17,17 +17,17 @@ from gan_jax.distributed import processes
 from gan_jax.evaluation.scores import KEPT, Scorer, Scores, real_batches
 from gan_jax.metrics.frechet import Moments
 
-#: Raised when what is kept on disk changes its meaning.
+#: Increase it when the cached numbers change their meaning.
 VERSION = 1
 
 
 def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], None] = lambda line: None) -> Scores:
-  """Scores of a stream's whole set, from the disk if they were computed before.
+  """Scores of a stream's whole set. They are read from the disk if they were computed before.
 
   Args:
-    stream: from `reference_stream`.
-    scorer: with the extractor.
-    say: told what takes time.
+    stream: the reference, from `sets.reference_stream`.
+    scorer: computes the features.
+    say: called with a line of text before a slow part.
   """
   source = stream.open()
   identity = {
@@ -43,12 +43,12 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], None] 
   kept = scorer.extractor.kept
   path = cache.folder('statistics') / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}.npz'
   found = _read(path, identity) if kept else None
-  # All processes compute or none does, or they would wait for each other.
+  # Either all processes compute or none does: otherwise they would wait for each other forever.
   if not processes.of_all(found is not None).all():
     say(f'scoring the reference, {identity["set"]} ...')
     found = scorer(real_batches(stream, sets.order(stream), scorer.mesh))._replace(examples=np.zeros((0,)))
     if kept and processes.first():
-      with contextlib.suppress(OSError):  # what is not kept is computed anew
+      with contextlib.suppress(OSError):  # without the cache they are computed again next time
         _write(path, identity, found)
   assert found is not None
   return found
@@ -62,7 +62,7 @@ def _read(path: pathlib.Path, identity: Mapping[str, Any]) -> Scores | None:
       get = lambda name: file[name] if name in file.files else None
       moments = Moments(int(file['count']), file['mean'], file['scatter'])
       return Scores(moments, file['features'], get('logits'), get('labels'), np.zeros((0,)))
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # missing or damaged
     return None
 
 

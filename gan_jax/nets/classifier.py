@@ -1,4 +1,4 @@
-"""A small convolutional classifier, whose last features are a space in which pictures are compared."""
+"""A small convolutional classifier. Evaluation compares images in the space of its last features."""
 
 import flax.linen as nn
 import jax
