@@ -1,6 +1,7 @@
 """gan_jax: the GAN family in pure JAX.
 
-Importing it imports nothing else: `gan_jax.losses` needs only JAX, `gan_jax.load` the whole library.
+`import gan_jax` imports nothing else. Each name is imported when it is first used: `gan_jax.losses` needs only JAX,
+`gan_jax.load` needs the whole library.
 """
 
 import importlib
@@ -15,5 +16,5 @@ _attach, __dir__, __all__ = lazy.attach(__name__, __path__, sample=['load'])
 
 
 def __getattr__(name: str) -> Any:
-  # `gan_jax.minimax` and the like: names of modules that have moved into a room.
+  # Old module names still work: `gan_jax.minimax` is now `gan_jax.optim.minimax`.
   return importlib.import_module(f'gan_jax.{name}') if name in moved.MOVED else _attach(name)

@@ -1,10 +1,10 @@
-"""Makes a run of weights that other code trained, to sample, evaluate and train on.
+"""Writes a run from weights that other code trained. You can then sample it, evaluate it and train it further.
 
     python -m gan_jax.convert --generator G_ema.pth --workdir runs/biggan [--discriminator D.pth] [--layout biggan]
       [--config configs/biggan.py:imagenet128_256x8 --config.SETTING=VALUE ...]
 
-A layout is a file of `gan_jax.nets.published`, by name, or a dotted name of your own. Files are state dicts of PyTorch;
-they are read without running anything in them.
+A layout maps the names of the other code's weights to ours: give the name of a module of `gan_jax.nets.published`, or
+the dotted name of your own. The files are PyTorch state dicts; code inside them is never executed.
 """
 
 from absl import flags
@@ -19,10 +19,17 @@ from gan_jax.runs.imported import write_run
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('generator', None, "File of the generator's weights.", flag_values=values)
   flags.DEFINE_string('discriminator', '', "File of the discriminator's weights.", flag_values=values)
-  flags.DEFINE_string('layout', 'biggan', 'Whose code named the weights.', flag_values=values)
-  flags.DEFINE_string('workdir', None, 'The run to write.', flag_values=values)
+  flags.DEFINE_string(
+    'layout',
+    'biggan',
+    'Layout of the weights: a module of gan_jax.nets.published, or a dotted name.',
+    flag_values=values,
+  )
+  flags.DEFINE_string('workdir', None, 'Folder that the run is written to.', flag_values=values)
   default = 'configs/biggan.py:imagenet128_256x8'
-  flags.DEFINE_string('config', default, 'FILE.py or FILE.py:VARIANT, whose networks they are.', flag_values=values)
+  flags.DEFINE_string(
+    'config', default, 'FILE.py or FILE.py:VARIANT with the networks that the weights belong to.', flag_values=values
+  )
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:

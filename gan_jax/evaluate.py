@@ -2,8 +2,9 @@
 
     python -m gan_jax.evaluate --workdir runs/x [--metrics fid,kid,prdc] [--samples 50000] [--checkpoint best|last|N]
 
-Writes WORKDIR/evaluation.json (of a population evaluation_member_I.json): value, standard error where there is one,
-protocol, seconds, device. Figures compare only with figures of the same protocol.
+Writes WORKDIR/evaluation.json, or evaluation_member_I.json for a member of a population. Each figure has its value, its
+standard error where one exists, its protocol, the seconds it took and the device. Compare only figures that have the
+same protocol.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ def evaluate(
     **options: of `evaluation.options.Options`: metrics, samples, features, seed, weights, ...
 
   Raises:
-    UserError: what cannot be evaluated so.
+    UserError: an option is unknown, or the run cannot be evaluated with these options.
   """
   for name in options:
     if name not in Options._fields:
@@ -69,8 +70,14 @@ def _define(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_integer('samples', default.samples, 'How many samples to draw.', lower_bound=2, flag_values=values)
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
-  flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
-  flags.DEFINE_enum('weights', 'ema', ['ema', 'raw'], 'Running averages where kept, or raw.', flag_values=values)
+  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_enum(
+    'weights',
+    'ema',
+    ['ema', 'raw'],
+    'ema: running averages of the weights, if the run keeps them; raw: the weights themselves.',
+    flag_values=values,
+  )
   flag_lib.define_samples(values)
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)

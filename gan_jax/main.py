@@ -2,8 +2,8 @@
 
     python -m gan_jax.main --config configs/dcgan.py:mnist --workdir runs/x [--config.SETTING=VALUE ...]
 
-The same command resumes a run that was stopped. Settings are written dotted, such as
---config.optimizers.generator.learning_rate=1e-4. Configs are looked up in the working folder, then in the package.
+The same command resumes a run that was stopped. Write a setting with its full dotted name, such as
+--config.optimizers.generator.learning_rate=1e-4. Config files are searched in the working folder, then in the package.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ from gan_jax.distributed import processes
 
 
 def _define(values: flags.FlagValues) -> None:
-  flags.DEFINE_string('workdir', None, 'Where the run is written, and resumed from.', flag_values=values)
+  flags.DEFINE_string(
+    'workdir', None, 'Folder of the run: it is written there and resumed from there.', flag_values=values
+  )
   flag_lib.define_processes(values)
   flags.DEFINE_bool('list', False, 'Print the shipped configs and stop.', flag_values=values)
   flags.DEFINE_bool(
@@ -30,8 +32,8 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_bool(
     'compile', False, 'With --dry_run: compile, and print all memory and what devices exchange.', flag_values=values
   )
-  # Read by _run before absl sees it; here for --help.
-  flags.DEFINE_string('config', None, 'FILE.py or FILE.py:VARIANT, what to train.', flag_values=values)
+  # absl parses only FILE.py here; `_run` reads the file and the --config.NAME settings.
+  flags.DEFINE_string('config', None, 'Config to train: FILE.py or FILE.py:VARIANT.', flag_values=values)
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
@@ -58,7 +60,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   from gan_jax.training import loop
 
   if not (processes.alone() or values.workdir):
-    raise UserError('--workdir is missing: several processes write one run, to a folder that all of them see')
+    raise UserError(
+      '--workdir is missing: several processes write one run, so give a folder that all of them can read and write'
+    )
   if values.workdir:
     loop.run(config, values.workdir)
     return
@@ -68,7 +72,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
 
 @contextlib.contextmanager
 def _new_folder(stem: str) -> Iterator[epath.Path]:
-  """A folder that no other run has, STEM-DATE-TIME or STEM-DATE-TIME-N; removed if nothing was written to it."""
+  """Creates a new folder, STEM-DATE-TIME or STEM-DATE-TIME-N, and removes it at the end if it is still empty."""
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   with command.writable('runs'):
     for number in itertools.count(1):
@@ -80,7 +84,7 @@ def _new_folder(stem: str) -> Iterator[epath.Path]:
   try:
     yield folder
   finally:
-    with contextlib.suppress(OSError, ValueError):  # there is something in it
+    with contextlib.suppress(OSError, ValueError):  # it is not empty
       folder.rmdir()
 
 
@@ -100,10 +104,10 @@ def _dry_run(config, compiled: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """The command.
+  """Runs the command.
 
   Args:
-    argv: its arguments without the program's name; those of the process by default.
+    argv: arguments without the program's name; by default `sys.argv[1:]`.
   """
   command.main(_define, _run, __doc__, argv)
 

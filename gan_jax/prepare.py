@@ -2,8 +2,8 @@
 
     python -m gan_jax.prepare --name mnist [--data_dir ~/tensorflow_datasets]
 
-It downloads what the set's builder names (a network is needed), and writes it where TFDS_DATA_DIR says. Builders that
-compute with TensorFlow cannot run; docs/data.md lists those that were tried.
+It downloads the files that the builder of the set names (this needs a network), and writes the set to TFDS_DATA_DIR.
+Builders that compute with TensorFlow cannot run; docs/data.md lists the builders that were tried.
 """
 
 import os

@@ -4,7 +4,7 @@
     python -m gan_jax.sample --workdir runs/x --picture=interpolation --out interpolation.png
     python -m gan_jax.sample --workdir runs/x --inputs photos --out translated
 
-Sample i depends on (seed, i) alone, not on the batch it is made in.
+Sample i depends only on (seed, i), not on the batch that it is generated in.
 """
 
 from collections.abc import Mapping
@@ -30,18 +30,20 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     'count',
     None,
-    'How many samples, 64 by default; of neighbours, interpolation and codes rows, of classes columns, of manifold '
-    'pictures on a side, of arithmetic samples to look among.',
+    'Number of samples, 64 by default. With --picture: neighbours, interpolation, codes: number of rows; classes: '
+    'number of columns; manifold: pictures per side; arithmetic: samples among which it looks for the concepts.',
     lower_bound=1,
     flag_values=values,
   )
-  flags.DEFINE_list('concepts', [], 'Of arithmetic: three, such as 3:bright,3:dark,7:dark.', flag_values=values)
+  flags.DEFINE_list(
+    'concepts', [], 'Three concepts for --picture=arithmetic, such as 3:bright,3:dark,7:dark.', flag_values=values
+  )
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
-  flags.DEFINE_integer('label', None, 'Class to ask a conditional game for.', flag_values=values)
-  flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
-  flags.DEFINE_integer('step', None, 'Checkpoint; the latest by default.', flag_values=values)
-  flags.DEFINE_integer('member', None, 'Of a population; the best by default.', flag_values=values)
-  flags.DEFINE_bool('ema', True, 'Use running averages where the run keeps them.', flag_values=values)
+  flags.DEFINE_integer('label', None, 'Class of the samples, for a conditional game.', flag_values=values)
+  flags.DEFINE_string('output', '', 'Name of the output to show, if the game makes several.', flag_values=values)
+  flags.DEFINE_integer('step', None, 'Step of the checkpoint; the latest by default.', flag_values=values)
+  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_bool('ema', True, 'Use the running averages of the weights, if the run keeps them.', flag_values=values)
   flag_lib.define_samples(values)
   flags.DEFINE_string(
     'split',
@@ -67,14 +69,16 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if not values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} must end in .png or .npz')
   if values.picture != 'grid' and values.out.endswith('.npz'):
-    raise UserError(f'--out={values.out} with --picture={values.picture}: arrays are those of a grid; end it in .png')
+    raise UserError(
+      f'--out={values.out} with --picture={values.picture}: only a grid can be written as arrays; use a .png name'
+    )
   if values.standing and values.picture != 'grid':
-    raise UserError(f'--standing with --picture={values.picture}: it goes with a grid, leave it out')
+    raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
     raise UserError(f'--concepts with --picture={values.picture}: set --picture=arithmetic, or leave them out')
   run = load(values.workdir, values.step, values.member)
   if values.picture != 'grid':
-    drawn, what = _explored(run, values), values.picture
+    drawn, what = _exploration(run, values), values.picture
   else:
     count = values.count or 64
     how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
@@ -150,7 +154,7 @@ def _translate(values: flags.FlagValues) -> None:
     console.say(f'{count} pictures of step {run.step}: {where}')
 
 
-def _explored(run: Run, values: flags.FlagValues) -> dict[str, Image]:
+def _exploration(run: Run, values: flags.FlagValues) -> dict[str, Image]:
   options = exploration.Options(values.seed, values.label, values.ema, values.output, values.truncation)
   count = {'count': values.count} if values.count else {}
   concepts = {'concepts': values.concepts} if values.concepts else {}

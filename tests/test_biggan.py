@@ -131,7 +131,7 @@ def test_a_truncated_sample_has_truncated_latents_and_the_same_classes(run):
   np.testing.assert_array_equal(
     run.sample(5, seed=4, truncation=0.5), run.generate(run.latents(5, seed=4, truncation=0.5), seed=4)
   )
-  with pytest.raises(UserError, match='none is Normal'):
+  with pytest.raises(UserError, match='works only on Normal latents'):
     latents_lib.truncated(latents_lib.Uniform((3,)), 0.5)
 
 
@@ -177,7 +177,7 @@ def test_standing_statistics_change_samples_and_are_refused_where_there_are_none
 
   game = Bare(*(None,) * 2)
   assert 'train' not in inspect.signature(game.sample).parameters
-  with pytest.raises(UserError, match='takes no train'):
+  with pytest.raises(UserError, match='takes no argument `train`'):
     standing.of_stage(run.stage._replace(game=game), {'batch_stats': {}}, 2)
 
 

@@ -115,7 +115,7 @@ def test_the_manifold_is_a_square_of_quantiles_around_what_is_kept():
   normal = latent_paths.manifold(Normal((2,)), 3, np.zeros((1, 2)))
   np.testing.assert_allclose(special.ndtr(normal[:3, 0]), [1 / 6, 1 / 2, 5 / 6], atol=1e-6)
   for axes in ((0, 0), (0, 2), (-1, 0)):
-    with pytest.raises(UserError, match='name two of 0 to 1'):
+    with pytest.raises(UserError, match='choose two of 0 to 1'):
       latent_paths.manifold(Normal((2,)), 3, np.zeros((1, 2)), axes=axes)
   with pytest.raises(UserError, match='one vector'):
     latent_paths.manifold(Normal((2,)), 3, np.zeros((2, 2)))

@@ -180,7 +180,7 @@ def test_views_and_dropout_are_each_discriminator_s_own():
   batch = some(4)
   params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
   x, judges = batch['images']['image'], params['discriminators']['network']['w'][..., 0]
-  judged = lambda x: game.apply({'params': params}, x, {}, train=True, method='judged')
+  judged = lambda x: game.apply({'params': params}, x, {}, train=True, method='all_logits')
   np.testing.assert_allclose(judged(x), [x[0::2] @ judges[0], x[1::2, 1] * judges[1, 1]], rtol=1e-5)
 
   class Kept(nn.Module):
@@ -189,7 +189,7 @@ def test_views_and_dropout_are_each_discriminator_s_own():
 
   game = gman(5, network=Kept(), keep=(0.4, 0.6))
   np.testing.assert_allclose(
-    game.apply({}, jnp.zeros((5, 2)), {}, train=True, method='judged')[:, 0], [0.44, 0.48, 0.52, 0.56, 0.6]
+    game.apply({}, jnp.zeros((5, 2)), {}, train=True, method='all_logits')[:, 0], [0.44, 0.48, 0.52, 0.56, 0.6]
   )
 
 
@@ -216,7 +216,7 @@ def test_settings_of_gman_that_do_not_fit_are_one_line(settings, words):
 
 
 def test_a_batch_that_does_not_divide_is_one_line():
-  with pytest.raises(UserError, match='batch of 3 does not divide over 2'):
+  with pytest.raises(UserError, match='batch of 3 cannot be divided among 2'):
     core.init(gman(), ADAM, some(3), KEY)
 
 

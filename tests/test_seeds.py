@@ -63,7 +63,7 @@ def test_counts_are_whole_and_at_least_one(count):
 
 @pytest.mark.parametrize('threshold', [float('nan'), float('inf'), -0.5])
 def test_a_truncation_is_a_number_above_0(threshold):
-  with pytest.raises(UserError, match='must be a number above 0, or 0 for none'):
+  with pytest.raises(UserError, match='must be a finite number above 0, or 0 for no truncation'):
     latents.truncated(latents.Normal((2,)), threshold)
 
 

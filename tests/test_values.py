@@ -399,7 +399,7 @@ def test_batch_norm_of_one_value_is_refused(norm):
   apply = lambda x, train: norm.apply(init(x), x, train=train, mutable=['batch_stats'])
   one = np.ones((1, 3), np.float32)
   apply(one, False)
-  with pytest.raises(UserError, match=r'batch norm has one value.*config\.batch_size'):
+  with pytest.raises(UserError, match=r'batch norm has only one value.*config\.batch_size'):
     apply(one, True)
   apply(np.ones((1, 2, 2, 3), np.float32), True)  # over the places of one picture
 

@@ -1,4 +1,4 @@
-"""Augmentation of what the discriminator sees."""
+"""Augmentation of the discriminator's inputs, real and generated."""
 
 from gan_jax.base import lazy
 

@@ -1,6 +1,7 @@
-r"""Differentiable augmentation of what a discriminator sees, real and generated alike.
+r"""Differentiable augmentation of the discriminator's inputs, real and generated images in the same way.
 
-All functions take a key and images (B, H, W, C) in [-1, 1], draw anew for every example, and let gradients through.
+All functions take a key and images (B, H, W, C) in [-1, 1], draw random numbers for every example, and let gradients
+pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ def _each(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Arr
 
 
 def color(key: jax.Array, images: jax.Array) -> jax.Array:
-  """Brightness +-0.5, saturation times 0 to 2, contrast times 0.5 to 1.5, as DiffAugment draws them.
+  """Random brightness (adds up to +-0.5), saturation (times 0 to 2) and contrast (times 0.5 to 1.5), as in DiffAugment.
 
   Source: Zhao et al. 2020, https://arxiv.org/abs/2006.10738, and its code (`DiffAugment_pytorch.py`).
 
@@ -35,7 +36,7 @@ def color(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def translation(key: jax.Array, images: jax.Array, *, ratio: float = 0.125) -> jax.Array:
-  """Moves by whole pixels, up to a share of the side, zeros coming in. Source: as `color`.
+  """Shifts by whole pixels, up to `ratio` of the side, and fills with zeros. Source: as `color`.
 
   >>> translation(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
   (2, 8, 8, 1)
@@ -51,7 +52,7 @@ def translation(key: jax.Array, images: jax.Array, *, ratio: float = 0.125) -> j
 
 
 def cutout(key: jax.Array, images: jax.Array, *, ratio: float = 0.5) -> jax.Array:
-  """Sets a rectangle of a share of the side to 0. Source: as `color`.
+  """Sets a random rectangle to 0; its sides are `ratio` of the image's. Source: as `color`.
 
   >>> bool((cutout(jax.random.key(0), jnp.ones((2, 8, 8, 1))) == 0).any())
   True
@@ -74,12 +75,12 @@ POLICIES: dict[str, Augmentation] = {'color': color, 'translation': translation,
 
 @dataclass(frozen=True)
 class DiffAugment:
-  """Several augmentations in a row.
+  """Applies several augmentations one after the other.
 
   Source: Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2.
 
   Attributes:
-    policy: names among color, translation, cutout.
+    policy: names of augmentations: color, translation, cutout.
 
   >>> DiffAugment(('translation',))(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
   (2, 8, 8, 1)
@@ -99,17 +100,17 @@ class DiffAugment:
 
 
 def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) -> jax.Array:
-  """Adaptive augmentation's invertible part: each transformation of each example with a probability.
+  """The augmentations of ADA: each transformation is applied to each example with a probability.
 
-  Mirroring, turns by 90 degrees (square images), whole-pixel moves around the edge, brightness, contrast and
-  reflection of luma: the pixel blitting and colour groups of the paper, without its geometric and filtering ones.
-  Below a probability of 1 none of them can leak into what the generator makes.
+  They are mirroring, turns by 90 degrees (square images), shifts by whole pixels with wrap-around, brightness,
+  contrast and luma reflection: the paper's pixel blitting and colour groups, not its geometric and filtering groups.
+  With a probability below 1 the generator does not learn to make augmented images (they do not "leak").
   Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, appendix B and figure 3.
 
   Args:
     key: a PRNG key.
     images: (B, H, W, C) in [-1, 1].
-    probability: p, a scalar that `adapted` moves.
+    probability: p, a scalar, such as `adapted` returns.
 
   >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
   >>> bool((adaptive(jax.random.key(1), x, 0.0) == x).all())
@@ -141,13 +142,13 @@ def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) 
 
 @dataclass(frozen=True)
 class Adaptive:
-  """Adaptive augmentation of a game, whose probability the game keeps in its table and moves by `adapted`.
+  """Adaptive augmentation (ADA) in a game. The game keeps the probability as a variable and updates it as it trains.
 
   Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, section 3.2.
 
   Attributes:
-    target: of the mean sign of the logits on data.
-    speed: images in which the probability could go from 0 to 1.
+    target: the mean sign of the logits on data that it aims for.
+    speed: number of images in which the probability can go from 0 to 1.
   """
 
   target: float = 0.6
@@ -157,12 +158,12 @@ class Adaptive:
     return adaptive(key, images, probability)
 
   def next(self, probability: jax.Array, overfitting: jax.Array, images: int) -> jax.Array:
-    """The probability after a move on so many images, in all microbatches and devices, that `overfitting` was of."""
-    return _moved(probability, overfitting, self.target, images, self.speed)
+    """The next probability, from the `overfitting` of a move on `images` images (all microbatches and devices)."""
+    return _next_probability(probability, overfitting, self.target, images, self.speed)
 
 
 def overfitting(real_logits: jax.Array) -> jax.Array:
-  """r_t: how sure the discriminator is of data, E[sign(D(x))] in [-1, 1]; source as `adapted`.
+  """r_t of ADA: how sure the discriminator is of data, E[sign(D(x))] in [-1, 1]. Source: as `adapted`.
 
   >>> float(overfitting(jnp.array([2.0, 0.5, 1.0, -3.0])))
   0.5
@@ -170,8 +171,10 @@ def overfitting(real_logits: jax.Array) -> jax.Array:
   return jnp.mean(jnp.sign(real_logits.astype(jnp.float32)))
 
 
-def _moved(probability: jax.Array | float, of: jax.Array, target: float, images: int, speed: int) -> jax.Array:
-  return jnp.clip(probability + jnp.sign(of - target) * images / speed, 0.0, 1.0)
+def _next_probability(
+  probability: jax.Array | float, overfitting: jax.Array, target: float, images: int, speed: int
+) -> jax.Array:
+  return jnp.clip(probability + jnp.sign(overfitting - target) * images / speed, 0.0, 1.0)
 
 
 def adapted(
@@ -182,32 +185,32 @@ def adapted(
   images: int,
   speed: int = 500_000,
 ) -> jax.Array:
-  r"""The next probability: up where the discriminator is too sure of data, $E[sign(D(x))] > target$, else down.
+  r"""The next probability of ADA: higher if the discriminator is too sure of data ($E[sign(D(x))] > target$), or lower.
 
   Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, section 3.2: r_t with target 0.6, p moving by 1 in
   500,000 images.
 
   Args:
-    probability: p, a scalar kept in the game's table.
-    real_logits: (B,) on data.
-    target: of the mean sign.
-    images: shown since the last adjustment, in all microbatches and on all devices.
-    speed: images in which p could go from 0 to 1.
+    probability: p now, a scalar.
+    real_logits: (B,), logits on data.
+    target: the mean sign to aim for.
+    images: images trained on since the last change of p, in all microbatches and on all devices.
+    speed: number of images in which p can go from 0 to 1.
 
   >>> round(float(adapted(0.5, jnp.ones(4), images=50_000)), 2)
   0.6
   """
-  return _moved(probability, overfitting(real_logits), target, images, speed)
+  return _next_probability(probability, overfitting(real_logits), target, images, speed)
 
 
 def top_k(fake_logits: jax.Array, k: jax.Array | int) -> jax.Array:
-  """Weights 1 for the k most convincing fakes, 0 for the rest: `fake_weights` of the generator's loss.
+  """Weights for the generator's loss (`fake_weights`): 1 for the k fakes with the highest logits, 0 for the others.
 
   Source: Sinha et al. 2020, https://arxiv.org/abs/2002.06224, algorithm 1; k falls from B by 1 % an epoch to B / 2.
 
   Args:
     fake_logits: (B,).
-    k: how many, at least 1; it may depend on the clock.
+    k: number of fakes that count, at least 1; it may depend on the clock.
 
   >>> top_k(jnp.array([0.1, 3.0, 2.0]), 2).tolist()
   [0.0, 1.0, 1.0]

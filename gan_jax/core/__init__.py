@@ -33,6 +33,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
   initial=['init'],
   move=['RESERVED', 'play'],
   sampled=['Output', 'given', 'inputs_of', 'outputs_of'],
-  state=['GameState', 'TrainState', 'assemble', 'game_variables', 'of_player', 'playing', 'variables_of_player'],
+  state=['GameState', 'TrainState', 'assemble', 'game_variables', 'of_player', 'active_players', 'variables_of_player'],
   step=['make_step', 'means'],
 )

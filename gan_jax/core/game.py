@@ -35,6 +35,10 @@ from gan_jax.core.clock import Clock
 from gan_jax.core.sampled import inputs_of, outputs_of
 
 RANDOM_STREAMS = ('dropout', 'noise')
+#: What a loss method takes: {stream: {field: (B, ...)}, 'latents': ...}.
+Batch = Mapping[str, Any]
+#: What a loss method may return in place of the loss alone.
+LossAndMetrics = tuple[jax.Array, dict[str, jax.Array]]
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Evaluations of one game: what compiles once and what is known of the data stay between them."""
+"""Evaluations of one game. Compiled functions and statistics of the data are kept from one evaluation to the next."""
 
 import json
 import math
@@ -35,11 +35,11 @@ class Evaluation(NamedTuple):
   """The figures of one state of a game.
 
   Attributes:
-    step: of the state.
-    figures: in the order they were asked for.
-    seconds: {figure: what it took beyond those before it}.
-    shared: {'samples', 'reference', 'features' if any are asked}: what all figures share, in words.
-    device: in words.
+    step: step of the state.
+    figures: the figures, in the order of the metrics.
+    seconds: {figure: seconds that it took}; shared work counts for the first figure that needs it.
+    shared: {'samples', 'reference', and 'features' if any are used}: the protocol that all figures share, in words.
+    device: the devices, in words.
   """
 
   step: int
@@ -67,7 +67,7 @@ class Evaluation(NamedTuple):
           'value': finite(figure.value),
           'standard_error': finite(figure.standard_error),
           **({} if figure.parts is None else {'parts': [finite(part) for part in figure.parts]}),
-          # Whole, so that a figure can be copied with what it means.
+          # The whole protocol, so that a figure can be copied together with its meaning.
           'protocol': f'{figure.protocol}; {shared}',
           'seconds': round(self.seconds[figure.name], 2),
         }
@@ -77,7 +77,7 @@ class Evaluation(NamedTuple):
     return json.dumps(content, indent=2, allow_nan=False) + '\n'
 
   def table(self) -> str:
-    """Lines for the console: what all figures share, then each with what is its own."""
+    """Lines for the console: the shared protocol, then each figure with its own."""
     lines = [f'step       {self.step}, on {self.device}']
     for name, words in self.shared.items():
       lines += textwrap.wrap(f'{name:<10} {words}', 118, subsequent_indent=' ' * 11)
@@ -136,17 +136,17 @@ class Evaluator:
   """Evaluates states of a stage's game.
 
   Args:
-    stage: with the game and the streams.
-    options: how.
+    stage: the stage, with its game and streams.
+    options: options of the evaluation.
     mesh: the devices; all by default.
-    say: told what takes time.
+    say: called with a line of text before each slow part.
 
   Attributes:
-    stream: of the reference.
-    scorer: with the extractor.
+    stream: stream of the reference.
+    scorer: computes the features.
 
   Raises:
-    UserError: what cannot be evaluated so.
+    UserError: the options do not fit the stage.
   """
 
   def __init__(
@@ -183,7 +183,7 @@ class Evaluator:
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:
-    """What measures are computed from, for one state."""
+    """The inputs of the measures for one state."""
     clock = runs.clock_at(self._stage, step)
     ema = self._options.weights == 'ema'
     variables = core.game_variables(self._stage.game, state, ema=ema, clock=clock)

@@ -1,4 +1,4 @@
-"""What metrics are computed from: real and generated examples and their features, each made when first asked for."""
+"""The inputs of metrics: real and generated examples and their features. Each is computed when it is first used."""
 
 import functools
 from collections.abc import Callable
@@ -16,28 +16,28 @@ from gan_jax.features.base import Extractor
 
 
 class Evidence:
-  """Everything a measure may ask for.
+  """All inputs that a measure can use.
 
   Args:
     game: the module.
-    variables: of the game, whole on every device of the mesh.
-    generated: makes its examples.
-    scorer: with the extractor.
-    stream: of the reference.
-    samples: how many to generate.
-    seed: of the latents.
-    output: which of several things the game makes.
-    say: told what takes time.
-    cached: what an earlier evaluation of the same set found of the real side.
+    variables: variables of the game, replicated on every device of the mesh.
+    generated: generates the examples.
+    scorer: computes the features.
+    stream: stream of the reference.
+    samples: number of examples to generate.
+    seed: seed of the latents.
+    output: name of the output, if the game makes several.
+    say: called with a line of text before each slow part.
+    cached: results that stay the same between evaluations, such as those of the real side.
     rivals: workdirs of runs to compare with.
 
   Attributes:
     game: the module.
-    variables: of the game.
-    stream: of the reference.
-    samples: how many are generated.
-    seed: of the latents.
-    output: which of several things the game makes.
+    variables: variables of the game.
+    stream: stream of the reference.
+    samples: number of generated examples.
+    seed: seed of the latents.
+    output: name of the output, if the game makes several.
     rivals: workdirs of runs to compare with.
   """
 
@@ -76,7 +76,7 @@ class Evidence:
     if scores.examples.shape[1:] != wanted:
       raise UserError(
         f'the generator makes {scores.examples.shape[1:]} but the reference has {wanted}: choose another '
-        'reference or, for games that make several things, another output'
+        'reference or, for a game with several outputs, another --output'
       )
     return scores
 
@@ -108,25 +108,30 @@ class Evidence:
 
   @property
   def labels(self) -> np.ndarray:
-    """(N,) classes of the kept generated examples: those asked for, else those that the classifier sees."""
-    return self.fake.labels if self.fake.labels is not None else self.seen
+    """(N,) classes of the kept generated examples: the labels of their latents, or else the predicted classes."""
+    return self.fake.labels if self.fake.labels is not None else self.predicted_classes
 
   @property
-  def seen(self) -> np.ndarray:
-    """(N,) classes that the classifier sees in the kept generated examples.
+  def predicted_classes(self) -> np.ndarray:
+    """(N,) classes that the classifier predicts for the kept generated examples.
 
     Raises:
-      UserError: the features have no classes, or not the set's.
+      UserError: the features have no classes, or other classes than the set.
     """
     logits = self.logits(self.fake)
     if logits.shape[1] != self.stream.classes:
       raise UserError(
-        f'the features {self.extractor.name!r} tell {logits.shape[1]} classes, {self.stream.name!r} has '
+        f'the features {self.extractor.name!r} have {logits.shape[1]} classes, {self.stream.name!r} has '
         f'{self.stream.classes}: use --features=classifier, for stacked sets the metric modes, or leave this one out'
       )
     return logits.argmax(1)
 
   def logits(self, scores: Scores) -> np.ndarray:
+    """The logits of scores.
+
+    Raises:
+      UserError: the features have no classes.
+    """
     if scores.logits is None:
       cure = 'use --features=classifier, or ' if self.pictures and self.stream.classes > 1 else ''
       raise UserError(f'the features {self.extractor.name!r} have no classes: {cure}leave this metric out')
@@ -137,17 +142,17 @@ class Evidence:
     return self.stream.pictures
 
   def need_pictures(self, metric: str) -> None:
-    """Raises a UserError unless the examples are pictures of 8 bits."""
+    """Raises a UserError if the examples are not 8-bit images."""
     if not self.pictures:
-      raise UserError(f'the metric {metric} is of pictures of 8 bits, {self.stream.name!r} has none: leave it out')
+      raise UserError(f'the metric {metric} needs 8-bit pictures, and {self.stream.name!r} has none: leave it out')
 
   @property
   def values(self) -> str:
-    """What `unit` gives, in words."""
+    """The range of the values that `unit` returns, in words."""
     return 'values in [0, 1]' if self.stream.stored(1)['image'].dtype == np.uint8 else 'values as stored'
 
   def unit(self, examples: np.ndarray) -> np.ndarray:
-    """Examples as float32, what is stored with 8 bits in [0, 1]; floats as they are stored."""
+    """Examples as float32: 8-bit values become values in [0, 1], floats stay as they are stored."""
     if examples.dtype == np.uint8:
       return examples.astype(np.float32) / np.float32(255.0)
     if self.stream.stored(1)['image'].dtype != np.uint8:
@@ -156,14 +161,14 @@ class Evidence:
     return (examples - np.float32(low)) / np.float32(high - low)
 
   def in_range(self, examples: Any) -> Any:
-    """Examples as the networks take them: pictures in the stream's range, others as they are."""
+    """Examples as inputs of the networks: pictures in the stream's range, others as they are."""
     if examples.dtype != np.uint8:
       return examples
     low, high = self.stream.range
     return examples.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
 
   def once(self, name: str, make: Callable[[], Any]) -> Any:
-    """What does not change from one evaluation of a game to the next."""
+    """Returns make() and keeps it under a name, for results that stay the same in all evaluations of a game."""
     if name not in self._cached:
       self._cached[name] = make()
     return self._cached[name]

@@ -1,4 +1,4 @@
-"""What a metric gives: figures, each with its protocol."""
+"""Figures: the results of a metric, each with its protocol."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -10,11 +10,12 @@ class Figure(NamedTuple):
   """One figure.
 
   Attributes:
-    name: as in evaluation.json and in rows of metrics.
-    value: of it.
-    protocol: what it was computed of, beyond the samples, reference and features that all figures share.
-    standard_error: of the value; None if it has none, NaN if there is too little to tell it.
-    parts: figures of its parts, such as one a class; None if it has none.
+    name: its name in evaluation.json and in metrics.
+    value: its value.
+    protocol: how it was computed, in words. The samples, the reference and the features, which all figures share, are
+      not part of it.
+    standard_error: standard error of the value; None if it is not defined, NaN if there are too few examples for it.
+    parts: values of its parts, such as one per class; None if it has no parts.
   """
 
   name: str

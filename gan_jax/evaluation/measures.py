@@ -1,4 +1,4 @@
-"""The metrics that an evaluation can be asked for by name, and what each needs of the set."""
+"""The metrics of evaluations by name, and what each requires of the data set."""
 
 from collections.abc import Iterable, Mapping
 
@@ -44,7 +44,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def default_measures(e: Evidence) -> tuple[str, ...]:
-  """What suits the set: quick ones."""
+  """The quick metrics that suit the set."""
   names = ['fid', 'kid']
   if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
     names.append('prdc')
@@ -62,7 +62,7 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 
 
-#: Of the examples alone, or of the game's own networks: without features.
+#: Metrics without features: they use only the examples, or the game's own networks.
 FEATURELESS = frozenset(
   (
     'parzen', 'histogram', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'classifier', 'pairs',
@@ -70,19 +70,19 @@ FEATURELESS = frozenset(
   )
 )  # fmt: skip
 
-#: What metrics need of the set: pictures, a held-out split, labels, two classes or more, classes told by the features,
-#: known modes.
+#: What metrics require: pictures, a held-out split, labels, two classes or more, features that predict classes, known
+#: modes.
 NEEDS = {
-  'is': ('told',),
+  'is': ('predicts_classes',),
   'ifid': ('labels',),
-  'classes': ('told',),
-  'tags': ('told',),
+  'classes': ('predicts_classes',),
+  'tags': ('predicts_classes',),
   'codes': ('classes', 'held_out'),
   'classifier': ('labels', 'held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
   'pairs': ('pictures',),
-  'pair_classes': ('told',),
+  'pair_classes': ('predicts_classes',),
   'swd': ('pictures',),
   'ms_ssim': ('pictures',),
   'neighbours': ('held_out',),
@@ -93,18 +93,18 @@ NEEDS = {
 
 
 def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
-  """Raises a UserError if a metric needs what the set or the features have not.
+  """Raises a UserError if the set or the features lack something that a metric requires.
 
   Args:
-    names: of metrics.
-    stream: of the reference.
-    features: a name of `features.choose`.
+    names: names of metrics.
+    stream: stream of the reference.
+    features: name of the features, as in `features.choose`.
   """
   has = {
     'pictures': lambda: stream.pictures,
     'labels': lambda: stream.classes > 0,
     'classes': lambda: stream.classes > 1,
-    'told': lambda: (
+    'predicts_classes': lambda: (
       features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
     'held_out': lambda: sets.held_out_stream(stream) is not None,
@@ -114,7 +114,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'pictures': 'pictures of 8 bits',
     'labels': 'labels',
     'classes': 'labels of two classes or more',
-    'told': 'features that tell classes (classifier or inception)',
+    'predicts_classes': 'features that predict classes (classifier or inception)',
     'held_out': "a held-out split 'test' beside 'train'",
     'modes': f'a set with known modes ({", ".join(of_examples.MIXTURES)}, stacked/NAME)',
   }
@@ -122,13 +122,13 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     for need in NEEDS.get(name, ()):
       if not has[need]():
         raise UserError(
-          f'the metric {name} needs {words[need]}, which {stream.name!r} {stream.split!r} with features={features} has '
-          'not: leave it out'
+          f'the metric {name} needs {words[need]}, but {stream.name!r} {stream.split!r} with features={features} '
+          'does not have it: leave the metric out'
         )
 
 
 def check_measures(names: Iterable[str]) -> None:
-  """Raises a UserError unless all metrics are known."""
+  """Raises a UserError if a metric is unknown."""
   for name in names:
     measure(name)
 

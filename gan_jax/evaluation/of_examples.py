@@ -31,17 +31,17 @@ def parzen_figure(e: Evidence) -> Iterable[Figure]:
   chosen_on = sets.validation_stream(e.stream)
   validation = e.unit(sets.examples(chosen_on, PARZEN_VALIDATION)[0])
   samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
-  found = parzen.parzen_likelihood(samples, validation, test)
-  edge = found.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1])
+  result = parzen.parzen_likelihood(samples, validation, test)
+  edge = result.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1])
   note = f'; NOTE: sigma is at the end of its range {parzen.SIGMAS[0]:g} to {parzen.SIGMAS[-1]:g}' if edge else ''
   yield Figure(
-    'parzen', found.value,
-    f'nats, {len(samples)} samples, {e.values}, sigma {found.sigma:.3g} chosen on {len(validation)} examples of '
+    'parzen', result.value,
+    f'nats, {len(samples)} samples, {e.values}, sigma {result.sigma:.3g} chosen on {len(validation)} examples of '
     f'{chosen_on.split}, {len(test)} examples of {title(e.held_out)}{note}',  # type: ignore[arg-type]
-    found.standard_error,
+    result.standard_error,
   )  # fmt: skip
   yield Figure(
-    'parzen_validation', found.validation,
+    'parzen_validation', result.validation,
     f'nats, the same for the {len(validation)} examples that chose sigma: by it a checkpoint may be chosen',
   )  # fmt: skip
 
@@ -50,21 +50,23 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
   if e.stream.name in MIXTURES:
     centers, stddev = MIXTURES[e.stream.name]
     samples = e.fake.examples[:2500]
-    found = modes.mixture_coverage(samples, centers(), stddev, minimum=20)
-    told = f'{len(samples)} samples; a mode counts with {found.minimum} within 3 standard deviations'
-    if len(samples) < 3 * found.minimum * found.total:
-      told += f'; NOTE: too few to find all modes by: take {3 * found.minimum * found.total} or more'
-    yield Figure('modes', found.modes, f'of {found.total}, {told}', parts=found.counts.tolist())
-    yield Figure('high_quality', found.quality, f'share within 3 standard deviations of a mode, {len(samples)} samples')
-    yield Figure('mode_kl', found.kl, f'KL of the shares of modes to equal ones, nats, {len(samples)} samples')
+    result = modes.mixture_coverage(samples, centers(), stddev, minimum=20)
+    protocol = f'{len(samples)} samples; a mode counts with {result.minimum} within 3 standard deviations'
+    if len(samples) < 3 * result.minimum * result.total:
+      protocol += f'; NOTE: too few to find all modes by: take {3 * result.minimum * result.total} or more'
+    yield Figure('modes', result.modes, f'of {result.total}, {protocol}', parts=result.counts.tolist())
+    yield Figure(
+      'high_quality', result.quality, f'share within 3 standard deviations of a mode, {len(samples)} samples'
+    )
+    yield Figure('mode_kl', result.kl, f'KL of the shares of modes to equal ones, nats, {len(samples)} samples')
   elif e.stream.name.startswith('stacked/'):
     labels = channel_labels(e.logits(e.fake))[:26_000]
     stacked = modes.stacked_coverage(labels)
-    told = f'{len(labels)} samples (papers: 26,000), each channel judged by the classifier'
+    protocol = f'{len(labels)} samples (papers: 26,000), each channel judged by the classifier'
     if len(labels) < 3 * stacked.total:
-      told += '; NOTE: too few to find all modes by'
-    yield Figure('modes', stacked.modes, f'of {stacked.total}, {told}')
-    yield Figure('mode_kl', stacked.kl, f'KL of the shares of modes to equal ones, nats, {told}')
+      protocol += '; NOTE: too few to find all modes by'
+    yield Figure('modes', stacked.modes, f'of {stacked.total}, {protocol}')
+    yield Figure('mode_kl', stacked.kl, f'KL of the shares of modes to equal ones, nats, {protocol}')
   else:
     known = [*MIXTURES, 'stacked/NAME']
     raise one_of('set with known modes (metric modes)', e.stream.name, known)
@@ -74,47 +76,50 @@ def histogram_figures(e: Evidence) -> Iterable[Figure]:
   if np.prod(e.fake.examples.shape[1:]) != 1:
     raise UserError(f'the metric histogram is of single numbers, {e.stream.name!r} has more: leave it out')
   real = e.real_examples(len(e.stream.open())).ravel()
-  found = histograms.histogram_distances(e.fake.examples.ravel(), real, bins=BINS)
-  told = f'{BINS} bins over {found.low:.4g} ... {found.high:.4g}, {len(e.fake.examples)} samples, {len(real)} real'
-  yield Figure('chi_square', found.chi_square, f'sum of (made - real)^2 / real over shares of bins, {told}')
-  yield Figure('histogram_kl', found.kl, f'KL(made || real) of the shares of bins, nats, {told}')
-  yield Figure('histogram_outside', found.outside, f'share of samples in bins without a real example, {told}')
+  result = histograms.histogram_distances(e.fake.examples.ravel(), real, bins=BINS)
+  protocol = (
+    f'{BINS} bins over {result.low:.4g} ... {result.high:.4g}, {len(e.fake.examples)} samples, {len(real)} real'
+  )
+  yield Figure('chi_square', result.chi_square, f'sum of (made - real)^2 / real over shares of bins, {protocol}')
+  yield Figure('histogram_kl', result.kl, f'KL(made || real) of the shares of bins, nats, {protocol}')
+  yield Figure('histogram_outside', result.outside, f'share of samples in bins without a real example, {protocol}')
 
 
 def swd(e: Evidence) -> Iterable[Figure]:
   e.need_pictures('swd')
-  found = sliced_wasserstein.pyramid_distance(e.real_examples(8192), e.fake.examples)
-  levels = ', '.join(f'{size} px: {value:.2f}' for size, value in found.levels.items())
+  result = sliced_wasserstein.pyramid_distance(e.real_examples(8192), e.fake.examples)
+  levels = ', '.join(f'{size} px: {value:.2f}' for size, value in result.levels.items())
   yield Figure(
-    'swd', found.average, f'pixels, times 1000, mean over levels ({levels}), {found.pictures} of each side',
-    parts=list(found.levels.values()),
+    'swd', result.average, f'pixels, times 1000, mean over levels ({levels}), {result.pictures} of each side',
+    parts=list(result.levels.values()),
   )  # fmt: skip
 
 
 def ms_ssim(e: Evidence) -> Iterable[Figure]:
   e.need_pictures('ms_ssim')
   scales = similarity.scales_of(*e.fake.examples.shape[1:3])
-  told = f'{SIMILAR_PAIRS} pairs, {scales} scales'
+  protocol = f'{SIMILAR_PAIRS} pairs, {scales} scales'
   for name, pictures in (('ms_ssim', e.fake.examples), ('ms_ssim_real', e.real_examples(len(e.fake.examples)))):
-    found = similarity.pair_similarity(pictures, pairs=SIMILAR_PAIRS)
-    yield Figure(name, found.mean, told, found.standard_error)
+    result = similarity.pair_similarity(pictures, pairs=SIMILAR_PAIRS)
+    yield Figure(name, result.mean, protocol, result.standard_error)
 
 
 def copies(e: Evidence) -> Iterable[Figure]:
   train = e.unit(e.real_examples(len(e.stream.open())))
   samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
-  found = neighbours.copying(train, unseen, samples)
-  told = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.stream.split}'
-  yield Figure('nearest_training', found.samples, f'{told}, {len(samples)} samples; copies are near 0')
-  yield Figure('nearest_of_held_out', found.held_out, f'the same of {len(unseen)} held-out real examples')
+  result = neighbours.copying(train, unseen, samples)
+  protocol = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.stream.split}'
+  yield Figure('nearest_training', result.samples, f'{protocol}, {len(samples)} samples; copies are near 0')
+  yield Figure('nearest_of_held_out', result.held_out, f'the same of {len(unseen)} held-out real examples')
 
 
 def two_sample_figure(e: Evidence) -> Iterable[Figure]:
   fair = e.held_out is not None
   real = e.held_out_examples(TWO_SAMPLE) if fair else e.real_examples(TWO_SAMPLE)
-  found = two_sample.two_sample_test(real, e.fake.examples[:TWO_SAMPLE])
+  result = two_sample.two_sample_test(real, e.fake.examples[:TWO_SAMPLE])
   whose = 'held-out' if fair else e.stream.split
   yield Figure(
-    'two_sample', found.accuracy, f'accuracy of a fresh {found.network} on {found.examples} examples it did not see, '
-    f'half of them {whose} real ones; goal 0.5, p = {found.p_value:.2g}', found.standard_error,
+    'two_sample', result.accuracy,
+    f'accuracy of a fresh {result.network} on {result.examples} examples it did not see, '
+    f'half of them {whose} real ones; goal 0.5, p = {result.p_value:.2g}', result.standard_error,
   )  # fmt: skip

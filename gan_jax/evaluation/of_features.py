@@ -31,10 +31,10 @@ def fid(e: Evidence) -> Iterable[Figure]:
 
 def kid(e: Evidence) -> Iterable[Figure]:
   size = min(1000, len(e.real.features), len(e.fake.features))
-  found = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
-  whole = ', all that one side has: no spread, so no standard error' if math.isnan(found.standard_error) else ''
+  result = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
+  whole = ', all that one side has: no spread, so no standard error' if math.isnan(result.standard_error) else ''
   yield Figure(
-    'kid', found.value, f'cubic kernel on features, unbiased, 100 subsets of {size}{whole}', found.standard_error
+    'kid', result.value, f'cubic kernel on features, unbiased, 100 subsets of {size}{whole}', result.standard_error
   )
 
 
@@ -46,14 +46,14 @@ def score(e: Evidence) -> Iterable[Figure]:
   count = len(e.fake.features)
   splits = min(10, max(1, count // 50))
   logits = e.logits(e.fake)
-  found = inception_score.inception_score(logits, splits=splits)
+  result = inception_score.inception_score(logits, splits=splits)
   few = count // splits < logits.shape[1]
   note = (
     f'; NOTE: fewer in a split than the {logits.shape[1]} classes, which keeps the score down: take more' if few else ''
   )
   yield Figure(
-    'inception_score', found.value, f"{count} samples in {splits} splits, the features' classes{note}",
-    found.standard_error,
+    'inception_score', result.value, f"{count} samples in {splits} splits, the features' classes{note}",
+    result.standard_error,
   )  # fmt: skip
 
 
@@ -64,13 +64,13 @@ def prdc(e: Evidence) -> Iterable[Figure]:
       f'the metric prdc needs more than {NEIGHBOURS} of each, there are {len(e.real.features)} examples and '
       f'{len(e.fake.features)} samples: ask for more samples, or leave it out'
     )
-  found = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
+  result = manifolds.manifolds(e.real.features[:count], e.fake.features[:count], k=NEIGHBOURS)
   notes = [
     f'; NOTE: {100 * share:.1f} % of the {side} have {NEIGHBOURS} equal ones or more, around which nothing can lie'
     for side, x in (('reference', e.real.features), ('samples', e.fake.features))
     if (share := manifolds.crowded(x[:count], NEIGHBOURS))
   ]
-  for name, value in found._asdict().items():
+  for name, value in result._asdict().items():
     yield Figure(name, value, f'of features, k = {NEIGHBOURS}, {count} of each side{"".join(notes)}')
 
 
@@ -95,7 +95,7 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
   if len(e.fake.features) < 10 * classes:
     judge += f'; NOTE: fewer than 10 a class, of which shares are uncertain: {10 * classes} would do'
   shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
-  balance = diversity.class_balance(e.seen, classes, shares)
+  balance = diversity.class_balance(e.predicted_classes, classes, shares)
   yield Figure(
     'class_kl', balance.divergence, f"KL of class shares to the reference's, nats, {judge}",
     parts=balance.shares.tolist(),
@@ -111,12 +111,12 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
     real = e.real_examples(len(e.fake.examples))
     labels, real_labels = e.labels[: len(e.fake.examples)], e.real.labels[: len(real)]
     real = real[: len(real_labels)]
-    found = diversity.class_diversity(e.fake.examples[: len(labels)], labels, real, real_labels, classes)
-    told = found.ratio[np.isfinite(found.ratio)]
+    result = diversity.class_diversity(e.fake.examples[: len(labels)], labels, real, real_labels, classes)
+    finite = result.ratio[np.isfinite(result.ratio)]
     yield Figure(
-      'class_diversity', float(np.mean(told)) if len(told) else math.nan,
+      'class_diversity', float(np.mean(finite)) if len(finite) else math.nan,
       f"pixel distance between samples of a class over the reference's, mean over classes, {len(labels)} samples",
-      parts=found.ratio.tolist(),
+      parts=result.ratio.tolist(),
     )  # fmt: skip
 
 
@@ -126,13 +126,13 @@ def tag_figures(e: Evidence) -> Iterable[Figure]:
     raise UserError(
       f'{type(e.game).__name__} is not asked for tags that {e.stream.name!r} has: leave the metric tags out'
     )
-  wanted, found = e.fake.tags > 0.5, table[e.seen]
+  wanted, predicted = e.fake.tags > 0.5, table[e.predicted_classes]
   # A tag that was never asked for has no precision.
-  each = [float(np.mean(found[wanted[:, t], t])) if wanted[:, t].any() else math.nan for t in range(table.shape[1])]
-  told = [share for share in each if not math.isnan(share)]
-  judge = f'{len(found)} samples, tags of the class that the classifier sees'
-  mean = float(np.mean(told)) if told else math.nan
+  each = [float(np.mean(predicted[wanted[:, t], t])) if wanted[:, t].any() else math.nan for t in range(table.shape[1])]
+  finite = [share for share in each if not math.isnan(share)]
+  judge = f'{len(predicted)} samples, tags of the class that the classifier sees'
+  mean = float(np.mean(finite)) if finite else math.nan
   yield Figure('tag_precision', mean, f'share with a tag that was asked for, mean over tags, {judge}', parts=each)
-  right = float(np.mean((found == wanted).all(1)))
-  error = share_error(right, len(found))
+  right = float(np.mean((predicted == wanted).all(1)))
+  error = share_error(right, len(predicted))
   yield Figure('all_tags_right', right, f'share with the tags asked for and no other, {judge}', error)

@@ -1,4 +1,4 @@
-"""Metrics that ask the players' networks: what a discriminator tells, what a generator can make."""
+"""Metrics of the players' networks: of the discriminator, and of the generator."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -50,15 +50,15 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   (train, train_labels), (test, test_labels) = sides
   for name in sorted(train):
     if isinstance(game.latents[name], latents_lib.Label) and train[name].shape[1] == e.stream.classes:
-      told, seen = train[name].argmax(1), test[name].argmax(1)
-      error = codes.code_error(told, train_labels, seen, test_labels)
+      train_codes, test_codes = train[name].argmax(1), test[name].argmax(1)
+      error = codes.code_error(train_codes, train_labels, test_codes, test_labels)
       yield Figure(
         f'code_error_{name}', error.value, f'of the code {name!r} as a classifier of {len(test_labels)} examples of '
         f'{title(e.held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
         error.standard_error,
       )  # fmt: skip
       yield Figure(
-        f'code_error_{name}_training', codes.code_error(told, train_labels, told, train_labels).value,
+        f'code_error_{name}_training', codes.code_error(train_codes, train_labels, train_codes, train_labels).value,
         f'of the {len(train_labels)} examples that were matched: by it a seed may be chosen',
       )  # fmt: skip
 
@@ -75,14 +75,14 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
   # Where only differences of logits mean something, no share does.
   boundary = game.boundary
-  found = held_out.held_out_report(
+  result = held_out.held_out_report(
     lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
   )
-  told = 'the discriminator in eval mode, up to 2000 examples'
-  for name, side in (('training', found.train), ('held_out', found.held_out), ('generated', found.generated)):
+  protocol = 'the discriminator in eval mode, up to 2000 examples'
+  for name, side in (('training', result.train), ('held_out', result.held_out), ('generated', result.generated)):
     if boundary is not None:
-      yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {told}')
-  yield Figure('overfitting', found.overfitting, f'(training - held-out) / (training - generated) logits, {told}')
+      yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {protocol}')
+  yield Figure('overfitting', result.overfitting, f'(training - held-out) / (training - generated) logits, {protocol}')
 
 
 def probe_figure(e: Evidence) -> Iterable[Figure]:
@@ -150,10 +150,10 @@ def ppl(e: Evidence) -> Iterable[Figure]:
   kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
   epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
   starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
-  found = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
+  result = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
   yield Figure(
-    'ppl', found.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
-    'features', found.standard_error,
+    'ppl', result.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
+    'features', result.standard_error,
   )  # fmt: skip
 
 
@@ -164,9 +164,9 @@ def inversion_figures(e: Evidence) -> Iterable[Figure]:
   errors = []
   for targets in (train, unseen):
     starts = _latents(e, RESTARTS * len(targets), 3)
-    found = inversion.invert(generate, targets, starts.reshape(RESTARTS, len(targets), *starts.shape[1:]))
-    errors.append(np.sqrt(found.errors) / (high - low if e.pictures else 1.0))
+    result = inversion.invert(generate, targets, starts.reshape(RESTARTS, len(targets), *starts.shape[1:]))
+    errors.append(np.sqrt(result.errors) / (high - low if e.pictures else 1.0))
   recovered = inversion.recovery(*errors)
-  told = f'median root mean square per entry, {INVERTED} examples, best of {RESTARTS} searches of 200 Adam steps'
-  yield Figure('inversion_training', recovered.train, told)
-  yield Figure('inversion_held_out', recovered.held_out, f'{told}; same distribution: p = {recovered.p_value:.2g}')
+  protocol = f'median root mean square per entry, {INVERTED} examples, best of {RESTARTS} searches of 200 Adam steps'
+  yield Figure('inversion_training', recovered.train, protocol)
+  yield Figure('inversion_held_out', recovered.held_out, f'{protocol}; same distribution: p = {recovered.p_value:.2g}')

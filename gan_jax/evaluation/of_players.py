@@ -1,4 +1,4 @@
-"""Metrics of games of several players: who makes what, who errs, how well players of two runs do against each other."""
+"""Metrics of games with more than two networks, and of one run against another."""
 
 from collections.abc import Iterable, Mapping
 
@@ -56,11 +56,11 @@ def pair_class_figures(e: Evidence) -> Iterable[Figure]:
   transform, wanted, made = _pairs(e)
   classify = jax.jit(lambda variables, x: e.extractor.apply(variables, x).get('logits'))
   batches = range(0, len(made), JUDGED)
-  told = [
+  predicted = [
     np.concatenate([np.asarray(classify(e.extractor.variables, side[i : i + JUDGED])).argmax(1) for i in batches])
     for side in (wanted, made)
   ]
-  share = float(np.mean(told[0] == told[1]))
+  share = float(np.mean(predicted[0] == predicted[1]))
   yield Figure(
     'pair_classes', share, f"share of {len(made)} pairs in which {e.extractor.name} sees one class in the {transform} "
     "of output 'a' and in output 'b'", float(np.sqrt(share * (1 - share) / len(made))),
@@ -68,15 +68,15 @@ def pair_class_figures(e: Evidence) -> Iterable[Figure]:
 
 
 def _pairs(e: Evidence) -> tuple[str, np.ndarray, np.ndarray]:
-  """(name of the transform, what of outputs 'a', outputs 'b'), pictures of 8 bits."""
+  """(name of the transform, the transform of output 'a', output 'b'), 8-bit images."""
   transform, _ = transform_of(e.stream.name)
-  made = Sampler(e.game)(e.variables, min(e.samples, PAIRS), e.seed)
-  if not transform or not isinstance(made, Mapping) or not {'a', 'b'} <= set(made):
+  outputs = Sampler(e.game)(e.variables, min(e.samples, PAIRS), e.seed)
+  if not transform or not isinstance(outputs, Mapping) or not {'a', 'b'} <= set(outputs):
     raise UserError(
       f"the metrics of pairs are of games that make 'a' and 'b' where the reference is {' or '.join(TRANSFORMS)} of a "
       f'set; here it is {e.stream.name!r} (--stream chooses another): leave them out'
     )
-  a, b = (to_uint8(made[name], e.stream.range) for name in ('a', 'b'))
+  a, b = (to_uint8(outputs[name], e.stream.range) for name in ('a', 'b'))
   return transform, TRANSFORMS[transform](a), b
 
 
@@ -111,18 +111,29 @@ def maker_figures(e: Evidence) -> Iterable[Figure]:
   makers, least = latents['maker'].classes, 0.01
   if e.stream.name in MIXTURES:
     centers, stddev = MIXTURES[e.stream.name]
-    mode, modes, told = nearest_mode(e.fake.examples, centers(), stddev), len(centers()), 'within 3 deviations of one'
+    mode, modes, criterion = (
+      nearest_mode(e.fake.examples, centers(), stddev),
+      len(centers()),
+      'within 3 deviations of one',
+    )
   elif e.stream.name.startswith('stacked/'):
-    mode, modes, told, least = channel_labels(e.logits(e.fake)) @ np.array([100, 10, 1]), 1000, 'by the classifier', 0.0
+    mode, modes, criterion, least = (
+      channel_labels(e.logits(e.fake)) @ np.array([100, 10, 1]),
+      1000,
+      'by the classifier',
+      0.0,
+    )
   else:
-    mode, modes, told = e.seen, e.stream.classes, 'by the classifier'
+    mode, modes, criterion = e.predicted_classes, e.stream.classes, 'by the classifier'
   # The latents of these samples, drawn again: example i depends on (seed, i) alone.
   maker = np.asarray(latents_lib.draw(latents, jax.random.key(e.seed), len(mode))['maker'])
-  found = division(maker, mode, makers, modes, least=least)
+  result = division(maker, mode, makers, modes, least=least)
   for i in range(makers):
-    parts, share = [float(count) for count in found.counts[i]], f'{least:.0%} of its samples' if least else 'a sample'
-    yield Figure(f'modes_of_maker_{i}', float(found.modes[i]), f'of {modes}, those with {share}, {told}', parts=parts)
+    parts, share = [float(count) for count in result.counts[i]], f'{least:.0%} of its samples' if least else 'a sample'
+    yield Figure(
+      f'modes_of_maker_{i}', float(result.modes[i]), f'of {modes}, those with {share}, {criterion}', parts=parts
+    )
   yield Figure(
-    'maker_information', found.information, 'mutual information of maker and mode over the smaller entropy: 0, all '
+    'maker_information', result.information, 'mutual information of maker and mode over the smaller entropy: 0, all '
     'make the same; 1, no mode has two makers, or no maker two modes'
   )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What config.eval asks for."""
+"""Reads config.eval, the evaluation during training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from gan_jax.evaluation.measures import check_measures
 
 
 def options_of(settings: Mapping[str, Any]) -> Options | None:
-  """The options in config.eval; None if it asks for no evaluation.
+  """The options in config.eval; None if `every` is 0, which means no evaluation.
 
   Raises:
-    UserError: an unknown setting or metric.
+    UserError: a setting or a metric is unknown.
   """
   for name in settings:
     if name not in IN_TRAINING:

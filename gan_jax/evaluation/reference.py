@@ -1,4 +1,4 @@
-"""The statistics of the real side of an evaluation, kept on disk under a name that says it all."""
+"""Statistics of the real side of an evaluation. They are cached on disk, under a name with all settings."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from gan_jax.distributed import processes
 from gan_jax.evaluation.scores import KEPT, Scorer, Scores, real_batches
 from gan_jax.metrics.frechet import Moments
 
-#: Raised when what is kept on disk changes its meaning.
+#: Increase it when the cached numbers change their meaning.
 VERSION = 1
 
 
@@ -25,9 +25,9 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
   """Scores of a stream's whole set, from the disk if they were computed before.
 
   Args:
-    stream: from `reference_stream`.
-    scorer: with the extractor.
-    say: told what takes time.
+    stream: the reference, from `sets.reference_stream`.
+    scorer: computes the features.
+    say: called with a line of text before a slow part.
   """
   source = stream.open()
   identity = {
@@ -48,7 +48,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     say(f'scoring the reference, {identity["set"]} ...')
     found = scorer(real_batches(stream, sets.order(stream), scorer.mesh))._replace(examples=np.zeros((0,)))
     if kept and processes.first():
-      with contextlib.suppress(OSError):  # what is not kept is computed anew
+      with contextlib.suppress(OSError):  # without the cache they are computed again next time
         _write(path, identity, found)
   assert found is not None
   return found
@@ -62,7 +62,7 @@ def _read(path: pathlib.Path, identity: Mapping[str, Any]) -> Scores | None:
       get = lambda name: file[name] if name in file.files else None
       moments = Moments(int(file['count']), file['mean'], file['scatter'])
       return Scores(moments, file['features'], get('logits'), get('labels'), np.zeros((0,)))
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # missing or damaged
     return None
 
 

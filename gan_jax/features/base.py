@@ -1,4 +1,4 @@
-"""What a feature extractor is: the space in which generated and real examples are compared."""
+"""Feature extractors: evaluation compares generated and real examples in the space of their features."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,16 +8,16 @@ import jax.numpy as jnp
 
 
 class Extractor(NamedTuple):
-  """A pure function from examples to features, with a name for every choice that changes its numbers.
+  """A pure function from examples to features. Its name contains every choice that changes its numbers.
 
   Attributes:
-    name: short, fit for file names: statistics cached under it are never mixed with another's.
-    protocol: in words, for the reader of a figure.
+    name: a short name that is valid in file names. Cached statistics are stored under it.
+    protocol: description for the reader of a figure.
     variables: a pytree of arrays.
     apply: (variables, examples (B, ...)) -> {'features': (B, n) float32, and 'logits': (B, classes) float32 if it has
       classes}. Pictures come as uint8 (B, H, W, C), other examples as float32.
-    kept: whether statistics made with it may be kept on disk.
-    white: the value of a white pixel if pictures come as floats, as path lengths need them.
+    kept: whether its statistics may be cached on disk.
+    white: the value of a white pixel if pictures are floats (path lengths pass floats).
   """
 
   name: str
@@ -28,7 +28,7 @@ class Extractor(NamedTuple):
   white: float = 255.0
 
 
-#: For figures that need no features: nothing to train, nothing to read, one zero per example.
+#: For figures that need no features: it returns one zero per example.
 NONE = Extractor(
   'none',
   'no features',

@@ -1,4 +1,4 @@
-"""Which feature space an evaluation uses: by name, by default what suits the set."""
+"""Chooses the features of an evaluation, by name or by the data set."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,19 +21,19 @@ NAMES = ('auto', 'classifier', 'inception', 'random', 'raw')
 def choose(
   name: str, stream: Stream, *, weights: str = '', seed: int = 0, say: Callable[[str], object] = lambda line: None
 ) -> Extractor:
-  """The extractor of a name.
+  """Returns the extractor of a name.
 
   Args:
     name: 'classifier' (trained on the set's labels), 'inception', 'random', 'raw', the dotted name of a function of
       yours, examples (B, ...) -> features (B, n), or 'auto': the classifier for pictures of two classes or more, raw
       values for points, random features for anything else.
-    stream: of the reference, from `evaluation.reference.reference_stream`.
-    weights: the file of Inception's weights.
-    seed: of the classifier's training and of random features.
-    say: told what takes time.
+    stream: the reference, from `sets.reference_stream`.
+    weights: file of Inception's weights.
+    seed: seed of the classifier's training and of random features.
+    say: called with a line of text before a slow part.
 
   Raises:
-    UserError: no such extractor, or what it raises itself.
+    UserError: the extractor does not exist or does not suit the set.
   """
   shape = stream.stored(1)['image'].shape[1:]
   judged = stream.pictures and shape[0] == shape[1]
@@ -73,15 +73,15 @@ def of_function(name: str, function: Callable[[jax.Array], jax.Array]) -> Extrac
   """
   safe = ''.join(c if c.isalnum() else '-' for c in name)
   apply = lambda variables, x: {'features': function(x).astype(jnp.float32)}
-  # Nothing tells a function from what it is after its author has edited it: its statistics are not kept.
+  # We cannot know whether you have edited the function since, so its statistics are not cached on disk.
   return Extractor(safe, f'features of {name}', (), apply, kept=False)
 
 
 def _agreed(make: Callable[[], Extractor]) -> Extractor:
-  """What process 0 makes first and the others then find in the cache, or make in the same way.
+  """An extractor that all processes agree on: process 0 makes it first, the others read it from the cache or make it.
 
   Raises:
-    UserError: they made different ones.
+    UserError: the processes made different extractors.
   """
   made = make() if processes.first() else None
   processes.barrier('have an extractor')

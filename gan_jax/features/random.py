@@ -1,7 +1,7 @@
-"""Features that need no labels: of a network with random weights for any set, or the raw values themselves.
+"""Features that need no labels: a network with random weights, or the raw values.
 
-A choice without authority: figures made with them compare only with figures made with the same ones, and say less of
-what a person would see than features that were learned.
+No paper defines them: compare figures only with figures of the same features. They match human judgement less well than
+learned features.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ VERSION = 1
 WIDTHS = (16, 32, 64, 128)
 #: Convolutions halve an axis while it is longer than this.
 LEAST = 4
-#: A last axis of so many entries is taken for colours, a longer one for space.
+#: A last axis of at most this many entries is read as colours, a longer one as space.
 COLOURS = 4
 
 

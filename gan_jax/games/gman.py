@@ -1,15 +1,17 @@
-"""GMAN: one generator against several discriminators, each with examples, dropout and, if asked, a view of its own.
+"""GMAN: one generator against several discriminators. Each has its own examples, dropout and, optionally, view.
 
   max_{D_i} V(D_i, G) for each i,   min_G F(V(D_1, G), ..., V(D_N, G))
 
-F is their mean, their maximum, a softmax-weighted mean between the two, or one whose strength the generator learns.
+F is the mean, the maximum, a softmax-weighted mean between the two, or a softmax whose strength the generator learns.
 
 Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673; the authors' code (iDurugkar/GMAN).
 
-differs: logits have no bounds, where the authors' D lies in [0.01, 0.99].
-differs: the weights of F carry no gradient, and boosting weighs examples as AdaBoost does: `gan_jax.losses.ensembles`.
+differs: logits are not bounded; the authors' D lies in [0.01, 0.99].
+differs: the weights of F carry no gradient, and boosting weights the examples as AdaBoost does (see
+`gan_jax.losses.ensembles`).
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -18,9 +20,9 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.core.game import Turn
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
-from gan_jax.games.parts.conditions import asked, generate
+from gan_jax.games.parts.conditions import condition_kwargs, generate
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.games.parts.views import View
 from gan_jax.latents.distributions import Latents, Uniform
@@ -31,7 +33,7 @@ PAIRS = {'minimax': losses.minimax, 'nonsaturating': losses.nonsaturating}
 
 
 class Strength(nn.Module):
-  """GMAN*'s lambda before the softplus, a parameter of the generator; -2 as in the authors' code."""
+  """GMAN*'s lambda before the softplus: a parameter of the generator. It starts at -2, as in the authors' code."""
 
   @nn.compact
   def __call__(self) -> jax.Array:
@@ -39,19 +41,21 @@ class Strength(nn.Module):
 
 
 class GMAN(nn.Module):
-  """Two players, of which the discriminator is several.
+  """Two players. The discriminator player has several networks.
 
   Attributes:
     generator: latents, train -> examples.
-    discriminators: copies of a network, examples, train -> logits. Each judges a share of the batch of its own.
-    latents: what the generator starts from.
-    loss: 'minimax', the paper's, or 'nonsaturating', which the authors' code calls modified.
+    discriminators: copies of one network, examples, train -> logits. Each gets its own share of the batch.
+    latents: distribution of the generator's input.
+    loss: `losses.minimax` as in the paper, or `losses.nonsaturating`, which the authors' code calls "modified".
     mixture: 'mean', 'max', 'softmax' or 'learned'.
-    strength: lambda of the softmax, not negative: 0 is the mean, infinity the maximum.
-    reward: c of the learned one, what the generator gains by a larger lambda.
-    keep: discriminator i of N keeps low + (high - low) i / N of its units in dropout; None for networks without.
-    views: one for each discriminator; empty for the examples as they are.
-    boosted: all judge the whole batch, and each minds what those before it got wrong.
+    strength: lambda of the softmax, at least 0: 0 is the mean, infinity is the maximum.
+    reward: c of the learned softmax: how much the generator gains by a larger lambda.
+    keep: (low, high): dropout of discriminator i of N keeps low + (high - low) i / N of its units. None for networks
+      without dropout.
+    views: one view for each discriminator; empty if all get the examples unchanged.
+    boosted: every discriminator gets the whole batch, with more weight on the examples that the discriminators before
+      it got wrong.
   """
 
   generator: nn.Module
@@ -70,23 +74,27 @@ class GMAN(nn.Module):
     Turn(('generator',), 'generator_loss', streams=()),
   )
 
-  def setup(self):
+  def setup(self) -> None:
     if self.mixture not in MIXTURES:
       raise one_of('config.game.mixture', self.mixture, MIXTURES)
     if self.loss not in PAIRS:
       raise one_of('config.game.loss', self.loss, PAIRS)
     if self.views and len(self.views) != self.discriminators.count:
       raise UserError(
-        f'config.game has {len(self.views)} views for {self.discriminators.count} discriminators: one each'
+        f'config.game has {len(self.views)} views for {self.discriminators.count} discriminators: give one each'
       )
     if self.mixture == 'learned':
       self.generator_strength = Strength()
 
-  def judged(self, image: jax.Array, condition: Any, *, train: bool, whole: bool = False) -> jax.Array:
-    """Logits (N, B / N) of the share of a batch that each discriminator judges, or (N, B) of the whole."""
+  def all_logits(
+    self, image: jax.Array, condition: Mapping[str, Any], *, train: bool, whole: bool = False
+  ) -> jax.Array:
+    """Logits of all discriminators: (N, B / N), each on its share of the batch; with `whole` (N, B)."""
     count = self.discriminators.count
     if not whole and len(image) % count:
-      raise UserError(f'a batch of {len(image)} does not divide over {count} discriminators: make it a multiple')
+      raise UserError(
+        f'a batch of {len(image)} cannot be divided among {count} discriminators: make it a multiple of {count}'
+      )
     share = (lambda x: jnp.broadcast_to(x, (count, *x.shape))) if whole else (lambda x: dealt(x, count))
     image, condition = share(image), {name: share(x) for name, x in condition.items()}
     if self.views:
@@ -99,8 +107,8 @@ class GMAN(nn.Module):
       condition['keep'] = low + (high - low) * (1 + jnp.arange(count)) / count
     return self.discriminators(image, train=train, **condition)
 
-  def mixed(self, values: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """F of the discriminators' values (N,), and what there is to tell of it."""
+  def mixed_loss(self, values: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """(F of the values (N,) of the discriminators, metrics)."""
     if self.mixture == 'learned':
       raw = self.generator_strength()
       return losses.ensembles.learned_softmax_of(values, raw, reward=self.reward), {'strength': jax.nn.softplus(raw)}
@@ -108,30 +116,30 @@ class GMAN(nn.Module):
       return losses.ensembles.softmax_of(values, self.strength), {}
     return (losses.ensembles.mean_of if self.mixture == 'mean' else losses.ensembles.hardest_of)(values), {}
 
-  def discriminator_loss(self, batch):
+  def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
     image, latents = batch['images']['image'], batch['latents']
     fake = generate(self.generator, latents, train=True)
     check_same_shape(fake, image)
-    real_logits = self.judged(image, asked(latents, batch['images']), train=True, whole=self.boosted)
-    fake_logits = self.judged(fake, asked(latents, latents), train=True, whole=self.boosted)
+    real_logits = self.all_logits(image, condition_kwargs(latents, batch['images']), train=True, whole=self.boosted)
+    fake_logits = self.all_logits(fake, condition_kwargs(latents, latents), train=True, whole=self.boosted)
     weights = {}
     if self.boosted:
-      weigh = losses.ensembles.boosted_weights
-      weights = dict(real_weights=weigh(real_logits), fake_weights=weigh(-fake_logits))
+      boost = losses.ensembles.boosted_weights
+      weights = dict(real_weights=boost(real_logits), fake_weights=boost(-fake_logits))
     pair = PAIRS[self.loss]
     each = jax.vmap(lambda real, fake, weights: pair.discriminator(real, fake, **weights))
     return each(real_logits, fake_logits, weights).sum(), accuracies(pair, real_logits, fake_logits)
 
-  def generator_loss(self, batch):
+  def generator_loss(self, batch: Batch) -> LossAndMetrics:
     latents = batch['latents']
     fake = generate(self.generator, latents, train=True)
-    logits = self.judged(fake, asked(latents, latents), train=True, whole=self.boosted)
-    return self.mixed(jax.vmap(PAIRS[self.loss].generator)(logits))
+    logits = self.all_logits(fake, condition_kwargs(latents, latents), train=True, whole=self.boosted)
+    return self.mixed_loss(jax.vmap(PAIRS[self.loss].generator)(logits))
 
-  def sample(self, batch):
+  def sample(self, batch: Batch) -> jax.Array:
     return generate(self.generator, batch['latents'], train=False)
 
   def objective(self, real: jax.Array, fake: jax.Array) -> jax.Array:
-    """F of every discriminator's value of the game on whole batches (B, ...), networks in eval mode: for GMAM."""
-    logits = [self.judged(x, {}, train=False, whole=True) for x in (real, fake)]
-    return self.mixed(jax.vmap(losses.value)(*logits))[0]
+    """F of all discriminators' values of the game on whole batches (B, ...), in eval mode. For the metric GMAM."""
+    logits = [self.all_logits(x, {}, train=False, whole=True) for x in (real, fake)]
+    return self.mixed_loss(jax.vmap(losses.value)(*logits))[0]

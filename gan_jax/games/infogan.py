@@ -1,9 +1,9 @@
-"""InfoGAN: part of the latents are codes, and what is made must tell them.
+"""InfoGAN: some of the latents are codes, and a network Q must be able to read them from the generated example.
 
   min_{G,Q} max_D  V(D, G) - lambda L_I(G, Q),   L_I(G, Q) = E[log Q(c | G(z, c))] + H(c)
 
 Source: Chen et al. 2016, https://arxiv.org/abs/1606.03657, eq. 6. As in the authors' code, the discriminator's move
-minimises the information term too: Q and the trunk that it stands on are the discriminator's.
+minimises the information term too, because Q and its trunk belong to the discriminator.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses
-from gan_jax.core.game import Turn
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Distribution, Label
@@ -21,13 +21,14 @@ from gan_jax.nets.layers.basic import condition
 
 
 class InfoGAN(nn.Module):
-  """Two players and a lower bound of the information that examples hold on their codes.
+  """Two players, and a lower bound of the mutual information between codes and examples.
 
   Attributes:
-    generator: latents and codes side by side (B, n), train -> examples.
-    discriminator: examples, train -> logits; with `codes=True` (logits, {name: Q's outputs}).
-    latents: 'z' and codes by other names: a `Label` is categorical, all else real, with a Gaussian Q of deviation 1.
-    information: lambda of each code.
+    generator: latents and codes, concatenated to (B, n), train -> examples.
+    discriminator: examples, train -> logits; with `codes=True` -> (logits, {name: Q's outputs}).
+    latents: 'z', and codes under other names. A `Label` is a categorical code; the others are real-valued, with a
+      Gaussian Q of deviation 1.
+    information: {name of a code: its lambda}.
   """
 
   generator: nn.Module
@@ -41,46 +42,46 @@ class InfoGAN(nn.Module):
   )
 
   def generate(self, latents: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
+    """Examples from 'z' and the codes."""
     parts = [latents['z']]
     for name in sorted(self.information):
-      of = self.latents[name]
-      value = latents[name]
-      parts.append(condition(value, of.classes, parts[0].dtype) if isinstance(of, Label) else value)
+      code, value = self.latents[name], latents[name]
+      parts.append(condition(value, code.classes, parts[0].dtype) if isinstance(code, Label) else value)
     return self.generator(jnp.concatenate(parts, -1), train=train)
 
-  def judged(self, batch):
-    """(generated examples, logits of them, the weighted -log Q of their codes, of each code)."""
+  def generator_pass(self, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+    """(generated examples, their logits, the weighted sum of -log Q over the codes, metrics: -log Q of each code)."""
     fake = self.generate(batch['latents'], train=True)
     logits, q = self.discriminator(fake, train=True, codes=True)
     categorical, real = losses.information.categorical_information, losses.information.gaussian_information
-    of = {
+    terms = {
       name: (categorical if isinstance(self.latents[name], Label) else real)(q[name], batch['latents'][name])
       for name in self.information
     }
-    weighted = sum((weight * of[name] for name, weight in self.information.items()), jnp.zeros((), jnp.float32))
-    return fake, logits, weighted, {f'information_{name}': value for name, value in of.items()}
+    weighted = sum((weight * terms[name] for name, weight in self.information.items()), jnp.zeros((), jnp.float32))
+    return fake, logits, weighted, {f'information_{name}': value for name, value in terms.items()}
 
-  def discriminator_loss(self, batch):
+  def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
     image = batch['images']['image']
-    fake, fake_logits, information, metrics = self.judged(batch)
+    fake, fake_logits, information, metrics = self.generator_pass(batch)
     check_same_shape(fake, image)
     real_logits = self.discriminator(image, train=True)
     loss = losses.nonsaturating.discriminator(real_logits, fake_logits)
     return loss + information, metrics | accuracies(losses.nonsaturating, real_logits, fake_logits)
 
-  def generator_loss(self, batch):
-    _, fake_logits, information, _ = self.judged(batch)
+  def generator_loss(self, batch: Batch) -> jax.Array:
+    _, fake_logits, information, _ = self.generator_pass(batch)
     return losses.nonsaturating.generator(fake_logits) + information
 
-  def sample(self, batch):
+  def sample(self, batch: Batch) -> jax.Array:
     return self.generate(batch['latents'], train=False)
 
   boundary = losses.nonsaturating.boundary
 
   def logits(self, image: jax.Array) -> jax.Array:
-    """What the discriminator says of examples (B, ...), (B,)."""
+    """The discriminator's logits (B,) of examples (B, ...)."""
     return self.discriminator(image, train=False)
 
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
-    """What Q says of examples (B, ...): {name: logits or means (B, n)}."""
+    """Q's outputs for examples (B, ...): {name: logits or means (B, n)}."""
     return self.discriminator(image, train=False, codes=True)[1]

@@ -1,4 +1,4 @@
-"""Semi-supervised GAN: the discriminator is a classifier, and learns from examples without labels and from fakes too.
+"""Semi-supervised GAN: the discriminator is a classifier that also learns from unlabelled examples and from fakes.
 
   real(x) = log sum_{k <= K} exp l_k - l_{K+1}            how real an example is, from its class logits
   min_D  -E[log p(y | x)] - w (E[log D(x)] + E[log(1 - D(G(z)))]),   D = sigmoid(real)
@@ -6,10 +6,10 @@
   min_G  -E[log D(G(z))]                                  Odena
 
 Sources: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5: K logits, l_{K+1} = 0, and w = 1/2 in the
-authors' code (openai/improved-gan). Odena 2016, https://arxiv.org/abs/1606.01583: K + 1 logits, and a labelled example
-must not be taken for a fake.
+authors' code (openai/improved-gan). Odena 2016, https://arxiv.org/abs/1606.01583: K + 1 logits, the last for
+fakes; the classifier's loss on a labelled example includes that class.
 
-differs: Odena's form learns from examples without labels too, that they are of some class.
+differs: Odena's form also learns from unlabelled examples: they belong to one of the K classes.
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.core.game import Turn
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Uniform
 
@@ -28,7 +28,7 @@ FORMS = ('salimans', 'odena')
 
 
 class SemiSupervised(nn.Module):
-  """Two players, of which the discriminator tells classes; streams 'labelled' and 'unlabelled'.
+  """Two players. The discriminator also predicts classes. The data streams are 'labelled' and 'unlabelled'.
 
   Attributes:
     generator: latents, train -> examples.
@@ -37,9 +37,9 @@ class SemiSupervised(nn.Module):
     latents: what the generator starts from.
     classes: K.
     form: 'salimans' or 'odena'.
-    weight: w of what is learned without labels.
-    norm: of Salimans' feature matching, 'l2' or 'l1'.
-    supervised: learn from labels alone: the discriminator on the labelled stream, for comparison.
+    weight: w, the weight of the unsupervised loss.
+    norm: norm of Salimans' feature matching, 'l2' or 'l1'.
+    supervised: train only the classifier, on the labelled stream, as a baseline.
   """
 
   generator: nn.Module
@@ -64,17 +64,17 @@ class SemiSupervised(nn.Module):
       Turn(('generator',), 'generator_loss', streams=('unlabelled',)),
     )
 
-  def setup(self):
+  def setup(self) -> None:
     if self.form not in FORMS:
       raise one_of('config.game.form', self.form, FORMS)
 
   def real_logit(self, logits: jax.Array) -> jax.Array:
-    """(B,) how real examples are, of class logits (B, K) or (B, K + 1)."""
+    """The logit of "real", (B,), from class logits (B, K) or (B, K + 1)."""
     if self.form == 'salimans':
       return losses.labels.real_logit(logits)
     return losses.labels.real_logit(logits[:, :-1]) - logits[:, -1].astype(jnp.float32)
 
-  def classifier_loss(self, batch):
+  def classifier_loss(self, batch: Batch) -> LossAndMetrics:
     labelled = batch['labelled']
     logits = self.discriminator(labelled['image'], train=True)
     outputs = self.classes + (self.form == 'odena')
@@ -86,7 +86,7 @@ class SemiSupervised(nn.Module):
     right = jnp.mean(logits.argmax(-1) == labelled['label'], dtype=jnp.float32)
     return losses.labels.cross_entropy(logits, labelled['label']), {'labelled_accuracy': right}
 
-  def discriminator_loss(self, batch):
+  def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
     image, fake = batch['unlabelled']['image'], self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
     supervised, metrics = self.classifier_loss(batch)
@@ -96,7 +96,7 @@ class SemiSupervised(nn.Module):
     metrics |= {'supervised_loss': supervised, 'unsupervised_loss': unsupervised}
     return supervised + self.weight * unsupervised, metrics
 
-  def generator_loss(self, batch):
+  def generator_loss(self, batch: Batch) -> jax.Array:
     fake = self.generator(batch['latents'], train=True)
     if self.form == 'odena':
       return losses.nonsaturating.generator(self.real_logit(self.discriminator(fake, train=True)))
@@ -104,10 +104,10 @@ class SemiSupervised(nn.Module):
     _, real_features = self.discriminator(batch['unlabelled']['image'], train=True, features=True)
     return losses.features.feature_matching(real_features, fake_features, norm=self.norm)
 
-  def sample(self, batch):
+  def sample(self, batch: Batch) -> jax.Array:
     return self.generator(batch['latents'], train=False)
 
   def classify(self, image: jax.Array) -> jax.Array:
-    """Logits (B, K) of the classes of examples (B, ...), for the metric `classifier`."""
+    """Class logits (B, K) of examples (B, ...). For the metric `classifier`."""
     logits = self.discriminator(image, train=False)
     return logits[:, :-1] if self.form == 'odena' else logits

@@ -1,13 +1,13 @@
-"""Triple-GAN: a classifier and a generator both make pairs of an example and a class, and a discriminator judges pairs.
+"""Triple-GAN: a generator and a classifier both make pairs (example, class); a discriminator judges the pairs.
 
   min_D  -E[log D(x, y)] - 1/2 E[log(1 - D(G(z, y), y))] - 1/2 E[log(1 - D(x, C(x)))]
   min_G  -1/2 E[log D(G(z, y), y)]
   min_C  -1/2 E[max_y p_C(y | x) log D(x, C(x))] - E[log p_C(y | x)] + alpha_P R_P + entropy and balance of C(x)
 
-C(x) is the class that C finds likeliest, and R_P = -E[log p_C(y | G(z, y))], the pseudo-discriminative loss.
+C(x) is the class that C predicts, and R_P = -E[log p_C(y | G(z, y))], the pseudo-discriminative loss.
 
-Source: Li et al. 2017, https://arxiv.org/abs/1703.02291, algorithm 1; the authors' code (zhenxuan00/triple-gan), where
-most of the pairs that D takes for real are unlabelled examples and their C(x), and C has the last two terms.
+Source: Li et al. 2017, https://arxiv.org/abs/1703.02291, algorithm 1; the authors' code (zhenxuan00/triple-gan), in
+which most of D's real pairs are unlabelled examples with their prediction C(x), and C's loss has the last two terms.
 """
 
 from collections.abc import Mapping
@@ -21,28 +21,28 @@ from flax.traverse_util import flatten_dict
 from gan_jax import losses
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import read_clock
-from gan_jax.core.game import Turn
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.conditions import generate
 from gan_jax.games.parts.fit import check_same_shape
 
 
 class TripleGAN(nn.Module):
-  """Three players, and four streams, of which each player reads as many examples as it needs.
+  """Three players and four data streams.
 
-  Streams: 'labelled' and 'unlabelled' for the classifier, 'real_labelled' and 'real_unlabelled' for what the
-  discriminator takes for real.
+  The classifier reads 'labelled' and 'unlabelled'. The discriminator's real pairs come from 'real_labelled' and
+  'real_unlabelled'. Each stream has its own batch size.
 
   Attributes:
     generator: latents, label, train -> examples.
     discriminator: examples, label, train -> logits (B,).
     classifier: examples, train -> logits (B, K).
     latents: 'z' and 'label'.
-    entropy: weight of the entropy of C's predictions, in training and in pre-training.
-    balance: weight of the cross-entropy of their mean with equal shares, in training and in pre-training.
-    decay: weight of the sum of squares of C's kernels.
+    entropy: weights of the entropy of C's predictions, (in training, in pre-training).
+    balance: weights of the cross-entropy between equal shares and C's mean prediction, (in training, in pre-training).
+    decay: weight of the sum of squares of C's kernels (weight decay).
     pseudo: alpha_P, the weight of R_P.
-    pseudo_start: the step of the stage from which R_P counts.
-    pretraining: C learns alone, for a stage before the others move.
+    pseudo_start: R_P counts from this step of the stage on.
+    pretraining: only C learns. For a first stage, before the other players move.
   """
 
   generator: nn.Module
@@ -70,31 +70,33 @@ class TripleGAN(nn.Module):
       Turn(('classifier',), 'classifier_loss', streams=('labelled', 'unlabelled')),
     )
 
-  def judged(self, image: jax.Array, label: jax.Array) -> jax.Array:
-    """Logits (B,) of pairs."""
+  def pair_logits(self, image: jax.Array, label: jax.Array) -> jax.Array:
+    """The discriminator's logits (B,) of pairs."""
     return self.discriminator(image, train=True, label=label)
 
-  def guessed(self, image: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """C's logits (B, K), and logits (B,) of the pairs of examples with the class that C finds likeliest."""
+  def predicted_pairs(self, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(C's class logits (B, K), the discriminator's logits (B,) of the pairs of an example and C's prediction)."""
     logits = self.classifier(image, train=True)
-    return logits, self.judged(image, logits.argmax(-1))
+    return logits, self.pair_logits(image, logits.argmax(-1))
 
-  def discriminator_loss(self, batch):
-    known, unknown = batch['real_labelled'], batch['real_unlabelled']
+  def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
+    labelled, unlabelled = batch['real_labelled'], batch['real_unlabelled']
     fake = generate(self.generator, batch['latents'], train=True)
-    check_same_shape(fake, known['image'])
-    of_known, (_, of_unknown) = self.judged(known['image'], known['label']), self.guessed(unknown['image'])
-    real = jnp.concatenate([of_known, of_unknown])
-    made, (_, told) = self.judged(fake, batch['latents']['label']), self.guessed(batch['unlabelled']['image'])
-    of_generator = losses.nonsaturating.discriminator(real, made)
-    of_classifier = losses.nonsaturating.discriminator(real, told)
-    shares = {'real': real > 0, 'generated': made < 0, 'classified': told < 0}
+    check_same_shape(fake, labelled['image'])
+    labelled_logits = self.pair_logits(labelled['image'], labelled['label'])
+    _, unlabelled_logits = self.predicted_pairs(unlabelled['image'])
+    real = jnp.concatenate([labelled_logits, unlabelled_logits])
+    generated = self.pair_logits(fake, batch['latents']['label'])
+    _, classified = self.predicted_pairs(batch['unlabelled']['image'])
+    against_generator = losses.nonsaturating.discriminator(real, generated)
+    against_classifier = losses.nonsaturating.discriminator(real, classified)
+    shares = {'real': real > 0, 'generated': generated < 0, 'classified': classified < 0}
     accuracies = {f'{name}_accuracy': jnp.mean(right, dtype=jnp.float32) for name, right in shares.items()}
-    return (of_generator + of_classifier) / 2, accuracies
+    return (against_generator + against_classifier) / 2, accuracies
 
-  def generator_loss(self, batch):
+  def generator_loss(self, batch: Batch) -> jax.Array:
     fake = generate(self.generator, batch['latents'], train=True)
-    return losses.nonsaturating.generator(self.judged(fake, batch['latents']['label'])) / 2
+    return losses.nonsaturating.generator(self.pair_logits(fake, batch['latents']['label'])) / 2
 
   def supervised(self, labelled, logits: jax.Array, stage: int) -> tuple[jax.Array, dict[str, jax.Array]]:
     """What C minimises without the other players; stage 1 is pre-training."""
@@ -121,19 +123,19 @@ class TripleGAN(nn.Module):
   def pretraining_loss(self, batch):
     return self.supervised(batch['labelled'], self.classifier(batch['unlabelled']['image'], train=True), 1)
 
-  def classifier_loss(self, batch):
-    logits, told = self.guessed(batch['unlabelled']['image'])
+  def classifier_loss(self, batch: Batch) -> LossAndMetrics:
+    logits, pair_logits = self.predicted_pairs(batch['unlabelled']['image'])
     loss, metrics = self.supervised(batch['labelled'], logits, 0)
-    surest = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
-    adversarial = jnp.mean(surest * jax.nn.softplus(-told.astype(jnp.float32)))
-    made = self.classifier(generate(self.generator, batch['latents'], train=True), train=True)
-    pseudo = losses.labels.cross_entropy(made, batch['latents']['label'])
+    confidence = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
+    adversarial = jnp.mean(confidence * jax.nn.softplus(-pair_logits.astype(jnp.float32)))
+    fake_logits = self.classifier(generate(self.generator, batch['latents'], train=True), train=True)
+    pseudo = losses.labels.cross_entropy(fake_logits, batch['latents']['label'])
     weight = jnp.where(read_clock(self).stage_step >= self.pseudo_start, self.pseudo, 0.0)
     return loss + adversarial / 2 + weight * pseudo, {**metrics, 'adversarial': adversarial, 'pseudo': pseudo}
 
-  def sample(self, batch):
+  def sample(self, batch: Batch) -> jax.Array:
     return generate(self.generator, batch['latents'], train=False)
 
   def classify(self, image: jax.Array) -> jax.Array:
-    """C's logits (B, K), for the metric `classifier`."""
+    """C's class logits (B, K). For the metric `classifier`."""
     return self.classifier(image, train=False)

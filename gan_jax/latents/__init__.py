@@ -1,4 +1,4 @@
-"""Distributions of latents, and the ways between latents."""
+"""Distributions of latents, and paths between latents."""
 
 from gan_jax.base import lazy
 

@@ -1,7 +1,7 @@
-"""Latents: what a generator starts from. Drawn in one place, one example from one key.
+"""Latents, the inputs of a generator: their distributions, and `draw`, which draws them.
 
-Example i of a draw depends on (key, i) alone, so it does not depend on the batch it is drawn in, on the number of
-devices or on microbatches. Each draw here, and in the library, states its dtype, so that JAX_ENABLE_X64 changes none.
+Example i of a draw depends only on (key, i). It does not depend on the batch that it is drawn in, on the number of
+devices or on microbatches. Each draw gives its dtype, so JAX_ENABLE_X64 changes nothing.
 """
 
 import math
@@ -17,12 +17,12 @@ from gan_jax.base.errors import UserError
 
 @runtime_checkable
 class Distribution(Protocol):
-  """Anything with `sample(key) -> one example`."""
+  """Any object with `sample(key) -> one example`."""
 
   def sample(self, key: jax.Array) -> Any: ...
 
 
-#: What a game's `latents` may be: one distribution, or a dict of them.
+#: The type of a game's `latents`: one distribution, or a dict of them.
 Latents = Distribution | Mapping[str, Distribution]
 
 
@@ -59,7 +59,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Truncated:
-  """N(0, 1) entries drawn anew until they lie in [-threshold, threshold]: the truncation trick at sampling time.
+  """N(0, 1) entries, truncated to [-threshold, threshold]: the truncation trick, for sampling.
 
   Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, section 3.1.
 
@@ -76,7 +76,7 @@ class Truncated:
 
 @dataclass(frozen=True)
 class Label:
-  """A class, uniform on 0 ... classes - 1, int32 scalar.
+  """A class label, uniform on 0 ... classes - 1, an int32 scalar.
 
   >>> draw({'z': Normal((8,)), 'label': Label(10)}, jax.random.key(0), 4)['label'].shape
   (4,)
@@ -90,7 +90,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Tags:
-  """Several tags that hold at once: a row of a table, each row as likely, float32 (n,) of 0 and 1.
+  """A tag vector, float32 (n,) of 0 and 1: a random row of a table, all rows equally likely.
 
   >>> draw({'z': Normal((8,)), 'tags': Tags(((0, 1), (1, 1)))}, jax.random.key(0), 4)['tags'].shape
   (4, 2)
@@ -103,10 +103,14 @@ class Tags:
 
 
 def truncated(latents: Any, threshold: float) -> Any:
-  """The latents of a game with `Truncated` for `Normal`; as they are if the threshold is 0.
+  """The latents of a game with each `Normal` replaced by `Truncated`. A threshold of 0 changes nothing.
+
+  Args:
+    latents: one distribution, or a dict of them.
+    threshold: entries lie in [-threshold, threshold].
 
   Raises:
-    UserError: the threshold is no such number, or none of them is normal.
+    UserError: the threshold is negative or not finite, or no distribution is `Normal`.
 
   >>> truncated({'z': Normal((8,)), 'label': Label(10)}, 0.5)['z']
   Truncated(shape=(8,), threshold=0.5)
@@ -114,25 +118,27 @@ def truncated(latents: Any, threshold: float) -> Any:
   if threshold == 0:
     return latents
   if not 0 < threshold < math.inf:
-    raise UserError(f'truncation={threshold} must be a number above 0, or 0 for none')
+    raise UserError(f'truncation={threshold} must be a finite number above 0, or 0 for no truncation')
   parts = latents if isinstance(latents, Mapping) else {'': latents}
   if not any(isinstance(part, Normal) for part in parts.values()):
-    raise UserError(f'truncation={threshold} asked of latents of which none is Normal: leave it out')
-  found = {name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()}
-  return found if isinstance(latents, Mapping) else found['']
+    raise UserError(f'truncation={threshold} works only on Normal latents, and this game has none: leave it out')
+  replaced = {
+    name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()
+  }
+  return replaced if isinstance(latents, Mapping) else replaced['']
 
 
 def draw(distribution: Latents, key: jax.Array, count: int, *, start: int | jax.Array = 0) -> Any:
-  """Examples start ... start + count - 1 of a distribution.
+  """Draws examples number start ... start + count - 1 of a distribution.
 
   Args:
-    distribution: something with `sample(key) -> one example`, or a (nested) dict of such.
+    distribution: an object with `sample(key) -> one example`, or a (nested) dict of such objects.
     key: a PRNG key.
-    count: how many.
+    count: number of examples.
     start: number of the first example.
 
   Returns:
-    (count, ...), or a dict of such.
+    (count, ...), or a dict of such arrays.
   """
   if isinstance(distribution, Mapping):
     parts = sorted(distribution.items())

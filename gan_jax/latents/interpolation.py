@@ -1,4 +1,4 @@
-"""The ways between two latents: straight lines and arcs."""
+"""Interpolation between two latents, along straight lines or arcs."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def _column(t: np.ndarray | float, x: np.ndarray) -> np.ndarray:
 
 
 def linear(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-  """The point at share t of the straight line from a to b.
+  """Linear interpolation: the point (1 - t) a + t b.
 
   Args:
     a: (B, ...).
@@ -32,19 +32,19 @@ def linear(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
 
 
 def spherical(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-  r"""The point at share t of the arc from a to b: normal latents on it keep their typical length.
+  r"""Spherical interpolation from a to b, along an arc. Normal latents keep their typical length on it.
 
   $\frac{\sin((1 - t)\omega)}{\sin\omega} a + \frac{\sin(t\omega)}{\sin\omega} b$, omega the angle between a and b.
   Source: Shoemake 1985, "Animating rotation with quaternion curves"; for latents White 2016, "Sampling generative
   networks", https://arxiv.org/abs/1609.04468.
 
   Args:
-    a: (B, ...), each example a vector.
+    a: (B, ...); each example is read as one vector.
     b: the same shape.
     t: 0 to 1, a scalar or (B,).
 
   Returns:
-    (B, ...) float64; a straight line where a and b are parallel, opposite or zero, as no one arc joins them.
+    (B, ...) float64. Where a and b are parallel, opposite or zero there is no unique arc: the path is a straight line.
 
   >>> np.round(spherical(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), 0.5), 4).tolist()
   [[0.7071, 0.7071]]
@@ -65,19 +65,19 @@ PATHS = {'linear': linear, 'spherical': spherical}
 
 
 def interpolate(starts: Any, ends: Any, t: np.ndarray | float, kind: str = 'spherical') -> Any:
-  """The latents at share t of the way from starts to ends.
+  """Interpolates between two batches of latents.
 
   Args:
-    starts: (B, ...), or a dict of such; labels and other integers stay those of the start.
-    ends: the same.
+    starts: (B, ...), or a dict of such arrays. Labels and other integers keep the values of the start.
+    ends: the same form.
     t: 0 to 1, a scalar or (B,).
     kind: 'spherical' for normal latents, 'linear' for uniform ones and for intermediate spaces.
 
   Returns:
-    As starts, float32.
+    The latents, float32, in the form of starts.
 
   Raises:
-    UserError: there is no such path.
+    UserError: there is no path of that kind.
 
   >>> starts = {'z': np.zeros((1, 2)), 'label': np.array([3])}
   >>> path = interpolate(starts, {'z': np.ones((1, 2)), 'label': np.array([5])}, 0.5, 'linear')
@@ -87,7 +87,7 @@ def interpolate(starts: Any, ends: Any, t: np.ndarray | float, kind: str = 'sphe
   if kind not in PATHS:
     raise one_of('path', kind, PATHS)
 
-  def between(a, b):
+  def between(a: Any, b: Any) -> np.ndarray:
     a, b = np.asarray(a), np.asarray(b)
     return PATHS[kind](a, b, t).astype(np.float32) if np.issubdtype(a.dtype, np.floating) else a
 

@@ -1,7 +1,7 @@
-"""Paths through latent space as pure functions on arrays: walks, the 2-D manifold, one code at a time, arithmetic.
+"""Paths through latent space as pure functions on arrays: walks, 2-D manifolds, one code at a time, arithmetic.
 
-Latents are (count, ...) arrays, or dicts of such with one part that moves, 'z'; the other parts are kept. What comes
-back is what `Run.generate` takes, several rows of a picture one after the other.
+Latents are (count, ...) arrays, or dicts of such arrays. In a dict the functions change one part, 'z', and keep the
+others. They return latents for `Run.generate`, with the rows of a picture one after the other.
 
     latents = latent_paths.walk(run.latents(8, seed=0), run.latents(8, seed=1), 9)
     pictures.grid(run.generate(latents), run.range, columns=9)
@@ -21,10 +21,10 @@ from gan_jax.latents.interpolation import interpolate
 
 
 def part_of(latents: Any, part: str = 'z') -> Any:
-  """The part of latents, or of their distribution, that moves.
+  """One part of a dict of latents or of distributions; latents that are no dict are returned as they are.
 
   Raises:
-    UserError: there is no such part.
+    UserError: there is no part of that name.
 
   >>> part_of({'z': np.zeros((2, 3)), 'label': np.array([1, 2])}).shape, part_of(np.zeros((2, 3))).shape
   ((2, 3), (2, 3))
@@ -37,7 +37,7 @@ def part_of(latents: Any, part: str = 'z') -> Any:
 
 
 def with_part(latents: Any, value: np.ndarray, part: str = 'z') -> Any:
-  """The latents with another value of the part that moves.
+  """The latents with one part replaced.
 
   >>> with_part({'z': np.zeros(2), 'label': np.array([1, 2])}, np.ones(2))['z'].tolist()
   [1.0, 1.0]
@@ -46,7 +46,7 @@ def with_part(latents: Any, value: np.ndarray, part: str = 'z') -> Any:
 
 
 def repeated(latents: Any, times: int) -> Any:
-  """Each example so many times in a row.
+  """Repeats each example `times` times, copies next to each other.
 
   >>> repeated(np.array([[1], [2]]), 2).ravel().tolist()
   [1, 1, 2, 2]
@@ -55,43 +55,43 @@ def repeated(latents: Any, times: int) -> Any:
 
 
 def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: str = 'z') -> Any:
-  """Points at equal shares of the ways from starts to ends, both included: one row of `steps` points per pair.
+  """Interpolates from starts to ends in equal steps, both included: one row of `steps` points for each pair.
 
   Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, figure 4 (straight lines); White 2016,
   https://arxiv.org/abs/1609.04468 (arcs).
 
   Args:
-    starts: (B, ...), or a dict of such.
-    ends: the same.
-    steps: points of each way, at least 2.
+    starts: (B, ...), or a dict of such arrays.
+    ends: the same form.
+    steps: points on each path, at least 2.
     kind: 'spherical' for normal latents, 'linear' for uniform ones.
-    part: of dicts, the one that moves; the others stay those of the start.
+    part: the part of a dict that changes; the others keep the values of the start.
 
   Returns:
-    (B * steps, ...), or a dict of such; what moves is float32.
+    (B * steps, ...), or a dict of such arrays; the part that changes is float32.
 
   Raises:
-    UserError: there is no such path or part, or fewer than 2 steps.
+    UserError: the kind or the part does not exist, or there are fewer than 2 steps.
 
   >>> walk(np.array([[0.0]]), np.array([[1.0]]), 3, kind='linear').ravel().tolist()
   [0.0, 0.5, 1.0]
   """
   if steps < 2:
-    raise UserError(f'a walk of {steps} steps: it has a start and an end, ask for at least 2')
+    raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
   first, last = part_of(starts, part), part_of(ends, part)
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)
 
 
 def quantiles(distribution: Distribution, shares: np.ndarray) -> np.ndarray:
-  """The values below which such shares of each entry of a distribution lie.
+  """Quantiles of one entry of a distribution (its inverse distribution function).
 
   Args:
     distribution: `Normal`, `Uniform` or `Truncated`.
-    shares: any shape, in (0, 1).
+    shares: probabilities in (0, 1), any shape.
 
   Raises:
-    UserError: another distribution.
+    UserError: it is another distribution.
 
   >>> quantiles(Uniform((2,), -1.0, 3.0), np.array([0.25, 0.5])).tolist()
   [0.0, 1.0]
@@ -105,39 +105,41 @@ def quantiles(distribution: Distribution, shares: np.ndarray) -> np.ndarray:
     below = special.ndtr(-distribution.threshold)
     return special.ndtri(below + shares * (1 - 2 * below))
   raise UserError(
-    f'quantiles of {type(distribution).__name__} are not known: take Normal, Uniform or Truncated latents'
+    f'the quantiles of {type(distribution).__name__} are not known: use Normal, Uniform or Truncated latents'
   )
 
 
 def manifold(
   distribution: Distribution, side: int, base: Any, *, axes: tuple[int, int] = (0, 1), part: str = 'z'
 ) -> Any:
-  """A square of two latent dimensions, at the middles of `side` equally likely intervals of each.
+  """A square grid over two latent dimensions. Each has `side` values, the middles of equally likely intervals.
 
-  The first axis rises to the right, the second downwards. Source: Kingma and Welling 2013,
+  The first dimension rises to the right, the second downwards. Source: Kingma and Welling 2013,
   https://arxiv.org/abs/1312.6114, figure 4: equal steps on the unit square, through the inverse distribution function.
 
   Args:
-    distribution: of the part that moves, with entries (n,), n at least 2.
+    distribution: distribution of the part that changes, of shape (n,), n at least 2.
     side: points on each side.
-    base: one example (1, n), or a dict of such, whose other entries and parts are kept.
+    base: one example (1, n), or a dict of such arrays; its other entries and parts are kept.
     axes: the two dimensions.
-    part: of dicts, the one that moves.
+    part: the part of a dict that changes.
 
   Returns:
-    (side * side, n), or a dict of such, row by row.
+    (side * side, n), or a dict of such arrays, row by row.
 
   Raises:
-    UserError: there are no such dimensions, or the distribution's quantiles are not known.
+    UserError: the dimensions do not exist, or the distribution's quantiles are not known.
 
   >>> np.round(manifold(Normal((2,)), 3, np.zeros((1, 2)))[:3], 2).tolist()
   [[-0.9700000286102295, -0.9700000286102295], [0.0, -0.9700000286102295], [0.9700000286102295, -0.9700000286102295]]
   """
   center = np.asarray(part_of(base, part))
   if center.ndim != 2 or len(center) != 1:
-    raise UserError(f'the manifold turns around one vector of latents (1, n), not {center.shape}')
+    raise UserError(f'the manifold needs one latent vector (1, n) as its base, not {center.shape}')
   if len({*axes} & {*range(center.shape[1])}) != 2:
-    raise UserError(f'axes={axes} of {center.shape[1]} latent dimensions: name two of 0 to {center.shape[1] - 1}')
+    raise UserError(
+      f'axes={axes}: the latents have {center.shape[1]} dimensions, choose two of 0 to {center.shape[1] - 1}'
+    )
   values = quantiles(distribution, (np.arange(side) + 0.5) / side)
   points = np.repeat(center.astype(np.float32), side * side, 0)
   points[:, axes[0]] = np.tile(values, side)
@@ -146,46 +148,47 @@ def manifold(
 
 
 def varied(latents: Any, part: str, values: Sequence[float] | np.ndarray, index: int | None = None) -> Any:
-  """One code at a time: each example with one part, or one entry of it, set to each value in turn.
+  """Changes one code at a time: repeats each example, with one part or one entry of it set to each value in turn.
 
   Source: Chen et al. 2016 (InfoGAN), https://arxiv.org/abs/1606.03657, figure 2.
 
   Args:
-    latents: a dict of (B, ...).
-    part: what varies.
-    values: (n,).
-    index: the entry of a part (B, m); None for a part (B,), such as a label.
+    latents: a dict of (B, ...) arrays.
+    part: the part to change.
+    values: (n,) values for it.
+    index: the entry to change in a part (B, m); None for a part (B,), such as a label.
 
   Returns:
-    A dict of (B * n, ...): a row per example, a column per value.
+    A dict of (B * n, ...) arrays: a row for each example, a column for each value.
 
   Raises:
-    UserError: there is no such part or entry.
+    UserError: the part or the entry does not exist.
 
   >>> varied({'z': np.zeros((1, 2)), 'label': np.array([5])}, 'label', [0, 1, 2])['label'].tolist()
   [0, 1, 2]
   """
   if not isinstance(latents, Mapping):
-    raise UserError(f'the latents have no parts: {part!r} cannot vary by itself')
+    raise UserError(f'the latents are one array without named parts: {part!r} cannot be changed on its own')
   rows = repeated(latents, len(values))
   value = part_of(rows, part)
   if value.ndim != (1 if index is None else 2) or (index is not None and not 0 <= index < value.shape[1]):
-    raise UserError(f'part {part!r} of shape {value.shape[1:]} has no entry {index} to vary')
+    raise UserError(f'part {part!r} of shape {value.shape[1:]} has no entry {index}')
   value[..., slice(None) if index is None else index] = np.tile(np.asarray(values), len(value) // len(values))
   return rows
 
 
 def between_classes(latents: Any, ends: Sequence[int] | np.ndarray, classes: int, steps: int) -> Any:
-  """Each example with its label moving to another in equal shares, which conditional networks take for a label.
+  """Moves the label of each example to another class, in equal steps of class weights.
 
   Args:
     latents: a dict with 'label' (B,).
-    ends: (B,) the classes to go to.
-    classes: how many there are.
-    steps: points of each way, both ends included.
+    ends: (B,) the classes at the end.
+    classes: number of classes.
+    steps: points on each path, both ends included.
 
   Returns:
-    A dict of (B * steps, ...) with 'label' (B * steps, classes), rows that sum to 1.
+    A dict of (B * steps, ...) arrays with 'label' (B * steps, classes). Its rows sum to 1; conditional networks take
+    them in place of integer labels.
 
   >>> path = between_classes({'z': np.zeros((1, 2)), 'label': np.array([0])}, [1], 2, 3)
   >>> path['label'].tolist()
@@ -199,15 +202,15 @@ def between_classes(latents: Any, ends: Sequence[int] | np.ndarray, classes: int
 
 
 def chosen(latents: Any, having: np.ndarray, count: int = 3) -> Any:
-  """The latents of the first examples that have a concept, such as those in which a classifier sees a class.
+  """The latents of the first `count` examples that show a concept, such as a class that a classifier predicts.
 
   Args:
-    latents: (N, ...), or a dict of such.
-    having: (N,) boolean.
-    count: how many.
+    latents: (N, ...), or a dict of such arrays.
+    having: (N,) boolean, whether an example shows the concept.
+    count: number of examples.
 
   Raises:
-    UserError: fewer have it.
+    UserError: fewer examples show the concept.
 
   >>> chosen(np.array([[0.0], [1.0], [2.0]]), np.array([False, True, True]), 2).ravel().tolist()
   [1.0, 2.0]
@@ -215,13 +218,13 @@ def chosen(latents: Any, having: np.ndarray, count: int = 3) -> Any:
   places = np.flatnonzero(having)[:count]
   if len(places) < count:
     raise UserError(
-      f'{len(places)} of {len(having)} samples have the concept, {count} are wanted: look at more samples'
+      f'{len(places)} of {len(having)} samples show the concept, but {count} are needed: draw more samples'
     )
   return jax.tree.map(lambda x: np.asarray(x)[places], latents)
 
 
 def mean(latents: Any, part: str = 'z') -> Any:
-  """One example, (1, ...): the mean of what moves; the other parts are the first example's.
+  """One example, (1, ...): the mean of one part, and the other parts of the first example.
 
   >>> middle = mean({'z': np.array([[0.0], [1.0]]), 'label': np.array([7, 8])})
   >>> middle['z'].tolist(), middle['label'].tolist()
@@ -233,19 +236,19 @@ def mean(latents: Any, part: str = 'z') -> Any:
 
 
 def arithmetic(a: Any, b: Any, c: Any, *, part: str = 'z') -> Any:
-  """mean(a) - mean(b) + mean(c): what tells a from b, put into c, whose other parts are kept.
+  """Latent arithmetic: mean(a) - mean(b) + mean(c). The other parts are those of c.
 
-  Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 6.3.2 and figure 7: of single samples the
-  result is unstable, of the mean of three it is not.
+  Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 6.3.2 and figure 7: with
+  single samples the result is unstable, with means of three it is stable.
 
   Args:
-    a: (n, ...) examples of a concept, or a dict of such.
-    b: the same of another.
-    c: the same of a third.
-    part: of dicts, the one that moves.
+    a: (n, ...), examples of one concept, or a dict of such arrays.
+    b: examples of a second concept.
+    c: examples of a third concept.
+    part: the part of a dict that changes.
 
   Returns:
-    (1, ...), or a dict of such.
+    (1, ...), or a dict of such arrays.
 
   >>> arithmetic(np.array([[1.0], [3.0]]), np.array([[1.0]]), np.array([[5.0], [6.0]])).tolist()
   [[6.5]]
@@ -255,16 +258,16 @@ def arithmetic(a: Any, b: Any, c: Any, *, part: str = 'z') -> Any:
 
 
 def around(latents: Any, count: int = 9, *, scale: float = 0.25, seed: int = 0, part: str = 'z') -> Any:
-  """One example in the middle of others that differ from it by noise, uniform on [-scale, scale] in each entry.
+  """Variants of one example: uniform noise on [-scale, scale] is added to each entry. The middle one has no noise.
 
   Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, figure 7.
 
   Args:
-    latents: (1, ...), or a dict of such.
-    count: how many in all; number count // 2 is the example itself.
-    scale: of the noise.
-    seed: of the noise.
-    part: of dicts, the one that moves.
+    latents: (1, ...), or a dict of such arrays.
+    count: number of variants; number count // 2 is the example itself.
+    scale: size of the noise.
+    seed: seed of the noise.
+    part: the part of a dict that changes.
 
   >>> around(np.ones((1, 4)), 9)[4].tolist()
   [1.0, 1.0, 1.0, 1.0]

@@ -1,7 +1,10 @@
-"""Losses: pure functions on arrays, which know neither networks nor training.
+"""Losses: pure functions on arrays. They do not depend on networks or on training.
 
-Adversarial losses on logits are here by name; the other kinds are modules: `energy`, `ensembles`, `features`,
-`information`, `labels`, `penalties`, `reconstruction`.
+The adversarial losses on logits are names of this package. The other losses are in modules: `energy`, `ensembles`,
+`features`, `information`, `labels`, `penalties`, `reconstruction`.
+
+`losses.minimax` is the saturating loss of GAN 2014, an `AdversarialLoss`. The game is `gan_jax.games.minimax.Minimax`;
+the optax links are in `gan_jax.optim.minimax`.
 
 >>> import jax.numpy as jnp
 >>> from gan_jax import losses

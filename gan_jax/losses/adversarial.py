@@ -6,9 +6,9 @@ returns before any sigmoid, real and fake from separate passes, of any shape (on
 $\log D = -\text{softplus}(-\text{logit})$ and $\log(1 - D) = -\text{softplus}(\text{logit})$, which stay finite where
 `log(sigmoid(x))` does not.
 
-All functions take `real_weights` and `fake_weights` (of the shape of the logits, or one per example), which turn means
-into weighted means; they return a scalar, float32 or wider, and raise `AssertionError` when the ranks of real and fake
-logits differ: (B,) against (B, 1) is the classic silent bug of GAN code.
+All functions take `real_weights` and `fake_weights` (of the shape of the logits, or one per example); with them each
+mean becomes a weighted mean. They return a scalar, float32 or wider. They raise `AssertionError` if the ranks of real
+and fake logits differ: (B,) against (B, 1) would broadcast without an error, a common bug in GAN code.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,9 @@ class AdversarialLoss(NamedTuple):
     discriminator: (real_logits, fake_logits, *, real_weights=None, fake_weights=None) -> scalar.
     generator: (fake_logits, real_logits=None, *, real_weights=None, fake_weights=None) -> scalar.
     relativistic: whether the generator's loss needs the real logits.
-    boundary: the logit on whose two sides real and fake belong; None if only differences of logits mean something.
-    outputs: logits per example that it takes: 1, or 2 for a softmax over (fake, real); None for any.
+    boundary: the logit that separates real (above) from fake (below); None if only differences of logits have a
+      meaning.
+    outputs: number of logits per example: 1, or 2 for a softmax over (fake, real); None for any number.
 
   >>> loss = hinge.discriminator(jnp.array([2.0, 0.0]), jnp.array([-1.0, 1.0]))
   >>> float(loss)  # (0 + 1) / 2 + (0 + 2) / 2
@@ -102,14 +103,14 @@ def value(
 ) -> jax.Array:
   r"""The value of the two-player game, $E[\log D(x)] + E[\log(1 - D(G(z)))]$.
 
-  The discriminator ascends it, the generator descends it; at $D = 1/2$ it is $-\log 4$.
+  The discriminator maximises it, the generator minimises it. At $D = 1/2$ it is $-\log 4$.
   Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1.
 
   Args:
     real_logits: the discriminator's logits on data, any shape.
     fake_logits: its logits on generated examples, of the same rank.
-    real_weights: of the real logits.
-    fake_weights: of the fake logits.
+    real_weights: weights of the real logits.
+    fake_weights: weights of the fake logits.
 
   Returns:
     A scalar.
@@ -121,7 +122,7 @@ def value(
 
 
 def generator_value(fake_logits: jax.Array, *, fake_weights: Weights = None) -> jax.Array:
-  r"""The part of `value` that the generator moves, $E[\log(1 - D(G(z)))]$.
+  r"""The part of `value` that depends on the generator, $E[\log(1 - D(G(z)))]$.
 
   >>> round(float(generator_value(jnp.zeros(4))), 4)
   -0.6931
@@ -138,10 +139,10 @@ def _high(x: jax.Array) -> jax.Array:  # -log(1 - D)
 
 
 def smoothed(real: float = 0.9, fake: float = 0.0) -> AdversarialLoss:
-  r"""`nonsaturating` with the discriminator's targets moved off 1 and 0: one-sided label smoothing.
+  r"""`nonsaturating` with other targets than 1 and 0 for the discriminator: one-sided label smoothing.
 
   The discriminator minimises $E[H(t_{real}, D(x))] + E[H(t_{fake}, D(G(z)))]$ with the cross-entropy H. Leave `fake`
-  at 0: smoothing it rewards the generator for the mistakes it makes already.
+  at 0: a larger target would reward the generator for mistakes that it already makes.
   Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.4.
 
   Args:
@@ -149,9 +150,9 @@ def smoothed(real: float = 0.9, fake: float = 0.0) -> AdversarialLoss:
     fake: the target on generated examples, in [0, 1).
 
   Raises:
-    ValueError: a target out of range.
+    ValueError: a target is out of range.
 
-  >>> loss = smoothed(0.9)  # least at D = 0.9 on data, whose logit is log 9
+  >>> loss = smoothed(0.9)  # on data the minimum is at D = 0.9, a logit of log 9
   >>> bool(abs(jax.grad(loss.discriminator)(jnp.log(jnp.array([9.0])), jnp.array([-99.0]))[0]) < 1e-6)
   True
   """
@@ -162,7 +163,7 @@ def smoothed(real: float = 0.9, fake: float = 0.0) -> AdversarialLoss:
 
 
 def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
-  r"""Least squares with targets.
+  r"""The least-squares loss with any targets a, b and c.
 
   $\frac12 E[(D(x) - b)^2] + \frac12 E[(D(G(z)) - a)^2]$ for the discriminator, $\frac12 E[(D(G(z)) - c)^2]$ for the
   generator.
@@ -185,15 +186,18 @@ def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
 def flip(
   key: jax.Array, probability: float, real_logits: jax.Array, fake_logits: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Label flipping: exchanges real and fake logits of some examples before the discriminator's loss.
+  """Label flipping: swaps the real and the fake logits of some random examples before the discriminator's loss.
 
   Source: Chintala et al. 2016, https://github.com/soumith/ganhacks, item 6.
 
   Args:
     key: a PRNG key.
-    probability: of an exchange, per example.
+    probability: probability that an example is swapped.
     real_logits: (B, ...).
     fake_logits: the same shape.
+
+  Returns:
+    (real logits, fake logits) after the swaps.
 
   >>> real, fake = flip(jax.random.key(0), 1.0, jnp.ones(3), jnp.zeros(3))
   >>> real.tolist(), fake.tolist()
@@ -206,7 +210,7 @@ def flip(
 
 
 def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
-  """Every real logit against its fake one; the generator exchanges them."""
+  """Compares each real logit with the fake logit of the same row; the generator's loss swaps the two."""
 
   def one_sided(higher: jax.Array, lower: jax.Array, weights: tuple[Weights, Weights]) -> jax.Array:
     chex.assert_equal_shape([higher, lower])
@@ -218,7 +222,7 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
     return one_sided(real_logits, fake_logits, (real_weights, fake_weights))
 
   def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
-    return one_sided(fake_logits, _needed(real_logits), (real_weights, fake_weights))
+    return one_sided(fake_logits, _required(real_logits), (real_weights, fake_weights))
 
   return AdversarialLoss(discriminator, generator, relativistic=True, boundary=None)
 
@@ -226,7 +230,7 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
 def _relativistic_average(
   real: Callable[[jax.Array], jax.Array], fake: Callable[[jax.Array], jax.Array]
 ) -> AdversarialLoss:
-  """Every logit against the mean of the other side; the generator exchanges the sides."""
+  """Compares each logit with the mean logit of the other side; the generator's loss swaps the sides."""
 
   def both(higher: jax.Array, lower: jax.Array, higher_weights: Weights, lower_weights: Weights) -> jax.Array:
     higher, lower = _pair(higher, lower)
@@ -238,14 +242,14 @@ def _relativistic_average(
     return both(real_logits, fake_logits, real_weights, fake_weights)
 
   def generator(fake_logits, real_logits=None, *, real_weights=None, fake_weights=None):
-    return both(fake_logits, _needed(real_logits), fake_weights, real_weights)
+    return both(fake_logits, _required(real_logits), fake_weights, real_weights)
 
   return AdversarialLoss(discriminator, generator, relativistic=True, boundary=None)
 
 
-def _needed(real_logits: jax.Array | None) -> jax.Array:
+def _required(real_logits: jax.Array | None) -> jax.Array:
   if real_logits is None:
-    raise TypeError('a relativistic loss compares with data: give the generator its real_logits too')
+    raise TypeError('a relativistic loss compares fakes with data: pass real_logits to the generator loss too')
   return real_logits
 
 
@@ -270,45 +274,49 @@ _one_plus = lambda x: jax.nn.relu(1.0 + x)
 _below_one = lambda x: (x - 1.0) ** 2
 _above_minus_one = lambda x: (x + 1.0) ** 2
 
-#: The saturating game: both players share `value`. Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1.
+#: The saturating loss: the discriminator maximises `value`, the generator minimises it. (The game of this name is
+#: `gan_jax.games.minimax.Minimax`.) Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, eq. 1.
 minimax = _separable(_low, _high, lambda x: -_high(x))
 
-#: The generator minimises -E[log D(G(z))]: the same fixed point, gradients that do not vanish where D is
-#: sure of the fake. Goodfellow et al. 2014, section 3.
+#: The generator minimises -E[log D(G(z))]. It has the same fixed point as `minimax`, and its gradient does not vanish
+#: where D is sure that an example is fake. Goodfellow et al. 2014, section 3.
 nonsaturating = _separable(_low, _high, _low)
 
 #: 1/2 E[(D(x) - 1)^2] + 1/2 E[D(G(z))^2] and 1/2 E[(D(G(z)) - 1)^2] on raw logits: targets a = 0, b = c = 1.
 #: Mao et al. 2017, https://arxiv.org/abs/1611.04076, eq. 9.
 least_squares = targets()
 
-#: The critic's difference of means. Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, eq. 2-3; the critic
-#: must be kept Lipschitz by a penalty, spectral norm or `minimax.clip_weights`.
+#: The difference of the critic's means on data and on fakes. Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875,
+#: eq. 2-3. A penalty, spectral norm or `gan_jax.optim.minimax.clip_weights` must keep the critic Lipschitz.
 wasserstein = _separable(lambda x: -x, lambda x: x, lambda x: -x, boundary=None)
 
 #: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))]. Lim and Ye 2017,
 #: https://arxiv.org/abs/1705.02894; Miyato et al. 2018, https://arxiv.org/abs/1802.05957, eq. 16-17.
 hinge = _separable(_one_minus, _one_plus, lambda x: -x)
 
-#: Cross-entropy of a softmax over (fake, real), logits of shape (..., 2), class 1 = real. A head with one
-#: redundant direction: it equals `nonsaturating` on the difference of the two logits.
+#: Cross-entropy of a softmax over (fake, real), logits of shape (..., 2), class 1 = real. It equals
+#: `nonsaturating` on the difference of the two logits.
 two_way_softmax = AdversarialLoss(_two_way_discriminator, _two_way_generator, outputs=2)
 
-#: -E[log sigma(D(x) - D(G(z)))] over pairs, exchanged for the generator. Jolicoeur-Martineau 2018,
+#: -E[log sigma(D(x) - D(G(z)))] over pairs; the generator's loss swaps real and fake. Jolicoeur-Martineau 2018,
 #: https://arxiv.org/abs/1807.00734, eq. 5-6.
 relativistic = _relativistic(_low)
 
-#: E[(D(x) - D(G(z)) - 1)^2] over pairs, exchanged for the generator. The same source, eq. 3-4 with f = square.
+#: E[(D(x) - D(G(z)) - 1)^2] over pairs; the generator's loss swaps real and fake. The same source, eq. 3-4 with
+#: f = square.
 relativistic_least_squares = _relativistic(_below_one)
 
-#: E[max(0, 1 - (D(x) - D(G(z))))] over pairs, exchanged for the generator. The same source, eq. 3-4 with f = hinge.
+#: E[max(0, 1 - (D(x) - D(G(z))))] over pairs; the generator's loss swaps real and fake. The same source, eq. 3-4 with
+#: f = hinge.
 relativistic_hinge = _relativistic(_one_minus)
 
-#: Each logit against the mean of the other side. The same source, eq. 7-8 (RaSGAN).
+#: Compares each logit with the mean logit of the other side. The same source, eq. 7-8 (RaSGAN).
 relativistic_average = _relativistic_average(_low, _high)
 
-#: E[(D(x) - E D(G(z)) - 1)^2] + E[(D(G(z)) - E D(x) + 1)^2], exchanged for the generator. Appendix D (RaLSGAN).
+#: E[(D(x) - E D(G(z)) - 1)^2] + E[(D(G(z)) - E D(x) + 1)^2]; the generator's loss swaps real and fake. Appendix D
+#: (RaLSGAN).
 relativistic_average_least_squares = _relativistic_average(_below_one, _above_minus_one)
 
-#: E[max(0, 1 - (D(x) - E D(G(z))))] + E[max(0, 1 + (D(G(z)) - E D(x)))], exchanged for the generator. Appendix D
-#: (RaHingeGAN).
+#: E[max(0, 1 - (D(x) - E D(G(z))))] + E[max(0, 1 + (D(G(z)) - E D(x)))]; the generator's loss swaps real and fake.
+#: Appendix D (RaHingeGAN).
 relativistic_average_hinge = _relativistic_average(_one_minus, _one_plus)

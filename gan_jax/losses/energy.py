@@ -8,7 +8,7 @@ from gan_jax.base.precision import full_precision
 
 
 def energy_discriminator(real_energy: jax.Array, fake_energy: jax.Array, *, margin: float) -> jax.Array:
-  r"""Low energy on data, at least a margin on fakes: $E[D(x)] + E[\max(0, m - D(G(z)))]$.
+  r"""Pushes the energy down on data, and up to a margin on fakes: $E[D(x)] + E[\max(0, m - D(G(z)))]$.
 
   Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 1.
 
@@ -34,7 +34,7 @@ def energy_generator(fake_energy: jax.Array) -> jax.Array:
 
 
 def pulling_away(features: jax.Array) -> jax.Array:
-  r"""How parallel the features of different generated examples are: $\frac{1}{B(B-1)} \sum_{i \ne j} \cos^2(s_i, s_j)$.
+  r"""The mean squared cosine between features of two examples: $\frac{1}{B(B-1)} \sum_{i \ne j} \cos^2(s_i, s_j)$.
 
   Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 4.
 
@@ -47,9 +47,9 @@ def pulling_away(features: jax.Array) -> jax.Array:
   chex.assert_rank(features, 2)
   count = features.shape[0]
   if count < 2:
-    raise ValueError(f'pulling_away compares examples: give at least 2, not {count}')
+    raise ValueError(f'pulling_away compares examples with each other: give at least 2, not {count}')
   features = full_precision(features)
-  # The norm's gradient at 0 is not finite; a vector of zeros is parallel to nothing.
+  # The norm's gradient at 0 is not finite; a zero vector gets cosine 0 with every other.
   squares = jnp.sum(features**2, -1, keepdims=True)
   unit = features * jax.lax.rsqrt(jnp.maximum(squares, 1e-12))
   cosines = unit @ unit.T
@@ -57,14 +57,14 @@ def pulling_away(features: jax.Array) -> jax.Array:
 
 
 def began_discriminator(real_error: jax.Array, fake_error: jax.Array, k: jax.Array | float) -> jax.Array:
-  r"""$L(x) - k_t L(G(z))$ of the auto-encoder's errors L.
+  r"""The discriminator's loss of BEGAN, $L(x) - k_t L(G(z))$, with the auto-encoder's errors L.
 
   Source: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717, section 3.4.
 
   Args:
     real_error: errors on data, any shape.
     fake_error: errors on generated examples.
-    k: the balance, in [0, 1].
+    k: weight of the fakes' error, in [0, 1].
 
   >>> float(began_discriminator(jnp.array([2.0]), jnp.array([4.0]), 0.25))
   1.0
@@ -75,16 +75,16 @@ def began_discriminator(real_error: jax.Array, fake_error: jax.Array, k: jax.Arr
 def began_balance(
   k: jax.Array | float, real_error: jax.Array, fake_error: jax.Array, *, gamma: float = 0.5, gain: float = 0.001
 ) -> jax.Array:
-  r"""The next balance, $k_{t+1} = k_t + \lambda (\gamma L(x) - L(G(z)))$, kept in [0, 1].
+  r"""The next weight k of BEGAN, $k_{t+1} = k_t + \lambda (\gamma L(x) - L(G(z)))$, clipped to [0, 1].
 
   Source: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717, section 3.4 and (for the bounds) the text below.
 
   Args:
-    k: the balance, scalar.
+    k: the weight now, a scalar.
     real_error: errors on data.
-    fake_error: errors on generated examples, of the generator's move.
+    fake_error: errors on generated examples, computed in the generator's move.
     gamma: the diversity ratio, in [0, 1].
-    gain: lambda.
+    gain: lambda, the step size of k.
 
   >>> round(float(began_balance(0.5, jnp.array([2.0]), jnp.array([0.5]), gain=0.1)), 4)
   0.55
@@ -94,7 +94,7 @@ def began_balance(
 
 
 def began_measure(real_error: jax.Array, fake_error: jax.Array, *, gamma: float = 0.5) -> jax.Array:
-  r"""The measure of convergence, $L(x) + |\gamma L(x) - L(G(z))|$; lower is better.
+  r"""BEGAN's measure of convergence, $L(x) + |\gamma L(x) - L(G(z))|$; lower is better.
 
   Source: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717, section 3.4.1.
 

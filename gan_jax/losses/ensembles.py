@@ -1,4 +1,4 @@
-r"""Several discriminators against one generator: how their losses become one.
+r"""Combines the losses of one generator against several discriminators into one loss.
 
 Source: Durugkar et al. 2016 (GMAN), https://arxiv.org/abs/1611.01673, section 3.
 """
@@ -11,7 +11,7 @@ from gan_jax.base.precision import full_precision
 
 
 def mean_of(losses: jax.Array) -> jax.Array:
-  r"""The average over discriminators. Source: GMAN, section 3.2, $\lambda = 0$.
+  r"""The mean loss over the discriminators. Source: GMAN, section 3.2, $\lambda = 0$.
 
   Args:
     losses: (N,), the generator's loss against each discriminator.
@@ -34,14 +34,14 @@ def hardest_of(losses: jax.Array) -> jax.Array:
 
 
 def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
-  r"""$\sum_i w_i L_i$ with $w = softmax(\lambda L)$, the weights held fixed in the gradient.
+  r"""The weighted mean $\sum_i w_i L_i$ with $w = softmax(\lambda L)$; the weights carry no gradient.
 
   Source: GMAN, https://arxiv.org/abs/1611.01673, section 3.2 and appendix A.6 (arithmetic mean).
   differs: the weights carry no gradient, so that a larger loss always pulls harder.
 
   Args:
     losses: (N,).
-    strength: lambda, not negative; 0 is `mean_of`.
+    strength: lambda, at least 0; with 0 it equals `mean_of`.
 
   >>> round(float(softmax_of(jnp.array([0.0, 1.0]), 0.0)), 4), round(float(softmax_of(jnp.array([0.0, 1.0]), 99.0)), 4)
   (0.5, 1.0)
@@ -52,16 +52,16 @@ def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
 
 
 def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: float = 0.001) -> jax.Array:
-  r"""The softmax with a strength that the generator learns: $F(L, \lambda) - c \lambda$, $\lambda = softplus(raw)$.
+  r"""`softmax_of` with a strength that the generator learns: $F(L, \lambda) - c \lambda$, $\lambda = softplus(raw)$.
 
-  The generator would choose $\lambda = 0$, the easiest mixture; a small reward makes it seek harder teachers.
+  Without a reward the generator would learn $\lambda = 0$, the easiest mixture. The reward c favours a larger strength.
   Source: GMAN* of https://arxiv.org/abs/1611.01673, section 3.3.
   differs: softplus keeps lambda positive.
 
   Args:
     losses: (N,).
     raw_strength: a scalar parameter of the generator.
-    reward: c.
+    reward: c, the gain for a larger strength.
 
   >>> strength = jnp.float32(0.0)
   >>> bool(jax.grad(learned_softmax_of, argnums=1)(jnp.ones(3), strength) < 0)  # equal losses: only the reward counts
@@ -74,18 +74,18 @@ def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: fl
 
 
 def boosted_weights(margins: jax.Array, *, rate: float = 1.0) -> jax.Array:
-  r"""Weights of examples for discriminator i from how well those before it did: online boosting.
+  r"""Online boosting: discriminator i gives more weight to the examples that the discriminators before it got wrong.
 
-  $w \propto \exp(-\eta \sum_{j < i} m_j)$ per example, averaging 1, with margins m positive where discriminator j was
-  right: what earlier ones got wrong weighs more.
+  $w \propto \exp(-\eta \sum_{j < i} m_j)$ per example, with mean 1; the margin m_j is positive where discriminator j
+  is right.
   Source: GMAN, https://arxiv.org/abs/1611.01673, section 3.1 (boosting variant); the weights of AdaBoost.
 
   Args:
-    margins: (N, B), signed logits: positive where right.
-    rate: eta.
+    margins: (N, B) signed logits, positive where the discriminator is right.
+    rate: eta, how strongly the weights follow the margins.
 
   Returns:
-    (N, B), `real_weights` or `fake_weights` for each discriminator's loss; those of the first are 1.
+    (N, B), the `real_weights` or `fake_weights` of each discriminator's loss. The weights of the first are 1.
 
   >>> boosted_weights(jnp.array([[0.0, jnp.log(3.0)], [0.0, 0.0]])).round(4).tolist()
   [[1.0, 1.0], [1.5, 0.5]]

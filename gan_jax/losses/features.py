@@ -1,4 +1,4 @@
-r"""Losses on features of a network: what generated examples should share with data."""
+r"""Losses that compare features of generated examples with features of data."""
 
 import chex
 import jax
@@ -15,13 +15,13 @@ def feature_matching(real_features: jax.Array, fake_features: jax.Array, *, norm
   differs: the mean over features instead of the sum, so that the weight of the loss does not depend on the width.
 
   Args:
-    real_features: (B, ...) of data.
-    fake_features: (B', ...) of generated examples, the same features.
+    real_features: (B, ...), features of data.
+    fake_features: (B', ...), the same features of generated examples.
     norm: 'l2' for squares, 'l1' for absolute values.
 
   Raises:
-    AssertionError: features of different shapes.
-    ValueError: another norm.
+    AssertionError: the features have different shapes.
+    ValueError: the norm is neither 'l2' nor 'l1'.
 
   >>> float(feature_matching(jnp.array([[0.0, 2.0], [2.0, 2.0]]), jnp.array([[3.0, 2.0]])))
   2.0
@@ -37,7 +37,7 @@ def feature_matching(real_features: jax.Array, fake_features: jax.Array, *, norm
 
 
 def hinge_embedding(distances: jax.Array, targets: jax.Array, *, margin: float = 1.0) -> jax.Array:
-  r"""Distances of similar pairs (target 1) as they are, of dissimilar ones (target -1) up to a margin.
+  r"""Pulls similar pairs (target 1) together and pushes dissimilar pairs (target -1) apart, up to a margin.
 
   $E[d]$ over targets 1 and $E[\max(0, m - d)]$ over targets -1, averaged together.
   Source: the loss of Kim et al. 2017 (DiscoGAN), https://arxiv.org/abs/1703.05192, on squared feature distances.

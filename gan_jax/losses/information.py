@@ -1,7 +1,8 @@
-r"""Mutual information between codes and what is generated from them, by InfoGAN's lower bound.
+r"""InfoGAN's lower bound of the mutual information between codes and the examples generated from them.
 
 Source: Chen et al. 2016, https://arxiv.org/abs/1606.03657, eq. 5: $I(c; G(z, c)) \ge E[\log Q(c | G(z, c))] + H(c)$.
-The functions are the negative first term, minimised by generator and Q alike; the entropy of the prior is constant.
+The functions compute the first term with a minus sign; both the generator and Q minimise it. The second term, the
+entropy of the prior, is constant.
 """
 
 import math
@@ -18,8 +19,8 @@ def categorical_information(logits: jax.Array, code: jax.Array) -> jax.Array:
   r"""$-E[\log Q(c | x)]$ for a categorical code: the cross-entropy.
 
   Args:
-    logits: (B, n) of Q.
-    code: (B,) integers drawn, 0 ... n - 1.
+    logits: (B, n), the outputs of Q.
+    code: (B,) integers 0 ... n - 1, the codes that were drawn.
 
   >>> round(float(categorical_information(jnp.zeros((2, 4)), jnp.array([0, 3]))), 4)  # log 4
   1.3863
@@ -30,16 +31,16 @@ def categorical_information(logits: jax.Array, code: jax.Array) -> jax.Array:
 def gaussian_information(
   code_mean: jax.Array, code: jax.Array, *, code_log_stddev: jax.Array | float = 0.0
 ) -> jax.Array:
-  r"""$-E[\log Q(c | x)]$ for real codes under a factored Gaussian Q, summed over the codes of an example.
+  r"""$-E[\log Q(c | x)]$ for real-valued codes and a diagonal Gaussian Q, summed over the codes of an example.
 
-  With a fixed deviation of 1 it is half the squared error plus a constant. It serves Gaussian and uniform codes: Q is
-  a Gaussian in both cases.
+  With a fixed deviation of 1 it is half the squared error plus a constant. Use it for Gaussian and for uniform codes:
+  Q is a Gaussian in both cases.
   Source: Chen et al. 2016, https://arxiv.org/abs/1606.03657, section 6 and appendix C.
 
   Args:
-    code_mean: (B, n), Q's means.
-    code: (B, n) drawn.
-    code_log_stddev: (B, n), or a number, the logarithms of Q's deviations.
+    code_mean: (B, n), the means of Q.
+    code: (B, n), the codes that were drawn.
+    code_log_stddev: (B, n) or a number, the logarithms of Q's standard deviations.
 
   >>> x = jnp.zeros((1, 2))
   >>> round(float(gaussian_information(x, x)), 4)  # log 2 pi

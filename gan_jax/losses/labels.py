@@ -1,4 +1,4 @@
-r"""Losses on labels: semi-supervised discriminators, auxiliary classifiers, who made it."""
+r"""Losses on labels: classes, real or fake as a class, and the generator that made an example."""
 
 import chex
 import jax
@@ -8,7 +8,7 @@ from gan_jax.base.precision import full_precision
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  r"""$-E[\log p(y | x)]$: the auxiliary classifier's loss, on data and on generated examples alike.
+  r"""$-E[\log p(y | x)]$: the loss of an auxiliary classifier, for data and for generated examples.
 
   Source: Odena et al. 2016, https://arxiv.org/abs/1610.09585, eq. 3.
 
@@ -55,13 +55,13 @@ def marginal_entropy(logits: jax.Array) -> jax.Array:
 
 
 def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array) -> jax.Array:
-  r"""A conditional discriminator's logit: that of the example plus the inner product of class and features.
+  r"""The logit of a projection discriminator: the example's own logit plus the inner product of class and features.
 
   Source: Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, eq. 3.
 
   Args:
-    logit: (B,) of the example alone.
-    features: (B, n).
+    logit: (B,), the logit of the example without its class.
+    features: (B, n), features of the example.
     embedded: (B, n), the embedding of each example's class.
 
   Returns:
@@ -76,7 +76,7 @@ def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array)
 
 
 def real_logit(class_logits: jax.Array) -> jax.Array:
-  r"""The logit of "real" of a K-class discriminator whose K + 1st logit is fixed at 0: $\log \sum_k \exp l_k$.
+  r"""The logit of "real" from K class logits; the logit of the class "fake" is fixed at 0: $\log \sum_k \exp l_k$.
 
   Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5: D(x) = Z / (Z + 1).
 
@@ -84,7 +84,7 @@ def real_logit(class_logits: jax.Array) -> jax.Array:
     class_logits: (B, K).
 
   Returns:
-    (B,), for any adversarial loss.
+    (B,) logits, which any adversarial loss takes.
 
   >>> [round(float(x), 4) for x in real_logit(jnp.zeros((1, 4)))]
   [1.3863]
@@ -117,12 +117,12 @@ def semi_supervised(
 
 
 def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  r"""The discriminator's loss with K + 1 logits, the last for "fake": cross-entropy on both.
+  r"""The discriminator's loss with K + 1 logits, the last for "fake": cross-entropy on labelled data and on fakes.
 
   Source: Odena 2016, https://arxiv.org/abs/1606.01583, algorithm 1.
 
   Args:
-    real_logits: (B, K + 1) of labelled data.
+    real_logits: (B, K + 1), logits of labelled data.
     labels: (B,) integers, 0 ... K - 1.
     fake_logits: (B', K + 1).
 
@@ -136,17 +136,17 @@ def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array
 
 
 def generator_identification(real_logits: jax.Array, fake_logits: jax.Array, maker: jax.Array) -> jax.Array:
-  r"""The discriminator's loss with k generators: which of them made it, or is it data.
+  r"""The discriminator's loss with k generators: it classifies an example as data or as the work of one generator.
 
-  $-E[\log D_{k+1}(x)] - \sum_{i=1}^k E[\log D_i(G_i(z))]$ over k + 1 classes, the last for data; all generators made
-  as many examples. Least, at $(k + 1) \log(k + 1) - k \log k$, once the data are the mixture of generators that share
-  nothing. A generator minimises `cross_entropy` with the last class as its label.
+  $-E[\log D_{k+1}(x)] - \sum_{i=1}^k E[\log D_i(G_i(z))]$ over k + 1 classes, the last for data. All generators make
+  the same number of examples. A generator minimises `cross_entropy` with the last class as the label. At the optimum
+  the generators share no examples, their mixture is the data, and the loss is $(k + 1) \log(k + 1) - k \log k$.
   Source: Ghosh et al. 2017 (MAD-GAN), https://arxiv.org/abs/1704.02906, section 3.2 and proposition 2.
 
   Args:
     real_logits: (B, k + 1).
     fake_logits: (B', k + 1).
-    maker: (B',) integers, 0 ... k - 1.
+    maker: (B',) integers 0 ... k - 1, the generator that made each example.
 
   >>> round(float(generator_identification(jnp.zeros((2, 4)), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))), 4)  # 4 log 4
   5.5452

@@ -1,8 +1,8 @@
-r"""Penalties: what keeps a critic smooth, consistent or near zero.
+r"""Penalties that keep a critic smooth, consistent or near zero.
 
-The pure forms take gradients of the critic's output with respect to its input (or logits); `input_gradients` gives
-them for any critic function of a batch, and the wrappers put both together. Inside a game, where the critic is a Linen
-module, `gan_jax.core.game.input_gradients` gives them.
+The pure functions take gradients of the critic's output with respect to its input, or logits. `input_gradients`
+computes these gradients for any function of a batch; `wgan_gp` and `dragan` do both in one call. Inside a game the
+critic is a Linen module: use `gan_jax.core.game.input_gradients` there.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ def input_gradients(critic: Critic, x: jax.Array) -> jax.Array:
   """The gradient of each example's summed output with respect to that example.
 
   Args:
-    critic: (B, ...) -> logits (B, ...), each depending on its own example (no batch norm).
+    critic: (B, ...) -> logits (B, ...). Each logit must depend only on its own example, so use no batch norm.
     x: (B, ...).
 
   Returns:
-    Of the shape of x.
+    Gradients of the shape of x.
 
   >>> input_gradients(lambda x: x[:, 0] ** 2, jnp.array([[3.0, 1.0]])).tolist()
   [[6.0, 0.0]]
@@ -33,7 +33,7 @@ def input_gradients(critic: Critic, x: jax.Array) -> jax.Array:
 
 
 def norms(gradients: jax.Array) -> jax.Array:
-  """The Euclidean norm of each example's gradient, (B,), with gradient 0 where it is 0.
+  """The Euclidean norm of each example, (B,). Where the norm is 0, its own gradient is 0 too, not NaN.
 
   >>> norms(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
   [5.0, 0.0]
@@ -44,14 +44,14 @@ def norms(gradients: jax.Array) -> jax.Array:
 
 
 def gradient_penalty(gradients: jax.Array, *, target: float = 1.0, one_sided: bool = False) -> jax.Array:
-  r"""$E[(\|\nabla_x D(x)\| - t)^2]$, or only where the norm exceeds the target.
+  r"""$E[(\|\nabla_x D(x)\| - t)^2]$; the one-sided form counts only norms above the target t.
 
   Source: Gulrajani et al. 2017 (WGAN-GP), https://arxiv.org/abs/1704.00028, eq. 3 (t = 1, two-sided); the one-sided
   form is their section 4 and WGAN-LP, https://arxiv.org/abs/1709.08894, eq. 8; t = 0 is a zero-centred penalty.
 
   Args:
-    gradients: (B, ...) of the critic at points between data and fakes.
-    target: t.
+    gradients: (B, ...), the critic's input gradients, in WGAN-GP at points between data and fakes.
+    target: t, the norm to reach.
     one_sided: penalise only norms above the target.
 
   >>> float(gradient_penalty(jnp.array([[3.0, 4.0], [0.0, 0.5]])))
@@ -64,12 +64,12 @@ def gradient_penalty(gradients: jax.Array, *, target: float = 1.0, one_sided: bo
 
 
 def r1(gradients: jax.Array) -> jax.Array:
-  r"""$\frac12 E[\|\nabla_x D(x)\|^2]$, at data (R1) or at generated examples (R2); multiply by gamma.
+  r"""$\frac12 E[\|\nabla_x D(x)\|^2]$, for gradients at data (R1) or at generated examples (R2). Multiply it by gamma.
 
   Source: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, eq. 9 and 10.
 
   Args:
-    gradients: (B, ...).
+    gradients: (B, ...), the critic's input gradients.
 
   >>> float(r1(jnp.array([[3.0, 4.0], [0.0, 1.0]])))
   6.5
@@ -78,7 +78,7 @@ def r1(gradients: jax.Array) -> jax.Array:
 
 
 def between(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
-  """A random point on the line from each example of data to one of the generator's, as WGAN-GP samples.
+  """Random points on the lines between real and generated examples, where WGAN-GP takes its gradients.
 
   Source: Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, algorithm 1, lines 4-6.
 
@@ -96,7 +96,7 @@ def between(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
 
 
 def around(key: jax.Array, real: jax.Array, *, scale: float = 0.5) -> jax.Array:
-  """A random point near each example of data, as DRAGAN samples: uniform noise in proportion to the batch's deviation.
+  """Random points near real examples, where DRAGAN takes its gradients: data plus uniform noise.
 
   Source: Kodali et al. 2017, https://arxiv.org/abs/1705.07215, algorithm 1; the noise is that of the authors' code,
   x + alpha * 0.5 * std(x) * u with u uniform on [0, 1) and alpha uniform on [0, 1) per example.
@@ -104,7 +104,7 @@ def around(key: jax.Array, real: jax.Array, *, scale: float = 0.5) -> jax.Array:
   Args:
     key: a PRNG key.
     real: (B, ...).
-    scale: of the noise, in deviations of the batch.
+    scale: size of the noise, as a multiple of the batch's standard deviation.
 
   >>> around(jax.random.key(0), jnp.ones((2, 3))).tolist()
   [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
@@ -117,7 +117,7 @@ def around(key: jax.Array, real: jax.Array, *, scale: float = 0.5) -> jax.Array:
 def wgan_gp(
   critic: Critic, key: jax.Array, real: jax.Array, fake: jax.Array, *, target: float = 1.0, one_sided: bool = False
 ) -> jax.Array:
-  """`gradient_penalty` of a critic `between` data and fakes; multiply by lambda (the paper's 10).
+  """The `gradient_penalty` of a critic at points `between` data and fakes. Multiply it by lambda (10 in the paper).
 
   >>> critic = lambda x: 3.0 * x[:, 0]
   >>> float(wgan_gp(critic, jax.random.key(0), jnp.zeros((4, 2)), jnp.ones((4, 2))))
@@ -128,7 +128,7 @@ def wgan_gp(
 
 
 def dragan(critic: Critic, key: jax.Array, real: jax.Array, *, target: float = 1.0) -> jax.Array:
-  """`gradient_penalty` of a critic `around` data; multiply by lambda (the paper's 10).
+  """The `gradient_penalty` of a critic at points `around` data. Multiply it by lambda (10 in the paper).
 
   >>> float(dragan(lambda x: 3.0 * x[:, 0], jax.random.key(0), jnp.zeros((4, 2))))
   4.0
@@ -137,9 +137,10 @@ def dragan(critic: Critic, key: jax.Array, real: jax.Array, *, target: float = 1
 
 
 def consistency(logits: jax.Array, augmented_logits: jax.Array) -> jax.Array:
-  r"""$E[(D(x) - D(T(x)))^2]$: the same verdict on an example and its augmentation.
+  r"""$E[(D(x) - D(T(x)))^2]$: the critic should give an example and its augmentation the same logit.
 
-  On data it is CR, on data and fakes bCR; with latents instead of images, zCR's discriminator term.
+  Used on data it is CR; on data and on fakes it is bCR; with moved latents in place of moved images it is the
+  discriminator's term of zCR.
   Source: Zhang et al. 2019 (CR), https://arxiv.org/abs/1910.12027, eq. 3; Zhao et al. 2020 (bCR, zCR),
   https://arxiv.org/abs/2002.04724, algorithms 1 and 2.
 
@@ -155,7 +156,7 @@ def consistency(logits: jax.Array, augmented_logits: jax.Array) -> jax.Array:
 
 
 def latent_diversity(fake: jax.Array, fake_of_moved: jax.Array) -> jax.Array:
-  r"""$-E[(G(z) - G(T(z)))^2]$: zCR's generator term, latents moved a little should change the picture.
+  r"""$-E[(G(z) - G(T(z)))^2]$: zCR's term of the generator. A small move of the latents should change the picture.
 
   Source: Zhao et al. 2020, https://arxiv.org/abs/2002.04724, algorithm 2.
 
@@ -177,8 +178,8 @@ def lecam(
   Args:
     real_logits: (B, ...).
     fake_logits: (B, ...).
-    real_average: alpha_R, a scalar kept by the game.
-    fake_average: alpha_F.
+    real_average: alpha_R, the running average of the real logits, a scalar.
+    fake_average: alpha_F, the running average of the fake logits, a scalar.
 
   >>> float(lecam(jnp.array([1.0]), jnp.array([-1.0]), jnp.float32(1.0), jnp.float32(-1.0)))
   8.0
@@ -190,7 +191,7 @@ def lecam(
 
 
 def drift(real_logits: jax.Array) -> jax.Array:
-  r"""$E[D(x)^2]$, which keeps a critic's output near zero; multiply by 0.001.
+  r"""$E[D(x)^2]$, which keeps a critic's output near zero. Multiply it by 0.001.
 
   Source: Karras et al. 2017 (Progressive GAN), https://arxiv.org/abs/1710.10196, appendix A.1.
 
@@ -203,14 +204,14 @@ def drift(real_logits: jax.Array) -> jax.Array:
 def path_length(
   gradients: jax.Array, average: jax.Array | float, *, decay: float = 0.01
 ) -> tuple[jax.Array, jax.Array]:
-  r"""$E[(\|J_w^T y\| - a)^2]$ with the running average a of the norm: StyleGAN 2's path length penalty.
+  r"""$E[(\|J_w^T y\| - a)^2]$ with a running average a of the norm: the path length penalty of StyleGAN 2.
 
   Source: Karras et al. 2019, https://arxiv.org/abs/1912.04958, eq. 4.
 
   Args:
     gradients: (B, ...) of sum(G(w) * y) with respect to w, y ~ N(0, 1) / sqrt(pixels).
-    average: a, a scalar kept by the game.
-    decay: share of the new norm in the average.
+    average: a, the running average so far, a scalar.
+    decay: share of the new norms in the average.
 
   Returns:
     (penalty, the new average).

@@ -1,4 +1,4 @@
-r"""Losses that compare examples with what they should be."""
+r"""Losses that compare examples with their targets or their reconstructions."""
 
 import chex
 import jax
@@ -24,7 +24,7 @@ def absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
-  r"""$E[(a - b)^2]$: DiscoGAN's reconstruction.
+  r"""$E[(a - b)^2]$: the reconstruction loss of DiscoGAN.
 
   Source: Kim et al. 2017, https://arxiv.org/abs/1703.05192, eq. 5-6.
 
@@ -38,17 +38,17 @@ def squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
 def cycle(
   a: jax.Array, a_again: jax.Array, b: jax.Array, b_again: jax.Array, *, a_weight: float = 10.0, b_weight: float = 10.0
 ) -> jax.Array:
-  r"""$\lambda_a E[|F(G(a)) - a|] + \lambda_b E[|G(F(b)) - b|]$.
+  r"""The cycle-consistency loss, $\lambda_a E[|F(G(a)) - a|] + \lambda_b E[|G(F(b)) - b|]$.
 
   Source: Zhu et al. 2017 (CycleGAN), https://arxiv.org/abs/1703.10593, eq. 2, with the weights of eq. 3.
 
   Args:
-    a: examples of one domain.
-    a_again: the same after a round trip.
-    b: examples of the other domain.
-    b_again: the same after a round trip.
-    a_weight: of the first round trip.
-    b_weight: of the second.
+    a: examples of domain a.
+    a_again: the same examples after a round trip, F(G(a)).
+    b: examples of domain b.
+    b_again: the same examples after a round trip, G(F(b)).
+    a_weight: lambda_a.
+    b_weight: lambda_b.
 
   >>> x = jnp.zeros(2)
   >>> float(cycle(x, x + 1, x, x + 2))

@@ -1,4 +1,4 @@
-"""What a figure needs of the numbers it is made of: that they are finite, and enough."""
+"""Checks on the inputs of a figure: the numbers are finite, and there are enough of them."""
 
 import math
 
@@ -8,10 +8,10 @@ from gan_jax.base.errors import UserError
 
 
 def check_finite(**sides: np.ndarray) -> None:
-  """Raises a UserError unless all numbers are finite: a comparison with NaN is false, and so are figures made of it.
+  """Raises a UserError if a number is NaN or infinite. (Comparisons with NaN are false, so a figure would be wrong.)
 
   Args:
-    **sides: {what they are: numbers of any shape and kind}.
+    **sides: {description: numbers of any shape and dtype}.
 
   >>> check_finite(real=np.zeros(3), generated=np.array([1.0, np.nan]))
   Traceback (most recent call last):
@@ -29,7 +29,7 @@ def check_finite(**sides: np.ndarray) -> None:
 
 
 def check_count(least: int, **sides: np.ndarray) -> None:
-  """Raises a UserError unless each side has so many examples.
+  """Raises a UserError if a side has fewer than `least` examples.
 
   >>> check_count(2, real=np.zeros((1, 3)))
   Traceback (most recent call last):
@@ -43,8 +43,8 @@ def check_count(least: int, **sides: np.ndarray) -> None:
 def share_error(share: float, count: int) -> float:
   r"""The standard error of a share of independent examples: $\sqrt{p (1 - p) / n}$.
 
-  Of none or of all this would be 0, as if nothing were in doubt: there it is the deviation of the share under a uniform
-  prior, about 1 / n. Source: Bayes 1763; Gelman et al., Bayesian Data Analysis, section 2.4.
+  For a share of 0 or 1 this formula gives 0, as if the share were certain. There the function returns the deviation of
+  the share under a uniform prior, about 1 / n. Source: Bayes 1763; Gelman et al., Bayesian Data Analysis, section 2.4.
 
   Args:
     share: 0 to 1.

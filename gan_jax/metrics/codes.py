@@ -1,4 +1,4 @@
-"""Whether a code that nobody named stands for the classes of data."""
+"""The error of an unsupervised code as a classifier of the data."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class CodeError(NamedTuple):
 
 
 def code_error(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray, test_labels: np.ndarray) -> CodeError:
-  """The error of a code as a classifier, each of its values matched with a class of its own on training examples.
+  """The error of a code as a classifier. Training examples match each value of the code with one class.
 
   Source: Chen et al. 2016 (InfoGAN), https://arxiv.org/abs/1606.03657, section 7.2.
 
@@ -35,17 +35,17 @@ def code_error(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray, te
     test_labels: (T,) their classes.
 
   Raises:
-    UserError: codes and labels differ in number, or there are no two classes.
+    UserError: codes and labels differ in number, or there are fewer than two classes.
 
-  >>> found = code_error(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 2]), np.array([1, 0]), np.array([0, 2]))
-  >>> found.value, found.matching.tolist()
+  >>> result = code_error(np.array([1, 1, 0, 2]), np.array([0, 0, 1, 2]), np.array([1, 0]), np.array([0, 2]))
+  >>> result.value, result.matching.tolist()
   (0.5, [1, 0, 2])
   """
   for values, known in ((codes, labels), (test_codes, test_labels)):
     if np.shape(values) != np.shape(known) or np.ndim(values) != 1 or not len(values):
       raise UserError(f'codes {np.shape(values)} and labels {np.shape(known)}: give one of each an example')
   if len(np.unique(labels)) < 2 or len(np.unique(test_labels)) < 2:
-    raise UserError('examples of one class: any code tells them without error, give two classes or more')
+    raise UserError('the examples have only one class, so any code has no error: give examples of two classes or more')
   size = int(max(np.max(x) for x in (codes, labels, test_codes, test_labels))) + 1
   together = np.zeros((size, size), np.int64)
   np.add.at(together, (codes, labels), 1)

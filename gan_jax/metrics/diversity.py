@@ -1,4 +1,4 @@
-"""Classes among samples: how varied each is, how often each comes, and whether the class asked for is the one made."""
+"""Classes of samples: the diversity within each class, the share of each class, and the accuracy of the condition."""
 
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class ClassDiversity(NamedTuple):
 def class_diversity(
   samples: np.ndarray, labels: np.ndarray, real: np.ndarray, real_labels: np.ndarray, classes: int
 ) -> ClassDiversity:
-  """Compares how varied the samples of each class are with real examples of it.
+  """Compares the diversity of the samples of each class with that of its real examples.
 
   Source: distances between samples that share a condition are the diversity score of Zhu et al. 2017 (BicycleGAN),
   https://arxiv.org/abs/1711.11586. differs: theirs are LPIPS; these are `pairwise_distance` of pixels or any features.
@@ -76,8 +76,9 @@ def class_diversity(
   [1.0, 0.0]
   """
   each = lambda x, y: np.array([pairwise_distance(x[np.flatnonzero(y == label)]) for label in range(classes)])
-  made, found = each(samples, labels), each(real, real_labels)
-  return ClassDiversity(made, found, np.divide(made, found, out=np.full(classes, np.nan), where=found > 0))
+  of_samples, of_real = each(samples, labels), each(real, real_labels)
+  ratio = np.divide(of_samples, of_real, out=np.full(classes, np.nan), where=of_real > 0)
+  return ClassDiversity(of_samples, of_real, ratio)
 
 
 class ClassBalance(NamedTuple):
@@ -128,7 +129,7 @@ def class_balance(labels: np.ndarray, classes: int, reference: np.ndarray | None
   reference = reference / reference.sum()
   shares = np.bincount(labels, minlength=classes) / labels.size
   present = shares > 0
-  with np.errstate(divide='ignore'):  # a class that data has not is infinitely surprising
+  with np.errstate(divide='ignore'):  # a class that the data do not have gives an infinite divergence
     divergence = np.sum(shares[present] * np.log(shares[present] / reference[present]))
   expected = reference > 0
   return ClassBalance(shares, float(divergence), float(np.min(shares[expected] / reference[expected])))
@@ -147,7 +148,7 @@ class Accuracy(NamedTuple):
 
 
 def conditional_accuracy(logits: np.ndarray, asked: np.ndarray) -> Accuracy:
-  """The share of samples that a classifier puts in the class they were asked for.
+  """The share of samples that a classifier assigns to the class that they were generated for.
 
   Source: Odena et al. 2017 (ACGAN), https://arxiv.org/abs/1610.09585, section 4.1 (discriminability), there with an
   Inception network as the judge.

@@ -8,10 +8,10 @@ from gan_jax.metrics.checks import check_finite
 
 
 def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> float:
-  r"""The generative multi-adversarial metric, from the first game's side: positive where its generator is the better.
+  r"""The generative multi-adversarial metric: positive if the first game's generator is better than the second's.
 
-  $\log \frac{F^b_{G_a} / F^b_{G_b}}{F^a_{G_b} / F^a_{G_a}}$, with the objective F of each game's discriminators, which
-  is negative, and the more so the better the generator that they judge.
+  $\log \frac{F^b_{G_a} / F^b_{G_b}}{F^a_{G_b} / F^a_{G_a}}$, where F is the objective of a game's discriminators. F is
+  negative; a better generator makes it more negative.
   Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673, section 5.1, with the sign changed: there it is
   positive where the second is the better.
 

@@ -1,4 +1,4 @@
-"""What a discriminator says of data that it was not trained on: has it learnt its training set by heart?"""
+"""The logits of a discriminator on held-out data: they show whether it has memorised its training set."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from gan_jax.metrics.checks import check_count, check_finite
 
 
 class Judgement(NamedTuple):
-  """What a discriminator says of one set.
+  """A discriminator's result on one set.
 
   Attributes:
-    logit: mean.
-    real: share judged real.
+    logit: mean logit.
+    real: share of examples judged real.
   """
 
   logit: float
@@ -21,7 +21,7 @@ class Judgement(NamedTuple):
 
 
 class HeldOutReport(NamedTuple):
-  """What a discriminator says of the data it was trained on, of held-out data and of generated examples.
+  """A discriminator's results on training data, on held-out data and on generated examples.
 
   Attributes:
     train: of training data.
@@ -85,11 +85,11 @@ def held_out_report(
 
   check_count(1, train=train, held_out=held_out, generated=generated)
 
-  def judged(images):
+  def apply(images: np.ndarray) -> np.ndarray:
     parts = [np.asarray(logits(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts).astype(np.float64)
 
-  sets = judged(train), judged(held_out), judged(generated)
+  sets = apply(train), apply(held_out), apply(generated)
   check_finite(**dict(zip(('logits of training data', 'of held-out data', 'of generated examples'), sets, strict=True)))
   real, unseen, fake = (Judgement(float(x.mean()), float((x > threshold).mean())) for x in sets)
   return HeldOutReport(real, unseen, fake, overfitting(*sets))

@@ -1,4 +1,4 @@
-"""Reconstruction by latent search: which latents give a picture, how well, and whether training pictures do better."""
+"""Reconstruction by latent search, and a comparison of training with held-out examples."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ def _step(generate, features, targets, fixed, state, learning_rate):
     latents = jax.tree.map(lambda x, kept: kept if x is None else x, free, fixed, is_leaf=lambda x: x is None)
     made = features(generate(latents))
     each = jnp.mean((made.astype(jnp.float32) - targets).reshape(len(targets), -1) ** 2, -1)
-    return jnp.sum(each), each  # searches do not meet in the sum: each has its own gradient
+    return jnp.sum(each), each  # the searches are independent, so the gradient of the sum holds that of each
 
   gradients, each = jax.grad(errors, has_aux=True)(free)
   better = each < lowest
@@ -62,7 +62,7 @@ def invert(
   features: Callable[[jax.Array], jax.Array] = _pixels,
   batch: int = 64,
 ) -> Inversion:
-  r"""Searches the latents that give each target, by Adam from several starts; the best of all starts and steps counts.
+  r"""Searches the latents that reconstruct each target, with Adam from several starts. The best step of all counts.
 
   $\min_z \frac1n \|\phi(G(z)) - \phi(x)\|^2$ for each target x.
   Source: Lipton & Tripathi 2017, https://arxiv.org/abs/1702.04782, without their clipping; Metz et al. 2017 (unrolled
@@ -83,7 +83,7 @@ def invert(
     Errors and latents of the best reconstructions.
 
   Raises:
-    UserError: there is not a start per target.
+    UserError: the number of starts is not the number of targets.
 
   >>> found = invert(lambda z: 2 * z, np.array([[1.0], [3.0]]), np.zeros((1, 2, 1)), steps=400)
   >>> np.round(found.latents, 2).tolist()
@@ -131,7 +131,7 @@ class Recovery(NamedTuple):
 
 
 def recovery(train_errors: np.ndarray, held_out_errors: np.ndarray) -> Recovery:
-  """Whether a generator reconstructs training examples better than held-out ones: a test of memorisation.
+  """Compares the reconstruction errors of training and of held-out examples: a test of memorisation.
 
   Source: Webster et al. 2019, https://arxiv.org/abs/1901.03396, the MRE-gap and KS p-value of their tables.
   differs: the gap keeps its sign.

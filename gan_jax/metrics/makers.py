@@ -1,4 +1,4 @@
-"""Which of several generators makes which modes."""
+"""How several generators divide the modes of the data among them."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ class Division(NamedTuple):
 
   Attributes:
     counts: (makers, modes) samples.
-    modes: (makers,) modes to which a generator gives a share of its samples that counts.
-    information: mutual information of maker and mode over the smaller of their entropies: 0, all make the same; 1, no
-      mode has two makers, or no maker two modes. 0 for one maker.
+    modes: (makers,) number of modes that each generator covers.
+    information: mutual information of generator and mode, divided by the smaller of their entropies. 0: all generators
+      make the same modes, or there is one generator. 1: no mode has two generators, or no generator has two modes.
   """
 
   counts: np.ndarray
@@ -24,7 +24,7 @@ class Division(NamedTuple):
 
 
 def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, least: float = 0.01) -> Division:
-  """What each generator makes.
+  """Counts the modes of each generator.
 
   Args:
     maker: (N,) integers 0 ... makers - 1.

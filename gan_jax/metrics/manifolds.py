@@ -39,7 +39,7 @@ def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     part = x[rows]
     lengths = np.einsum('ij,ij->i', part, part)[:, None] + squares[None]
     distances = lengths - 2 * (part @ y.T)
-    # What cancellation leaves between equal examples is no distance.
+    # Rounding can leave a small positive number between equal examples; it is set to 0.
     yield rows, np.where(distances > rounding * lengths, distances, 0.0)
 
 
@@ -49,16 +49,16 @@ def radii(x: np.ndarray, k: int) -> np.ndarray:
   >>> radii(np.array([[0.0], [1.0], [3.0]]), 1).tolist()
   [1.0, 1.0, 4.0]
   """
-  found = np.empty(len(x))
+  squared = np.empty(len(x))
   for rows, distances in _blocks(np.asarray(x, np.float64), np.asarray(x, np.float64)):
     # Its own distance is 0 by definition; cancellation must not leave it behind that of a near neighbour.
     distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = 0.0
-    found[rows] = np.partition(distances, k, axis=1)[:, k]
-  return found
+    squared[rows] = np.partition(distances, k, axis=1)[:, k]
+  return squared
 
 
 def crowded(x: np.ndarray, k: int) -> float:
-  """The share of examples that have k or more equal ones beside them: their balls are empty, nothing lies in them.
+  """The share of examples with k or more copies in the set. Their balls have radius 0, so nothing lies in them.
 
   >>> crowded(np.array([[0.0], [0.0], [0.0], [1.0]]), 2)
   0.75
@@ -105,10 +105,10 @@ def manifolds(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> Manifolds:
     inside += within.sum(0)
     covered += int(within.any(1).sum())
     recalled += int((distances < fake_radii[None]).any(1).sum())
-  told = 1.0 if real_radii.any() else np.nan
+  defined = 1.0 if real_radii.any() else np.nan  # NaN if every real ball is empty
   return Manifolds(
-    precision=told * float((inside > 0).mean()),
+    precision=defined * float((inside > 0).mean()),
     recall=recalled / len(real),
-    density=told * float(inside.mean() / k),
-    coverage=told * covered / len(real),
+    density=defined * float(inside.mean() / k),
+    coverage=defined * covered / len(real),
   )

@@ -9,7 +9,7 @@ from gan_jax.metrics.checks import check_finite
 
 
 class MixtureCoverage(NamedTuple):
-  """What samples do with a mixture of Gaussians.
+  """How samples cover a mixture of Gaussians.
 
   Attributes:
     modes: modes with at least `minimum` high-quality samples.
@@ -17,7 +17,7 @@ class MixtureCoverage(NamedTuple):
     quality: share of samples within 3 standard deviations of their nearest mode.
     kl: KL(generated || uniform) in nats, of the shares of all samples by nearest mode.
     counts: (total,) high-quality samples of each mode.
-    minimum: what a mode needs to be counted.
+    minimum: high-quality samples that a mode needs to count.
   """
 
   modes: int
@@ -29,7 +29,7 @@ class MixtureCoverage(NamedTuple):
 
 
 class StackedCoverage(NamedTuple):
-  """What samples do with stacked classes.
+  """How samples cover stacked classes.
 
   Attributes:
     modes: combinations of classes that at least one sample has.

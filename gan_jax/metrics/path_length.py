@@ -1,4 +1,4 @@
-"""Perceptual path length: how abruptly a generator's output changes along them."""
+"""Perceptual path length: how fast a generator's output changes along paths of latents."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-r"""The linear probe: how well an L2-SVM on a network's features tells classes apart that it was never shown.
+r"""The linear probe: the accuracy of a linear L2-SVM on the features of a network that was trained without labels.
 
 Source: Radford et al. 2015 (DCGAN), https://arxiv.org/abs/1511.06434, sections 5.1 and 5.2: the features of every
 convolutional layer of the discriminator, max-pooled to 4x4, flattened, concatenated, into a regularised linear L2-SVM.
@@ -107,11 +107,11 @@ def fit_linear_svm(
   count, size = features.shape
   classes = int(labels.max()) + 1 if classes is None else classes
   if classes < 2:
-    raise UserError('a linear SVM of one class: whatever it says is right, give two classes or more')
+    raise UserError('a linear SVM needs two classes or more, and the labels have one')
   signs = np.where(labels[:, None] == np.arange(classes), 1, -1).astype(np.float32)
   shaped = lambda flat: flat.astype(np.float32).reshape(size + 1, classes)
 
-  def objective(flat):
+  def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
     svm = directions(shaped(flat))  # (features and the bias, classes)
     loss, gradient = 0.0, svm.astype(np.float64)
     for first in range(0, count, BLOCK):
@@ -227,6 +227,6 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
   for label in np.unique(labels):
     positions = np.flatnonzero(labels == label)
     if len(positions) < count:
-      raise UserError(f'class {label} has {len(positions)} examples, {count} asked for: ask for fewer')
+      raise UserError(f'class {label} has {len(positions)} examples, fewer than count={count}: choose a smaller count')
     chosen.append(generator.choice(positions, count, replace=False))
   return np.sort(np.concatenate(chosen))

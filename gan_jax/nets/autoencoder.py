@@ -1,4 +1,4 @@
-"""Auto-encoders that judge by how well they reconstruct: BEGAN's and EBGAN's discriminators.
+"""Auto-encoders, the discriminators of BEGAN and EBGAN.
 
 Source: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717, section 3.5 and figure 1.
 """
@@ -21,7 +21,7 @@ class Encoder(nn.Module):
 
   Attributes:
     channels: widths of the two convolutions of each resolution; the paper's grow linearly, n, 2n, 3n, ...
-    code: entries of the code, which no nonlinearity bounds.
+    code: entries of the code; it has no nonlinearity.
   """
 
   channels: tuple[int, ...] = (128, 256, 384, 512)
@@ -81,7 +81,7 @@ class AutoEncoder(nn.Module):
     reconstruction = self.decoder(code, train=train)
     if reconstruction.shape != x.shape:
       raise UserError(
-        f'the auto-encoder makes {reconstruction.shape[1:]} of examples {x.shape[1:]}: change base, channels and '
+        f'the auto-encoder returns {reconstruction.shape[1:]} for examples {x.shape[1:]}: change base, channels and '
         'image_channels of config.game.discriminator.decoder until they agree'
       )
     return (reconstruction, code) if codes else reconstruction

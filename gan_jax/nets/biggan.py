@@ -27,12 +27,12 @@ from gan_jax.nets.resnet import (
 
 
 class Widths(NamedTuple):
-  """Of the networks of one resolution, in multiples of ch.
+  """Widths of the networks of one resolution, as multiples of ch.
 
   Attributes:
-    generator: of the first map and of each block.
-    discriminator: of each block; of BigGAN-deep of the first convolution and of each pair of blocks.
-    halvings: how many blocks, or pairs, of the discriminator halve height and width.
+    generator: widths of the first map and of each block.
+    discriminator: widths of each block; in BigGAN-deep of the first convolution and of each pair of blocks.
+    halvings: number of blocks, or pairs, of the discriminator that halve height and width.
   """
 
   generator: tuple[int, ...]
@@ -50,7 +50,7 @@ WIDTHS = {
 
 
 def channels_of(multiples: tuple[int, ...], channels: int) -> tuple[int, ...]:
-  """Widths of so many multiples of ch.
+  """Widths from multiples of ch, with ch = `channels`.
 
   >>> channels_of(WIDTHS[32].generator, 64)
   (256, 256, 256, 256)
@@ -87,7 +87,7 @@ class Generator(nn.Module):
     (first, *widths), blocks = self.channels, len(self.channels) - 1
     if self.hierarchical and (not self.embedding or z.shape[-1] % (blocks + 1)):
       raise UserError(
-        f'the generator deals {z.shape[-1]} latents out in {blocks + 1} chunks, with embedding={self.embedding}: take '
+        f'the generator splits {z.shape[-1]} latents into {blocks + 1} chunks, with embedding={self.embedding}: take '
         f'a multiple of {blocks + 1} and an embedding, or hierarchical=False'
       )
     z, *chunks = jnp.split(z, blocks + 1, -1) if self.hierarchical else (z, *[z[:, :0]] * blocks)

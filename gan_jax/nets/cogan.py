@@ -51,7 +51,7 @@ class Generator(nn.Module):
       Conv(self.image_channels, (self.kernel, self.kernel), kernel_init=XAVIER, name=f'image_{d}') for d in DOMAINS
     ]
 
-    def shared(z):
+    def shared(z: jax.Array) -> jax.Array:
       x = project(z).reshape(-1, 4, 4, self.channels[0])
       for i, (norm, bend) in enumerate(zip(norms, bends, strict=True)):
         if i:
@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
     if self.conditional:
       x = jnp.concatenate([x, jnp.full((*x.shape[:-1], 1), DOMAINS.index(domain), x.dtype)], -1)
       domain = 'both'
-    # No padding: what stays is what saw no border. (B, 12, 12, 20), (B, 4, 4, 50)
+    # 'VALID' convolutions: the border of the 'SAME' convolution is cut off. (B, 12, 12, 20), (B, 4, 4, 50)
     window, inside = (self.kernel, self.kernel), slice(self.kernel // 2, -(self.kernel // 2))
     x = _pooled(Conv(first, window, kernel_init=XAVIER, name=f'first_{domain}')(x)[:, inside, inside])
     x = _pooled(Conv(second, window, kernel_init=XAVIER, name='second')(x)[:, inside, inside])

@@ -1,4 +1,4 @@
-"""N networks of one kind with weights of their own, as one network: GMAN's discriminators, MAD-GAN's generators."""
+"""N copies of a network, each with its own weights: the discriminators of GMAN, the generators of MAD-GAN."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import jax
 
 
 class Copies(nn.Module):
-  """Runs all copies in one `jax.vmap` over their stacked weights: compiled once, however many they are.
+  """Runs all copies in one `jax.vmap` over their stacked weights, so the network is compiled once.
 
-  Every copy starts from other weights, and has its own dropout, noise and batch statistics.
+  Each copy has its own initial weights, dropout, noise and batch statistics.
 
   Attributes:
-    network: the kind; its own weights are none, they lie stacked, (count, ...), under its name.
-    count: how many.
+    network: the network to copy. The weights of all copies are stacked, (count, ...), under its name.
+    count: number of copies.
   """
 
   network: nn.Module
@@ -24,10 +24,10 @@ class Copies(nn.Module):
     """(count, B, ...) to (count, B, ...): copy i reads row i.
 
     Args:
-      x: (count, B, ...); or with `shared` (B, ...), which all read.
-      train: as for the network.
-      shared: whether all copies read the same.
-      **each: (count, ...) arrays, what else copy i takes.
+      x: (count, B, ...); with `shared` (B, ...), the input of all copies.
+      train: passed to the network.
+      shared: whether all copies read the same input.
+      **each: (count, ...) arrays; copy i gets row i as a keyword argument.
     """
     run = nn.vmap(
       lambda network, x, each: network(x, train=train, **each),
@@ -40,7 +40,7 @@ class Copies(nn.Module):
 
 
 def dealt(x: jax.Array, count: int) -> jax.Array:
-  """(B, ...) to (count, B / count, ...): examples dealt out in turn, so that each device deals out its own.
+  """(B, ...) to (count, B / count, ...): example i goes to copy i mod count, so that no example changes its device.
 
   >>> import jax.numpy as jnp
   >>> dealt(jnp.arange(6), 2).tolist()

@@ -1,4 +1,4 @@
-"""GMAN's discriminator: three convolutions with dropout at a rate that each of several discriminators has of its own.
+"""GMAN's discriminator: three convolutions with dropout; each of several discriminators has its own rate.
 
 Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673; the layers of the authors' code (iDurugkar/GMAN:
 `models.py`). The generator there is DCGAN's.
@@ -18,7 +18,7 @@ class Discriminator(nn.Module):
 
   Attributes:
     channels: widths of the convolutions 3x3, the last of stride 1, the others of stride 2.
-    classes: of the label, given as constant channels beside the image's; 0 for no label.
+    classes: number of classes. The label becomes constant channels next to the image's; 0 for no label.
     slope: of the leaky ReLU below zero.
   """
 
@@ -34,8 +34,8 @@ class Discriminator(nn.Module):
 
     Args:
       x: (B, H, W, C).
-      train: whether units are dropped.
-      keep: the share of units that dropout keeps, behind all convolutions but the last.
+      train: whether dropout is on.
+      keep: the share of units that dropout keeps, after every convolution except the last.
       label: (B,) classes.
     """
     label = checked_label(label, self.classes, 'discriminator')

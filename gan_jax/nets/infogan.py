@@ -1,4 +1,4 @@
-"""InfoGAN's discriminator: a second head, Q, on the trunk of any discriminator guesses the codes of what it sees.
+"""InfoGAN's discriminator: any discriminator as the trunk, with a second head, Q, that predicts the codes.
 
 Source: Chen et al. 2016, https://arxiv.org/abs/1606.03657, section 6 and appendix C.
 """
@@ -14,12 +14,12 @@ from gan_jax.nets.layers.basic import BatchNorm, dense
 
 
 class Discriminator(nn.Module):
-  """Examples (B, ...) to logits (B,) and, asked for them, to what Q says of the codes.
+  """Examples (B, ...) to logits (B,) and, with `codes=True`, to Q's outputs.
 
   Attributes:
     trunk: a discriminator that takes `features=True` and gives (logits, features (B, n)).
-    codes: {name: outputs of Q}, the classes of a categorical code or the entries of a real one.
-    units: of Q's hidden layer.
+    codes: {name: number of Q's outputs}: the classes of a categorical code, or the entries of a real-valued code.
+    units: units of Q's hidden layer.
     slope: of the leaky ReLU below zero.
   """
 

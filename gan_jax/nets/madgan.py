@@ -1,4 +1,4 @@
-"""MAD-GAN's generators: a trunk that all share, and the layers that each has of its own.
+"""MAD-GAN's generators: one trunk that all share, and a head for each.
 
 Source: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5; the layers of the authors' code
 (vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`).
@@ -59,7 +59,7 @@ class ImageTrunk(nn.Module):
     channels: widths of the two.
     base: height and width that the latents are projected to.
     kernel: window of the transposed convolution.
-    norm: whether with batch norm, which the authors' code for MNIST has not.
+    norm: whether to use batch norm; the authors' code for MNIST does not.
   """
 
   channels: tuple[int, ...] = (64, 32)

@@ -20,7 +20,7 @@ class Generator(nn.Module):
     output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1], 'identity' for points.
     irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
     sigmoid: whether the last hidden layer is one of sigmoids, as in GAN 2014's networks for CIFAR-10.
-    last_irange: the same as irange of the last layer; None for as in the others.
+    last_irange: `irange` of the last layer; None to use `irange` there too.
   """
 
   hidden: tuple[int, ...] = (1200, 1200)

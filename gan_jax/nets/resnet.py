@@ -1,7 +1,6 @@
-"""Residual blocks of generators and discriminators, and what is before and behind them: SNGAN's, BigGAN's, -deep's.
+"""Residual blocks of SNGAN, BigGAN and BigGAN-deep, with the first and last layers of their networks.
 
-A generator's block is given its normalisations as constructors: `norm(name)` returns a module that takes
-(x, *condition, train=...).
+A generator block gets a constructor of its norms: `norm(name)` returns a module that takes (x, *condition, train=...).
 """
 
 from collections.abc import Callable
@@ -108,7 +107,7 @@ class GeneratorBlock(nn.Module):
     y = nn.relu(self.norm('norm_2')(y, *condition, train=train))
     y = conv(3, 'conv_2')(y, train=train)
     if self.up or x.shape[-1] != self.features:
-      x = conv(1, 'shortcut')(x, train=train)  # a 1x1 convolution may as well go first, on a quarter of the pixels
+      x = conv(1, 'shortcut')(x, train=train)  # 1x1 and upsampling commute; this order needs a quarter of the work
     return (upsample(x) if self.up else x) + y
 
 

@@ -94,7 +94,7 @@ class ConvDiscriminator(nn.Module):
     """Logits; with `features`, (logits, the means over places of the last layer (B, n))."""
     few, many = self.channels
 
-    def layer(x, width, window=3, stride=1):
+    def layer(x: jax.Array, width: int, window: int = 3, stride: int = 1) -> jax.Array:
       strides = (stride, stride)
       x = Conv(width, (window, window), strides, 'unit', use_bias=False, kernel_init=NORMAL)(x, train=train)
       return nn.leaky_relu(DataScale()(x, train=train), self.slope)
@@ -103,7 +103,7 @@ class ConvDiscriminator(nn.Module):
     for width in (few, many):
       x = layer(layer(layer(x, width), width), width, stride=2)
       x = nn.Dropout(self.dropout[1], deterministic=not train)(x)
-    x = layer(x, many)[:, 1:-1, 1:-1]  # no padding: what stays is what saw no border
+    x = layer(x, many)[:, 1:-1, 1:-1]  # a 'VALID' convolution: the border is cut off
     x = layer(layer(x, many, 1), many, 1).mean((1, 2))
     logits = Dense(self.classes, 'unit', use_bias=False, kernel_init=NORMAL)(x, train=train)
     logits = DataScale(stddev=0.1, trained=True)(logits, train=train)

@@ -87,7 +87,7 @@ class Classifier(nn.Module):
     normal = nn.initializers.normal(0.05)
     for width, window, inside, ends in LAYERS:  # (B, 12, 12, 32), (B, 12, 12, 64), (B, 5, 5, 64), (B, 5, 5, 128) twice
       x = Conv(width, (window, window), use_bias=False, kernel_init=normal)(x)
-      if inside:  # no padding: what stays is what saw no border
+      if inside:  # a 'VALID' convolution: the border is cut off
         x = x[:, window // 2 : -(window // 2), window // 2 : -(window // 2)]
       x = nn.relu(BatchNorm(epsilon=1e-4)(x, train=train))
       if ends:

@@ -1,4 +1,4 @@
-"""Optimizers of games: links of optax, dynamics of the joint gradient, running averages."""
+"""Optimizers of games: optax transformations (`minimax`), rules for moves at once (`dynamics`), running averages."""
 
 from gan_jax.base import lazy
 

@@ -1,6 +1,6 @@
-"""Decays of running averages as functions of the clock, for `config.ema`.
+"""Decay schedules for the running averages of weights, as functions of the clock, for `config.ema`.
 
-A config writes ema=dict(generator=dict(name='averages.warm_up', decay=0.999)).
+Write in a config: ema=dict(generator=dict(name='averages.warm_up', decay=0.999)).
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ Decay = Callable[[Any], Any]
 
 
 def warm_up(decay: float) -> Decay:
-  """min(decay, (1 + t) / (10 + t)): short averages first, so that the start is soon forgotten.
+  """min(decay, (1 + t) / (10 + t)) at step t. The decay is small at first, so that the average soon forgets the start.
 
   Source: TensorFlow's ExponentialMovingAverage with `num_updates`.
 
   Args:
-    decay: in the long run.
+    decay: the decay after the warm-up.
 
   >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(0))
@@ -28,32 +28,32 @@ def warm_up(decay: float) -> Decay:
 
 
 def starting_at(decay: float, step: int) -> Decay:
-  """No averaging before a step: the average is a copy until then.
+  """Starts the average at a step. Before it, the average is a copy of the weights.
 
   Source: BigGAN's code, `utils.ema`, which starts at step 20,000.
 
   Args:
-    decay: from that step on.
-    step: the first averaged one, counted from 1 as log lines are.
+    decay: the decay from that step on.
+    step: the first step that is averaged, counted from 1, as in the log.
 
   >>> from gan_jax.game import Clock
   >>> clock = lambda finished: Clock(jnp.int32(finished), jnp.int32(0), jnp.int32(9), jnp.float32(0))
   >>> [round(float(starting_at(0.9, 3)(clock(finished))), 1) for finished in range(4)]  # of steps 1 to 4
   [0.0, 0.0, 0.9, 0.9]
   """
-  # While a step is made it is not yet counted.
+  # `clock.step` counts finished steps, so the step in progress has number clock.step + 1.
   return lambda clock: jnp.where(clock.step + 1 < step, 0.0, decay)
 
 
 def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> Decay:
-  """The decay at which a weight's share halves in so many images; at first in a share of those seen.
+  """A decay with a half-life in images: after that many images the old weights count half. It ramps up at the start.
 
   Source: Karras et al. 2017 (Progressive GAN) and the code of StyleGAN 2 ADA, `ema_kimg` and `ema_rampup`.
 
   Args:
     images: the half-life.
-    batch_size: images of one step.
-    ramp_up: the half-life is at most this share of the images seen; None for no limit.
+    batch_size: images in one step.
+    ramp_up: the half-life is at most this share of the images trained on so far; None for no limit.
 
   >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(1e9))
@@ -61,7 +61,7 @@ def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> D
   0.5
   """
 
-  def decay(clock):
+  def decay(clock: Any) -> Any:
     life = images if ramp_up is None else jnp.minimum(images, clock.images * ramp_up)
     return 0.5 ** (batch_size / jnp.maximum(life, 1e-8))
 

@@ -1,8 +1,8 @@
-r"""Dynamics: where all players go from the joint field of their gradients, before any optimizer.
+r"""Dynamics: rules that combine the gradients of all players when they move at once, before any optimizer.
 
-A field maps the parameters of all players to their gradients, each of its own loss; a rule turns field and parameters
-into directions to descend. On the bilinear game x y, simultaneous steps of rate r multiply the distance from the
-equilibrium by $\sqrt{1 + r^2}$; the others shrink it.
+A field maps the parameters of all players to their gradients, each with respect to its own loss. A rule takes the field
+and the parameters and returns the directions to descend. On the bilinear game x y, simultaneous steps of rate r
+multiply the distance from the equilibrium by $\sqrt{1 + r^2}$; the other rules reduce it.
 
 >>> field = lambda p: {'x': p['y'], 'y': -p['x']}  # min over x, max over y of x y
 >>> extragradient(field, {'x': 1.0, 'y': 0.0}, rate=0.5)
@@ -23,14 +23,14 @@ Field = Callable[[Any], Any]
 
 
 def rule(*, of: str, **settings: float) -> Callable[[Field, Any], Any]:
-  """A rule by its name, with its settings, as a config gives it to a game.
+  """A rule by its name, with its settings. Configs use it.
 
   Args:
-    of: simultaneous, extragradient, consensus or symplectic.
-    **settings: of that rule.
+    of: name of the rule: simultaneous, extragradient, consensus or symplectic.
+    **settings: settings of that rule.
 
   Raises:
-    UserError: an unknown rule or setting.
+    UserError: the rule or a setting is unknown.
 
   >>> rule(of='extragradient', rate=0.5)(lambda p: {'x': p['y'], 'y': -p['x']}, {'x': 1.0, 'y': 0.0})
   {'x': 0.5, 'y': -1.0}
@@ -53,27 +53,27 @@ def simultaneous(field: Field, params: Any) -> Any:
     params: of all players.
 
   Returns:
-    Directions to descend, of the form of params.
+    Directions to descend, in the form of params.
   """
   return field(params)
 
 
 def extragradient(field: Field, params: Any, *, rate: float) -> Any:
-  """The gradients at the point that a step of `rate` would reach.
+  """Looks ahead: returns the gradients at the point that a step of `rate` would reach.
 
   Source: Gidel et al. 2018, https://arxiv.org/abs/1802.10551, eq. 9-10 (after Korpelevich 1976).
 
   Args:
     field: params of all players -> their gradients.
     params: of all players.
-    rate: of the step ahead.
+    rate: size of the step ahead.
   """
   ahead = jax.tree.map(lambda p, g: p - rate * g, params, field(params))
   return field(ahead)
 
 
 def consensus(field: Field, params: Any, *, weight: float) -> Any:
-  r"""The field and the gradient of half its squared norm: $F + \gamma J^T F$.
+  r"""Adds the gradient of half the field's squared norm to the field: $F + \gamma J^T F$.
 
   Source: Mescheder et al. 2017, https://arxiv.org/abs/1705.10461, algorithm 1.
 
@@ -102,7 +102,7 @@ def symplectic(field: Field, params: Any, *, weight: float = 1.0, align: bool = 
     field: params of all players -> their gradients, differentiable.
     params: of all players.
     weight: lambda.
-    align: choose its sign.
+    align: choose the sign of the adjustment by the source's rule; if False the sign is +.
   """
   value, backward = jax.vjp(field, params)
   (transposed,) = backward(value)  # J^T F, the gradient of H
@@ -118,19 +118,21 @@ def symplectic(field: Field, params: Any, *, weight: float = 1.0, align: bool = 
 
 
 def lookahead(slow: Any, fast: Any, step: jax.Array, *, every: int = 5, share: float = 0.5) -> tuple[Any, Any]:
-  r"""Lookahead-minimax: every k steps all players go back to a point between the slow and the fast parameters.
+  r"""Lookahead-minimax: every k steps all players move to a point between their slow and their fast parameters.
+
+  This is the function on parameters; `gan_jax.optim.minimax.lookahead` is the optax transformation for one player.
 
   Source: Chavdarova et al. 2020, https://arxiv.org/abs/2006.14567, algorithm 1.
 
   Args:
     slow: parameters of all players at the last synchronisation.
-    fast: parameters now.
-    step: steps finished, int32 scalar.
+    fast: parameters of all players now.
+    step: number of finished steps, int32 scalar.
     every: k.
-    share: alpha, of the fast parameters.
+    share: alpha, the weight of the fast parameters.
 
   Returns:
-    (slow, fast), the new ones.
+    The new (slow, fast).
 
   >>> [float(x) for x in lookahead(jnp.float32(0.0), jnp.float32(2.0), jnp.int32(5))]
   [1.0, 1.0]

@@ -1,4 +1,6 @@
-"""Minimax in optax: links and optimizers that a game of two or more players needs.
+"""Optax transformations and optimizers for games of two or more players.
+
+This module holds optimizers. The game `Minimax` is in `gan_jax.games.minimax`, the loss is `gan_jax.losses.minimax`.
 
 >>> import jax.numpy as jnp
 >>> tx = alternate(generator=optax.sgd(0.1), discriminator=ascend(optax.sgd(0.1)), discriminator_steps=2)
@@ -17,10 +19,10 @@ import optax
 
 
 def ascend(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-  """An optimizer that goes up: for the maximiser of a value that two players share.
+  """Makes an optimizer maximise: it negates the gradient first. For the player that maximises a shared value.
 
   Args:
-    optimizer: what to follow the negated gradient with.
+    optimizer: optimizer that takes the negated gradient.
 
   >>> tx = ascend(optax.sgd(1.0))
   >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
@@ -31,17 +33,20 @@ def ascend(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
 
 
 def chain(links: Sequence[optax.GradientTransformation]) -> optax.GradientTransformationExtraArgs:
-  """`optax.chain` of a sequence, the form a config can write."""
+  """`optax.chain` that takes a sequence, because a config can write only keyword arguments."""
   return optax.chain(*links)
 
 
 def clip_weights(limit: float) -> optax.GradientTransformation:
-  """Keeps every parameter in [-limit, limit] after the update: the last link of a WGAN critic's chain.
+  """Clips every parameter to [-limit, limit] after the update. Put it last in the chain of a WGAN critic.
 
   Source: Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, algorithm 1, line 7.
 
   Args:
-    limit: c, positive (the paper's 0.01).
+    limit: c, positive (0.01 in the paper).
+
+  Raises:
+    ValueError: the limit is not positive.
 
   >>> tx = optax.chain(optax.sgd(1.0), clip_weights(0.01))
   >>> params = jnp.zeros(())
@@ -96,9 +101,14 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
 def momentum(
   learning_rate: optax.ScalarOrSchedule, momentum: optax.ScalarOrSchedule
 ) -> optax.GradientTransformationExtraArgs:
-  """Stochastic gradient descent whose learning rate and momentum may both be schedules, as in GAN 2014.
+  """Stochastic gradient descent with momentum. Learning rate and momentum may be schedules, as in GAN 2014.
 
-  The velocity is v <- m v - lr g and the update is v, so a falling learning rate does not rescale old velocity.
+  The velocity is v <- m v - lr g and the update is v. A falling learning rate does not change the old velocity, unlike
+  in `optax.sgd`.
+
+  Args:
+    learning_rate: lr, a number or a schedule.
+    momentum: m, a number or a schedule.
   """
   trace = optax.inject_hyperparams(optax.trace, static_args=('nesterov', 'accumulator_dtype'))
   return optax.chain(optax.scale_by_learning_rate(learning_rate), trace(decay=momentum))
@@ -110,16 +120,19 @@ def alternate(
   discriminator: optax.GradientTransformation,
   discriminator_steps: int = 1,
 ) -> optax.GradientTransformationExtraArgs:
-  """One optimizer over {'generator': ..., 'discriminator': ...} for people with their own loop.
+  """One optimizer over {'generator': ..., 'discriminator': ...} for your own training loop.
 
-  Updates 0 ... discriminator_steps - 1 of each cycle move the discriminator, the next one the generator; who does
-  not move gets zero updates and keeps its optimizer state. Given the same gradients it equals `core.play`.
+  In each cycle, updates 0 ... discriminator_steps - 1 move the discriminator and the next update moves the generator.
+  The other player gets zero updates and keeps its optimizer state. With the same gradients it equals `core.play`.
   Source: the alternation of Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
 
   Args:
     generator: the generator's optimizer.
     discriminator: the discriminator's optimizer.
     discriminator_steps: k, at least 1.
+
+  Raises:
+    ValueError: discriminator_steps is below 1.
   """
   if discriminator_steps < 1:
     raise ValueError(f'alternate: discriminator_steps is {discriminator_steps}, must be at least 1')
@@ -136,7 +149,7 @@ def alternate(
 
 
 def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
-  """Optimistic gradient descent: twice the gradient less the one before.
+  """Optimistic gradient descent: it follows 2 g_t - g_{t-1}, twice the gradient minus the previous gradient.
 
   Source: Daskalakis et al. 2017, https://arxiv.org/abs/1711.00141, eq. 3.
 
@@ -145,7 +158,7 @@ def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransform
 
   >>> tx = optimistic(0.5)
   >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
-  >>> float(updates)  # the first step is a plain one
+  >>> float(updates)  # the first step is plain gradient descent
   -0.5
   """
   scale = optax.scale_by_optimistic_gradient(alpha=1.0, beta=1.0)
@@ -155,7 +168,7 @@ def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransform
 def negative_momentum(
   learning_rate: optax.ScalarOrSchedule, momentum: float = -0.5
 ) -> optax.GradientTransformationExtraArgs:
-  """Descent with momentum below zero, which damps the rotation of alternating play.
+  """Gradient descent with negative momentum, which damps the rotation of alternating updates.
 
   Source: Gidel et al. 2018, https://arxiv.org/abs/1807.04740, eq. 13 and theorem 6.
 
@@ -164,7 +177,7 @@ def negative_momentum(
     momentum: in (-1, 0).
 
   Raises:
-    ValueError: a momentum out of range.
+    ValueError: the momentum is out of range.
 
   >>> tx = negative_momentum(0.1)
   >>> updates, _ = tx.update(jnp.ones(()), tx.init(jnp.ones(())))
@@ -177,19 +190,24 @@ def negative_momentum(
 
 
 class AverageState(NamedTuple):
-  """State of `historical_averaging`: the mean of all parameters so far, and their number."""
+  """State of `historical_averaging`.
+
+  Attributes:
+    mean: mean of the parameters over all updates so far, the initial ones included.
+    seen: how many parameters the mean is over, int32 scalar.
+  """
 
   mean: optax.Params
   seen: jax.Array
 
 
 def historical_averaging(weight: float) -> optax.GradientTransformation:
-  r"""Adds the gradient of $w \|\theta - \frac1t \sum_i \theta_i\|^2$, the mean held fixed: first link of a chain.
+  r"""Adds the gradient of $w \|\theta - \frac1t \sum_i \theta_i\|^2$, the mean held fixed. Put it first in a chain.
 
   Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.3.
 
   Args:
-    weight: w.
+    weight: w, the strength of the pull to the mean.
 
   >>> tx = historical_averaging(0.5)
   >>> state = tx.init(jnp.array(1.0))
@@ -212,16 +230,16 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
 
 
 def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] = ()) -> optax.GradientTransformation:
-  r"""Adds the gradient of an orthogonality penalty on every kernel: first link of a chain.
+  r"""Adds the gradient of an orthogonality penalty on every kernel. Put it first in a chain.
 
   $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).
   Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, eq. 3; the full form Brock et al. 2016,
   https://arxiv.org/abs/1609.07093, eq. 2.
 
   Args:
-    weight: beta (BigGAN's 1e-4).
-    off_diagonal: leave the diagonal free.
-    skip: names of modules whose kernels are left alone, such as an embedding's.
+    weight: beta (1e-4 in BigGAN).
+    off_diagonal: leave the diagonal of W^T W out of the penalty.
+    skip: names of modules without a penalty, such as an embedding.
 
   >>> tx = orthogonal(0.5)
   >>> w = {'kernel': jnp.array([[1.0, 1.0]])}
@@ -245,21 +263,29 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
 
 
 class LookaheadState(NamedTuple):
-  """State of `lookahead`: the slow parameters, and the updates made since they moved."""
+  """State of `lookahead`.
+
+  Attributes:
+    slow: the slow parameters.
+    since: number of updates since the slow parameters last moved, int32 scalar.
+  """
 
   slow: optax.Params
   since: jax.Array
 
 
 def lookahead(every: int = 5, share: float = 0.5) -> optax.GradientTransformation:
-  r"""Every k updates goes back to a point between slow and fast parameters: the last link of each player's chain.
+  r"""Every k updates, moves to a point between the slow and the fast parameters. Put it last in a player's chain.
 
-  Give all players the same k (times their moves per step), so that they go back at the same time.
+  Give all players the same k (times their moves per step), so that they move back at the same time.
   Source: Chavdarova et al. 2020 (Lookahead-minimax), https://arxiv.org/abs/2006.14567, algorithm 1.
 
   Args:
     every: k, at least 1.
-    share: alpha, of the fast parameters.
+    share: alpha, the weight of the fast parameters.
+
+  Raises:
+    ValueError: `every` is below 1.
 
   >>> tx = optax.chain(optax.sgd(1.0), lookahead(every=1, share=0.5))
   >>> updates, _ = tx.update(jnp.array(4.0), tx.init(jnp.array(0.0)), jnp.array(0.0))

@@ -1,8 +1,8 @@
-"""The pictures of the papers, of a run: what samples resemble, and how they change with what they are made from.
+"""The pictures that papers show, for a run: samples with their neighbours, and how samples change with the latents.
 
     python -m gan_jax.sample --workdir runs/x --picture=interpolation --out interpolation.png
 
-Each function draws one; the latents behind them are those of `gan_jax.latents.paths`.
+Each function draws one picture; `gan_jax.latents.paths` computes its latents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ from gan_jax.sampling.outputs import pick
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
 
-#: Which third of a class, by the mean of the pixels, a concept such as '3:bright' asks for.
+#: The part of a class, ordered by mean pixel value, that a concept such as '3:bright' means.
 SHADES = {'dark': (0, 1 / 3), 'bright': (2 / 3, 1)}
-#: Examples that the classifier is given at a time.
+#: Batch size of the classifier.
 BATCH = 500
 #: Of points that attention is shown for.
 COLORS = ((255, 64, 64), (64, 200, 64), (80, 120, 255), (255, 200, 0), (220, 80, 220))
@@ -41,11 +41,11 @@ class Options(NamedTuple):
   """Which samples to show.
 
   Attributes:
-    seed: of the latents, and of a generator's own noise.
-    label: the class to ask a conditional game for; None for classes at random.
-    ema: use running averages where the run keeps them.
-    output: which of several things the game makes.
-    truncation: of normal latents; 0 for none.
+    seed: seed of the latents, and of a generator's own noise.
+    label: class of the samples, in a conditional game; None for random classes.
+    ema: use running averages of the weights, if the run keeps them.
+    output: name of the output, if the game makes several.
+    truncation: threshold for normal latents; 0 for no truncation.
   """
 
   seed: int = 0
@@ -65,7 +65,7 @@ def _images(run: 'Run', latents: Any, options: Options) -> np.ndarray:
   made = run.generate(latents, seed=options.seed, ema=options.ema)
   images = np.asarray(pick(made, options.output, declared=declared))
   if images.ndim != 4 or images.shape[-1] not in (1, 3):
-    raise UserError(f'samples of shape {images.shape[1:]} are no pictures to lay out: use --picture=grid')
+    raise UserError(f'samples of shape {images.shape[1:]} are not pictures: use --picture=grid')
   return images
 
 
@@ -78,10 +78,10 @@ def _parts(run: 'Run', picture: str) -> Mapping[str, Any]:
 
 
 def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, nearest_count: int = 5) -> Image:
-  """Samples, each beside its nearest training examples: whether they are copies.
+  """Samples next to their nearest training examples, to see whether they are copies.
 
-  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, figure 2. Distances are Euclidean, of 8-bit pixels;
-  of a set of more than 256 MB a random part of that size is looked at.
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, figure 2. Distances are Euclidean, of 8-bit pixels.
+  From a set of more than 256 MB it searches a random part of that size.
 
   Args:
     run: from `gan_jax.load`.
@@ -92,17 +92,17 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
   images = _images(run, _start(run, count, options), options)
   stream = sets.reference_stream(next(iter(run.stage.streams.values())))
   if not stream.pictures:
-    raise UserError(f'{stream.name!r} has no pictures of 8 bits to lay beside samples: use --picture=grid')
+    raise UserError(f'{stream.name!r} has no pictures of 8 bits to compare samples with: use --picture=grid')
   train, _ = sets.examples(stream, len(stream.open()))
   samples = to_uint8(images, run.range)
-  found = nearest(samples, train, k=min(nearest_count, len(train))).indices
-  rows = np.concatenate([samples[:, None], train[found]], 1)
-  heads = ['sample', 'nearest'] + [''] * (found.shape[1] - 1)
+  indices = nearest(samples, train, k=min(nearest_count, len(train))).indices
+  rows = np.concatenate([samples[:, None], train[indices]], 1)
+  heads = ['sample', 'nearest'] + [''] * (indices.shape[1] - 1)
   return pictures.grid(rows.reshape(-1, *rows.shape[2:]), (0, 255), columns=rows.shape[1], heads=heads)
 
 
 def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9, kind: str = '') -> Image:
-  """A row for each pair of samples: what lies between them.
+  """Interpolation: a row for each pair of samples, from one to the other.
 
   Args:
     run: from `gan_jax.load`.
@@ -119,7 +119,7 @@ def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, s
 
 
 def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes: tuple[int, int] = (0, 1)) -> Image:
-  """What a square of two latent dimensions maps to; the other dimensions are those of the seed's first sample.
+  """The samples of a square grid over two latent dimensions. The others are those of the seed's first sample.
 
   Args:
     run: from `gan_jax.load`.
@@ -133,32 +133,34 @@ def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes:
 
 
 def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
-  """A row for each class of a conditional game; down a column all but the class stays the same.
+  """A row for each class of a conditional game. In a column only the class changes.
 
   Args:
     run: from `gan_jax.load`.
     count: columns.
     options: which samples.
   """
-  asked = _classes(run, 'classes')
+  label = _classes(run, 'classes')
   if options.label is not None:
-    raise UserError(f'--label={options.label} with --picture=classes, which shows all classes: leave it out')
+    raise UserError(
+      f'--label={options.label} with --picture=classes: this picture shows all classes, leave --label out'
+    )
   one = _start(run, count, options)
-  latents = jax.tree.map(lambda x: np.concatenate([x] * asked.classes), one)
-  latents['label'] = np.repeat(np.arange(asked.classes, dtype=np.int32), count)
-  names = [str(i) for i in range(asked.classes)]
+  latents = jax.tree.map(lambda x: np.concatenate([x] * label.classes), one)
+  latents['label'] = np.repeat(np.arange(label.classes, dtype=np.int32), count)
+  names = [str(i) for i in range(label.classes)]
   return pictures.grid(_images(run, latents, options), run.range, columns=count, names=names)
 
 
 def _classes(run: 'Run', picture: str) -> Label:
-  asked = _parts(run, picture).get('label')
-  if not isinstance(asked, Label):
+  label = _parts(run, picture).get('label')
+  if not isinstance(label, Label):
     raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes')
-  return asked
+  return label
 
 
 def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9) -> Image:
-  """A row for each sample: from its class to another, the other latents kept.
+  """A row for each sample: its class moves to another class, the other latents stay the same.
 
   Source: the category morphing of Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637; Brock et al. 2018,
   https://arxiv.org/abs/1809.11096, also with latents that move.
@@ -170,7 +172,7 @@ def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *,
     steps: pictures in a row, both ends included.
   """
   classes, start = _classes(run, 'between_classes').classes, _start(run, count, options)
-  # Some other class for each row, the same in every call.
+  # A random other class for each row; the same one in every call.
   ends = (start['label'] + 1 + np.random.RandomState(options.seed).randint(max(classes - 1, 1), size=count)) % classes
   path = latent_paths.between_classes(start, ends, classes, steps)
   names = [f'{a} - {b}' for a, b in zip(start['label'], ends, strict=True)]
@@ -178,39 +180,39 @@ def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *,
 
 
 def attention(run: 'Run', count: int = 6, options: Options = Options(), *, points: int = 5) -> dict[str, Image]:
-  """Where a generator's attention looks from: a sample with points on it, then for each of them what it attends to.
+  """A generator's attention: a row has a sample with marked points, then the attention map of each point.
 
-  Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, figure 5. The points lie where the weights of one
-  are least like those of the points before it, which is no choice of the paper's.
+  Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, figure 5. differs: the points
+  are chosen so that their attention maps differ most; the paper does not say how it chooses them.
 
   Args:
     run: from `gan_jax.load`.
     count: rows, each another sample.
     options: which samples.
-    points: looked from in each sample.
+    points: number of points in each sample.
 
   Returns:
     {layer: picture}.
   """
   latents = _start(run, count, options)
   images = to_uint8(_images(run, latents, options), run.range)
-  found = {}
+  layers = {}
   for layer, weights in run.attention(latents, seed=options.seed, ema=options.ema).items():
-    cells = [_looked_from(image, maps, points) for image, maps in zip(images, weights, strict=True)]
+    cells = [_attention_maps(image, maps, points) for image, maps in zip(images, weights, strict=True)]
     heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
-    found[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
-  if not found:
-    raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has none; use grid')
-  return found
+    layers[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
+  if not layers:
+    raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has no attention; use grid')
+  return layers
 
 
-def _looked_from(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:
-  """(1 + points, H, W, 3): a sample with points on it, and the sample lit where each of them attends to.
+def _attention_maps(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:
+  """(1 + points, H, W, 3): the sample with marked points, then the sample, bright where each point attends to.
 
   Args:
-    image: (H, W, C) of 8 bits.
-    maps: (queries, keys) of two square grids.
-    points: how many queries.
+    image: (H, W, C), 8 bits.
+    maps: (queries, keys), the attention weights; both are square grids.
+    points: number of queries to show.
   """
   size, side, of_keys = len(image), int(len(maps) ** 0.5), int(maps.shape[1] ** 0.5)
   middle = (side // 2) * side + side // 2
@@ -232,10 +234,10 @@ def _looked_from(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
-  """For each part of the latents but 'z', and each entry of it, a picture in which it alone varies along the rows.
+  """A picture for each code, that is each entry of the latents outside 'z'. Along its rows only that code changes.
 
-  Labels run over all classes, tags over 0 and 1; real codes from -2 to 2, uniform ones over twice their range, as
-  InfoGAN's figure 2.
+  Labels take all classes, tags 0 and 1, real-valued codes -2 to 2, uniform codes twice their range, as in figure 2 of
+  InfoGAN.
 
   Args:
     run: from `gan_jax.load`.
@@ -246,7 +248,7 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   Returns:
     {part, or PART_i for entry i of a part: picture}.
   """
-  start, found = _start(run, count, options), {}
+  start, shown = _start(run, count, options), {}
   for part, distribution in sorted(_parts(run, 'codes').items()):
     if part == 'z' or not (isinstance(distribution, Label) or np.issubdtype(start[part].dtype, np.floating)):
       continue
@@ -255,14 +257,14 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
       images = _images(run, latent_paths.varied(start, part, values, index), options)
       heads = [f'{value:.2g}' for value in values]
       name = part if index is None else f'{part}_{index}'
-      found[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
-  if not found:
+      shown[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
+  if not shown:
     raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
-  return found
+  return shown
 
 
 def _values(distribution: Any, steps: int) -> np.ndarray:
-  """What a code is set to, one value after the other."""
+  """The values that a code takes in a row of the picture."""
   if isinstance(distribution, Label):
     return np.arange(distribution.classes, dtype=np.float64)
   if isinstance(distribution, Tags):
@@ -273,7 +275,7 @@ def _values(distribution: Any, steps: int) -> np.ndarray:
   return np.linspace(-2, 2, steps)
 
 
-#: What tells the members of a concept: '3' or '3:bright', or pictures (N, H, W, C) -> (N,) boolean.
+#: A concept: a class with or without a shade, '3' or '3:bright'; or a function, images (N, H, W, C) -> (N,) boolean.
 Concept = str | Callable[[np.ndarray], np.ndarray]
 
 
@@ -284,24 +286,24 @@ def arithmetic(
   *,
   concepts: Sequence[Concept] = ('0:bright', '0:dark', '1:dark'),
 ) -> Image:
-  """Three samples of each of three concepts with their means, a - b + c, and the result among its neighbours.
+  """Latent arithmetic a - b + c on three concepts: three samples of each and their mean, then the result and variants.
 
   Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, figure 7: three examples per concept, their latents
-  averaged; around the result 8 others with uniform noise of 0.25. differs: a classifier picks the examples, not a
-  person, the first three that it finds.
+  averaged; around the result 8 others with uniform noise of 0.25. differs: a classifier picks the first three
+  examples of each concept, not a person.
 
   Args:
     run: from `gan_jax.load`.
-    count: samples to look among.
+    count: number of samples in which it looks for the concepts.
     options: which samples.
-    concepts: a, b and c. A string names a class, as the classifier of `gan_jax.evaluate` sees it, alone ('3') or with
+    concepts: a, b and c. A string names a class, as the classifier of `gan_jax.evaluate` predicts, alone ('3') or with
       its third of most or of least mean pixel value ('3:bright', '3:dark').
 
   Raises:
-    UserError: no such concept, or fewer than three samples have it.
+    UserError: a concept does not exist, or fewer than three samples show it.
   """
   if len(concepts) != 3:
-    raise UserError(f'--concepts has {len(concepts)} of them: name three, for a - b + c')
+    raise UserError(f'--concepts has {len(concepts)} concepts: name three, for a - b + c')
   drawn = _start(run, count, options)
   having = _having(run, _images(run, drawn, options), concepts)
   terms = [latent_paths.chosen(drawn, mask) for mask in having]
@@ -322,26 +324,26 @@ def arithmetic(
 
 
 def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list[np.ndarray]:
-  """(N,) boolean for each concept."""
-  seen = None
+  """For each concept (N,) boolean: whether an image shows it."""
+  predicted = None
   if any(isinstance(concept, str) for concept in concepts):
     stream = sets.reference_stream(next(iter(run.stage.streams.values())))
     extractor = choose.choose('classifier', stream)
     judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
     pixels = to_uint8(images, run.range)
-    seen = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
-  return [_members(concept, seen, images) for concept in concepts]
+    predicted = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
+  return [_members(concept, predicted, images) for concept in concepts]
 
 
-def _members(concept: Concept, seen: np.ndarray | None, images: np.ndarray) -> np.ndarray:
-  if seen is None or not isinstance(concept, str):
+def _members(concept: Concept, predicted: np.ndarray | None, images: np.ndarray) -> np.ndarray:
+  if predicted is None or not isinstance(concept, str):
     return np.asarray(concept(images), bool)  # type: ignore[operator]
   name, _, shade = concept.partition(':')
   if not name.isdigit():
-    raise UserError(f'concept {concept!r} in --concepts is none: name a class such as 3, 3:bright or 3:dark')
+    raise UserError(f'unknown concept {concept!r} in --concepts: name a class such as 3, 3:bright or 3:dark')
   if shade and shade not in SHADES:
     raise one_of(f'shade in concept {concept!r} of --concepts', shade, SHADES)
-  having = seen == int(name)
+  having = predicted == int(name)
   if shade and having.any():
     mean = images.reshape(len(images), -1).mean(1)
     low, high = np.quantile(mean[having], SHADES[shade])

@@ -1,4 +1,4 @@
-"""What each of several generators makes, in a colour of its own."""
+"""Pictures of games with several generators: each generator has its own colour or row."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from gan_jax.sampling.outputs import pick
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
 
-#: One for each generator, again from the first after the eighth.
+#: One colour for each generator; the ninth generator gets the first colour again.
 COLOURS = (
   (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75), (227, 119, 194),
   (23, 190, 207),
@@ -21,12 +21,12 @@ COLOURS = (
 
 
 def makers(run: 'Run', count: int = 256, options: Any = None, *, side: int = 512) -> Image.Image:
-  """Samples of each generator: points of the plane or of the line in its colour, pictures in a row of its own.
+  """Samples of each generator: points of the plane or of the line in its colour, images in its own row.
 
   Args:
     run: from `gan_jax.load`.
-    count: samples of each; of pictures the first ten are shown.
-    options: of `gan_jax.sampling.exploration.Options`: which samples.
+    count: samples of each generator; of images only the first ten are shown.
+    options: a `gan_jax.sampling.exploration.Options`: which samples.
     side: of the picture of points, pixels.
 
   Raises:

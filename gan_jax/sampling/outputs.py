@@ -20,7 +20,7 @@ def pick(made: Any, output: str, where: str = '--output', declared: Iterable[str
     declared: the game's `outputs`, the main one first; a game that makes one thing may give it a name there.
 
   Raises:
-    UserError: there is none of that name.
+    UserError: there is no output of that name.
   """
   if not isinstance(made, Mapping):
     if output and output not in declared:

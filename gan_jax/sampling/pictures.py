@@ -22,14 +22,14 @@ def grid(
   heads: Sequence[str] = (),
   least_side: int = 512,
 ) -> Image.Image:
-  """Images side by side, row by row, enlarged by a whole number so that small ones can be seen.
+  """A grid of images, row by row. It is enlarged by a whole number, so that small images are easy to see.
 
   Args:
     images: (N, H, W, C) float in [low, high], C 1 or 3.
     limits: (low, high).
-    columns: images in a row; by default what makes the grid about square.
-    names: of the rows, written on their left; none by default.
-    heads: of the columns, written above them.
+    columns: images in a row; by default the grid is about square.
+    names: names of the rows, written to their left.
+    heads: names of the columns, written above them.
     least_side: enlarge until the picture, without names and heads, is about this wide, pixels.
 
   >>> grid(np.zeros((4, 8, 8, 1)), (-1.0, 1.0), least_side=1).size
@@ -82,12 +82,12 @@ def beside(pictures: Sequence[Image.Image], *, gap: int = 16) -> Image.Image:
 
 
 def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 512) -> Image.Image:
-  """Points of the plane, real ones in grey below generated ones in blue; the view follows the real ones.
+  """A scatter plot: real points in grey, generated points in blue above them. The real points set the range.
 
   Args:
     points: (N, 2).
     real: (M, 2) or None.
-    side: of the picture, pixels.
+    side: width and height of the picture, pixels.
 
   >>> scatter(np.zeros((4, 2))).size
   (512, 512)
@@ -103,19 +103,19 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 5
 
 
 def histogram(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 512, bins: int = 128) -> Image.Image:
-  """Bars of how many numbers lie where, real ones in grey behind generated ones in blue; the view follows the real.
+  """A histogram: real numbers in grey, generated numbers in blue in front. The real numbers set the range.
 
   Args:
     points: (N, 1).
     real: (M, 1) or None.
-    side: of the picture, pixels.
-    bins: how many bars.
+    side: width and height of the picture, pixels.
+    bins: number of bars.
 
   >>> histogram(np.array([[0.0], [1.0]])).size
   (512, 512)
   """
-  seen = np.asarray(points if real is None else real, float)
-  low, high = float(seen.min()), float(seen.max())
+  shown = np.asarray(points if real is None else real, float)
+  low, high = float(shown.min()), float(shown.max())
   margin = 0.1 * max(high - low, 1e-6)
   edges = np.linspace(low - margin, high + margin, bins + 1)
   layers = [(points, (31, 119, 180))] if real is None else [(real, (190, 190, 190)), (points, (31, 119, 180))]
@@ -133,7 +133,7 @@ def histogram(points: np.ndarray, real: np.ndarray | None = None, *, side: int =
 
 
 def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None) -> Image.Image | None:
-  """A grid for images, a scatter for points of the plane, bars for single numbers, None for what has no picture."""
+  """A grid for images, a scatter for points of the plane, bars for single numbers, None for samples of other shapes."""
   if samples.ndim == 4 and samples.shape[-1] in (1, 3):
     return grid(samples, limits)
   if samples.ndim == 2 and samples.shape[-1] == 2:
@@ -153,5 +153,6 @@ def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLi
 
 
 def write(picture: Image.Image, path: epath.PathLike) -> None:
+  """Writes a picture as PNG."""
   with epath.Path(path).open('wb') as file:
     picture.save(file, 'PNG')

@@ -1,4 +1,4 @@
-"""A trained run, read back: samples, latents, variables."""
+"""A trained run, loaded from its workdir: samples, latents, variables."""
 
 from typing import Any
 
@@ -23,10 +23,11 @@ class Run:
 
   Attributes:
     config: the run's config.
-    stage: the stage its checkpoint stands in, with the game and the streams.
-    step: steps trained.
+    stage: the stage of its checkpoint, with the game and the streams.
+    step: number of finished steps.
     state: the GameState.
-    member: its number in a population, whose workdir this is; config, stage and state are its own. None for one game.
+    member: number of the member, if the run is a population: config, stage and state are those of this member. None
+      for a run of one game.
   """
 
   def __init__(self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None):
@@ -44,7 +45,7 @@ class Run:
       truncation: of the latents of these batches.
 
     Raises:
-      UserError: the game has no standing statistics or nothing to truncate.
+      UserError: the game cannot have standing statistics, or has no normal latents to truncate.
     """
     clock = runs.clock_at(self.stage, self.step)
     variables = core.game_variables(self.stage.game, self.state, ema=ema, clock=clock)
@@ -107,7 +108,7 @@ class Run:
     return inputs_lib.first(self.stage, check_count(count), split)
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
-    """What `sample` with the same arguments starts from: (count, ...) numpy, or a dict of such."""
+    """The latents that `sample` uses with the same arguments: (count, ...) numpy, or a dict of such arrays."""
     return self._sampler(truncation).latents(count, seed, label)
 
   def generate(self, latents: Any, *, seed: int = 0, ema: bool = True, inputs: Any = None) -> Any:
@@ -131,7 +132,7 @@ class Run:
       inputs: as `sample` takes them.
 
     Returns:
-      {layer: (count, queries, keys)}; of each query they sum to 1.
+      {layer: (count, queries, keys)}; the weights of each query sum to 1.
     """
     found = self._sampler().intermediates(self.variables(ema), latents, seed, self._inputs_of(latents, inputs))
     leaves = jax.tree_util.tree_leaves_with_path(found)
@@ -163,14 +164,15 @@ class Run:
 
 
 def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:
-  """Reads a run back.
+  """Loads a trained run.
 
   Args:
-    workdir: given to training as --workdir.
-    step: of the checkpoint, or 'best' by config.keep_best; the latest by default.
-    member: of a population; by default the best by config.keep_best, else the first, and a line says which.
+    workdir: folder of the run, the --workdir of training.
+    step: step of the checkpoint, or 'best' (by config.keep_best); the latest by default.
+    member: number of a member of a population; by default the best by config.keep_best, or else the first. A line on
+      the console says which member was chosen.
 
   Raises:
-    UserError: there is no run, or no such checkpoint or member.
+    UserError: the run, the checkpoint or the member does not exist.
   """
   return Run(workdir, step, member)

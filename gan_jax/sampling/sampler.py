@@ -1,4 +1,4 @@
-"""Makes samples of a game in blocks of one size, so that a sample has the same numbers in every call."""
+"""Generates samples in blocks of one size, so that a sample has the same numbers in every call."""
 
 import operator
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.seeds import key_of
 from gan_jax.latents import distributions as latents_lib
 
-#: Samples made at a time; always the same, so that a sample has the same numbers in every call.
+#: Number of samples in a block. It is fixed, so that a sample has the same numbers in every call.
 CHUNK = 64
 #: Folded into the key for a generator's own noise, so that it differs from the latents'.
 NOISE = 1 << 30
 
 
 class Sampler:
-  """Makes samples of a game, networks in eval mode.
+  """Generates samples of a game, with the networks in eval mode.
 
   Args:
     game: the module.
-    truncation: of its normal latents; 0 for none.
+    truncation: threshold for normal latents; 0 for no truncation.
 
   Attributes:
     game: the module.
 
   Raises:
-    UserError: there is nothing to truncate.
+    UserError: the game has no normal latents to truncate.
   """
 
   def __init__(self, game: Any, truncation: float = 0.0):
     self.game = game
     self._latents = latents_lib.truncated(game.latents, truncation)
     self._block = jax.jit(self.block)
-    # A program of its own: latents drawn in one that generates too could differ in their last digits.
+    # A separate program: latents drawn in the program that also generates could differ in their last digits.
     self._draw = jax.jit(lambda key, start: latents_lib.draw(self._latents, key, CHUNK, start=start))
 
   def block(
@@ -68,15 +68,15 @@ class Sampler:
     return self.game.apply(variables, batch, method='sample', rngs={'noise': noise}), drawn
 
   def check_label(self, label: int | None) -> None:
-    """Raises a UserError unless this class can be asked for."""
+    """Raises a UserError if the game has no such class."""
     latents = self.game.latents
     if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
-      raise UserError(f'label={label} asked of {type(self.game).__name__}, which is not conditional: leave it out')
+      raise UserError(f'label={label}: {type(self.game).__name__} is not conditional, leave the label out')
     if label is not None and not (isinstance(label, int | np.integer) and 0 <= label < latents['label'].classes):
       raise UserError(f'label={label} is no class: choose 0 to {latents["label"].classes - 1}')
 
   def latents(self, count: int, seed: int, label: int | None = None) -> Any:
-    """What samples 0 ... count - 1 of a seed are made from: (count, ...) numpy, or a dict of such.
+    """The latents of samples 0 ... count - 1 of a seed: (count, ...) numpy, or a dict of such arrays.
 
     Raises:
       UserError: the game draws no latents, there is no such class or seed, or count is less than 1.
@@ -194,10 +194,10 @@ class Sampler:
 
 
 def check_count(count: int, least: int = 1, what: str = 'count') -> int:
-  """How many, a whole number.
+  """The count, if it is a whole number and at least `least`.
 
   Raises:
-    UserError: it is none, or less than the least.
+    UserError: it is not.
 
   >>> check_count(0)
   Traceback (most recent call last):
@@ -213,7 +213,7 @@ def check_count(count: int, least: int = 1, what: str = 'count') -> int:
 
 
 def _kinds(tree: Any) -> Any:
-  """What latents are, but for how many: {'label': 'integer (count)', 'z': 'real (count, 64)'}."""
+  """The types and shapes of latents, in words: {'label': 'integer (count)', 'z': 'real (count, 64)'}."""
   kind = lambda x: 'integer' if np.issubdtype(x.dtype, np.integer) else 'real'
   shape = lambda x: ', '.join(['count', *map(str, np.shape(x)[1:])])
   return jax.tree.map(lambda x: f'{kind(x)} ({shape(x)})', tree)

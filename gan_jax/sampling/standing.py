@@ -1,7 +1,7 @@
-"""Standing statistics: batch norm's means and variances of many batches of latents, in place of running ones.
+"""Standing statistics: means and variances for batch norm from many batches of latents, instead of running averages.
 
-Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running ones lag behind the weights, and belong
-to latents that are not truncated.
+Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix D. Running averages lag behind the weights,
+and they belong to latents without truncation.
 
 differs: BigGAN-PyTorch's accumulation runs the generator in training mode, so that its vectors of spectral norm move by
 one power iteration with every batch, and they are kept with the statistics. Here nothing but the statistics changes:
@@ -49,7 +49,7 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
   written = [over(zeros, batch)['batch_stats'] for batch in inputs]
   momentum = jax.tree.map(jnp.subtract, over(ones, inputs[0])['batch_stats'], written[0])
 
-  def mean(old, momentum, *batches):
+  def mean(old: jax.Array, momentum: jax.Array, *batches: jax.Array) -> jax.Array:
     kept = momentum == 1
     return jnp.where(kept, old, sum(batches) / len(batches) / jnp.where(kept, 1, 1 - momentum))
 
@@ -59,7 +59,7 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
 def of_stage(
   stage: 'Stage', variables: Mapping[str, Any], count: int, truncation: float = 0.0, *, seed: int = 0
 ) -> dict[str, Any]:
-  """Those of a game that makes its examples with `sample(batch, train=True)`.
+  """The variables of a stage's game with standing statistics. The game must have `sample(batch, train=True)`.
 
   Args:
     stage: with the game, and the batch size, divided by its microbatches.
@@ -69,7 +69,8 @@ def of_stage(
     seed: of their latents.
 
   Raises:
-    UserError: the game cannot, has no batch statistics, or nothing to truncate; or count is less than 1.
+    UserError: `sample` takes no `train`; the game has no batch statistics, or no latents to truncate; or count is below
+      1.
   """
   game = stage.game
   title = type(game).__name__
@@ -77,7 +78,7 @@ def of_stage(
   if not samples_in_training(game):
     raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
   if 'batch_stats' not in variables:
-    raise UserError(f'standing={count} asked of {title}, which has no batch statistics: leave it out')
+    raise UserError(f'standing={count}: {title} has no batch statistics, leave standing out')
   latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
 
   @functools.partial(jax.jit, static_argnames='mutable')

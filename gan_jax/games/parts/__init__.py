@@ -1,4 +1,4 @@
-"""What several games share: conditions, checks, penalties."""
+"""Parts that several games use: conditions, checks, penalties."""
 
 from gan_jax.base import lazy
 

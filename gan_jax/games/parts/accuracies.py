@@ -1,4 +1,4 @@
-"""How often a discriminator is right."""
+"""The accuracies of a discriminator."""
 
 import jax
 import jax.numpy as jnp
@@ -7,23 +7,23 @@ from gan_jax import losses
 
 
 def accuracies(loss: losses.AdversarialLoss, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
-  """How often a discriminator is right; nothing if its loss knows no boundary between real and fake.
+  """The accuracies of a discriminator on real and on generated examples; {} if its loss has no boundary.
 
   Args:
-    loss: the discriminator's.
-    real_logits: of any shape; (..., 2) for a loss of 2 outputs.
-    fake_logits: of the same rank.
+    loss: the discriminator's loss.
+    real_logits: any shape; (..., 2) for a loss with 2 outputs.
+    fake_logits: the same rank.
 
   Returns:
-    {'real_accuracy': share of real examples judged real, 'fake_accuracy': share of generated ones judged generated}.
+    {'real_accuracy': share of real examples judged real, 'fake_accuracy': share of generated examples judged fake}.
 
-  >>> found = accuracies(losses.hinge, jnp.array([1.0, -1.0]), jnp.array([-2.0, -1.0]))
-  >>> float(found['real_accuracy']), float(found['fake_accuracy'])
+  >>> shares = accuracies(losses.hinge, jnp.array([1.0, -1.0]), jnp.array([-2.0, -1.0]))
+  >>> float(shares['real_accuracy']), float(shares['fake_accuracy'])
   (0.5, 1.0)
   """
   if loss.boundary is None:
     return {}
   if loss.outputs == 2:
     real_logits, fake_logits = (logits[..., 1] - logits[..., 0] for logits in (real_logits, fake_logits))
-  right = lambda judged: jnp.mean(judged, dtype=jnp.float32)
-  return {'real_accuracy': right(real_logits > loss.boundary), 'fake_accuracy': right(fake_logits < loss.boundary)}
+  share = lambda right: jnp.mean(right, dtype=jnp.float32)
+  return {'real_accuracy': share(real_logits > loss.boundary), 'fake_accuracy': share(fake_logits < loss.boundary)}

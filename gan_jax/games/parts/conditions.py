@@ -1,7 +1,7 @@
-"""What a conditional game asks for: of generated examples in the latents, of data in their fields.
+"""The condition of a game, a class label or tags. Generated examples have it in the latents, data have it in a field.
 
-A game is conditional if its latents are a dict with a 'label' (a class) or 'tags' (several of them that hold at once)
-beside 'z'. Its networks take the condition as the keyword `label`: (B,) integers, or (B, n) with 1 for each tag.
+A game is conditional if its latents are a dict with 'z' and a 'label' (one class) or 'tags' (several can hold at
+once). Its networks take the condition as the keyword `label`: (B,) integers, or (B, n) with 1 for each tag.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ CONDITIONS = ('label', 'tags')
 
 
 def condition_of(latents: Any) -> str | None:
-  """The name of the condition among latents, or their distributions; None if there is none.
+  """The name of the condition in latents, or in their distributions; None if they have none.
 
   >>> condition_of({'z': 0, 'tags': 0}), condition_of({'z': 0, 'code': 0})
   ('tags', None)
@@ -22,14 +22,14 @@ def condition_of(latents: Any) -> str | None:
   return next((name for name in CONDITIONS if isinstance(latents, Mapping) and name in latents), None)
 
 
-def asked(latents: Any, fields: Mapping[str, Any]) -> dict[str, jax.Array]:
-  """The condition in `fields` as the keywords of a network; {} if the latents have none.
+def condition_kwargs(latents: Any, fields: Mapping[str, Any]) -> dict[str, jax.Array]:
+  """The condition as keyword arguments of a network, {'label': ...}; {} if the game is not conditional.
 
   Args:
-    latents: of the game.
-    fields: the latents themselves for what was asked of the generator, or a stream's fields for what data are.
+    latents: the latents of the game, or their distributions; they give the name of the condition.
+    fields: where its value is: the latents for generated examples, or the fields of a stream for data.
 
-  >>> asked({'z': 0, 'tags': 0}, {'image': 1, 'tags': 2}), asked(0, {'image': 1})
+  >>> condition_kwargs({'z': 0, 'tags': 0}, {'image': 1, 'tags': 2}), condition_kwargs(0, {'image': 1})
   ({'label': 2}, {})
   """
   name = condition_of(latents)
@@ -37,7 +37,7 @@ def asked(latents: Any, fields: Mapping[str, Any]) -> dict[str, jax.Array]:
 
 
 def generate(generator: nn.Module, latents: Any, *, train: bool) -> jax.Array:
-  """What a generator makes of latents: of 'z' and the condition if there is one, else of the latents as they are."""
+  """Applies a generator: to 'z' and the condition in a conditional game, else to the latents as they are."""
   if condition_of(latents) is None:
     return generator(latents, train=train)
-  return generator(latents['z'], train=train, **asked(latents, latents))
+  return generator(latents['z'], train=train, **condition_kwargs(latents, latents))

@@ -1,4 +1,4 @@
-"""Whether a discriminator judges each example by itself, so that real and generated ones may share a batch."""
+"""Checks that a discriminator computes each logit from one example alone, so that real and fake can share a batch."""
 
 import functools
 import math
@@ -15,14 +15,14 @@ CURE = 'set config.game.one_pass=False, or take a discriminator without batch no
 
 
 def check_uncoupled(discriminator: nn.Module, image: jax.Array, **inputs: jax.Array) -> None:
-  """Raises a UserError if a discriminator's logit of one example depends on the others of the batch.
+  """Raises a UserError if a discriminator's logit of one example depends on the other examples of the batch.
 
-  Not found out is what couples only groups of more than two examples.
+  The check uses batches of two. It cannot detect a network that mixes only groups of three or more examples.
 
   Args:
-    discriminator: a child of a game that is being initialised, and was called.
-    image: (B, ...), of which only shape and dtype matter.
-    **inputs: what else it takes of an example, such as a label; likewise.
+    discriminator: a child of a game. The game is being initialised and has called it once.
+    image: (B, ...); only its shape and dtype matter.
+    **inputs: further inputs of the discriminator, such as a label; only their shapes and dtypes matter.
   """
   if 'batch_stats' in discriminator.variables:
     raise UserError(f'config.game.one_pass would mix the batch statistics of real and generated examples: {CURE}')
@@ -31,11 +31,11 @@ def check_uncoupled(discriminator: nn.Module, image: jax.Array, **inputs: jax.Ar
   try:
     hash(arguments)
   except TypeError:
-    found = couples.__wrapped__(*arguments)
+    coupled = couples.__wrapped__(*arguments)
   else:
-    found = couples(*arguments)
-  if found:
-    raise UserError(f'config.game.one_pass: a logit depends on the other examples of the batch, so {CURE}')
+    coupled = couples(*arguments)
+  if coupled:
+    raise UserError(f'config.game.one_pass: a logit depends on the other examples of the batch: {CURE}')
 
 
 @functools.lru_cache(maxsize=8)
@@ -45,15 +45,15 @@ def couples(
   dtype: Any,
   others: tuple[tuple[str, tuple[int, ...], Any], ...] = (),
 ) -> bool:
-  """Whether a network's output for an example changes with its neighbour, in a batch of two with random weights.
+  """Whether the output for one example of a batch of two changes when the other one changes, with random weights.
 
-  Computes, even where it is called from what is being traced.
+  It computes numbers even if the caller is being traced.
 
   Args:
     discriminator: (2, *shape), train -> (2, ...).
-    shape: of an example.
-    dtype: of an example.
-    others: (name, shape, dtype) of what else the network takes of an example; zeros are given.
+    shape: shape of one example.
+    dtype: dtype of the examples.
+    others: (name, shape, dtype) of each further input; the check passes zeros.
 
   >>> from gan_jax.nets import dcgan, mlp
   >>> couples(mlp.Discriminator((8,)), (2,), np.dtype('float32'))
@@ -64,12 +64,12 @@ def couples(
   random = np.random.RandomState(0)
   inputs: dict[str, Any] = {name: np.zeros((2, *shape), dtype) for name, shape, dtype in others}
   keys = lambda: {name: jax.random.key(0) for name in ('params', *RANDOM_STREAMS)}
-  # An example beside a copy of itself, as nothing shows more to what looks for likeness, and beside another.
+  # An example with a copy of itself, and with another. A layer that measures similarity reacts most to the copy.
   first, other = random.standard_normal((2, 1, *shape)).astype(dtype)
   copies, apart = np.concatenate([first, first]), np.concatenate([first, other])
 
   def filled(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    """Random weights: initial ones may hide something, such as a gate at 0."""
+    """Random weights. Initial weights can hide a coupling, for example behind a gate that starts at 0."""
     fan = math.prod(leaf.shape[:-1]) if len(leaf.shape) > 1 else 1
     return (random.standard_normal(leaf.shape) / math.sqrt(fan)).astype(leaf.dtype)
 
@@ -79,7 +79,7 @@ def couples(
   variables = jax.tree.map(
     filled, jax.eval_shape(lambda x: discriminator.init(keys(), x, train=True, **inputs), copies)
   )
-  # Compiled ahead, it gives numbers though the caller is being traced.
+  # Compiled ahead of time, it gives numbers even if the caller is being traced.
   compiled = jax.jit(judge).lower(variables, copies).compile()
   beside_copy, beside_another = compiled(variables, copies), compiled(variables, apart)
   return not np.allclose(beside_copy, beside_another, rtol=1e-5, atol=1e-6)

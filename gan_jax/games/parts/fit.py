@@ -1,4 +1,4 @@
-"""Whether the networks, the data and the loss of a game fit together: errors that name the setting."""
+"""Checks that the networks, the data and the loss of a game fit together. The errors name the setting."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
     if image.ndim == 4 and fake.shape[1:] == (*image.shape[2:], image.shape[1]):
       raise UserError(
         f'the data have shape {image.shape[1:]}, with channels in front, but the generator makes {fake.shape[1:]}, '
-        '(H, W, C), with channels last: store the data so, as numpy.moveaxis(x, 1, -1) does'
+        '(H, W, C), with channels last: move the axis of the data with numpy.moveaxis(x, 1, -1)'
       )
     raise UserError(
       f'the generator makes examples of shape {fake.shape[1:]} but the data have {image.shape[1:]}: change '
@@ -23,11 +23,11 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
 
 
 def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> None:
-  """Raises a UserError unless the discriminator gives as many logits per example as the loss takes.
+  """Raises a UserError if the discriminator does not return the number of logits per example that the loss takes.
 
   Args:
-    loss: of the game.
-    name: what config.game.loss says, for the message.
+    loss: loss of the game.
+    name: value of config.game.loss, for the message.
     logits: (B,), one per example; (B, H, W), one per patch; or (B, outputs).
   """
   outputs = logits.shape[-1] if logits.ndim == 2 else 1

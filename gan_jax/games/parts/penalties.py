@@ -1,4 +1,4 @@
-"""Penalties as games hold them: a weight, where the gradient is taken, how often."""
+"""Penalties for games: with a weight, the points where the gradient is taken, and how often."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,10 +23,10 @@ class GradientPenalty:
 
   Attributes:
     weight: factor of E[(norm - target)^2].
-    at: 'real', 'fake', 'between' (WGAN-GP's lines) or 'around' (DRAGAN's neighbourhood).
-    target: the norm that is wanted.
+    at: the points of the gradient: 'real', 'fake', 'between' (WGAN-GP's lines) or 'around' (DRAGAN's neighbourhood).
+    target: the norm that the gradient should have.
     one_sided: penalise only norms above the target.
-    every: take it in every n-th step, with n times the weight (lazy regularisation).
+    every: compute the penalty only in every n-th step, with n times the weight (lazy regularisation).
   """
 
   weight: float = 10.0
@@ -42,14 +42,14 @@ class GradientPenalty:
       raise UserError(f'GradientPenalty: every={self.every} must be at least 1')
 
   def __call__(self, discriminator: nn.Module, key: jax.Array, real: jax.Array, fake: jax.Array, **inputs: Any) -> Any:
-    """The penalty, times weight and `every`.
+    """The penalty, multiplied by `weight` and `every`.
 
     Args:
       discriminator: a child of the game.
       key: a PRNG key for the points.
       real: (B, ...).
       fake: the same shape.
-      **inputs: what else the discriminator takes, such as a label.
+      **inputs: further inputs of the discriminator, such as a label.
     """
     points = {
       'real': lambda: real,

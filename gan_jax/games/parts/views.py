@@ -1,4 +1,4 @@
-"""What one of several discriminators sees of the examples."""
+"""Views: each of several discriminators gets a changed version of the examples."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from gan_jax.base.errors import UserError
 
 @dataclass(frozen=True)
 class View:
-  """A view of pictures and classes, of the shapes of what it is a view of, so that copies of one network may look.
+  """A view of images and classes. It keeps their shapes, so that copies of one network can take different views.
 
   Attributes:
-    scale: squares of this side are replaced by their means: 2 leaves half of the resolution.
-    channels: the channels that are seen, the others being 0; empty for all.
-    classes: the class that each class is told as: coarse ones. Empty for the classes themselves.
+    scale: squares of this side are replaced by their means; 2 halves the resolution.
+    channels: channels that the view keeps, the others become 0; empty for all.
+    classes: (K,) the coarse class of each class; empty for the classes themselves.
   """
 
   scale: int = 1
@@ -24,7 +24,7 @@ class View:
   classes: tuple[int, ...] = ()
 
   def image(self, image: jax.Array) -> jax.Array:
-    """(B, H, W, C) as this view has it.
+    """The view of images (B, H, W, C), of the same shape.
 
     >>> View(scale=2).image(jnp.arange(4.0).reshape(1, 2, 2, 1)).ravel().tolist()
     [1.5, 1.5, 1.5, 1.5]
@@ -38,13 +38,13 @@ class View:
       small = image.reshape(count, height // self.scale, self.scale, width // self.scale, self.scale, channels)
       image = small.mean((2, 4)).repeat(self.scale, 1).repeat(self.scale, 2)
     if self.channels:
-      seen = np.zeros(image.shape[-1], bool)
-      seen[list(self.channels)] = True
-      image = jnp.where(seen.reshape((1,) * (image.ndim - 1) + (-1,)), image, 0)
+      kept = np.zeros(image.shape[-1], bool)
+      kept[list(self.channels)] = True
+      image = jnp.where(kept.reshape((1,) * (image.ndim - 1) + (-1,)), image, 0)
     return image
 
   def label(self, label: jax.Array) -> jax.Array:
-    """(B,) classes as this view tells them.
+    """The view of classes (B,), of the same shape.
 
     >>> View(classes=(0, 0, 1)).label(jnp.array([2, 1])).tolist()
     [1, 0]

@@ -8,13 +8,13 @@ from gan_jax.nets.layers.weights import Conv
 
 
 class SelfAttention(nn.Module):
-  r"""x + gamma o(softmax(theta phi^T) g), gamma from 0: the network starts without it.
+  r"""x + gamma o(softmax(theta phi^T) g), gamma starts at 0, so the network starts without attention.
 
   Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, section 3, eq. 1-3. As in the authors' code and
   BigGAN's, keys and values are max-pooled by 2, queries and keys have C / 8 channels, values C / 2.
 
   Attributes:
-    kind: of the weights, 'spectral' in both papers.
+    kind: kind of the weights, 'spectral' in both papers.
   """
 
   kind: str = 'spectral'
@@ -30,7 +30,7 @@ class SelfAttention(nn.Module):
     key = flat(pool(one(few, 'phi')(x, train=train)))  # (B, HW / 4, C / 8)
     value = flat(pool(one(half, 'g')(x, train=train)))  # (B, HW / 4, C / 2)
     weights = nn.softmax(jnp.einsum('bqc,bkc->bqk', query, key).astype(jnp.float32), -1)
-    self.sow('intermediates', 'attention', weights)  # kept only where it is asked for
+    self.sow('intermediates', 'attention', weights)  # flax keeps it only if 'intermediates' is mutable
     seen = jnp.einsum('bqk,bkc->bqc', weights.astype(x.dtype), value).reshape(batch, height, width, half)
     gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32)
     return x + gamma.astype(x.dtype) * one(channels, 'o')(seen, train=train)

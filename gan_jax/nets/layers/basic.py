@@ -40,7 +40,7 @@ def head(logits: jax.Array) -> jax.Array:
 
 
 def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:
-  """What a conditional network reads of a label: (B,) classes as one-hot (B, classes); tags (B, n) as they are.
+  """The input of a conditional network: classes (B,) become one-hot (B, classes), tags (B, n) stay as they are.
 
   >>> condition(jnp.array([1]), 3).tolist(), condition(jnp.array([[1.0, 1.0]]), 3).tolist()
   ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
@@ -49,19 +49,30 @@ def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.A
 
 
 def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
-  """The label that a network is given; a UserError if one of classes is given none, or one without is given some."""
+  """Returns the label if it fits the number of classes.
+
+  Args:
+    label: the label that the game passes to the network, or None.
+    classes: the network's number of classes; 0 for an unconditional network.
+    of: name of the network, for the message.
+
+  Raises:
+    UserError: a network with classes gets no label, or a network without classes gets one.
+  """
   if classes and label is None:
     raise UserError(
-      f"the {of} has classes={classes} but the game asks for none: set config.game.latents to {{'z', 'label'}}, or "
+      f"the {of} has classes={classes} but the game passes no label: set config.game.latents to {{'z', 'label'}}, or "
       'classes=0'
     )
   if label is not None and not classes:
-    raise UserError(f"the {of} is given labels but has classes=0: set it, or take the label out of the game's latents")
+    raise UserError(
+      f'the {of} gets labels but has classes=0: set classes, or remove the label from config.game.latents'
+    )
   return label
 
 
 def beside(*rows: jax.Array) -> jax.Array:
-  """(B, m), (B, n), ... to (B, m + n + ...)."""
+  """Concatenates (B, m), (B, n), ... to (B, m + n + ...)."""
   return jnp.concatenate(rows, -1)
 
 
@@ -100,11 +111,11 @@ class BatchNorm(nn.Module):
 
 
 def check_several(count: int) -> None:
-  """Raises a UserError if the statistics of a batch norm are those of a single value, whose normal form is always 0."""
+  """Raises a UserError if a batch norm would normalise a single value: the result would always be 0."""
   if count == 1:
     raise UserError(
-      'batch norm has one value to take the mean and the deviation of, so that its result is 0 for any input and all '
-      'gradients before it are 0: set config.batch_size (over accumulate, for pmap over devices too) to 2 or more, or '
+      'batch norm has only one value per channel, so its result is 0 for any input and all gradients before it are 0: '
+      ' set config.batch_size (over accumulate, for pmap over devices too) to 2 or more, or '
       'choose another norm'
     )
 
@@ -141,7 +152,7 @@ class Standardised(nn.Module):
         running_variance.value = self.momentum * running_variance.value + (1 - self.momentum) * variance
     else:
       mean, variance = running_mean.value, running_variance.value
-    # The root is taken of the vector (C,): of its reshape, XLA:CPU would not find two equal passes to be equal.
+    # The root of the vector (C,), not of its reshape: with a reshape XLA:CPU does not merge two equal passes.
     scale = jax.lax.rsqrt(variance + self.epsilon)
     if self.gain is not None:
       scale = scale * self.param('scale', self.gain, (channels,), jnp.float32)
@@ -152,7 +163,7 @@ class Standardised(nn.Module):
 
 
 class Maxout(nn.Module):
-  """The largest of several affine maps per unit.
+  """Maxout: each unit is the maximum of several affine maps.
 
   Source: Goodfellow et al. 2013, https://arxiv.org/abs/1302.4389, eq. 1.
 
@@ -175,8 +186,8 @@ class Maxout(nn.Module):
 class GaussianNoise(nn.Module):
   """Adds noise in training: instance noise on a discriminator's input, or noise between layers.
 
-  Source: Sonderby et al. 2016, https://arxiv.org/abs/1610.04490, section 3.4 (instance noise). A deviation that falls
-  with time is an argument of the call, from the game's clock.
+  Source: Sonderby et al. 2016, https://arxiv.org/abs/1610.04490, section 3.4 (instance noise). For a deviation that
+  falls with time, pass `stddev` to the call, from the game's clock.
 
   Attributes:
     stddev: of the noise.
@@ -193,21 +204,21 @@ class GaussianNoise(nn.Module):
 
 
 class Dropout(nn.Module):
-  """Sets entries to 0 with a probability, and divides the others by what is left of 1.
+  """Dropout: sets entries to 0 with probability `rate` and divides the others by 1 - rate.
 
-  Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html; the masks of `flax.linen.Dropout`,
-  which are others with JAX_ENABLE_X64 as its draw states no dtype.
+  Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html; the masks are those of
+  `flax.linen.Dropout`. (With JAX_ENABLE_X64 flax draws other masks, because it does not fix the dtype.)
 
   Attributes:
     rate: the probability.
-    deterministic: leave everything as it is.
+    deterministic: if True, return the input.
   """
 
   rate: float
   deterministic: bool
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     if self.deterministic or self.rate == 0.0:
       return x
     kept = jax.random.bernoulli(self.make_rng('dropout'), jnp.float32(1.0 - self.rate), x.shape)

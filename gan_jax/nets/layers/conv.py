@@ -27,10 +27,10 @@ from gan_jax.base.errors import one_of
 from gan_jax.nets.layers import matmul_conv
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
-#: Members of a population whose convolutions are run one by one; a longer axis is one of examples, and would take long
-#: to compile.
+#: `jax.vmap` over at most this many (members of a population) runs the convolutions one by one. A longer axis is one
+#: of examples; one by one it would compile slowly.
 MOST_ALONE = 32
-#: The name that `kept` gives.
+#: The checkpoint name that `kept` sets.
 KEPT = 'product'
 #: What `core.Compute(remat=...)` keeps for the backward pass: the outputs of convolutions and dense layers.
 keep_products = jax.checkpoint_policies.save_only_these_names(KEPT)
@@ -41,9 +41,9 @@ _chosen: contextvars.ContextVar[str] = contextvars.ContextVar('formulation', def
 
 @contextlib.contextmanager
 def formulation(name: str) -> Iterator[None]:
-  """Convolutions that are traced in this context have this formulation: 'matmul', 'xla' or 'plain'.
+  """Sets the formulation of convolutions that are traced in this context: 'matmul', 'xla' or 'plain'.
 
-  A function that `jax.jit` has compiled before keeps the one it was compiled with.
+  A function that `jax.jit` has already compiled keeps its formulation.
 
   >>> x, kernel = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 3, 8))
   >>> with formulation('plain'):
@@ -67,7 +67,7 @@ def chosen_formulation(name: str) -> contextlib.AbstractContextManager[None]:
 
 def chosen() -> str:
   """The formulation of convolutions that are traced now."""
-  # Simulated devices stand for accelerators, and run what those run.
+  # Simulated devices stand for accelerators, so they use the same formulation.
   alone = jax.default_backend() == 'cpu' and jax.device_count() == 1
   return _chosen.get() or ('matmul' if alone else 'xla')
 
@@ -89,15 +89,15 @@ def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> ja
 
 
 def _each(function: Callable[..., jax.Array], *sizes: Sizes) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """A function of two arrays (and sizes) which under `jax.vmap` over both, as over a population, runs once for each.
+  """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) calls it once for each member.
 
-  JAX would make one grouped convolution of them all. XLA's partitioner copies the whole batch of such a one to every
-  device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800).
+  Otherwise JAX would make one grouped convolution. XLA's partitioner copies the whole batch of a grouped convolution to
+  every device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800).
   """
   batched = jax.custom_batching.custom_vmap(lambda a, b: function(a, b, *sizes))
 
   @batched.def_vmap
-  def rule(size, in_batched, a, b):
+  def rule(size: int, in_batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
     if all(in_batched) and size <= MOST_ALONE:
       return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
     axes = [0 if is_batched else None for is_batched in in_batched]
@@ -180,7 +180,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) 
   """
   window, strides = kernel.shape[:-2], tuple(strides or (1,) * (kernel.ndim - 2))
   _check(x, kernel, strides)
-  if math.prod(window) == 1:  # a matrix product is faster where it is one
+  if math.prod(window) == 1:  # a 1x1 convolution is a matrix product, which is faster
     return matmul_conv.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides)
 
@@ -310,12 +310,12 @@ class ConvTranspose(nn.Module):
 
 
 def kept(x: jax.Array) -> jax.Array:
-  """x, marked as what config.remat keeps: the outputs of convolutions and dense layers."""
+  """x, marked so that config.remat keeps it for the backward pass. For outputs of convolutions and dense layers."""
   return checkpoint_name(x, KEPT)
 
 
 def biased(module: nn.Module, features: int, x: jax.Array, use_bias: bool) -> jax.Array:
-  """x, which is kept, plus a parameter `bias` of the module, (features,), where one is used."""
+  """x (marked by `kept`), plus the parameter `bias` (features,) of the module if `use_bias`."""
   x = kept(x)
   if not use_bias:
     return x

@@ -1,4 +1,4 @@
-"""Weight norm's start from data: the first batch that is trained on sets each unit's scale and offset."""
+"""Data-dependent initialisation of weight norm: the first training batch sets the scale and the offset of each unit."""
 
 import flax.linen as nn
 import jax
@@ -8,15 +8,15 @@ from gan_jax.base.precision import full_precision
 
 
 class DataScale(nn.Module):
-  """Scales and shifts units so that those of the first training batch had mean 0 and a deviation; then adds a bias.
+  """Scales and shifts units so that on the first training batch they have mean 0 and deviation `stddev`; adds a bias.
 
-  Behind a layer of unit weights (`weights.Dense(kind='unit', use_bias=False)`) this is weight norm with its start from
-  data. Source: Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, section 3; openai/improved-gan, `nn.py`,
-  where only the last layer trains its scale.
+  After a layer of unit weights (`weights.Dense(kind='unit', use_bias=False)`) it is weight norm with data-dependent
+  initialisation. Source: Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, section 3; openai/improved-gan,
+  `nn.py`, where only the last layer trains its scale.
 
   Attributes:
-    stddev: the deviation.
-    trained: whether a gain is trained on top, from 1.
+    stddev: the standard deviation on the first batch.
+    trained: whether to train a gain too; it starts at 1.
   """
 
   stddev: float = 1.0

@@ -1,6 +1,6 @@
-"""Layers through which a discriminator sees how examples of a batch resemble each other.
+"""Layers that tell a discriminator how similar the examples of a batch are.
 
-Call them on real and on generated examples apart: statistics of a mixture would give the answer away.
+Call them on real and on generated examples separately: the statistics of a mixed batch would reveal the answer.
 """
 
 import flax.linen as nn
@@ -12,14 +12,14 @@ from gan_jax.nets.layers.weights import Dense
 
 
 class MinibatchDiscrimination(nn.Module):
-  r"""Appends to each example's features how close it is to the others of the batch, under several learned projections.
+  r"""Appends to each example's features its closeness to the other examples of the batch, in several projections.
 
   $o(x_i)_b = \sum_j \exp(-\|M_{i,b} - M_{j,b}\|_1)$, M = f(x) T.
   Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.2.
 
   Attributes:
-    kernels: B, projections.
-    dimension: C, of each.
+    kernels: B, the number of learned projections.
+    dimension: C, the dimension of each.
   """
 
   kernels: int = 100
@@ -42,7 +42,7 @@ def minibatch_stddev(x: jax.Array, *, group: int = 4) -> jax.Array:
 
   Args:
     x: (B, H, W, C).
-    group: examples per group; it divides B, or B is one group if it is smaller.
+    group: examples per group; it must divide B. If B is smaller than `group`, the batch is one group.
 
   Returns:
     (B, H, W, C + 1).

@@ -12,7 +12,7 @@ from gan_jax.nets.layers.weights import Dense, Embed
 
 
 def pixel_norm(x: jax.Array, *, epsilon: float = 1e-8) -> jax.Array:
-  r"""Every pixel's vector divided by its root mean square.
+  r"""Divides the vector of every pixel by its root mean square.
 
   Source: Karras et al. 2017, https://arxiv.org/abs/1710.10196, section 4.2.
 
@@ -28,7 +28,7 @@ def pixel_norm(x: jax.Array, *, epsilon: float = 1e-8) -> jax.Array:
 
 
 class PlainBatchNorm(nn.Module):
-  """Batch norm without gain and bias, with the exact variance, and standing statistics.
+  """Batch norm without gain and bias, with the exact (two-pass) variance.
 
   Attributes:
     momentum: decay of the running statistics.
@@ -49,7 +49,7 @@ class ClassBatchNorm(nn.Module):
   Source: Dumoulin et al. 2016, https://arxiv.org/abs/1610.07629; as Miyato and Koyama 2018 use it.
 
   Attributes:
-    classes: how many.
+    classes: number of classes.
     momentum: decay of the running statistics.
     epsilon: added to the variance.
   """
@@ -66,15 +66,15 @@ class ClassBatchNorm(nn.Module):
 
 
 class VectorBatchNorm(nn.Module):
-  """Batch norm whose gain and bias are linear in a vector per example.
+  """Batch norm with a gain and a bias that are linear functions of one vector per example.
 
   With a shared class embedding and a chunk of the latents it is BigGAN's (Brock et al. 2018,
   https://arxiv.org/abs/1809.11096, appendix B.1); with the latents through a hidden layer it is self-modulation (Chen
   et al. 2018, https://arxiv.org/abs/1810.01365, eq. 2).
 
   Attributes:
-    kind: of the weights of the linear maps; BigGAN's are spectral.
-    hidden: width of a ReLU layer in between; None for none.
+    kind: kind of the weights of the linear maps; BigGAN uses 'spectral'.
+    hidden: width of a ReLU layer before the linear maps; None for no such layer.
     momentum: decay of the running statistics.
     epsilon: added to the variance.
   """
@@ -100,7 +100,7 @@ def _modulated(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 class GhostBatchNorm(nn.Module):
-  """Batch norm whose training statistics are those of small groups of the batch.
+  """Ghost batch norm: in training, each small group of the batch has its own statistics.
 
   Source: Hoffer et al. 2017, https://arxiv.org/abs/1705.08741, algorithm 1.
 
@@ -140,9 +140,9 @@ class GhostBatchNorm(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-  """Batch norm by the statistics of a fixed reference batch and the example itself.
+  """Virtual batch norm: it uses the statistics of a fixed reference batch and of the example itself.
 
-  Every network passes the reference batch along: call it on both, layer by layer.
+  The reference batch must go through the network too: call each layer on both batches.
   Source: Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.5; the weights of the authors' code,
   1 / (n + 1) for the example and n / (n + 1) for the n reference examples.
 
@@ -164,7 +164,7 @@ class VirtualBatchNorm(nn.Module):
     mixed_mean, mixed_square = (share * of_each(v) + (1 - share) * ref for v, ref in ((x, mean), (x**2, square)))
     shape = (1,) * (x.ndim - 1) + (-1,)
 
-    def normal(v, mean, square):
+    def normal(v: jax.Array, mean: jax.Array, square: jax.Array) -> jax.Array:
       variance = jnp.maximum(square - mean**2, 0.0)
       normal = (v - mean) * jax.lax.rsqrt(variance + self.epsilon)
       return (normal * scale.reshape(shape) + bias.reshape(shape)).astype(dtype)

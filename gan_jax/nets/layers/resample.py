@@ -1,4 +1,4 @@
-"""Resampling by repeat and reshape: nothing that a compiler cannot export with a free batch size."""
+"""Resampling by repeat and reshape, which can be exported with a free batch size."""
 
 import jax
 
@@ -27,7 +27,7 @@ def downsample(x: jax.Array) -> jax.Array:
 
 
 def blend(old: jax.Array, new: jax.Array, share: jax.Array | float) -> jax.Array:
-  """(1 - share) old + share new: fading in a resolution.
+  """(1 - share) old + share new: fades in a new resolution.
 
   Source: Karras et al. 2017, https://arxiv.org/abs/1710.10196, figure 2.
 

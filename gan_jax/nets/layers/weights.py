@@ -1,6 +1,6 @@
 r"""Dense, convolutional and embedding layers whose weights are normalised: spectral, weight norm, equalised.
 
-The raw kernel is the parameter; what the layer multiplies by is computed from it in every forward pass:
+The raw kernel is the parameter. In every forward pass the layer computes its weights from it:
 
   plain       the kernel
   spectral    kernel / sigma, its largest singular value (Miyato et al. 2018, https://arxiv.org/abs/1802.05957)
@@ -24,15 +24,15 @@ RESAMPLE = ('', 'up', 'down')
 
 
 def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple[jax.Array, jax.Array]:
-  r"""The largest singular value of a matrix, by $v \leftarrow Wu / |Wu|$, $u \leftarrow W^T v / |W^T v|$.
+  r"""The largest singular value of a matrix, by iteration: $v \leftarrow Wu / |Wu|$, $u \leftarrow W^T v / |W^T v|$.
 
   The vectors carry no gradient, the value $v^T W u$ does.
   Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, algorithm 1.
 
   Args:
     matrix: (m, n).
-    u: (n,), where to start; not 0.
-    steps: iterations; 0 takes the direction of u as it is.
+    u: (n,), the start vector, not 0.
+    steps: number of iterations; with 0 the direction of u is used as it is.
 
   Returns:
     (the singular value, the new u).
@@ -45,20 +45,20 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   fixed = jax.lax.stop_gradient(matrix)
   for _ in range(steps):
     u = unit(fixed.T @ unit(fixed @ u))
-  # A running average of unit vectors, as sampling takes it, is shorter than 1.
+  # Sampling can pass a running average of unit vectors, whose length is below 1.
   u = jax.lax.stop_gradient(unit(u))
   v = unit(fixed @ u)
   return v @ (matrix @ u), u
 
 
 class Kernel(nn.Module):
-  """A kernel, normalised as asked.
+  """A kernel, normalised according to `kind`.
 
   Attributes:
     shape: (..., out); `out_axis` says which axis counts the outputs.
-    kernel_init: initializer of the raw kernel; equalised ones start at N(0, 1) whatever it is.
+    kernel_init: initializer of the raw kernel; 'equalised' ignores it and starts at N(0, 1).
     kind: 'plain', 'spectral', 'weight', 'unit' or 'equalised'.
-    out_axis: of the outputs, -1, or -2 for transposed convolutions.
+    out_axis: axis of the outputs: -1, or -2 for transposed convolutions.
   """
 
   shape: tuple[int, ...]
@@ -86,7 +86,7 @@ class Kernel(nn.Module):
       return kernel * (gain / norms).reshape(shape)
     start = lambda: jax.random.normal(self.make_rng('params'), (outputs,), jnp.float32)
     u = self.variable('spectral', 'u', start)
-    # One iteration per training pass and none in evaluation: what is sampled does not depend on how often.
+    # One iteration per training pass and none in evaluation, so that sampling does not change the weights.
     sigma, new = power_iteration(matrix, u.value, steps=1 if train else 0)
     if train and self.is_mutable_collection('spectral'):
       u.value = new
@@ -124,8 +124,8 @@ class Conv(nn.Module):
     kind: of the weights.
     use_bias: adds a bias per channel.
     kernel_init: initializer of the raw kernel (*window, in, features).
-    resample: 'up' for nearest neighbours twice as large before it, 'down' for means of 2 x 2 after it, in one with the
-      convolution; needs an odd window and no strides.
+    resample: 'up' doubles the size by nearest neighbours before the convolution, 'down' takes means of 2 x 2 after it.
+      Both are computed in one operation with the convolution; they need an odd window and no strides.
   """
 
   features: int
@@ -152,7 +152,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-  """(B, *spatial, in) to (B, *spatial * strides, features): the adjoint of `Conv`; attributes as there."""
+  """(B, *spatial, in) to (B, *spatial * strides, features): the adjoint of `Conv`, with the same attributes."""
 
   features: int
   kernel_size: Sequence[int]
@@ -172,9 +172,9 @@ class Embed(nn.Module):
   """Classes (B,) to vectors (B, features); shares of classes (B, classes) to the sums of their vectors.
 
   Attributes:
-    classes: how many.
-    features: of a vector.
-    kind: of the weights.
+    classes: number of classes.
+    features: entries of a vector.
+    kind: kind of the weights.
     kernel_init: initializer of the raw table (classes, features).
   """
 
