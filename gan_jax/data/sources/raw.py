@@ -109,7 +109,7 @@ class PreparedColumns:
       ) from error
     if not found:
       raise UserError(f'config.data.split={stream.split!r} of {stream.name} has no examples: take more')
-    self.columns = {name: type(feature).__name__ for name, feature in builder.info.features.items()}
+    self.columns = {name: type(feature).__name__ for name, feature in sorted(builder.info.features.items())}
 
     def read(names: Sequence[str]) -> Any:
       skipped = {name: tfds.decode.SkipDecoding() for name in self.columns if name not in names}
