@@ -142,6 +142,31 @@ def test_a_metadata_file_gives_columns(tmp_path, kind):
     assert stream(tmp_path, FIELDS | {'text': TEXT}, split='test').open().kinds == source.kinds
 
 
+@pytest.mark.parametrize('layout', ['table', 'pairs', 'folders of columns', 'npz'])
+def test_a_part_of_columns_never_becomes_the_whole(tmp_path, layout):
+  names, rng = ('A', 'B'), np.random.RandomState(0)
+  fields, source = {name: {'name': 'Picture', 'size': 4} for name in names}, 'folder'
+  for split in ('train', 'val'):
+    for i in range(6):
+      for name in names:
+        where = tmp_path / (f'{name}/{split}' if layout == 'folders of columns' else f'{split}/{name}')
+        if layout in ('pairs', 'folders of columns'):
+          save(where / f'{i}.png', noise(4, 4, seed=i))
+    if layout == 'table':
+      table(tmp_path / split, [{'file_name': f'{i}.png', 'price': i} for i in range(6)])
+      fields = {'price': {'name': 'Number', 'low': 0, 'high': 5}}
+    if layout == 'npz':
+      np.savez(tmp_path / f'{split}.npz', price=rng.rand(6).astype(np.float32))
+      fields, source = {'price': {'name': 'Number', 'low': 0, 'high': 1}}, 'npz'
+  path = tmp_path / '{split}.npz' if layout == 'npz' else tmp_path
+  read = lambda split: stream(path, fields, source, split=split).open()
+  examples = lambda split: {str({k: v.tolist() for k, v in read(split)[i].items()}) for i in range(len(read(split)))}
+  first, rest = examples('train[:2]'), examples('train[2:]')
+  assert (len(first), len(rest)) == (2, 4) and not first & rest and len(read('validation')) == 6
+  with pytest.raises(UserError, match=r"config\.data\.split='test' is not in"):
+    read('test')
+
+
 def test_a_metadata_file_names_second_pictures(tmp_path):
   table(tmp_path, [{'file_name': 'a.png', 'mask_file_name': 'm/a.png'}])
   save(tmp_path / 'm' / 'a.png', np.full((8, 8), 255, np.uint8))

@@ -5,7 +5,7 @@ import concurrent.futures
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,20 +39,25 @@ class FolderSource:
     root: the folder that contains them.
     skipped: {file: reason}.
     notes: lines of text for the console.
+
+  Args:
+    stream: its settings.
+    whole: a folder below PATH that is taken whole, whatever the split.
+    beside: names of files that are read for other reasons, so that no line names them.
   """
 
-  def __init__(self, stream: 'Stream'):
+  def __init__(self, stream: 'Stream', whole: epath.Path | None = None, beside: Sequence[str] = ()):
     if not stream.path:
       raise UserError('config.data.path is missing: name the folder of pictures')
     root = paths.expand(stream.path)
     if not root.is_dir():
       raise UserError(f'config.data.path={stream.path!r} is not a folder')
     tree = root
-    root, notes = _split_folder(root, splits.parse(stream.split)[0])
+    root, notes = split_folder(root, splits.parse(stream.split)[0]) if whole is None else (whole, [])
     self._stream = stream
     moving: list[epath.Path] = []
     refused: dict[str, str] = {}
-    everything = list(_files(root, tree, refused))
+    everything = [path for path in _files(root, tree, refused) if path.name not in beside]
     found = [path for path in everything if path.suffix.lower() in SUFFIXES]
     others = collections.Counter(path.suffix.lower() for path in everything if path.suffix.lower() not in SUFFIXES)
     if others:
@@ -78,7 +83,8 @@ class FolderSource:
     if not self.files:
       why = f' ({"; ".join(notes)})' if notes else ''
       raise UserError(f'{paths.shown(root)} has no picture that can be read{why}: name another config.data.path')
-    self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
+    if whole is None:
+      self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
     self.notes = tuple(notes)
     self.root = root
     self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
@@ -99,8 +105,12 @@ class FolderSource:
     return self._labels
 
 
-def _split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
-  """The folder of a split, and what to say about it."""
+def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
+  """The folder of a split below `root`, and what to say about it.
+
+  Raises:
+    UserError: there is no such split, or splits lie beside classes.
+  """
   folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
   known = [name for name in folders if splits.looks_like_split(name)]
   name = splits.find(split, folders)

@@ -32,7 +32,7 @@ def npz(stream: 'Stream') -> ArraySource:
   """
   if not stream.path:
     raise UserError('config.data.path is missing: name the .npz file')
-  path = _file(stream)
+  path = file_of(stream)
   arrays = read_arrays(path)
   name = next((name for name in EXAMPLES if name in arrays), None)
   others = [key for key in arrays if key not in LABELS]
@@ -65,8 +65,12 @@ def npz(stream: 'Stream') -> ArraySource:
   return ArraySource(fields if len(taken) == len(examples) else {name: x[taken] for name, x in fields.items()})
 
 
-def _file(stream: 'Stream') -> epath.Path:
-  """The file of a stream's split; a path without '{split}' is all training data."""
+def file_of(stream: 'Stream') -> epath.Path:
+  """The file of a stream's split; a path without '{split}' is all training data.
+
+  Raises:
+    UserError: there is none.
+  """
   split = splits.parse(stream.split)[0]
   if '{split}' not in stream.path and split != 'train':
     raise UserError(
@@ -89,7 +93,7 @@ def _file(stream: 'Stream') -> epath.Path:
 
 def classes_of(stream: 'Stream') -> int:
   """One more than the largest label; 0 if there are no labels, or none that number classes from 0."""
-  arrays = read_arrays(_file(stream))
+  arrays = read_arrays(file_of(stream))
   label = next((key for key in LABELS if key in arrays), None)
   if label is None or arrays[label].ndim != 1 or not np.issubdtype(arrays[label].dtype, np.integer):
     return 0

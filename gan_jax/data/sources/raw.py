@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from etils import epath
 
 from gan_jax.base.errors import UserError
 
@@ -72,18 +71,18 @@ def npz_columns(stream: 'Stream') -> Table:
   Raises:
     UserError: no file, or arrays of several lengths.
   """
-  from gan_jax.data.sources.npz import read_arrays
+  from gan_jax.data.sources import splits
+  from gan_jax.data.sources.npz import file_of, read_arrays
 
   if not stream.path:
     raise UserError('config.data.path is missing: name the .npz file')
-  path = epath.Path(stream.path.replace('{split}', stream.split)).expanduser()
-  if not path.is_file():
-    raise UserError(f'config.data.path={str(path)!r} is not a file')
+  path = file_of(stream)
   arrays = read_arrays(path)
   lengths = {name: len(array) if array.ndim else 'no rows' for name, array in arrays.items()}
   if len(set(lengths.values())) != 1 or 'no rows' in lengths.values():
     raise UserError(f'the arrays of {path} have lengths {lengths}: give all one length')
-  return Table(arrays)
+  taken = splits.chosen(stream.split, len(next(iter(arrays.values()))))
+  return Table({name: array[taken] for name, array in arrays.items()})
 
 
 class PreparedColumns:

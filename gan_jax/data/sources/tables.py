@@ -11,9 +11,10 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError, short
 from gan_jax.data.pixels import decode
-from gan_jax.data.sources import folder
+from gan_jax.data.sources import folder, splits
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -38,18 +39,29 @@ class FolderColumns:
 
   def __init__(self, stream: 'Stream', wanted: Sequence[str]):
     self._stream = stream
+    self.files: list[epath.Path]
     self._rows: list[dict[str, Any]]
     self._pictures: dict[str, list[epath.Path]]
-    root = _root(stream)
-    sides = {name: _side(root, name, stream.split) for name in wanted}
-    table = next((root / name for name in FILES if (root / name).is_file()), None)
+    path, split = _path(stream), splits.parse(stream.split)[0]
     self.notes: tuple[str, ...] = ()
+    table = _table(path)
+    sides = {} if table else _sides(path, wanted)
+    if sides:  # PATH/COLUMN/SPLIT
+      sides = {name: self._split(side, split) for name, side in sides.items()}
+    else:  # PATH/SPLIT, which may have the columns
+      path = self._split(path, split)
+      table = _table(path)
+      sides = {} if table else _sides(path, wanted)
     if table is not None:
       self._from_table(table)
-    elif sides and all(side is not None for side in sides.values()):
-      self._pairs({name: side for name, side in sides.items() if side is not None})
+    elif sides:
+      self._pairs(sides)
     else:
-      self._plain()
+      self._plain(path)
+    taken = splits.chosen(stream.split, len(self.files))
+    self._rows = [self._rows[i] for i in taken]
+    self._pictures = {name: [files[i] for i in taken] for name, files in self._pictures.items()}
+    self.files = [self.files[i] for i in taken]
     pictures = dict.fromkeys(self._pictures, 'pictures')
     self.columns = {**pictures, **{name: 'a column' for row in self._rows[:1] for name in row}}
 
@@ -67,9 +79,13 @@ class FolderColumns:
     with path.open('rb') as file, Image.open(file) as picture:
       return decode(picture, self._stream.values, str(path))
 
+  def _split(self, path: epath.Path, split: str) -> epath.Path:
+    root, notes = folder.split_folder(path, split)
+    self.notes += tuple(notes)
+    return root
+
   def _found(self, root: epath.Path) -> folder.FolderSource:
-    # The folder itself, whatever the split: it was chosen above.
-    found = folder.FolderSource(dataclasses.replace(self._stream, path=str(root), split='', classes=0, columns={}))
+    found = folder.FolderSource(dataclasses.replace(self._stream, classes=0, columns={}), whole=root, beside=FILES)
     self.notes += found.notes
     return found
 
@@ -130,19 +146,19 @@ class FolderColumns:
           )
     keys = sorted(found[first])
     self._pictures = {name: [files[key] for key in keys] for name, files in found.items()}
-    for paths in zip(*self._pictures.values(), strict=True):
-      shapes = [_size(path) for path in paths]
-      for path, (width, height) in zip(paths, shapes, strict=True):
+    for pair in zip(*self._pictures.values(), strict=True):
+      shapes = [_size(path) for path in pair]
+      for path, (width, height) in zip(pair, shapes, strict=True):
         if width * shapes[0][1] != height * shapes[0][0]:
           raise UserError(
-            f'{paths[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: give both '
+            f'{pair[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: give both '
             'one shape'
           )
-    self._rows = [{FILE_NAME: paths.name} for paths in self._pictures[first]]
+    self._rows = [{FILE_NAME: path.name} for path in self._pictures[first]]
     self.files = self._pictures[first]
 
-  def _plain(self) -> None:
-    found = self._found(_root(self._stream))
+  def _plain(self, root: epath.Path) -> None:
+    found = self._found(root)
     self.files, self._pictures = found.files, {PICTURE: found.files}
     names = folder._class_names(found.files, found.root)
     self._rows = [{FILE_NAME: str(path.relative_to(found.root))} for path in found.files]
@@ -175,19 +191,23 @@ def read_table(table: epath.Path) -> list[dict[str, Any]]:
   return rows
 
 
-def _root(stream: 'Stream') -> epath.Path:
+def _path(stream: 'Stream') -> epath.Path:
   if not stream.path:
     raise UserError('config.data.path is missing: name the folder of pictures')
-  root = epath.Path(stream.path).expanduser()
+  root = paths.expand(stream.path)
   if not root.is_dir():
     raise UserError(f'config.data.path={stream.path!r} is not a folder')
-  return root / stream.split if stream.split and (root / stream.split).is_dir() else root
+  return root
 
 
-def _side(root: epath.Path, name: str, split: str) -> epath.Path | None:
-  if not name or '/' in name or name.startswith('.') or not (root / name).is_dir():
-    return None
-  return root / name / split if split and (root / name / split).is_dir() else root / name
+def _table(root: epath.Path) -> epath.Path | None:
+  return next((root / name for name in FILES if (root / name).is_file()), None)
+
+
+def _sides(root: epath.Path, wanted: Sequence[str]) -> dict[str, epath.Path]:
+  """The folders of the wanted columns, if each has one."""
+  sides = {name: root / name for name in wanted if name and '/' not in name and not name.startswith('.')}
+  return sides if len(sides) == len(wanted) and all(side.is_dir() for side in sides.values()) else {}
 
 
 def _size(path: epath.Path) -> tuple[int, int]:
