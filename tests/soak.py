@@ -82,13 +82,14 @@ class Soak:
       self._kinds = [self.kill, self.signal, self.full_disk, self.dead_pipe, self.vanished, self.second]
       self._draw.shuffle(self._kinds)
     kind = self._kinds.pop()
-    before = _committed(self._target)
+    before, started = _committed(self._target), time.time()
     # The output goes to a file, so that no full pipe stops what runs.
     with (self._folder / 'out.txt').open('w') as out:
       to = subprocess.PIPE if kind == self.dead_pipe else out
       process = subprocess.Popen(self._command(self._target), cwd=ROOT, stdout=to, stderr=out)
       try:
-        self._wait(process, lambda: self._rows() > before, 'the first step')
+        # Rows of the run before may lie behind the checkpoint until this one goes on.
+        self._wait(process, lambda: self._rows(started) > before, 'the first step')
         time.sleep(self._draw.uniform(0, 1.5))
         if process.poll() is None:
           kind(process)
@@ -204,9 +205,11 @@ class Soak:
     main = [sys.executable, '-m', 'gan_jax.main', '--config', 'configs/gan.py:digits', '--workdir', str(workdir)]
     return [*main, f'--config.steps={self._steps}', f'--config.data.path={self._pictures}', *SETTINGS]
 
-  def _rows(self) -> int:
-    """The step of the last row."""
+  def _rows(self, since: float = 0) -> int:
+    """The step of the last row; 0 if none was written since then."""
     with contextlib.suppress(OSError, ValueError, IndexError):
+      if (self._target / 'metrics.jsonl').stat().st_mtime < since:
+        return 0
       return json.loads((self._target / 'metrics.jsonl').read_text().splitlines()[-1])['step']
     return 0
 
