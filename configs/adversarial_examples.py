@@ -87,7 +87,7 @@ def _network(data, kind):
   if kind == 'softmax':
     return dict(name='mlp.Softmax', classes=CLASSES)
   if kind in ('pgd', 'trades'):
-    return dict(name='classifier.ConvClassifier', classes=CLASSES)
+    return dict(name='classifier.ConvClassifier', classes=CLASSES, channels=(32, 64), hidden=(1024,))
   return dict(
     name='mlp.MaxoutDiscriminator', units=(240, 240), pieces=5, dropout=(0.2, 0.5, 0.5), irange=0.005, outputs=CLASSES
   )

@@ -15,7 +15,7 @@ from gan_jax.data.sources import BUILT_IN
 KEY = jax.random.key(0)
 HERE = pathlib.Path(__file__).parent
 PROBES = ('pool', 'began', 'accuracy', 'growing', 'triple')
-WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units')
+WIDTHS = ('channels', 'hidden', 'units', 'joint_units', 'label_units', 'widths')
 
 
 def _paths():
@@ -127,7 +127,7 @@ def _walk(settings, where):
 
 
 def shrunk(row):
-  """Arguments that shrink widths, batch and data of a config, and nothing else: turns, losses and collections stay."""
+  """Arguments that shrink widths, attacks, batch and data of a config: turns, losses and collections stay."""
   config = config_lib.load(row)
   arguments = []
   for path, key, value in _walk(config.game, '--config.game'):
@@ -135,6 +135,8 @@ def shrunk(row):
       arguments.append(
         f'{path}={tuple(min(width, 8) for width in value) if isinstance(value, tuple) else min(value, 8)}'
       )
+    elif path.endswith('.defence.steps'):
+      arguments.append(f'{path}=2')
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
       arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
