@@ -239,7 +239,7 @@ def test_metrics_do_not_wait_on_the_device_without_end(tmp_path, monkeypatch):
 
 def test_calls_that_never_fit_are_told(tmp_path, capsys):
   train.run(small('--config.steps=4', '--config.log_every=2', '--config.steps_per_call=3'), tmp_path / 'run')
-  assert 'config.steps_per_call=3 is more than the 2 steps' in capsys.readouterr().out
+  assert 'config.steps_per_call=3 has no effect: every 2 steps' in capsys.readouterr().out
 
 
 def test_a_trace_of_some_steps(tmp_path, capsys):

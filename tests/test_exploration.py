@@ -117,7 +117,7 @@ def test_the_manifold_is_a_square_of_quantiles_around_what_is_kept():
   for axes in ((0, 0), (0, 2), (-1, 0)):
     with pytest.raises(UserError, match='choose two of 0 to 1'):
       latent_paths.manifold(Normal((2,)), 3, np.zeros((1, 2)), axes=axes)
-  with pytest.raises(UserError, match='one vector'):
+  with pytest.raises(UserError, match='one latent vector'):
     latent_paths.manifold(Normal((2,)), 3, np.zeros((2, 2)))
 
 
@@ -131,7 +131,7 @@ def test_one_code_varies_and_all_else_is_kept():
   for part, index in (('code', None), ('code', 2), ('label', 0), ('style', None)):
     with pytest.raises(UserError, match=part):
       latent_paths.varied(start, part, [0.0], index)
-  with pytest.raises(UserError, match='no parts'):
+  with pytest.raises(UserError, match='without named parts'):
     latent_paths.varied(np.zeros((2, 2)), 'label', [0])
 
 
@@ -212,7 +212,7 @@ def test_the_picture_of_classes():
   z = 10 * np.round(np.clip(run.latents(4)['z'][:, 0], 0, 5))
   left = picture.width - 37 * ((picture.width - 12) // 37)
   np.testing.assert_array_equal(cells(picture, 4, 3, 8, left=left), [z, 100 + z, 200 + z])
-  with pytest.raises(UserError, match='leave it out'):
+  with pytest.raises(UserError, match='leave --label out'):
     exploration.classes(run, 4, exploration.Options(label=1))
   with pytest.raises(UserError, match='no labels or codes'):
     exploration.classes(Stand(Normal((2,)), lambda x: x[:, 0]))
@@ -254,14 +254,14 @@ def test_attention_is_shown_from_points_that_look_elsewhere():
   # Of four queries on 2 x 2 keys: 0 and 3 look at the first key, 1 at the last, 2 at two of them.
   maps = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0.5, 0.5, 0, 0], [1, 0, 0, 0]], np.float32)
   image = np.full((8, 8, 1), 200, np.uint8)
-  marked, *seen = exploration._looked_from(image, maps, 3)
+  marked, *seen = exploration._attention_maps(image, maps, 3)
   assert marked.shape == (8, 8, 3) and (marked != 200).any()
   quarters = lambda cell: cell[::4, ::4, 0].ravel().tolist()
   # First the middle query, 3; then 1, the farthest; then 2.
   assert [quarters(cell) for cell in seen] == [[200, 50, 50, 50], [50, 50, 50, 200], [200, 200, 50, 50]]
   run = Stand(LATENTS, lambda x: x['label'])
   run.attention = lambda latents, seed, ema: {}
-  with pytest.raises(UserError, match='has none'):
+  with pytest.raises(UserError, match='has no attention'):
     exploration.attention(run, 2)
 
 
@@ -309,10 +309,10 @@ def test_the_picture_of_neighbours():
         rows[1 + 9 * i : 9 + 9 * i, 1 + 9 * column : 9 + 9 * column], digits[index, :, :, 0]
       )
     assert (rows[1 + 9 * i : 9 + 9 * i, 19:27] != digits[index, :, :, 0]).any()
-  with pytest.raises(UserError, match='no pictures'):
+  with pytest.raises(UserError, match='has no pictures'):
     exploration.neighbours(Stand(Normal((2,)), lambda z: z[:, 0], Stream(name='ring')))
   run.generate = lambda latents, **_: np.zeros((3, 2))
-  with pytest.raises(UserError, match='no pictures'):
+  with pytest.raises(UserError, match='are not pictures'):
     exploration.neighbours(run, 3)
 
 

@@ -290,7 +290,7 @@ def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
   source = tmp_path / 'source'
   train.run(small(*settings), source)
   said = capsys.readouterr().out
-  assert 'members   2 games in one step, of seeds 0, 1' in said and 'config.keep_best=METRIC would say' in said
+  assert 'members   2 games in one step, with seeds 0, 1' in said and 'config.keep_best=METRIC' in said
   assert not (source / 'best').exists()
   assert gan_jax.load(source).member == 0
   assert 'member 0, because no row of metrics has the metric' in capsys.readouterr().err
