@@ -140,6 +140,10 @@ def shrunk(row):
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
       arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
+    elif key == 'batch_size' and value and value % 2:  # the laws play on two devices
+      arguments.append(f'{path}={value + 1}')
+    elif key == 'per_class':
+      arguments.append(f'{path}={min(value, 20)}')
   # Copies of a network share the batch out between them.
   counts = [value for _, key, value in _walk(config.game, '') if key == 'count']
   batch = min(config.batch_size, 8)

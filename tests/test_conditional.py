@@ -197,7 +197,7 @@ def test_a_class_that_is_asked_for_is_made(tmp_path):
 def evidence(seen, tags, table):
   stream = types.SimpleNamespace(tags=table, name='digits')
   fake = types.SimpleNamespace(tags=None if tags is None else np.array(tags, np.float32))
-  return types.SimpleNamespace(stream=stream, fake=fake, seen=np.array(seen), game=object())
+  return types.SimpleNamespace(stream=stream, fake=fake, predicted_classes=np.array(seen), game=object())
 
 
 def test_tag_figures_by_hand():

@@ -168,5 +168,5 @@ def test_the_networks_of_the_paper():
 
 def test_an_auto_encoder_of_another_size_is_named():
   net = autoencoder.AutoEncoder(autoencoder.Encoder((4, 8), 3), autoencoder.Decoder((4, 4), 1, base=8))
-  with pytest.raises(UserError, match=r'makes \(16, 16, 1\) of examples \(8, 8, 1\)'):
+  with pytest.raises(UserError, match=r'returns \(16, 16, 1\) for examples \(8, 8, 1\)'):
     net.init(KEY, jnp.zeros((1, 8, 8, 1)), train=True)

@@ -257,7 +257,7 @@ class Vector(Pair):
   ('game', 'optimizers', 'words'),
   [
     (Stray(Affine(), Affine()), SGD, ["'critic_net'", 'no owner', 'generator']),
-    (Bare(Affine(), Affine()), SGD, ["'scale'", 'on the game itself']),
+    (Bare(Affine(), Affine()), SGD, ["'scale'", 'belongs to the game']),
     (Pair(Affine(), Affine()), {'generator': SGD['generator']}, ["['generator']", "['discriminator', 'generator']"]),
     (Pair(Affine(), Affine()), {**SGD, 'critic': SGD['generator']}, ["'critic'", 'discriminator']),
     (

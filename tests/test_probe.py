@@ -94,7 +94,7 @@ def test_draws_per_class():
   assert np.bincount(labels[chosen]).tolist() == [20] * 10 and len(set(chosen)) == 200
   np.testing.assert_array_equal(chosen, probe.draw_per_class(labels, 20, seed=3))
   assert not np.array_equal(chosen, probe.draw_per_class(labels, 20, seed=4))
-  with pytest.raises(UserError, match='200 asked'):
+  with pytest.raises(UserError, match='fewer than count=200'):
     probe.draw_per_class(labels, 200, seed=0)
 
 

@@ -197,5 +197,7 @@ def test_all_look_after_the_same_steps(monkeypatch):
 
 def test_devices_must_be_all_where_there_are_several_processes(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  with pytest.raises(UserError, match=r'config\.devices=1 of the 8 of 2 processes: set it to 0'):
+  with pytest.raises(
+    UserError, match=r'config\.devices=1 but 2 processes must use all of their 8 devices: set it to 0'
+  ):
     parallel.make_mesh(1)

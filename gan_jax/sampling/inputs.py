@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from etils import epath
 
 from gan_jax import core
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
+from gan_jax.data.sources.base import Source
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
@@ -37,11 +38,10 @@ def examples(stream: Stream, rows: np.ndarray) -> dict[str, np.ndarray]:
     rows: (N,) places in the order of evaluations; after the last example comes the first.
   """
   order = sets.order(stream)
-  return _prepared(stream, order[np.asarray(rows) % len(order)])
+  return _prepared(stream, stream.open(), order[np.asarray(rows) % len(order)])
 
 
-def _prepared(stream: Stream, chosen: np.ndarray) -> dict[str, np.ndarray]:
-  source = stream.open()
+def _prepared(stream: Stream, source: Source, chosen: np.ndarray) -> dict[str, np.ndarray]:
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   prepared: dict[str, np.ndarray] = jax.device_get(stream.prepare(fields, jax.random.key(0)))
@@ -97,14 +97,14 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   name, _, path = text.partition('=') if '=' in text else (names[0], '', text)
   if name not in names:
     raise one_of('stream in --inputs', name, names)
-  if not epath.Path(path).expanduser().is_dir():
+  folder = paths.expand(path)
+  if not folder.is_dir():
     raise UserError(f'--inputs={text}: {path!r} is not a folder')
   plain = dataclasses.replace(stage.streams[name], flip=False, random_crop=0, per_class=0, classes=0, tags=())
-  of = dataclasses.replace(plain, name='folder', path=path, split='')
-  source = of.open()
-  assert isinstance(source, FolderSource)
+  of = dataclasses.replace(plain, name='folder', path=path)
+  source = FolderSource(of, whole=folder)
   files = [str(file.relative_to(source.root)) for file in source.files]
-  return name, files, _prepared(of, np.arange(len(files)))
+  return name, files, _prepared(of, source, np.arange(len(files)))
 
 
 def parsed(text: str) -> Splits:

@@ -76,7 +76,7 @@ def of_stage(
   title = type(game).__name__
   check_count(count, what='standing')
   if not samples_in_training(game):
-    raise UserError(f'standing={count} asked of {title}, whose sample takes no train: leave it out')
+    raise UserError(f'standing={count} asked of {title}, whose sample takes no argument `train`: leave it out')
   if 'batch_stats' not in variables:
     raise UserError(f'standing={count}: {title} has no batch statistics, leave standing out')
   latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
