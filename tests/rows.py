@@ -140,8 +140,8 @@ def shrunk(row):
   for path, key, value in _walk(config.data, '--config.data'):
     if key == 'name' and value not in BUILT_IN:
       arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
-    elif key == 'batch_size' and value and value % 2:  # the laws play on two devices
-      arguments.append(f'{path}={value + 1}')
+    elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
+      arguments.append(f'{path}={min(value + value % 2, 8)}')
     elif key == 'per_class':
       arguments.append(f'{path}={min(value, 20)}')
   # Copies of a network share the batch out between them.
@@ -150,6 +150,13 @@ def shrunk(row):
   arguments.append(f'--config.batch_size={batch if all(batch % count == 0 for count in counts) else 2 * max(counts)}')
   if not config.stages:
     arguments.append('--config.steps=4')
+  elif sum(stage['steps'] for stage in config.stages) > 20:
+    stages = [{**stage, 'steps': min(stage['steps'], 4)} for stage in config.stages]
+    for stage in stages:
+      for stream in stage.get('data', {}).values():
+        if hasattr(stream, 'get') and stream.get('batch_size'):
+          stream['batch_size'] = min(stream['batch_size'], 8)
+    arguments.append(f'--config.stages={tuple(stages)!r}')
   return [
     *arguments,
     '--config.log_every=1',
