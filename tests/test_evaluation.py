@@ -105,7 +105,7 @@ def test_work_is_split_over_devices(run):
     generated = scores.Generated(sampler, mesh, limits=(-1.0, 1.0))
     starts = scores.split(mesh, 64 * np.arange(16, dtype=np.int32).reshape(devices, -1))
     variables = parallel.replicate(mesh)(run.variables())
-    compiled = generated._make.lower(variables, jax.random.key(0), starts).compile()
+    compiled = generated._make.lower(variables, jax.random.key(0), starts, {}).compile()
     return compiled.cost_analysis()['flops']
 
   assert flops(8) < flops(1) / 7

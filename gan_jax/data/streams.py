@@ -164,7 +164,7 @@ class Stream:
 
 
 def _frozen(value: Any) -> Any:
-  if isinstance(value, Mapping):
+  if hasattr(value, 'items'):  # a ConfigDict is no Mapping
     return FrozenDict({key: _frozen(entry) for key, entry in value.items()})
   return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
 
