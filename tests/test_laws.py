@@ -316,22 +316,6 @@ def _descended(config, devices):
   return ends
 
 
-def _descended(config, devices):
-  """The state and the metrics after a step of every stage, on the host."""
-  mesh = parallel.make_mesh(devices)
-  state, ends = None, []
-  for stage in runs.stages_of(config):
-    # Plain descent, so that parameters show the gradients; Adam would blow up the noise of those near 0.
-    stage = stage._replace(optimizers={name: optax.sgd(0.1) for name in stage.optimizers})
-    enter = parallel.compile_once(lambda s, k, stage=stage: runs.enter(stage, s, k), parallel.replicated(mesh))
-    state = enter(state, KEY)
-    feed = Feed(stage.streams, stage.moves, 0, parallel.place(mesh), parallel.replicate(mesh))
-    step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
-    state, metrics = step(state, next(feed), KEY)
-    ends.append(jax.device_get((state, metrics)))
-  return ends
-
-
 def _assert_close(a, b, rtol, atol, where):
   a, b = leaves(a), leaves(b)
   assert a.keys() == b.keys()
