@@ -14,6 +14,8 @@ from gan_jax.base.errors import UserError
 
 #: The tanh of the search reaches the ends of the range only at infinity.
 EDGE = 0.999999
+#: DeepFool's least step as a share of the range: steps that only halve the way to a border never cross it.
+LEAST_STEP = 1e-4
 
 
 def carlini_wagner(
@@ -122,6 +124,7 @@ def deepfool(
   """Steps to the nearest border between classes, as if the network were linear, until the class changes.
 
   Source: Moosavi-Dezfooli et al. 2015, https://arxiv.org/abs/1511.04599, algorithm 2 and eq. 11 (norm 'linf').
+  differs: each step is 0.0001 of the range longer, as in the authors' code; pixels stay in the range.
 
   Args:
     key: not used.
@@ -175,7 +178,7 @@ def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, 
     nearest, rows = distances.argmin(0), jnp.arange(len(x))
     gradient, distance, size = gradients[nearest, rows], distances[nearest, rows], sizes[nearest, rows]
     way = jnp.sign(gradient) if norm == 'linf' else gradient / column(size + 1e-8, x)
-    total = total + column(distance, x) * way
+    total = total + column(distance + LEAST_STEP * (high - low), x) * way
     moved = jnp.clip(x + (1 + overshoot) * total, low, high)
     at = jnp.where(column(fooled, x), at, moved)
     return i + 1, at, total, fooled | (logits_fn(at).argmax(-1) != labels)
