@@ -2,6 +2,7 @@
 
     python -m benchmarks.run --work dcgan64 [--work gan2014 ...] [--input loader] [--rounds 5] [--variants eager]
     python -m benchmarks.run --all [--out results.json]
+    python -m benchmarks.run --work dcgan64 --against ../before   (another checkout of gan_jax in PyTorch's place)
 
 It needs PyTorch: pip install '.[bench]'. Two processes, one a side, work in turn, so that noise of the machine meets
 both. First both compute the losses of the same weights on the same inputs, which must agree. Then each of PyTorch's
@@ -33,7 +34,7 @@ VARIANTS = ('eager', 'channels_last', 'compile')
 class Side:
   """One process of `benchmarks.worker`."""
 
-  def __init__(self, side: str, work: str, variant: str, settings: dict[str, Any]):
+  def __init__(self, side: str, work: str, variant: str, settings: dict[str, Any], checkout: str | None = None):
     environment = {
       **os.environ,
       'OMP_NUM_THREADS': str(settings['threads']),
@@ -42,6 +43,8 @@ class Side:
     }
     if settings['device'] == 'cpu':
       environment |= {'JAX_PLATFORMS': 'cpu', 'CUDA_VISIBLE_DEVICES': ''}
+    if checkout:
+      environment['PYTHONPATH'] = checkout
     self.name = f'{side} {variant}'.strip()
     self.process = subprocess.Popen(
       [sys.executable, '-m', 'benchmarks.worker', side, work, variant, json.dumps(settings)],
@@ -49,6 +52,7 @@ class Side:
       stdout=subprocess.PIPE,
       text=True,
       env=environment,
+      cwd=checkout,
     )
 
   def ask(self, *words: Any) -> Any:
@@ -108,7 +112,12 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
     row: dict[str, Any] = dict(work=name, title=work.title, input=values.input, batch=batch, steps=steps)
     row['matrix'] = ours.ask('matrix')
     others = {}
-    for variant in values.variants.split(',') if values.variants else ():
+    if values.against:
+      side = Side('gan_jax', name, '', settings, str(pathlib.Path(values.against).resolve()))
+      row['matrix'] = max(row['matrix'], side.ask('matrix'))
+      side.ask('time', 1)
+      others['before'] = (side.ask('time', steps) / steps, side)
+    for variant in values.variants.split(',') if values.variants and not values.against else ():
       if variant == 'channels_last' and name == 'gan2014':
         continue
       side = Side('torch', name, variant, settings)
@@ -150,8 +159,10 @@ def told(row: dict[str, Any], work: Work) -> str:
   lines = [f'{row["title"]}, batch {row["batch"]}, {row["input"]} data']
   if 'ratio' in row:
     low, high = row['spread']
-    lines.append(f'  ratio {row["ratio"]:.2f} ({low:.2f} to {high:.2f}) to PyTorch {row["variant"]}')
-    lines.append(f'  losses from the same weights differ by {row["difference"]:.0e}')
+    other = 'the other checkout' if row['variant'] == 'before' else f'PyTorch {row["variant"]}'
+    lines.append(f'  ratio {row["ratio"]:.3f} ({low:.3f} to {high:.3f}) to {other}')
+    if 'difference' in row:
+      lines.append(f'  losses from the same weights differ by {row["difference"]:.0e}')
   times = f'  {row["seconds"] * 1e3:.1f} ms a step'
   if 'ratio' in row:
     times += f' against {row["other_seconds"] * 1e3:.1f}'
@@ -177,6 +188,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
   parser.add_argument('--per_call', type=int, default=0, help="gan_jax's steps in one compiled call; 0 for the work's")
   parser.add_argument('--rounds', type=int, default=5, help='pairs of timed runs')
   parser.add_argument('--variants', default=','.join(VARIANTS), help="PyTorch's; empty to measure gan_jax alone")
+  parser.add_argument('--against', default='', help="another checkout of gan_jax, measured in PyTorch's place")
   parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
   parser.add_argument('--out', default='', help='a file for the rows as JSON')
   values = parser.parse_args(arguments)
