@@ -5,6 +5,8 @@ import pathlib
 import resource
 import shutil
 import signal
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -214,6 +216,17 @@ def full_disk():
   yield
   resource.setrlimit(resource.RLIMIT_FSIZE, before)
   signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_writes_that_end_after_a_failed_save_print_no_traceback(tmp_path, monkeypatch):
+  printed = []
+  monkeypatch.setattr(sys, 'unraisablehook', lambda unraisable: printed.append(str(unraisable.exc_value)))
+  checkpoint._silence_late_writes.cache_clear()
+  with pytest.raises(UserError, match='cannot write a checkpoint'), checkpoint._writing(tmp_path):
+    raise OSError(28, 'No space left on device')
+  for error in (RuntimeError('Event loop is closed'), RuntimeError('another'), ValueError('a third')):
+    sys.unraisablehook(types.SimpleNamespace(exc_value=error))
+  assert printed == ['another', 'a third']
 
 
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_is_kept(tmp_path, request, capsys):

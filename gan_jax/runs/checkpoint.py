@@ -6,9 +6,11 @@ are compared: so a damaged checkpoint is detected, and the newest undamaged one 
 
 import contextlib
 import datetime
+import functools
 import gc
 import json
 import logging
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -284,10 +286,27 @@ class _writing:
 
   def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
     if isinstance(error, Exception) and not isinstance(error, UserError):
+      _silence_late_writes()
       raise UserError(
         f'cannot write a checkpoint to {self._folder} ({_short(error)}): the checkpoints before it are kept; make room '
         'and start the same command again'
       ) from error
+
+
+@functools.cache
+def _silence_late_writes() -> None:
+  """After a failed save, TensorStore's threads end their other writes: their event loop is closed then.
+
+  Python would print a traceback for each of them, beside the one line that says what failed.
+  """
+  before = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    late = isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == 'Event loop is closed'
+    if not late:
+      before(unraisable)
+
+  sys.unraisablehook = hook
 
 
 def _forget() -> None:
