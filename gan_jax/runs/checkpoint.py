@@ -125,6 +125,7 @@ class Checkpoints:
     }
     metadata['crc'] = _crc(metadata)
     kept = {self._best: metrics[self._best]} if metrics and self._best in metrics else None
+    _silence_late_writes()
     with _writing(self._folder):
       self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
 
@@ -286,7 +287,6 @@ class _writing:
 
   def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
     if isinstance(error, Exception) and not isinstance(error, UserError):
-      _silence_late_writes()
       raise UserError(
         f'cannot write a checkpoint to {self._folder} ({_short(error)}): the checkpoints before it are kept; make room '
         'and start the same command again'
@@ -295,9 +295,9 @@ class _writing:
 
 @functools.cache
 def _silence_late_writes() -> None:
-  """After a failed save, TensorStore's threads end their other writes: their event loop is closed then.
+  """When a save fails, TensorStore's threads still end its other writes, after their event loop was closed.
 
-  Python would print a traceback for each of them, beside the one line that says what failed.
+  Python would print a traceback for each of them, before the one line that says what failed.
   """
   before = sys.unraisablehook
 
