@@ -102,6 +102,8 @@ class Soak:
     name, code, said = kind.__name__, process.returncode, (self._folder / 'out.txt').read_text()
     after, rows = _committed(self._target), self._rows()
     last = said.strip().splitlines()[-1:] or ['']
+    if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) and last[0].startswith('error: '):
+      code = 2  # it had told how it ended before the signal came
     self.counts[name] += 1
     print(f'{name:<10} code {code:>3}, checkpoint {before} -> {after}, row {rows}: {last[0][:110]}', flush=True)
     if after < before:
