@@ -102,8 +102,9 @@ class Soak:
     name, code, said = kind.__name__, process.returncode, (self._folder / 'out.txt').read_text()
     after, rows = _committed(self._target), self._rows()
     last = said.strip().splitlines()[-1:] or ['']
-    if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) and last[0].startswith('error: '):
-      code = 2  # it had told how it ended before the signal came
+    late = code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)  # the signal came after all was done and said
+    if late and (last[0].startswith('error: ') or after == self._steps):
+      code = 0 if after == self._steps else 2
     self.counts[name] += 1
     print(f'{name:<10} code {code:>3}, checkpoint {before} -> {after}, row {rows}: {last[0][:110]}', flush=True)
     if after < before:
