@@ -124,4 +124,4 @@ readme: .venv/.library  ## after a change of the configs: the README's table of 
 	$(BIN)/python docs/systems_table.py
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest .venv-uv .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf .venv .venv-oldest .venv-newest .venv-uv .cache .pytest_cache .mypy_cache .ruff_cache dist

@@ -16,20 +16,30 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'docs' / 'example'))
 
-#: One folder for all processes of a run of the tests: what a developer's own caches hold must not decide a test. Many
-#: tests train the same small networks, so compiled programs are kept there too; no test depends on finding one.
+#: Compiled programs are kept from run to run: they are found by the program, the flags and the versions, never by the
+#: test. No test depends on finding one.
+PROGRAMS, LARGEST = pathlib.Path(__file__).parent.parent / '.cache' / 'tests', 2 << 30  # bytes
+#: One folder for all processes of a run of the tests: what a developer's own caches hold must not decide a test.
 FOLDER = os.environ.get('GAN_JAX_TESTS', '')
 if not FOLDER:
   FOLDER = os.environ['GAN_JAX_TESTS'] = tempfile.mkdtemp(prefix='gan_jax_tests_')
   atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+  if PROGRAMS.is_dir() and sum(file.stat().st_size for file in PROGRAMS.iterdir()) > LARGEST:
+    shutil.rmtree(PROGRAMS)
 os.environ['GAN_JAX_CACHE'] = str(pathlib.Path(FOLDER) / 'cache')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = str(pathlib.Path(FOLDER) / 'xla')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(PROGRAMS)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '0'
+
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # its idle threads spin, and pytest-xdist keeps all cores busy
 
 import jax  # noqa: E402
 
 from gan_jax.base import memory  # noqa: E402
+
+# A tenth of the time of tracing is Python's search for garbage, of which there is little. Every file ends with one.
+gc.set_threshold(200_000, 20, 20)
+gc.freeze()
 
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_cpu_enable_async_dispatch', False)

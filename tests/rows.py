@@ -1,6 +1,7 @@
 """The rows of the laws: every shipped config, every probe game and the example of the docs, in full and shrunk."""
 
 import ast
+import dataclasses
 import functools
 import pathlib
 from typing import NamedTuple
@@ -10,6 +11,8 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import runs
+from gan_jax.base.calls import resolve
+from gan_jax.config.build import HOMES, NESTED
 from gan_jax.data.sources import BUILT_IN
 
 KEY = jax.random.key(0)
@@ -49,7 +52,8 @@ _loaded = functools.cache(config_lib.load)  # read here, never changed
 def _size(row):
   """Of a row's examples, for sorting: those of sets that need no preparing first."""
   data = _loaded(row).data
-  return (data.size, data.name not in BUILT_IN) if 'name' in data else ()
+  streams = [data] if 'name' in data else list(data.values())
+  return max(stream.size for stream in streams), sum(stream.name not in BUILT_IN for stream in streams)
 
 
 @functools.cache
@@ -78,9 +82,8 @@ FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
 #: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
 LIKE = {row: group[0] for group in _alike() for row in group}
 REPEATED = {row for row, smallest in LIKE.items() if row != smallest}
-#: Convolutions, each counted once for every move of a step, above which a step takes long to lower at full size and to
-#: compile shrunk. Such rows are for `make test-all`, but for those above.
-MOST_LOWERED, MOST_COMPILED = 60, 24
+#: Convolutions, each counted once for every move of a step, above which a step takes long to compile even if shrunk.
+MOST_COMPILED = 24
 
 
 class Counts(NamedTuple):
@@ -118,11 +121,45 @@ def counts(row):
   return Counts(parameters, convolutions)
 
 
-def _walk(settings, where):
+def _parts(value, key=''):
+  """The names, losses and switches in settings: what the code that a row runs follows from."""
+  if hasattr(value, 'items'):
+    return set().union(*(_parts(entry, name) for name, entry in value.items()))
+  if isinstance(value, tuple | list):
+    return set().union(*(_parts(entry, key) for entry in value))
+  return {value} if isinstance(value, str) else {(key, True)} if value is True else set()
+
+
+@functools.cache
+def covering():
+  """The rows that `make test` plays: the smallest of each file, and the cheapest with a part that is in none of them.
+
+  A row of more than MOST_COMPILED convolutions is left to `make test-all`, if it is not the smallest of its file.
+  """
+  parts = {row: set().union(*(_parts(_loaded(row)[name]) for name in ('game', 'optimizers', 'stages'))) for row in ROWS}
+  rows, shown = set(SMALLEST), set().union(*(parts[row] for row in SMALLEST))
+  others = [row for row in ROWS if row not in REPEATED | SMALLEST and parts[row] - shown]
+  for row in sorted(others, key=lambda row: counts(row)[::-1]):
+    if parts[row] - shown and counts(row).convolutions <= MOST_COMPILED:
+      rows.add(row)
+      shown |= parts[row]
+  return rows
+
+
+def _walk(settings, where, home):
+  """(path, key, value) of all settings; of widths those too that a config leaves to their class."""
+  target = resolve(settings['name'], home) if 'name' in settings and home else None
+  fields = dataclasses.fields(target) if dataclasses.is_dataclass(target) else ()
+  for field in fields:
+    if field.name in WIDTHS and field.name not in settings and field.default is not dataclasses.MISSING:
+      yield f'{where}.{field.name}', field.name, field.default
   for key, value in settings.items():
-    if hasattr(value, 'items'):
-      yield from _walk(value, f'{where}.{key}')
-    else:
+    entries = value if isinstance(value, tuple) else (value,)
+    inner = HOMES.get(key, NESTED.get(home, home))
+    for number, entry in enumerate(entries):
+      if hasattr(entry, 'items'):
+        yield from _walk(entry, f'{where}.{key}' + (f'[{number}]' if isinstance(value, tuple) else ''), inner)
+    if not any(hasattr(entry, 'items') for entry in entries):
       yield f'{where}.{key}', key, value
 
 
@@ -130,14 +167,14 @@ def shrunk(row):
   """Arguments that shrink widths, attacks, batch and data of a config: turns, losses and collections stay."""
   config = config_lib.load(row)
   arguments = []
-  for path, key, value in _walk(config.game, '--config.game'):
+  for path, key, value in _walk(config.game, '--config.game', 'gan_jax.games'):
     if key in WIDTHS:
       arguments.append(
         f'{path}={tuple(min(width, 8) for width in value) if isinstance(value, tuple) else min(value, 8)}'
       )
     elif path.endswith('.defence.steps'):
       arguments.append(f'{path}=2')
-  for path, key, value in _walk(config.data, '--config.data'):
+  for path, key, value in _walk(config.data, '--config.data', ''):
     if key == 'name' and value not in BUILT_IN:
       arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
@@ -145,7 +182,7 @@ def shrunk(row):
     elif key == 'per_class':
       arguments.append(f'{path}={min(value, 20)}')
   # Copies of a network share the batch out between them.
-  counts = [value for _, key, value in _walk(config.game, '') if key == 'count']
+  counts = [value for _, key, value in _walk(config.game, '', '') if key == 'count']
   batch = min(config.batch_size, 8)
   arguments.append(f'--config.batch_size={batch if all(batch % count == 0 for count in counts) else 2 * max(counts)}')
   if not config.stages:
@@ -173,10 +210,7 @@ def load_shrunk(row):
   return config_lib.override(config_lib.load(row), shrunk(row))
 
 
-def only_if_cheap(request, row, limit, shown):
-  """Skips a row of more convolutions than the limit in `make test`, if it is not one of those that are shown."""
-  if 'not slow' not in request.config.option.markexpr or row in shown:
-    return
-  for each in (LIKE[row], row):  # the smaller first: where that is too much, the row need not be traced
-    if counts(each).convolutions > limit:
-      pytest.skip(f'{counts(each)}: more than {limit} convolutions are for make test-all')
+def only_if_covering(request, row, others=frozenset()):
+  """Skips a row in `make test`, if its parts are in cheaper rows and it is none of the others."""
+  if 'not slow' in request.config.option.markexpr and row not in covering() | others:
+    pytest.skip(f'{counts(LIKE[row])}: for make test-all; cheaper rows have the parts of this one')

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rows import shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
@@ -32,7 +33,6 @@ COUNTS = {
   'configs/biggan.py:imagenet512_deep': (56_019_780, None),
 }
 PUBLISHED_DEEP = {128: 50.4e6, 256: 55.9e6, 512: 56.2e6}
-SMALL = ['--config.batch_size=8', '--config.steps=2', '--config.checkpoint_every=0', '--config.sample_every=0']
 NARROW128 = [f'--config.game.{player}.channels=(8,8,8,8,8,8)' for player in ('generator', 'discriminator')]
 NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminator.channels=(8,8)']
 
@@ -119,8 +119,9 @@ def test_nothing_keeps_attention_maps_in_training():
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  workdir = str(tmp_path_factory.mktemp('biggan') / 'run')
-  main.main(['--config', 'configs/biggan.py:digits', *SMALL, *NARROW, '--config.devices=1', '--workdir', workdir])
+  # The programs of its laws, which are compiled once for both.
+  row, workdir = 'configs/biggan.py:digits', str(tmp_path_factory.mktemp('biggan') / 'run')
+  main.main(['--config', row, *shrunk(row), '--config.devices=2', '--workdir', workdir])
   return gan_jax.load(workdir)
 
 

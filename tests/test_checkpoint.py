@@ -128,9 +128,13 @@ def test_another_format_is_named(trained, tmp_path):
     gan_jax.load(copy)
 
 
-def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices():
+@pytest.mark.parametrize('small', [0, checkpoint.SMALL])
+def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices(small, monkeypatch):
   tree = {'a': jnp.arange(7, dtype=jnp.float32), 'b': jnp.ones((2, 3), jnp.bfloat16), 'c': jnp.array([True, False])}
   tree |= {'d': jnp.int32(3), 'e': jnp.arange(4, dtype=jnp.uint8), 'f': jax.random.key(3)}
+  by_numpy, by_devices = checkpoint._sums_by_numpy(tree), jax.device_get(checkpoint._sums_by_devices(tree))
+  assert jax.tree.map(int, by_numpy) == jax.tree.map(int, by_devices)
+  monkeypatch.setattr(checkpoint, 'SMALL', small)
   sums, bad = checkpoint._sums(tree)
   assert bad.keys() == {'a', 'b'} and not any(bad.values())
   for name, leaf in tree.items():

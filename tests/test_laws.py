@@ -14,14 +14,11 @@ from PIL import Image
 from rows import (
   FIRST,
   IDS,
-  MOST_COMPILED,
-  MOST_LOWERED,
   REPEATED,
   ROWS,
-  SMALLEST,
   described,
   load_shrunk,
-  only_if_cheap,
+  only_if_covering,
   shrunk,
 )
 
@@ -71,7 +68,7 @@ def row(request):
 
 @pytest.mark.parametrize('row', ALL, indirect=True)
 def test_law_1_full_size_shapes_and_lowering(row, request):
-  only_if_cheap(request, row, MOST_LOWERED, SMALLEST | FIRST)
+  only_if_covering(request, row, FIRST)
   mesh = parallel.make_mesh(1)
   for stage, state in zip(*described(row), strict=True):
     traced = jax.jit(runs.make_step(stage, mesh)).trace(state, runs.abstract_feed(stage, mesh), KEY)
@@ -126,7 +123,7 @@ def turns_of(stage, state, feed):
 @pytest.mark.parametrize('row', PLAYED, indirect=True)
 def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
   """In the traced program, for all numbers at once; that movers move in numbers too is law 3."""
-  only_if_cheap(request, row, MOST_LOWERED, SMALLEST)
+  only_if_covering(request, row)
   stages = runs.stages_of(load_shrunk(row))
   for stage in stages:
     state = runs.abstract_state(stages, stage.number, KEY)
@@ -206,7 +203,7 @@ def run_of(row, folder):
 
 @pytest.fixture
 def run(row, request, tmp_path_factory):
-  only_if_cheap(request, row, MOST_COMPILED, SMALLEST)
+  only_if_covering(request, row)
   return run_of(row, tmp_path_factory)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rows import IDS, MOST_LOWERED, REPEATED, ROWS, SMALLEST, load_shrunk, only_if_cheap
+from rows import IDS, REPEATED, ROWS, load_shrunk, only_if_covering
 
 from gan_jax import config as config_lib
 from gan_jax import core, runs
@@ -221,7 +221,7 @@ SHIPPED = [
 
 @pytest.mark.parametrize('row', SHIPPED)
 def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row, request):
-  only_if_cheap(request, row, MOST_LOWERED, SMALLEST)
+  only_if_covering(request, row)
   config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
   for stage in runs.stages_of(config):
     if 'biggan' in row:  # the orthogonal link multiplies kernels, in float32

@@ -79,3 +79,38 @@ def test_a_name_that_is_not_utf8_has_a_fingerprint(tmp_path):
   pictures(tmp_path, 1)
   os.rename(tmp_path / '000.png', os.fsencode(tmp_path) + b'/caf\xe9.png')
   assert len(sources.fingerprint(folder(tmp_path).open())) == 8
+
+
+def test_a_link_is_followed_into_a_folder_that_the_setting_names(tmp_path):
+  pictures(tmp_path / 'store' / 'many', 3)
+  pictures(tmp_path / 'set' / 'a', 2)
+  (tmp_path / 'set' / 'b').symlink_to(tmp_path / 'store' / 'many')
+  (tmp_path / 'set' / 'a' / 'one.png').symlink_to(tmp_path / 'store' / 'many' / '000.png')
+  alone = folder(tmp_path / 'set').open()
+  assert len(alone) == 2 and any('config.data.links' in note for note in alone.notes)
+  assert len(folder(tmp_path / 'set', links=str(tmp_path / 'store')).open()) == 6
+  assert len(folder(tmp_path / 'set', links=str(tmp_path / 'elsewhere')).open()) == 2
+
+
+@pytest.mark.parametrize('copies', [1, 3])
+def test_copies_of_training_files_are_not_held_out(tmp_path, copies):
+  pictures(tmp_path / 'train', 20)
+  pictures(tmp_path / 'test', 18, 100)
+  pictures(tmp_path / 'test', copies)
+  held_out = sets.held_out_stream(folder(tmp_path))
+  assert held_out is None if copies == 3 else held_out.split == 'test'  # more than a tenth of 21, less than one of 19
+
+
+def test_settings_are_chosen_on_the_rest_of_a_slice_in_percent(tmp_path):
+  pictures(tmp_path, 10)
+  for part, rest in (('train[:80%]', 'train[80%:]'), ('train[:8]', 'train[8:]'), ('train', 'train')):
+    assert sets.validation_stream(folder(tmp_path, split=part)).split == rest
+  first, other = (folder(tmp_path, split=split).open() for split in ('train[:80%]', 'train[80%:]'))
+  assert (len(first), len(other)) == (8, 2) and not set(first.files) & set(other.files)
+
+
+def test_a_folder_that_moves_keeps_its_fingerprint(tmp_path):
+  pictures(tmp_path / 'here', 3)
+  before = sources.fingerprint(folder(tmp_path / 'here').open())
+  (tmp_path / 'here').rename(tmp_path / 'there')
+  assert sources.fingerprint(folder(tmp_path / 'there').open()) == before

@@ -1,6 +1,7 @@
 """The parts of a data set that evaluations use: reference, held-out and validation examples; and their order."""
 
 import dataclasses
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from gan_jax.data.streams import Stream
 
 #: The seed of the order in which evaluations take examples: the first n are a random choice.
 ORDER_SEED = 0
+#: The share of a held-out folder's files that may be copies of training files; real sets have a few.
+COPIES = 0.1
 
 
 def reference_stream(stream: Stream, split: str | None = None) -> Stream:
@@ -42,13 +45,16 @@ def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validation_stream(stream: Stream) -> Stream:
-  """The examples on which settings of a metric are chosen: the rest of a split 'train[:N]', else the split itself."""
-  part = re.fullmatch(r'(\w+)\[:(\d+)\]', stream.split)
+  """The examples on which settings of a metric are chosen: the rest of 'train[:N]' or 'train[:N%]', else the split."""
+  part = re.fullmatch(r'(\w+)\[:(\d+%?)\]', stream.split)
   return dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]') if part else stream
 
 
 def held_out_stream(stream: Stream) -> Stream | None:
-  """The set's split 'test' (of 'trainA' first 'testA') or 'validation', if it shares no example with the stream's."""
+  """The set's split 'test' (of 'trainA' first 'testA') or 'validation', if it shares no example with the stream's.
+
+  Of a folder, a split is not taken if more than a tenth of its files are copies of the stream's, byte by byte.
+  """
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   part = re.fullmatch(r'train(\w+)', stream.split)
@@ -59,9 +65,32 @@ def held_out_stream(stream: Stream) -> Stream | None:
     except UserError:
       continue
     own = stream.open()
-    if sources.fingerprint(source) != sources.fingerprint(own) and not _real_files(source) & _real_files(own):
+    if sources.fingerprint(source) != sources.fingerprint(own) and not _share_files(source, own):
       return other
   return None
+
+
+def _share_files(one: sources.Source, other: sources.Source) -> bool:
+  """Whether a file is in both folders, or many of one are copies of files of the other."""
+  if _real_files(one) & _real_files(other):
+    return True
+  mine, others = _by_length(one), _by_length(other)
+  copies = 0
+  for length in mine.keys() & others.keys():  # only files of equal lengths are read
+    known = {_digest(file) for file in others[length]}
+    copies += sum(_digest(file) in known for file in mine[length])
+  return copies > COPIES * len(one)
+
+
+def _by_length(source: sources.Source) -> dict[int, list[Any]]:
+  files: dict[int, list[Any]] = {}
+  for file in getattr(source, 'files', ()):
+    files.setdefault(file.stat().length, []).append(file)
+  return files
+
+
+def _digest(file: Any) -> bytes:
+  return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _real_files(source: sources.Source) -> set[str]:

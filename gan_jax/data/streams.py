@@ -48,6 +48,7 @@ class Stream:
     name: a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the
       dotted name of a function of yours that takes this `Stream` and returns a source.
     path: the folder of pictures, or the .npz file; '{split}' in it is replaced by the split.
+    links: a folder beside `path`: links in `path` that lead into it are followed. Others that leave `path` are not.
     split: the split of the set.
     size: height and width of pictures after cropping and resizing, pixels.
     crop: side of the central square that is cut from a picture before it is resized, pixels; 0 for the largest square.
@@ -75,6 +76,7 @@ class Stream:
 
   name: str
   path: str = ''
+  links: str = ''
   split: str = 'train'
   size: int = 32
   crop: int = 0

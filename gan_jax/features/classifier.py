@@ -20,7 +20,7 @@ from gan_jax.base import cache
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import writing
 from gan_jax.base.seeds import key_of
-from gan_jax.data import sources, transforms
+from gan_jax.data import sets, sources, transforms
 from gan_jax.data.sources.npz import read_arrays
 from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
@@ -151,14 +151,12 @@ def _arrays(source: sources.Source, classes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _split(stream: Stream, source: sources.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Pictures and labels to train on, and those held out: the split 'test', else a fixed tenth."""
+  """Pictures and labels to train on, and those held out: another split, else a fixed tenth."""
   images, labels = _arrays(source, stream.classes)
-  if stream.split.startswith('train'):
-    try:
-      test, test_labels = _arrays(dataclasses.replace(stream, split='test').open(), stream.classes)
-    except UserError:  # there is none
-      test = images
-    # Folders and files that know no splits give the training examples for any: accuracy on those says nothing.
+  other = sets.held_out_stream(stream)
+  if other is not None:
+    test, test_labels = _arrays(other.open(), stream.classes)
+    # Accuracy on copies of training examples says nothing.
     known = {row.tobytes() for row in images}
     if sum(row.tobytes() in known for row in test) < len(test) / 10:
       return images, labels, test, test_labels

@@ -30,6 +30,8 @@ from gan_jax.distributed import processes
 
 #: The version of the format. It increases when the content of a checkpoint changes its meaning.
 FORMAT = 2
+#: Entries of a state below which checksums are computed by numpy.
+SMALL = 1 << 22
 #: {field of GameState: its name in checkpoint files}, so that files from before a renaming can be read.
 NAMES_IN_FILES = {'.variables': '.table'}
 
@@ -110,7 +112,7 @@ class Checkpoints:
     """
     if place.step in self.steps():
       return
-    sums, bad = jax.device_get(_sums(_tree(state)))
+    sums, bad = _sums(_tree(state))
     for name, count in bad.items():
       if count:
         raise Diverged(
@@ -209,7 +211,7 @@ class Checkpoints:
     if reason:
       _forget()
       raise Damaged(reason)
-    sums, _ = jax.device_get(_sums(leaves))
+    sums, _ = _sums(leaves)
     wrong = [name for name, (value, _) in written.items() if int(sums[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
@@ -329,14 +331,35 @@ def _crc(metadata: dict[str, Any]) -> int:
   return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
 
 
-@jax.jit
-def _sums(leaves: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-  """({path: checksum}, {path: number of entries that are not finite}), computed on the devices of the state.
+def _sums(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """({path: checksum}, {path: number of entries that are not finite}), computed where the state is.
 
   The bits of each entry are read as an integer and multiplied by an odd number that depends on the entry's position;
   the checksum is the sum of these products modulo 2^32. It does not depend on the order of summation, so it is the same
   on any number of devices. A change of one entry always changes it.
   """
+  # A program for each kind of state would take longer to compile on a CPU than numpy takes for a small one.
+  if jax.default_backend() == 'cpu' and jax.process_count() == 1 and sum(leaf.size for leaf in leaves.values()) < SMALL:
+    return _sums_by_numpy(leaves)
+  sums, bad = jax.device_get(_sums_by_devices(leaves))
+  return sums, bad
+
+
+def _sums_by_numpy(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
+  sums, bad = {}, {}
+  for name, leaf in leaves.items():
+    key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    array = np.ascontiguousarray(jax.device_get(jax.random.key_data(leaf) if key else leaf))
+    words = array.reshape(-1).view(f'uint{min(32, 8 * array.dtype.itemsize)}').astype(np.uint32)
+    places = np.arange(words.size, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    sums[name] = (words * places).sum(dtype=np.uint32)
+    if jnp.issubdtype(leaf.dtype, jnp.inexact):
+      bad[name] = np.sum(~np.isfinite(array))
+  return sums, bad
+
+
+@jax.jit
+def _sums_by_devices(leaves: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
   sums, bad = {}, {}
   for name, leaf in leaves.items():
     words = _words(leaf)

@@ -31,8 +31,8 @@ class FolderSource:
 
   The split is the folder PATH/SPLIT, or one of another usual name (val for validation). If no folder in PATH looks
   like a split, all of PATH is 'train', and that is said. A slice, 'train[:50]', is taken of a fixed random order. Every
-  file is decoded once when the source is opened: those that cannot be read, and links that lead out of PATH, are left
-  out and named. Folders whose names start with a dot are no data.
+  file is decoded once when the source is opened: those that cannot be read, and links that lead neither into PATH
+  nor into the folder `config.data.links`, are left out and named. Folders whose names start with a dot are no data.
 
   Attributes:
     files: the pictures.
@@ -52,12 +52,12 @@ class FolderSource:
     root = paths.expand(stream.path)
     if not root.is_dir():
       raise UserError(f'config.data.path={stream.path!r} is not a folder')
-    tree = root
+    trees = [root, *([paths.expand(stream.links)] if stream.links else ())]
     root, notes = split_folder(root, splits.parse(stream.split)[0]) if whole is None else (whole, [])
     self._stream = stream
     moving: list[epath.Path] = []
     refused: dict[str, str] = {}
-    everything = [path for path in _files(root, tree, refused) if path.name not in beside]
+    everything = [path for path in _files(root, trees, refused) if path.name not in beside]
     found = [path for path in everything if path.suffix.lower() in SUFFIXES]
     others = collections.Counter(path.suffix.lower() for path in everything if path.suffix.lower() not in SUFFIXES)
     if others:
@@ -69,7 +69,7 @@ class FolderSource:
       named = '; '.join(paths.shown(path) for path in list(refused)[:NAMED])
       notes.append(f'folders left out: {counts}: {named}')
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-      reasons = list(pool.map(lambda path: _unreadable(path, tree, stream, moving), found))
+      reasons = list(pool.map(lambda path: _unreadable(path, trees, stream, moving), found))
     self.files = [path for path, reason in zip(found, reasons, strict=True) if reason is None]
     self.skipped = {str(path): reason for path, reason in zip(found, reasons, strict=True) if reason is not None}
     if self.skipped:
@@ -135,11 +135,11 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
 
 
 def _has_pictures(folder: epath.Path) -> bool:
-  return any(path.suffix.lower() in SUFFIXES for path in _files(folder, folder, {}))
+  return any(path.suffix.lower() in SUFFIXES for path in _files(folder, [folder], {}))
 
 
 def _files(
-  folder: epath.Path, tree: epath.Path, refused: dict[str, str], above: tuple[str, ...] = ()
+  folder: epath.Path, trees: Sequence[epath.Path], refused: dict[str, str], above: tuple[str, ...] = ()
 ) -> Iterator[epath.Path]:
   """All files below a folder, sorted. A link to a folder is followed within the tree, but never in a circle."""
   real = os.path.realpath(folder)
@@ -150,19 +150,27 @@ def _files(
     elif path.name.startswith('.'):
       refused[str(path)] = 'hidden'
     elif not os.path.islink(path):
-      yield from _files(path, tree, refused, (*above, real))
-    elif not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(tree).resolve()):
-      refused[str(path)] = 'linked from out of the folder'
+      yield from _files(path, trees, refused, (*above, real))
+    elif _leaves(path, trees):
+      refused[str(path)] = 'linked from out of the folder (config.data.links allows another folder)'
     elif os.path.realpath(path) in (*above, real):
       refused[str(path)] = 'linked in a circle'
     else:
-      yield from _files(path, tree, refused, (*above, real))
+      yield from _files(path, trees, refused, (*above, real))
 
 
-def _unreadable(path: epath.Path, root: epath.Path, stream: 'Stream', moving: list[epath.Path]) -> str | None:
+def _leaves(path: epath.Path, trees: Sequence[epath.Path]) -> bool:
+  """Whether a link leads into none of the folders."""
+  real = pathlib.Path(path).resolve()
+  return not any(real.is_relative_to(pathlib.Path(tree).resolve()) for tree in trees)
+
+
+def _unreadable(
+  path: epath.Path, trees: Sequence[epath.Path], stream: 'Stream', moving: list[epath.Path]
+) -> str | None:
   """The reason why a file is left out; None if it can be read. Files with several pictures are added to `moving`."""
-  if os.path.islink(path) and not pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve()):
-    return 'a link out of the folder'
+  if os.path.islink(path) and _leaves(path, trees):
+    return 'a link out of the folder: config.data.links allows another one'
   try:
     with warnings.catch_warnings():
       # Pillow warns of an attack if a picture has more than 89 million pixels: here this is an error.

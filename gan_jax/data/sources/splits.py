@@ -55,7 +55,7 @@ def chosen(split: str, count: int) -> np.ndarray:
   """Which of `count` examples a split's slice takes, in ascending order; slices that touch do not overlap.
 
   Raises:
-    UserError: none.
+    UserError: the slice takes no example, or leaves the set.
 
   >>> sorted([*chosen('train[:2]', 3), *chosen('train[2:]', 3)]) == [0, 1, 2]
   True
