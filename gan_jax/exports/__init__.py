@@ -1,0 +1,5 @@
+"""A trained generator as one file that works without this library: StableHLO, ONNX, safetensors; and a card about it."""
+
+from gan_jax.base import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__)
