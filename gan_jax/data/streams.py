@@ -23,7 +23,7 @@ from flax.core import FrozenDict
 
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, short
-from gan_jax.data import order, sources, transforms
+from gan_jax.data import columns, order, sources, transforms
 from gan_jax.data.main_guard import check_main_guard
 
 RESIDENT_BYTES = 1 << 30
@@ -113,6 +113,11 @@ class Stream:
     """The field that the stream is about: 'image', or the first column where there is none."""
     return 'image' if 'image' in self.columns or not self.columns else next(iter(self.columns))
 
+  def range_of(self, field: str = '') -> tuple[float, float]:
+    """(low, high) of a field as losses see it, the main one by default; the stream's where it has none of its own."""
+    kind = self.kinds.get(field or self.main)
+    return getattr(kind, 'range', None) or self.range
+
   @property
   def stored_size(self) -> int:
     """Height and width of pictures when the source returns them."""
@@ -151,6 +156,8 @@ class Stream:
   @property
   def pictures(self) -> bool:
     """Whether the examples are stored as pictures of 8 bits, grey or colour."""
+    if self.columns and not isinstance(self.kinds[self.main], columns.Picture):
+      return False
     stored = self.stored(1)[self.main]
     return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
 
