@@ -1,6 +1,7 @@
 """Columns: what each kind stores and prepares, the layouts that sources read, and what is wrong with them."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import config as config_lib
+from gan_jax import main
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns, sets, sources, streams
 
@@ -250,13 +252,22 @@ BAD_ROWS = [
 ]
 
 
+def refused(capsys, message, fields, path='', name='folder', *more):
+  """The command of a training with such data: it ends with 2 and one line."""
+  data = [f'--config.data.name={name}', f'--config.data.columns={fields!r}', '--config.data.size=8']
+  where = [f'--config.data.path={path}'] if path else []
+  with pytest.raises(SystemExit) as left:
+    main.main(['--config', 'configs/quickstart.py', *data, *where, *more, '--dry_run'])
+  out, err = capsys.readouterr()
+  assert left.value.code == 2 and out == '' and err.count('\n') == 1 and err.startswith('error: '), err
+  assert re.search(message, err), err
+
+
 @pytest.mark.parametrize('rows,fields,message', BAD_ROWS, ids=range(len(BAD_ROWS)))
-def test_a_bad_table_is_told_in_one_line(tmp_path, rows, fields, message):
+def test_a_bad_table_ends_the_command_with_one_line(tmp_path, capsys, rows, fields, message):
   table(tmp_path, ROWS)
   table(tmp_path, rows, pictures=False)
-  with pytest.raises(UserError, match=message) as caught:
-    prepared(stream(tmp_path, FIELDS | fields))
-  assert '\n' not in str(caught.value)
+  refused(capsys, message, FIELDS | fields, tmp_path)
 
 
 BAD_SETTINGS = [
@@ -269,7 +280,7 @@ BAD_SETTINGS = [
   ({'image': {**PICTURE, 'size': (0, 8)}}, r'size=\(0, 8\) must be at least 1'),
   ({'image': {**PICTURE, 'random_crop': 4}}, 'random_crop=4 is less than size=8'),
   ({'image': {**PICTURE, 'together': 1}}, 'together=1 must be True or False'),
-  ({'image': PICTURE, 'b': {**PICTURE, 'flip': True}}, "'image' and 'b' belong together but only one has flip"),
+  ({'image': PICTURE, 'b': {**PICTURE, 'flip': True}}, 'belong together but only one has flip'),
   ({'t': {'name': 'Text', 'length': 0}}, 'length=0 must be at least 1'),
   ({'t': {'name': 'Text'}}, 'columns.t lacks length'),
   ({'t': {'name': 'Text', 'length': 9, 'level': 'lines'}}, "level='lines' must be"),
@@ -281,30 +292,23 @@ BAD_SETTINGS = [
 
 
 @pytest.mark.parametrize('fields,message', BAD_SETTINGS, ids=range(len(BAD_SETTINGS)))
-def test_a_bad_setting_is_told_in_one_line(fields, message):
-  with pytest.raises(UserError, match=message) as caught:
-    streams.streams_of({'name': 'digits', 'size': 8, 'columns': fields}, 4)
-  assert '\n' not in str(caught.value)
+def test_a_bad_setting_ends_the_command_with_one_line(capsys, fields, message):
+  refused(capsys, message, fields, name='digits')
 
 
-def test_bad_pairs_and_files_are_told(tmp_path):
+def test_bad_pairs_and_files_end_the_command_with_one_line(tmp_path, capsys):
   fields = {'A': PICTURE, 'B': PICTURE}
   save(tmp_path / 'A' / 'x.png', noise(8, 8))
   save(tmp_path / 'B' / 'x.png', noise(8, 16))
-  with pytest.raises(UserError, match=r'A/x\.png has 8x8 pixels, its partner .*B/x\.png has 16x8'):
-    stream(tmp_path, fields).open()
+  refused(capsys, r'A/x\.png has 8x8 pixels, its partner .*B/x\.png has 16x8', fields, tmp_path)
   save(tmp_path / 'A' / 'y.png', noise(8, 8))
-  with pytest.raises(UserError, match=r'A/y\.png has no partner of its name in .*B'):
-    stream(tmp_path, fields).open()
+  refused(capsys, r'A/y\.png has no partner of its name in .*B', fields, tmp_path)
   save(tmp_path / 'odd' / 'x.png', noise(8, 15))
-  with pytest.raises(UserError, match=r'15 pixels wide, which has no halves'):
-    stream(tmp_path / 'odd', {'image': {**PICTURE, 'part': 'left'}}).open()
+  refused(capsys, '15 pixels wide, which has no halves', {'image': {**PICTURE, 'part': 'left'}}, tmp_path / 'odd')
   (tmp_path / 'odd' / 'metadata.csv').write_text('file_name,a\nx.png,1,2\n')
-  with pytest.raises(UserError, match=r'row 1 of .* has not as many entries as the header'):
-    stream(tmp_path / 'odd', {'image': PICTURE}).open()
+  refused(capsys, 'row 1 of .* has not as many entries as the header', {'image': PICTURE}, tmp_path / 'odd')
   np.savez(tmp_path / 'a.npz', x=np.ones((3, 2)), y=np.ones(2))
-  with pytest.raises(UserError, match=r"have lengths {'x': 3, 'y': 2}"):
-    stream(tmp_path / 'a.npz', {'x': {'name': 'Array'}}, name='npz').open()
+  refused(capsys, "have lengths {'x': 3, 'y': 2}", {'x': {'name': 'Array'}}, tmp_path / 'a.npz', 'npz')
   np.savez(tmp_path / 'b.npz', x=np.array([[1.0], [np.inf]]))
   source = stream(tmp_path / 'b.npz', {'x': {'name': 'Array'}}, name='npz').open()
   with pytest.raises(UserError, match=r"'x' of example 1 .* not finite"):

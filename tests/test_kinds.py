@@ -386,11 +386,11 @@ def test_pictures_of_solids_and_sequences_show_them():
   solid = np.zeros((1, 8, 8, 8))
   empty = np.asarray(pictures.picture_of(solid, (0.0, 1.0)))
   assert (empty == 255).all() or set(np.unique(empty)) <= {210, 255}
-  solid[:, 2:6, :, 2:6] = 1
+  solid[:, 2:6, 2:6, :] = 1
   drawn = np.asarray(pictures.picture_of(solid, (0.0, 1.0)))
   filled = drawn < 240
   rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled[:, : drawn.shape[1] // 2].any(0))
-  assert np.ptp(rows) > np.ptp(columns), 'it stands: the second axis is up'
+  assert np.ptp(rows) > np.ptp(columns), 'it stands: the last axis is up'
   roll = np.zeros((1, 6, 12))
   roll[0, 3, 10] = 1  # late and high
   drawn = np.asarray(pictures.picture_of(roll, (0.0, 1.0)))

@@ -53,7 +53,7 @@ def _length(ticks: int) -> bytes:
 
 
 def binvox(solid: np.ndarray) -> bytes:
-  """A binvox file, https://www.patrickmin.com/binvox/binvox.html: runs of equal voxels, the second axis up.
+  """A binvox file, https://www.patrickmin.com/binvox/binvox.html: runs of equal voxels.
 
   Args:
     solid: (n, n, n) bool: the axes x, y, z.

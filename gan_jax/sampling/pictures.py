@@ -185,7 +185,7 @@ def marginals(
 def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None) -> Image.Image | None:
   """The picture of samples of a shape; None for other shapes.
 
-  Pictures (N, H, W, 1 to 4) are a grid, with opacity over grey; voxels (N, D, H, W) or (N, D, H, W, 1) shaded solids;
+  Pictures (N, H, W, 1 to 4) are a grid, with opacity over grey; voxels (N, X, Y, Z) or (N, X, Y, Z, 1) shaded solids;
   sequences (N, T, F) curves, or a piano roll of more than 4 features; points (N, 2) or (N, 3) scattered; single numbers
   bars.
   """

@@ -16,7 +16,7 @@ def voxels(samples: np.ndarray, limits: tuple[float, float], *, side: int = 96) 
   """Shaded solids: two views of each sample, side by side. A voxel is filled above the middle of the range.
 
   Args:
-    samples: (N, D, H, W) or (N, D, H, W, 1); the second axis points up.
+    samples: (N, X, Y, Z) or (N, X, Y, Z, 1); Z points up.
     limits: (low, high) of the values.
     side: width and height of a view, pixels.
 
@@ -31,6 +31,7 @@ def voxels(samples: np.ndarray, limits: tuple[float, float], *, side: int = 96) 
 def _view(solid: np.ndarray, turn: float, tilt: float, side: int) -> np.ndarray:
   """(side, side) uint8: the filled voxels seen from a turn and a tilt, bright where they face the light."""
   page = np.full((side, side), 255, np.uint8)
+  solid = solid.transpose(0, 2, 1)[:, :, ::-1]  # across, up, towards the eye
   places = np.argwhere(solid)
   if not len(places):
     return page
@@ -40,7 +41,6 @@ def _view(solid: np.ndarray, turn: float, tilt: float, side: int) -> np.ndarray:
   rotation = over @ around  # of (across, up, towards the eye)
   inside = np.pad(solid.astype(np.float32), 1)
   outwards = -np.stack([*np.gradient(inside)], -1)[1:-1, 1:-1, 1:-1][solid]
-  # Axes of the array: 0 across, 1 up, 2 towards the eye.
   normals = outwards @ rotation.T
   light = np.array([-0.4, 0.6, 0.7])
   length = np.maximum(np.linalg.norm(normals, axis=1), 1e-6)
