@@ -1,5 +1,6 @@
 """Columns: what each kind stores and prepares, the layouts that sources read, and what is wrong with them."""
 
+import dataclasses
 import json
 import re
 
@@ -313,3 +314,48 @@ def test_bad_pairs_and_files_end_the_command_with_one_line(tmp_path, capsys):
   source = stream(tmp_path / 'b.npz', {'x': {'name': 'Array'}}, name='npz').open()
   with pytest.raises(UserError, match=r"'x' of example 1 .* not finite"):
     source[1]
+
+
+def drawn_of(a_stream, steps):
+  """The numbers of the examples that a feed gives in so many steps of one move."""
+  a_stream = dataclasses.replace(a_stream, batch_size=4)
+  feed = streams.Feed({'images': a_stream}, {'images': 1}, 0, lambda tree, axis: tree, lambda tree: tree)
+  prepare = streams.make_prepare({'images': a_stream})
+  found = [np.asarray(prepare(next(feed), 'images', 0, KEY)['x']) for _ in range(steps)]
+  feed.close()
+  return np.concatenate(found)
+
+
+def test_examples_are_drawn_by_their_weights(tmp_path):
+  weights = np.array([0, 1, 1, 2, 8.0])
+  np.savez(tmp_path / 'a.npz', x=np.arange(5), often=weights, kind=np.array([0, 0, 0, 0, 1]))
+  fields = {
+    'x': {'name': 'Array'},
+    'often': {'name': 'Number'},
+    'label': {'name': 'Label', 'column': 'kind', 'classes': 2},
+  }
+  read = stream(tmp_path / 'a.npz', fields, 'npz', weights='often')
+  found = drawn_of(read, 300)  # 240 epochs of 5
+  np.testing.assert_allclose(np.bincount(found, minlength=5) / len(found), weights / 12, atol=0.02)
+  for epoch in found.reshape(-1, 5):  # of 5 draws the last one has 3 or 4
+    assert 3 <= (epoch == 4).sum() <= 4 and 0 not in epoch
+  np.testing.assert_array_equal(found, drawn_of(dataclasses.replace(read, resident=False), 300))
+  balanced = drawn_of(dataclasses.replace(read, weights='label'), 100)
+  assert (balanced == 4).mean() == pytest.approx(0.5, abs=0.02) and set(balanced) == set(range(5))
+  assert sets.reference_stream(read).weights == ''
+
+
+def test_weights_that_are_none_are_one_line(tmp_path, capsys):
+  np.savez(tmp_path / 'a.npz', x=np.arange(2), often=np.array([-1.0, 2.0]))
+  fields = {'x': {'name': 'Array'}, 'often': {'name': 'Number'}}
+  refused(
+    capsys,
+    "unknown Number or Label .*weights 'rare'.*often",
+    fields,
+    tmp_path / 'a.npz',
+    'npz',
+    '--config.data.weights=rare',
+  )
+  refused(capsys, 'choose one of', fields, tmp_path / 'a.npz', 'npz', '--config.data.weights=x')
+  with pytest.raises(UserError, match=r"config\.data\.weights='often': weights from -1 to 2 must be .* at least 0"):
+    drawn_of(stream(tmp_path / 'a.npz', fields, 'npz', weights='often'), 1)

@@ -41,6 +41,7 @@ def reference_stream(stream: Stream, split: str | None = None, field: str = '') 
     per_class=0,
     batch_size=None,
     seed=0,
+    weights='',
     columns={field: _still(settings) for field, settings in stream.columns.items()},
   )
   return dataclasses.replace(plain, classes=sources.classes_in(plain))
