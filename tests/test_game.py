@@ -13,8 +13,9 @@ from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.games.parts.fixed import fixed_latents
 from gan_jax.games.standard import Standard
-from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.latents.distributions import Latents, Normal, Scales, draw
 from gan_jax.nets import mlp
 from gan_jax.nets.layers import basic as layers
 from gan_jax.training import loop, summary
@@ -517,3 +518,39 @@ class Normed(nn.Module):
   @nn.compact
   def __call__(self, x, *, train):
     return layers.BatchNorm()(nn.Dense(3)(x), train=train).mean(-1)
+
+
+class Kept(nn.Module):
+  """A fixed latent that is asked for in each step."""
+
+  generator: nn.Module
+  latents: Latents = Scales(((2,), (3,)))
+  turns = (Turn(('generator',), 'loss', streams=()),)
+
+  def setup(self):
+    self.first = fixed_latents(self, 'first', self.latents, 2)
+
+  def loss(self, batch):
+    small, large = self.first.value
+    return jnp.square(self.generator(large, train=True) - small).mean(), {'drawn': batch['latents'][1].mean()}
+
+  def sample(self, batch):
+    return self.generator(self.first.value[1], train=False)
+
+
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_a_fixed_latent_stays_as_it_was_drawn(accumulate):
+  game = Kept(mlp.Generator((4,), (2,), 'identity'))
+  optimizers = {'generator': optax.sgd(0.1)}
+  batch = {'latents': draw(game.latents, KEY, 6)}
+  states = [core.init(game, optimizers, batch, jax.random.key(seed)) for seed in (0, 0, 1)]
+  first = [state.variables['table']['first'] for state in states]
+  assert [z.shape for z in first[0]] == [(2, 2), (2, 3)]
+  jax.tree.map(np.testing.assert_array_equal, first[0], first[1])
+  assert not np.array_equal(first[0][0], first[2][0]), 'it depends on the seed'
+  state = states[0]
+  for i in range(3):
+    state, _ = core.play(
+      game, optimizers, game.turns[0], state, batch, jax.random.key(i), compute=core.Compute(accumulate=accumulate)
+    )
+  jax.tree.map(np.testing.assert_array_equal, state.variables['table']['first'], first[0])

@@ -143,6 +143,24 @@ class Tags:
     return jnp.asarray(self.table, jnp.float32)[jax.random.randint(key, (), 0, len(self.table), jnp.int32)]
 
 
+@dataclass(frozen=True)
+class Scales:
+  """Noise of several scales: a tuple of independent N(0, 1) maps, float32, as SinGAN, LAPGAN and StyleGAN take it.
+
+  Attributes:
+    shapes: of the maps, in order, such as ((4, 4, 1), (8, 8, 1)).
+
+  >>> [z.shape for z in draw(Scales(((4, 4, 1), (8, 8, 1))), jax.random.key(0), 2)]
+  [(2, 4, 4, 1), (2, 8, 8, 1)]
+  """
+
+  shapes: tuple[tuple[int, ...], ...]
+
+  def sample(self, key: jax.Array) -> tuple[jax.Array, ...]:
+    keys = [jax.random.fold_in(key, i) for i in range(len(self.shapes))]
+    return tuple(jax.random.normal(k, shape, jnp.float32) for k, shape in zip(keys, self.shapes, strict=True))
+
+
 def truncated(latents: Any, threshold: float) -> Any:
   """The latents of a game with each `Normal` replaced by `Truncated`. A threshold of 0 changes nothing.
 
