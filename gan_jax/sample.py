@@ -17,7 +17,7 @@ from PIL.Image import Image
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
-from gan_jax.sampling import exploration, pictures
+from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
 from gan_jax.sampling.run import Run, load
@@ -40,6 +40,17 @@ def _define(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
   flags.DEFINE_integer('label', None, 'Class of the samples, for a conditional game.', flag_values=values)
+  flags.DEFINE_multi_string(
+    'condition', [], 'What samples are asked for: Blond_Hair=1,Male=0, or "text=a red shoe".', flag_values=values
+  )
+  flags.DEFINE_enum(
+    'format',
+    '',
+    ['', 'png', 'npz', *files.FORMATS],
+    'png: one picture; npz: arrays; folder: a picture of each sample; midi: a file of each piano roll; binvox: of each '
+    'solid. The last three write into the folder --out. By default as --out ends.',
+    flag_values=values,
+  )
   flags.DEFINE_string('output', '', 'Name of the output to show, if the game makes several.', flag_values=values)
   flags.DEFINE_integer('step', None, 'Step of the checkpoint; the latest by default.', flag_values=values)
   flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
@@ -66,12 +77,22 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if values.inputs:
     _translate(values)
     return
-  if not values.out.endswith(('.png', '.npz')):
-    raise UserError(f'--out={values.out} must end in .png or .npz')
+  each = values.format in files.FORMATS
+  if values.format and values.picture != 'grid':
+    raise UserError(
+      f'--format={values.format} with --picture={values.picture}: it works only with a grid, leave it out'
+    )
+  if each and values.out.endswith(('.png', '.npz')):
+    raise UserError(f'--out={values.out} with --format={values.format}: name a folder, in which each sample has a file')
+  if not each and not values.out.endswith((f'.{values.format}',) if values.format else ('.png', '.npz')):
+    known = f'.{values.format}' if values.format else '.png or .npz'
+    raise UserError(f'--out={values.out} must end in {known}, or --format={", ".join(files.FORMATS)} name a folder')
   if values.picture != 'grid' and values.out.endswith('.npz'):
     raise UserError(
       f'--out={values.out} with --picture={values.picture}: only a grid can be written as arrays; use a .png name'
     )
+  if values.condition and values.picture != 'grid':
+    raise UserError(f'--condition with --picture={values.picture}: it works only with a grid, leave it out')
   if values.standing and values.picture != 'grid':
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
@@ -81,12 +102,17 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     drawn, what = _exploration(run, values), values.picture
   else:
     count = values.count or 64
-    how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
     inputs, what = run.inputs(count, inputs_lib.parsed(values.split)), f'{count} samples'
+    how = _how(values)
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
       made = {values.output: np.asarray(pick(made, values.output))}
     samples = named(made)
+    if each:
+      with command.writable(values.out):
+        for folder in files.write(samples, _limits(run, samples), values.format, paths.expand(values.out)):
+          console.say(f'{what} of step {run.step}: {folder}')
+      return
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
       console.say(f'{what} of step {run.step}: {values.out}')
@@ -102,6 +128,17 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     console.say(f'{what} of step {run.step}: {path}')
 
 
+def _how(values: flags.FlagValues) -> dict[str, Any]:
+  """The arguments of `Run.sample` that flags give."""
+  how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
+  return {**how, 'condition': conditions.parsed(values.condition)}
+
+
+def _limits(run: Run, samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+  of = {name: imitated(run.stage, name) for name in samples}
+  return {name: run.stage.streams[output.stream].range_of(output.field) for name, output in of.items()}
+
+
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
   with command.writable(out), paths.expand(out).open('wb') as file:
     arrays: dict[str, Any] = {name or 'samples': array for name, array in samples.items()}
@@ -114,8 +151,9 @@ def _sheets(run: Run, made: Any, inputs: Any, samples: Mapping[str, np.ndarray])
   if not drawn:
     shapes = ', '.join(str(array.shape[1:]) for array in samples.values())
     raise UserError(f'samples of shape {shapes} have no picture: use --out=samples.npz')
+  table = all(array.ndim == 1 for array in samples.values())
   for name, array in samples.items():
-    if not hasattr(run.stage.game, 'pictures') and pictures.picture_of(array[:1], run.range) is None:
+    if not (table or hasattr(run.stage.game, 'pictures')) and pictures.picture_of(array[:1], run.range) is None:
       console.say(f'{name} of shape {array.shape[1:]} has no picture: --out=samples.npz writes it', error=True)
   return drawn
 
@@ -124,7 +162,7 @@ def _translate(values: flags.FlagValues) -> None:
   """Writes what a game makes of each picture of a folder, under the same name."""
   if values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} with --inputs: name a folder, in which each picture keeps its name')
-  for name, default in (('picture', 'grid'), ('count', None), ('split', '')):
+  for name, default in (('picture', 'grid'), ('count', None), ('split', ''), ('format', '')):
     if getattr(values, name) != default:
       raise UserError(f'--{name} with --inputs, which makes one picture of each of the folder: leave it out')
   run, folder = (
@@ -134,20 +172,22 @@ def _translate(values: flags.FlagValues) -> None:
   out = paths.expand(values.out)
   if out.resolve() == folder.resolve():
     raise UserError(f'--out={out} is the folder of the inputs, which would be written over: name another')
-  stream, files, fields = inputs_lib.of_folder(run.stage, values.inputs)
-  count = len(files)
-  how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
-  made = run.sample(count, inputs={**(run.inputs(count) or {}), stream: fields}, **how)
+  stream, found, fields = inputs_lib.of_folder(run.stage, values.inputs)
+  count = len(found)
+  given = run.inputs(count) or {}
+  if run.stage.streams[stream].columns:  # what else it reads beside the pictures is the run's own, or --condition
+    fields = {**given.get(stream, {}), **fields}
+  made = run.sample(count, inputs={**given, stream: fields}, **_how(values))
   samples = {values.output: np.asarray(pick(made, values.output))} if values.output else named(made)
   # What is made of other streams says nothing of these pictures.
   of = {name: imitated(run.stage, name) for name in samples}
   samples = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
   for name, array in samples.items():
-    if array.ndim != 4 or array.shape[-1] not in (1, 3):
+    if array.ndim != 4 or array.shape[-1] > 4:
       raise UserError(f'{name or "samples"} of shape {array.shape[1:]} are no pictures: choose another --output')
-    limits = run.stage.streams[of[name].stream].range
+    limits = _limits(run, {name: array})[name]
     where = out / name if len(samples) > 1 else out
-    for file, image in zip(files, array, strict=True):
+    for file, image in zip(found, array, strict=True):
       with command.writable(where / file):
         (where / file).parent.mkdir(parents=True, exist_ok=True)
         pictures.write_one(image, limits, where / file)

@@ -1,6 +1,8 @@
 """Columns: what each kind stores and prepares, the layouts that sources read, and what is wrong with them."""
 
+import dataclasses
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import config as config_lib
+from gan_jax import main
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns, sets, sources, streams
 
@@ -250,13 +253,22 @@ BAD_ROWS = [
 ]
 
 
+def refused(capsys, message, fields, path='', name='folder', *more):
+  """The command of a training with such data: it ends with 2 and one line."""
+  data = [f'--config.data.name={name}', f'--config.data.columns={fields!r}', '--config.data.size=8']
+  where = [f'--config.data.path={path}'] if path else []
+  with pytest.raises(SystemExit) as left:
+    main.main(['--config', 'configs/quickstart.py', *data, *where, *more, '--dry_run'])
+  out, err = capsys.readouterr()
+  assert left.value.code == 2 and out == '' and err.count('\n') == 1 and err.startswith('error: '), err
+  assert re.search(message, err), err
+
+
 @pytest.mark.parametrize('rows,fields,message', BAD_ROWS, ids=range(len(BAD_ROWS)))
-def test_a_bad_table_is_told_in_one_line(tmp_path, rows, fields, message):
+def test_a_bad_table_ends_the_command_with_one_line(tmp_path, capsys, rows, fields, message):
   table(tmp_path, ROWS)
   table(tmp_path, rows, pictures=False)
-  with pytest.raises(UserError, match=message) as caught:
-    prepared(stream(tmp_path, FIELDS | fields))
-  assert '\n' not in str(caught.value)
+  refused(capsys, message, FIELDS | fields, tmp_path)
 
 
 BAD_SETTINGS = [
@@ -269,7 +281,7 @@ BAD_SETTINGS = [
   ({'image': {**PICTURE, 'size': (0, 8)}}, r'size=\(0, 8\) must be at least 1'),
   ({'image': {**PICTURE, 'random_crop': 4}}, 'random_crop=4 is less than size=8'),
   ({'image': {**PICTURE, 'together': 1}}, 'together=1 must be True or False'),
-  ({'image': PICTURE, 'b': {**PICTURE, 'flip': True}}, "'image' and 'b' belong together but only one has flip"),
+  ({'image': PICTURE, 'b': {**PICTURE, 'flip': True}}, 'belong together but only one has flip'),
   ({'t': {'name': 'Text', 'length': 0}}, 'length=0 must be at least 1'),
   ({'t': {'name': 'Text'}}, 'columns.t lacks length'),
   ({'t': {'name': 'Text', 'length': 9, 'level': 'lines'}}, "level='lines' must be"),
@@ -281,31 +293,69 @@ BAD_SETTINGS = [
 
 
 @pytest.mark.parametrize('fields,message', BAD_SETTINGS, ids=range(len(BAD_SETTINGS)))
-def test_a_bad_setting_is_told_in_one_line(fields, message):
-  with pytest.raises(UserError, match=message) as caught:
-    streams.streams_of({'name': 'digits', 'size': 8, 'columns': fields}, 4)
-  assert '\n' not in str(caught.value)
+def test_a_bad_setting_ends_the_command_with_one_line(capsys, fields, message):
+  refused(capsys, message, fields, name='digits')
 
 
-def test_bad_pairs_and_files_are_told(tmp_path):
+def test_bad_pairs_and_files_end_the_command_with_one_line(tmp_path, capsys):
   fields = {'A': PICTURE, 'B': PICTURE}
   save(tmp_path / 'A' / 'x.png', noise(8, 8))
   save(tmp_path / 'B' / 'x.png', noise(8, 16))
-  with pytest.raises(UserError, match=r'A/x\.png has 8x8 pixels, its partner .*B/x\.png has 16x8'):
-    stream(tmp_path, fields).open()
+  refused(capsys, r'A/x\.png has 8x8 pixels, its partner .*B/x\.png has 16x8', fields, tmp_path)
   save(tmp_path / 'A' / 'y.png', noise(8, 8))
-  with pytest.raises(UserError, match=r'A/y\.png has no partner of its name in .*B'):
-    stream(tmp_path, fields).open()
+  refused(capsys, r'A/y\.png has no partner of its name in .*B', fields, tmp_path)
   save(tmp_path / 'odd' / 'x.png', noise(8, 15))
-  with pytest.raises(UserError, match=r'15 pixels wide, which has no halves'):
-    stream(tmp_path / 'odd', {'image': {**PICTURE, 'part': 'left'}}).open()
+  refused(capsys, '15 pixels wide, which has no halves', {'image': {**PICTURE, 'part': 'left'}}, tmp_path / 'odd')
   (tmp_path / 'odd' / 'metadata.csv').write_text('file_name,a\nx.png,1,2\n')
-  with pytest.raises(UserError, match=r'row 1 of .* has not as many entries as the header'):
-    stream(tmp_path / 'odd', {'image': PICTURE}).open()
+  refused(capsys, 'row 1 of .* has not as many entries as the header', {'image': PICTURE}, tmp_path / 'odd')
   np.savez(tmp_path / 'a.npz', x=np.ones((3, 2)), y=np.ones(2))
-  with pytest.raises(UserError, match=r"have lengths {'x': 3, 'y': 2}"):
-    stream(tmp_path / 'a.npz', {'x': {'name': 'Array'}}, name='npz').open()
+  refused(capsys, "have lengths {'x': 3, 'y': 2}", {'x': {'name': 'Array'}}, tmp_path / 'a.npz', 'npz')
   np.savez(tmp_path / 'b.npz', x=np.array([[1.0], [np.inf]]))
   source = stream(tmp_path / 'b.npz', {'x': {'name': 'Array'}}, name='npz').open()
   with pytest.raises(UserError, match=r"'x' of example 1 .* not finite"):
     source[1]
+
+
+def drawn_of(a_stream, steps):
+  """The numbers of the examples that a feed gives in so many steps of one move."""
+  a_stream = dataclasses.replace(a_stream, batch_size=4)
+  feed = streams.Feed({'images': a_stream}, {'images': 1}, 0, lambda tree, axis: tree, lambda tree: tree)
+  prepare = streams.make_prepare({'images': a_stream})
+  found = [np.asarray(prepare(next(feed), 'images', 0, KEY)['x']) for _ in range(steps)]
+  feed.close()
+  return np.concatenate(found)
+
+
+def test_examples_are_drawn_by_their_weights(tmp_path):
+  weights = np.array([0, 1, 1, 2, 8.0])
+  np.savez(tmp_path / 'a.npz', x=np.arange(5), often=weights, kind=np.array([0, 0, 0, 0, 1]))
+  fields = {
+    'x': {'name': 'Array'},
+    'often': {'name': 'Number'},
+    'label': {'name': 'Label', 'column': 'kind', 'classes': 2},
+  }
+  read = stream(tmp_path / 'a.npz', fields, 'npz', weights='often')
+  found = drawn_of(read, 300)  # 240 epochs of 5
+  np.testing.assert_allclose(np.bincount(found, minlength=5) / len(found), weights / 12, atol=0.02)
+  for epoch in found.reshape(-1, 5):  # of 5 draws the last one has 3 or 4
+    assert 3 <= (epoch == 4).sum() <= 4 and 0 not in epoch
+  np.testing.assert_array_equal(found, drawn_of(dataclasses.replace(read, resident=False), 300))
+  balanced = drawn_of(dataclasses.replace(read, weights='label'), 100)
+  assert (balanced == 4).mean() == pytest.approx(0.5, abs=0.02) and set(balanced) == set(range(5))
+  assert sets.reference_stream(read).weights == ''
+
+
+def test_weights_that_are_none_are_one_line(tmp_path, capsys):
+  np.savez(tmp_path / 'a.npz', x=np.arange(2), often=np.array([-1.0, 2.0]))
+  fields = {'x': {'name': 'Array'}, 'often': {'name': 'Number'}}
+  refused(
+    capsys,
+    "unknown Number or Label .*weights 'rare'.*often",
+    fields,
+    tmp_path / 'a.npz',
+    'npz',
+    '--config.data.weights=rare',
+  )
+  refused(capsys, 'choose one of', fields, tmp_path / 'a.npz', 'npz', '--config.data.weights=x')
+  with pytest.raises(UserError, match=r"config\.data\.weights='often': weights from -1 to 2 must be .* at least 0"):
+    drawn_of(stream(tmp_path / 'a.npz', fields, 'npz', weights='often'), 1)

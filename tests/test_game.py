@@ -13,9 +13,12 @@ from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.games.parts.fixed import fixed_latents
 from gan_jax.games.standard import Standard
-from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.latents.distributions import Latents, Normal, Scales, draw
 from gan_jax.nets import mlp
+from gan_jax.nets.layers import basic as layers
+from gan_jax.training import loop, summary
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -447,3 +450,107 @@ def test_the_networks_of_a_list_or_a_dict_belong_to_the_player_whose_plural_it_b
   moved, _ = core.play(game, SGD, game.turns[0], state, some(4), KEY)
   before, after = (s.players['discriminator'].params['discriminators_0']['Dense_0']['kernel'] for s in (state, moved))
   assert float(jnp.abs(after - before).max()) > 0
+
+
+class Judges(nn.Module):
+  """Lists of networks under the player's own name and under a name that is no plural of another."""
+
+  generator: tuple
+  jury: tuple
+  latents: Latents = Normal((3,))
+  turns = (Turn(('jury',), 'loss'), Turn(('generator',), 'loss'))
+
+  def loss(self, batch):
+    made = [network(batch['latents'], train=True) for network in self.generator]
+    return sum(judge(x, train=True).mean() for judge in self.jury for x in made)
+
+  def sample(self, batch):
+    return self.generator[0](batch['latents'], train=False)
+
+
+def test_a_list_of_networks_works_under_any_players_name_and_is_named_in_the_summary():
+  game = Judges(
+    (mlp.Generator((4,), (2,), 'identity'), mlp.Generator((4,), (2,), 'identity')), (mlp.Discriminator((4,)), Affine())
+  )
+  state = core.init(game, {'generator': optax.sgd(0.1), 'jury': optax.sgd(0.1)}, some(4), KEY)
+  assert sorted(state.players['generator'].params) == ['generator_0', 'generator_1']
+  stage = runs.Stage(0, game, {}, {}, {}, 4, 1, 0, 1, {}, (0, 1))
+  titles = [line.split()[:2] for line in summary.networks(stage, state)]
+  assert titles == [
+    ['jury_0', 'mlp.Discriminator'], ['jury_1', 'test_game.Affine'],
+    ['generator_0', 'mlp.Generator'], ['generator_1', 'mlp.Generator'],
+  ]  # fmt: skip
+
+
+class Leaking(nn.Module):
+  """A penalty by jax.grad of a network with batch norm."""
+
+  discriminator: nn.Module
+  right: bool = False
+  latents: Latents = Normal((3,))
+  turns = (Turn(('discriminator',), 'loss'),)
+
+  def loss(self, batch):
+    x = batch['images']['image']
+    judge = lambda x: self.discriminator(x, train=True).sum()
+    gradients = core.input_gradients(self.discriminator, x) if self.right else jax.grad(judge)(x)
+    return judge(x) + jnp.square(gradients).mean()
+
+  def sample(self, batch):
+    return batch['latents']
+
+
+def test_a_gradient_that_leaks_is_told_in_words(tmp_path):
+  config = config_lib.base(
+    game={'name': 'test_game.Leaking', 'discriminator': {'name': 'test_game.Normed'}},
+    optimizers={'discriminator': {'name': 'optax.sgd', 'learning_rate': 0.1}},
+    **dict(data={'name': 'ring'}, batch_size=4, steps=1, samples=2, devices=1),
+  )
+  words = 'a loss of Leaking takes jax.grad.* batch statistics.* core.input_gradients'
+  with pytest.raises(UserError, match=words) as told:
+    loop.run(config, tmp_path / 'run', silent=True)
+  assert '\n' not in str(told.value)
+  config.game.right = True
+  loop.run(config, tmp_path / 'right', silent=True)
+
+
+class Normed(nn.Module):
+  @nn.compact
+  def __call__(self, x, *, train):
+    return layers.BatchNorm()(nn.Dense(3)(x), train=train).mean(-1)
+
+
+class Kept(nn.Module):
+  """A fixed latent that is asked for in each step."""
+
+  generator: nn.Module
+  latents: Latents = Scales(((2,), (3,)))
+  turns = (Turn(('generator',), 'loss', streams=()),)
+
+  def setup(self):
+    self.first = fixed_latents(self, 'first', self.latents, 2)
+
+  def loss(self, batch):
+    small, large = self.first.value
+    return jnp.square(self.generator(large, train=True) - small).mean(), {'drawn': batch['latents'][1].mean()}
+
+  def sample(self, batch):
+    return self.generator(self.first.value[1], train=False)
+
+
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_a_fixed_latent_stays_as_it_was_drawn(accumulate):
+  game = Kept(mlp.Generator((4,), (2,), 'identity'))
+  optimizers = {'generator': optax.sgd(0.1)}
+  batch = {'latents': draw(game.latents, KEY, 6)}
+  states = [core.init(game, optimizers, batch, jax.random.key(seed)) for seed in (0, 0, 1)]
+  first = [state.variables['table']['first'] for state in states]
+  assert [z.shape for z in first[0]] == [(2, 2), (2, 3)]
+  jax.tree.map(np.testing.assert_array_equal, first[0], first[1])
+  assert not np.array_equal(first[0][0], first[2][0]), 'it depends on the seed'
+  state = states[0]
+  for i in range(3):
+    state, _ = core.play(
+      game, optimizers, game.turns[0], state, batch, jax.random.key(i), compute=core.Compute(accumulate=accumulate)
+    )
+  jax.tree.map(np.testing.assert_array_equal, state.variables['table']['first'], first[0])

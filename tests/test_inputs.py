@@ -287,6 +287,13 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
     (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture'),
     (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
     (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
+    (['--condition', 'Hat=1'], "condition Hat='1': Both takes no condition, leave it out"),
+    (['--condition', 'Hat'], '--condition=Hat must be NAME=VALUE'),
+    (['--condition', 'Hat=1', '--picture', 'interpolation'], '--condition with --picture=interpolation'),
+    (['--format', 'midi', '--out', str(tmp_path / 'z')], '--format=midi writes piano rolls'),
+    (['--format', 'folder', '--out', 'x.png'], 'name a folder, in which each sample has a file'),
+    (['--format', 'npz', '--out', 'x.png'], '--out=x.png must end in .npz'),
+    (['--format', 'folder', '--picture', 'interpolation'], 'it works only with a grid, leave it out'),
   ):
     sampled(*workdir, *arguments, code=2)
     assert words in capsys.readouterr().err

@@ -21,6 +21,7 @@ from gan_jax.metrics import (
   manifolds,
   modes,
   neighbours,
+  paired,
   parzen,
   path_length,
   probe,
@@ -63,6 +64,9 @@ Z = np.random.RandomState(2).rand(20, 3)
     lambda: sliced_wasserstein.sliced_wasserstein(X, BAD),
     lambda: sliced_wasserstein.pyramid_distance(np.zeros((2, 16, 16, 1)), np.full((2, 16, 16, 1), np.nan)),
     lambda: gmam.gmam(-1.0, -1.0, float('nan'), -1.0),
+    lambda: paired.absolute_errors(X, BAD),
+    lambda: paired.psnr(BAD, X),
+    lambda: paired.feature_distances(X, BAD),
   ],
 )
 @pytest.mark.filterwarnings('ignore:invalid value')
@@ -99,6 +103,8 @@ def test_every_metric_is_asked_here():
     (lambda: histograms.histogram_distances(X[:, 1], X[:0, 1]), 'real: 0 examples'),
     (lambda: inversion.recovery(X[:0, 1], X[:, 1]), 'training: 0 examples'),
     (lambda: makers.division(np.zeros(0, int), np.zeros(0, int), 2, 3), 'samples: 0 examples'),
+    (lambda: paired.psnr(X[:0], X[:0]), 'give one or more, of one shape'),
+    (lambda: paired.absolute_errors(X, Y[:5]), 'give one or more, of one shape'),
     (lambda: sliced_wasserstein.sliced_wasserstein(X[:0], X[:0]), 'x: 0 examples'),
     (lambda: sliced_wasserstein.pyramid_distance(*(np.zeros((n, 16, 16, 1)) for n in (2, 0))), 'generated: 0 examples'),
   ],

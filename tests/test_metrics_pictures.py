@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from gan_jax.base.errors import UserError
 from gan_jax.latents import interpolation
-from gan_jax.metrics import diversity, inversion, neighbours, path_length, similarity, sliced_wasserstein
+from gan_jax.metrics import diversity, inversion, neighbours, paired, path_length, similarity, sliced_wasserstein
 
 
 def pictures(count, side, channels=1, seed=0):
@@ -452,3 +452,13 @@ def test_conditional_accuracy():
   np.testing.assert_allclose(found.standard_error, stats.sem(right, ddof=0))
   with pytest.raises(UserError, match='one class a sample'):
     diversity.conditional_accuracy(logits, asked[:3])
+
+
+def test_pairs_by_hand():
+  x, y = np.array([[0, 0, 10, 20], [5, 5, 5, 5]], np.uint8), np.array([[0, 4, 10, 10], [5, 5, 5, 5]], np.uint8)
+  assert paired.absolute_errors(x, y).tolist() == [3.5, 0.0]
+  assert paired.psnr(x, y)[0] == pytest.approx(10 * np.log10(255**2 / 29)) and np.isinf(paired.psnr(x, y)[1])
+  features = np.array([[3.0, 4.0], [1.0, 0.0]])
+  np.testing.assert_allclose(paired.feature_distances(features, 2 * features), 0, atol=1e-12)
+  np.testing.assert_allclose(paired.feature_distances(features, -features), 4)
+  np.testing.assert_allclose(paired.feature_distances(features[:1], np.array([[4.0, 3.0]])), 2 - 2 * 24 / 25)

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'RANDOM_STREAMS',
     'Turn',
     'check',
+    'explaining_leaks',
     'frozen_players',
     'input_gradients',
     'moves_per_step',

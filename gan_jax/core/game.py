@@ -22,8 +22,9 @@ A loss method takes the batch, `{stream: {field: (B, ...)}, 'latents': ...}`, an
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import flax.linen as nn
@@ -181,6 +182,23 @@ def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array
   out, backward = nn.vjp(logits, critic, x)
   gradients: jax.Array = backward(jnp.ones_like(out))[-1]
   return gradients
+
+
+@contextlib.contextmanager
+def explaining_leaks(game: nn.Module) -> Iterator[None]:
+  """A block that traces losses of a game: what leaks from a transformation of a network is told in words.
+
+  Raises:
+    UserError: in place of jax.errors.UnexpectedTracerError.
+  """
+  try:
+    yield
+  except jax.errors.UnexpectedTracerError as error:
+    raise UserError(
+      f'a loss of {type(game).__name__} takes jax.grad, or another transformation, of a network that writes variables '
+      'such as batch statistics, which leak from it: for a penalty take core.input_gradients(network, x), else nn.vjp, '
+      'nn.vmap or nn.scan'
+    ) from error
 
 
 def players_of(game: nn.Module) -> tuple[str, ...]:

@@ -210,7 +210,8 @@ def _over_microbatches(
   def microbatch(owned: Any, memory: Any, index: Any, scratch: Any, batch: Any) -> Any:
     variables = Variables(owned, before.table, memory, scratch)
     after, grads, metrics = directions(variables, batch, jax.random.fold_in(key, index))
-    return after.owned, after.memory, after.scratch, (grads, metrics, after.table)
+    changed = jax.tree.map(lambda new, old: (new != old).astype(jnp.int32), after.table, before.table)
+    return after.owned, after.memory, after.scratch, (grads, metrics, after.table, changed)
 
   def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
     owned, memory, sums = carry
@@ -227,7 +228,9 @@ def _over_microbatches(
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])
   carry = (before.owned, before.memory, zeros)
   (owned, memory, sums), scratch = jax.lax.scan(body, carry, inputs, unroll=unrolling(jaxpr, count))
-  grads, metrics, table = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums)
+  grads, metrics, table = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums[:3])
+  # A mean of equal numbers can differ from them in the last digit: what nobody changed stays as it is.
+  table = jax.tree.map(lambda mean, old, times: jnp.where(times > 0, mean, old), table, before.table, sums[3])
   return Variables(owned, table, memory, scratch), grads, metrics
 
 

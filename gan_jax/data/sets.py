@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base import paths
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sources
 from gan_jax.data.streams import Stream
 
@@ -20,13 +22,20 @@ ORDER_SEED = 0
 COPIES = 0.1
 
 
-def reference_stream(stream: Stream, split: str | None = None) -> Stream:
+def reference_stream(stream: Stream, split: str | None = None, field: str = '') -> Stream:
   """The whole set of a stream without flips and random windows, with all classes, and with labels if it has any.
 
   Args:
     stream: the stream of the run.
     split: the split; None for that of the stream.
+    field: what examples are compared by: it becomes the main field, and of the others only labels are read. '' leaves
+      all as they are.
+
+  Raises:
+    UserError: the stream has no such field.
   """
+  if field:
+    stream = _of_field(stream, field)
   plain = dataclasses.replace(
     stream,
     split=split or stream.split,
@@ -35,9 +44,19 @@ def reference_stream(stream: Stream, split: str | None = None) -> Stream:
     per_class=0,
     batch_size=None,
     seed=0,
+    weights='',
     columns={field: _still(settings) for field, settings in stream.columns.items()},
   )
   return dataclasses.replace(plain, classes=sources.classes_in(plain))
+
+
+def _of_field(stream: Stream, field: str) -> Stream:
+  if field == 'image' and not stream.columns:
+    return stream
+  if field not in stream.columns:
+    raise one_of(f'field of the stream {stream.name!r}', field, stream.columns or ('image',))
+  kept = {name: stream.columns[name] for name in (field, 'label') if name in stream.columns}
+  return dataclasses.replace(stream, columns=kept, range=stream.range_of(field))
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +163,11 @@ KEPT_BYTES = 256 << 20
 
 def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
   """Stored examples in the form that metrics take: uint8 pictures, or float32 in the stream's range."""
-  if stream.pictures or stored.dtype != np.uint8:
+  if stream.pictures:
+    return stored
+  if stream.columns:
+    return np.asarray(stream.kinds[stream.main].prepare(jnp.asarray(stored), jax.random.key(0)), np.float32)
+  if stored.dtype != np.uint8:
     return stored
   low, high = stream.range
   return stored.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)

@@ -22,8 +22,8 @@ from absl import flags
 from flax.core import FrozenDict
 
 from gan_jax.base.calls import check_call
-from gan_jax.base.errors import UserError, short
-from gan_jax.data import order, sources, transforms
+from gan_jax.base.errors import UserError, one_of, short
+from gan_jax.data import columns, order, sources, transforms
 from gan_jax.data.main_guard import check_main_guard
 
 RESIDENT_BYTES = 1 << 30
@@ -67,6 +67,8 @@ class Stream:
     flip: whether to mirror half of the pictures left to right.
     batch_size: examples per move; None for config.batch_size.
     seed: added to config.seed for the order.
+    weights: the field among `columns` that says how often an example is drawn: a Number, in proportion to it; a Label,
+      each class as often as the others. '' for each example once an epoch.
     resident: keep the set on the device; None to decide by its size (1 GiB).
     workers: processes that read and decode a set that is not resident; 0 for threads of this process.
     columns: {field: {'name': kind of `data.columns`, 'column': of the source (the field's name by default), 'together':
@@ -92,6 +94,7 @@ class Stream:
   flip: bool = False
   batch_size: int | None = None
   seed: int = 0
+  weights: str = ''
   resident: bool | None = None
   workers: int = 0
   columns: Mapping[str, Any] = FrozenDict()
@@ -114,6 +117,11 @@ class Stream:
   def main(self) -> str:
     """The field that the stream is about: 'image', or the first column where there is none."""
     return 'image' if 'image' in self.columns or not self.columns else next(iter(self.columns))
+
+  def range_of(self, field: str = '') -> tuple[float, float]:
+    """(low, high) of a field as losses see it, the main one by default; the stream's where it has none of its own."""
+    kind = self.kinds.get(field or self.main)
+    return getattr(kind, 'range', None) or self.range
 
   @property
   def stored_size(self) -> int:
@@ -153,6 +161,8 @@ class Stream:
   @property
   def pictures(self) -> bool:
     """Whether the examples are stored as pictures of 8 bits, grey or colour."""
+    if self.columns and not isinstance(self.kinds[self.main], columns.Picture):
+      return False
     stored = self.stored(1)[self.main]
     return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
 
@@ -196,6 +206,12 @@ def _check(stream: Stream, where: str) -> None:
     from gan_jax.data.sources.columned import kinds_of
 
     kinds_of(stream, where)
+  if stream.weights:
+    if not isinstance(stream.kinds.get(stream.weights), columns.Number | columns.Label):
+      fields = [name for name, kind in stream.kinds.items() if isinstance(kind, columns.Number | columns.Label)]
+      raise one_of(f'Number or Label among the columns, for {where}.weights', stream.weights, fields)
+    if stream.per_class:
+      raise UserError(f'{where}.weights={stream.weights!r} and per_class={stream.per_class}: choose one')
   for key, least in LEAST.items():
     if getattr(stream, key) < least:
       raise UserError(f'{where}.{key}={getattr(stream, key)} must be at least {least}')
@@ -239,10 +255,18 @@ class _Ordered:
   """
 
   def __init__(
-    self, source: sources.Source, seed: int, stream: str, start: int, batch: int, process: tuple[int, int], chunk: int
+    self,
+    source: sources.Source,
+    seed: int,
+    stream: str,
+    start: int,
+    batch: int,
+    process: tuple[int, int],
+    chunk: int,
+    shares: order.Shares | None = None,
   ):
     self._source, self._seed, self._stream, self._start = source, seed, stream, start
-    self._batch, self._process, self._chunk = batch, process, chunk
+    self._batch, self._process, self._chunk, self._shares = batch, process, chunk, shares
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     self.__dict__.update(state)
@@ -259,7 +283,8 @@ class _Ordered:
     move, row = np.divmod(int(number) * self._chunk + np.arange(self._chunk), share)
     positions = self._start + move * self._batch + index * share + row
     first = int(positions[0])
-    span = order.indices(self._seed, self._stream, len(self._source), first, int(positions[-1]) - first + 1)
+    count = int(positions[-1]) - first + 1
+    span = order.indices(self._seed, self._stream, len(self._source), first, count, self._shares)
     chosen = [int(i) for i in span[positions - first]]
     if isinstance(self._source, sources.Checked):
       try:
@@ -315,6 +340,7 @@ class Feed:
     self._count: int | None = None
     self._read = dict.fromkeys(streams, 0)
     self._drawn = dict(self.position)
+    self._shares: dict[str, order.Shares | None] = {}
     store = {}
     for name, stream in streams.items():
       if (stream.batch_size or 0) % process[1]:
@@ -324,6 +350,7 @@ class Feed:
         )
       source = stream.open()
       self.sizes[name] = len(source)
+      self._shares[name] = source.shares(stream.weights) if stream.weights else None
       said = [*getattr(source, 'notes', ()), sources.remark(stream)]
       self.notes += [note for note in said if note and note not in self.notes]
       arrays = (
@@ -347,7 +374,7 @@ class Feed:
     # A thread reads small chunks; a worker process reads the whole step.
     chunk = count if stream.workers else max(n for n in range(1, CHUNK + 1) if count % n == 0)
     arguments = (seed + stream.seed, name, self.position[name], stream.batch_size, self._process, chunk)
-    examples = grain.MapDataset.source(_Ordered(source, *arguments))
+    examples = grain.MapDataset.source(_Ordered(source, *arguments, self._shares[name]))
     if not stream.workers:
       ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
       return iter(examples.to_iter_dataset(ahead).batch(count // chunk))
@@ -412,7 +439,8 @@ class Feed:
           sources.check_range(stream, fields['image'].shape[2:], sources.extent(sources.ArraySource(fields)))
         drawn[name] = {k: v.reshape(moves, share, *v.shape[2:]) for k, v in fields.items()}  # from (n, chunk, ...)
       else:
-        chosen = order.indices(seed + stream.seed, name, self.sizes[name], self._drawn[name], moves * batch)
+        at = (self.sizes[name], self._drawn[name], moves * batch)
+        chosen = order.indices(seed + stream.seed, name, *at, self._shares[name])
         chosen = chosen.astype(np.int32).reshape(moves, batch)
         drawn[name] = {'index': chosen[:, index * share : (index + 1) * share]}
     return drawn

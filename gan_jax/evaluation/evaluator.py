@@ -93,10 +93,18 @@ class Evaluation(NamedTuple):
     return '\n'.join(lines)
 
 
-def _stream_of(stage: runs.Stage, options: Options) -> str:
-  """The name of the stream of the reference: the one asked for, else what the output imitates."""
+def _output_of(stage: runs.Stage, options: Options) -> core.Output:
+  """What is evaluated, with the stream and the field of the reference: what it imitates, or the stream asked for."""
   declared = core.outputs_of(stage.game, stage.streams)
-  return options.stream or imitated(stage, options.output or next(iter(declared), '')).stream
+  output = imitated(stage, options.output or next(iter(declared), ''))
+  if options.stream in ('', output.stream):
+    return output
+  return core.Output(options.stream, stage.streams[options.stream].main)
+
+
+def _reference(stage: runs.Stage, options: Options, split: str | None = None) -> Stream:
+  output = _output_of(stage, options)
+  return sets.reference_stream(stage.streams[output.stream], split, output.field)
 
 
 def _several(stage: runs.Stage, options: Options) -> tuple[str, ...]:
@@ -127,7 +135,7 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
   if made is not None:
     declared = core.outputs_of(stage.game, stage.streams)
     pick(made, options.output, '--output or config.eval.output', declared)
-  stream = sets.reference_stream(stage.streams[_stream_of(stage, options)], options.split or None)
+  stream = _reference(stage, options, options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)
 
@@ -162,14 +170,13 @@ class Evaluator:
     declared = core.outputs_of(stage.game, stage.streams)
     several = _several(stage, options)
     self._each = {name: Evaluator(stage, options._replace(output=name), self._mesh, say) for name in several}
-    stream = stage.streams[_stream_of(stage, options)]
-    self.stream: Stream = sets.reference_stream(stream, options.split or None)
+    self.stream: Stream = _reference(stage, options, options.split or None)
     extractor = NONE
     if not several and (not options.metrics or any(measures.takes_features(m, options) for m in options.metrics)):
-      plain = sets.reference_stream(stream)
+      plain = _reference(stage, options)
       extractor = choose.choose(options.features, plain, weights=options.inception_weights, say=say)
     self.scorer = Scorer(extractor, self._mesh)
-    limits = stream.range if stream.pictures else None
+    limits = self.stream.range if self.stream.pictures else None
     self._inputs = inputs_lib.streams_for(stage)
     read = lambda rows: {name: inputs_lib.examples(stream, rows) for name, stream in self._inputs.items()}
     self._generated = Generated(
@@ -180,6 +187,10 @@ class Evaluator:
       inputs=read if self._inputs else None,
       declared=declared,
     )
+    wanted = _output_of(stage, options)
+    self._targets: Stream | None = None
+    if wanted.paired and wanted.stream in self._inputs and not options.split:
+      self._targets = sets.reference_stream(self._inputs[wanted.stream], None, wanted.field)
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:
@@ -203,6 +214,7 @@ class Evaluator:
       self._say,
       self._cached,
       tuple(self._options.rivals),
+      self._targets,
     )
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:

@@ -11,7 +11,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import reference
-from gan_jax.evaluation.scores import Generated, Scorer, Scores
+from gan_jax.evaluation.scores import Generated, Scorer, Scores, array_batches
 from gan_jax.features.base import Extractor
 
 
@@ -30,6 +30,7 @@ class Evidence:
     say: called with a line of text before each slow part.
     cached: results that stay the same between evaluations, such as those of the real side.
     rivals: workdirs of runs to compare with.
+    targets: the set of what each sample should be, if the output is made of inputs that have a target.
 
   Attributes:
     game: the module.
@@ -39,6 +40,7 @@ class Evidence:
     seed: seed of the latents.
     output: name of the output, if the game makes several.
     rivals: workdirs of runs to compare with.
+    targets: the set of what each sample should be, sample i example i of it in the order of evaluations; or None.
   """
 
   def __init__(
@@ -54,9 +56,11 @@ class Evidence:
     say: Callable[[str], object] = lambda line: None,
     cached: dict[str, Any] | None = None,
     rivals: tuple[str, ...] = (),
+    targets: Stream | None = None,
   ):
     self.game, self.variables, self.stream = game, variables, stream
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
+    self.targets = targets
     self._generated, self._scorer, self._say = generated, scorer, say
     self._cached = {} if cached is None else cached
 
@@ -72,7 +76,7 @@ class Evidence:
   def fake(self) -> Scores:
     """Scores of the generated examples."""
     scores = self._scorer(self._generated.batches(self.variables, self.samples, self.seed))
-    wanted = self.stream.stored(1)['image'].shape[1:]
+    wanted = self.stream.fields(1)[self.stream.main].shape[1:]
     if scores.examples.shape[1:] != wanted:
       raise UserError(
         f'the generator makes {scores.examples.shape[1:]} but the reference has {wanted}: choose another '
@@ -105,6 +109,17 @@ class Evidence:
       raise UserError(f'{self.stream.name!r} has no held-out split to compare with: leave this metric out')
     held_out = self.held_out
     return self.once(f'held_out_examples {count}', lambda: sets.examples(held_out, count)[0])
+
+  def target_examples(self, count: int) -> np.ndarray:
+    """What samples 0 ... count - 1 should be, or fewer, if the set has fewer."""
+    assert self.targets is not None
+    targets = self.targets
+    return self.once(f'targets {count}', lambda: sets.examples(targets, count)[0])
+
+  def target_features(self, count: int) -> np.ndarray:
+    """The features of `target_examples`."""
+    of = lambda: self._scorer(array_batches(self.target_examples(count), self.mesh)).features
+    return self.once(f'target_features {count}', of)
 
   @property
   def labels(self) -> np.ndarray:
@@ -149,13 +164,17 @@ class Evidence:
   @property
   def values(self) -> str:
     """The range of the values that `unit` returns, in words."""
-    return 'values in [0, 1]' if self.stream.stored(1)['image'].dtype == np.uint8 else 'values as stored'
+    return 'values in [0, 1]' if self._bytes else 'values as stored'
+
+  @property
+  def _bytes(self) -> bool:
+    return self.stream.stored(1)[self.stream.main].dtype == np.uint8
 
   def unit(self, examples: np.ndarray) -> np.ndarray:
     """Examples as float32: 8-bit values become values in [0, 1], floats stay as they are stored."""
     if examples.dtype == np.uint8:
       return examples.astype(np.float32) / np.float32(255.0)
-    if self.stream.stored(1)['image'].dtype != np.uint8:
+    if not self._bytes:
       return examples
     low, high = self.stream.range
     return (examples - np.float32(low)) / np.float32(high - low)

@@ -10,7 +10,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_examples, of_features, of_networks, of_players
+from gan_jax.evaluation import of_examples, of_features, of_networks, of_players, of_targets
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure, Measure
 from gan_jax.games.parts.conditions import condition_of
@@ -39,6 +39,7 @@ MEASURES: dict[str, Measure] = {
   'held_out': of_networks.held_out_figures,
   'probe': of_networks.probe_figure,
   'ppl': of_networks.ppl,
+  'targets': of_targets.target_figures,
   'inversion': of_networks.inversion_figures,
 }
 
@@ -57,8 +58,10 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
       names.append('tags')
     if isinstance(e.game, core.HasCodes) and e.held_out is not None:
       names.append('codes')
-  if not e.pictures and np.prod(e.stream.stored(1)['image'].shape[1:]) == 1:
+  if not e.pictures and np.prod(e.stream.fields(1)[e.stream.main].shape[1:]) == 1:
     names.append('histogram')
+  if e.targets is not None:
+    names.append('targets')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
 
 

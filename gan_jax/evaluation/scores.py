@@ -234,6 +234,16 @@ class Generated:
       yield Batch(examples, valid, wanted.get('labels'), wanted.get('tags'))
 
 
+def array_batches(examples: np.ndarray, mesh: Mesh) -> Iterator[Batch]:
+  """Batches of examples (N, ...) that are in memory, whole in every process."""
+  devices, size = mesh.size, blocks_per_device(examples.shape[1:]) * CHUNK
+  size = min(size, -(-len(examples) // devices))
+  for start in range(0, len(examples), devices * size):
+    places = start + np.arange(devices * size).reshape(devices, size)
+    mine = split_rows(mesh, np.minimum(places, len(examples) - 1))
+    yield Batch(split(mesh, examples[mine]), places < len(examples), None)
+
+
 def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Batch]:
   """Batches of some examples of a stream's set, each process reading its own share.
 
@@ -244,8 +254,7 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
   """
   source = stream.open()
   arrays = source.arrays if isinstance(source, sources.ArraySource) else None
-  first = source[0]
-  devices, size = mesh.size, blocks_per_device(np.shape(first['image'])) * CHUNK
+  devices, size = mesh.size, blocks_per_device(stream.fields(1)[stream.main].shape[1:]) * CHUNK
   size = min(size, -(-len(chosen) // devices))
 
   def read(rows: np.ndarray, pool: concurrent.futures.Executor) -> dict[str, np.ndarray]:
@@ -259,6 +268,7 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
       places = start + np.arange(devices * size).reshape(devices, size)
       mine = split_rows(mesh, chosen[np.minimum(places, len(chosen) - 1)])
       fields = read(mine.reshape(-1), pool)
-      examples = as_examples(stream, fields['image']).reshape(*mine.shape, *fields['image'].shape[1:])
+      examples = as_examples(stream, fields[stream.main])
+      examples = examples.reshape(*mine.shape, *examples.shape[1:])
       labels = split(mesh, fields['label'].reshape(mine.shape)) if 'label' in fields else None
       yield Batch(split(mesh, examples), places < len(chosen), labels)

@@ -26,7 +26,7 @@ def choose(
   Args:
     name: 'classifier' (trained on the set's labels), 'inception', 'random', 'raw', the dotted name of a function of
       yours, examples (B, ...) -> features (B, n), or 'auto': the classifier for pictures of two classes or more, raw
-      values for points, random features for anything else.
+      values for points and numbers, random features for anything else.
     stream: the reference, from `sets.reference_stream`.
     weights: file of Inception's weights.
     seed: seed of the classifier's training and of random features.
@@ -35,10 +35,10 @@ def choose(
   Raises:
     UserError: the extractor does not exist or does not suit the set.
   """
-  shape = stream.stored(1)['image'].shape[1:]
+  shape = stream.fields(1)[stream.main].shape[1:]
   judged = stream.pictures and shape[0] == shape[1]
   if name == 'auto':
-    name = 'raw' if len(shape) == 1 else 'classifier' if stream.classes > 1 and judged else 'random'
+    name = 'raw' if len(shape) <= 1 else 'classifier' if stream.classes > 1 and judged else 'random'
   if name == 'classifier':
     if not judged:
       raise UserError(f'--features=classifier takes square pictures, the examples are {shape}: use random or raw')

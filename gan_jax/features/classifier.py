@@ -81,7 +81,7 @@ def classifier(stream: Stream, seed: int = 0, say: Callable[[str], object] = pri
     )
   stream = dataclasses.replace(stream, per_class=0, random_crop=0)
   source = stream.open()
-  image = np.asarray(source[0]['image'])
+  image = np.asarray(source[0][stream.main])
   if image.ndim != 3 or image.dtype != np.uint8 or image.shape[0] != image.shape[1]:
     raise UserError(
       f'the classifier takes square uint8 pictures (H, W, C), {stream.name!r} has {image.dtype} {image.shape}: choose '
@@ -137,14 +137,14 @@ def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, An
   }
 
 
-def _arrays(source: sources.Source, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(source: sources.Source, classes: int, field: str) -> tuple[np.ndarray, np.ndarray]:
   """All pictures and labels, or evenly chosen ones of a set that is too large."""
-  fits = max(1, BYTES // source[0]['image'].nbytes)
+  fits = max(1, BYTES // source[0][field].nbytes)
   if len(source) > fits:
     source = sources.Subset(source, np.linspace(0, len(source) - 1, fits).astype(np.int64))
   read = sources.into_memory(source, 1 << 62)
   assert read is not None
-  images, labels = read.arrays['image'], read.arrays['label']
+  images, labels = read.arrays[field], read.arrays['label']
   if labels.min() < 0 or labels.max() >= classes:
     raise UserError(f'config.data.classes={classes} but labels run from {labels.min()} to {labels.max()}')
   return images, labels
@@ -152,10 +152,10 @@ def _arrays(source: sources.Source, classes: int) -> tuple[np.ndarray, np.ndarra
 
 def _split(stream: Stream, source: sources.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """Pictures and labels to train on, and those held out: another split, else a fixed tenth."""
-  images, labels = _arrays(source, stream.classes)
+  images, labels = _arrays(source, stream.classes, stream.main)
   other = sets.held_out_stream(stream)
   if other is not None:
-    test, test_labels = _arrays(other.open(), stream.classes)
+    test, test_labels = _arrays(other.open(), stream.classes, stream.main)
     # Accuracy on copies of training examples says nothing.
     known = {row.tobytes() for row in images}
     if sum(row.tobytes() in known for row in test) < len(test) / 10:

@@ -76,16 +76,57 @@ class Truncated:
 
 @dataclass(frozen=True)
 class Label:
-  """A class label, uniform on 0 ... classes - 1, an int32 scalar.
+  """A class label, 0 ... classes - 1, an int32 scalar.
+
+  Attributes:
+    classes: how many there are.
+    shares: one number for each class, in proportion to how often it is drawn; empty for uniform. CTGAN's are the
+      logarithms of the counts in the data (Xu et al. 2019, https://arxiv.org/abs/1907.00503, section 4.3).
 
   >>> draw({'z': Normal((8,)), 'label': Label(10)}, jax.random.key(0), 4)['label'].shape
   (4,)
+  >>> draw(Label(3, (0, 1, 0)), jax.random.key(0), 4).tolist()
+  [1, 1, 1, 1]
   """
 
   classes: int
+  shares: tuple[float, ...] = ()
+
+  def __post_init__(self) -> None:
+    if self.shares and len(self.shares) != self.classes:
+      raise UserError(f'Label(classes={self.classes}) has {len(self.shares)} shares: give one for each class')
+    if self.shares and not (all(0 <= share < math.inf for share in self.shares) and any(self.shares)):
+      raise UserError(f'Label: shares={self.shares} must be finite numbers, at least 0, and not all 0')
 
   def sample(self, key: jax.Array) -> jax.Array:
-    return jax.random.randint(key, (), 0, self.classes, jnp.int32)
+    if not self.shares:
+      return jax.random.randint(key, (), 0, self.classes, jnp.int32)
+    return jax.random.categorical(key, jnp.log(jnp.asarray(self.shares, jnp.float32))).astype(jnp.int32)
+
+
+@dataclass(frozen=True)
+class Attributes:
+  """Properties that an example has or has not, each drawn by itself: float32 (n,) of 0 and 1.
+
+  Attributes:
+    names: of the properties, in the order of the data's column.
+    share: how often they hold, one number for all or one for each.
+
+  >>> draw(Attributes(('Male', 'Smiling'), (0.0, 1.0)), jax.random.key(0), 1).tolist()
+  [[0.0, 1.0]]
+  """
+
+  names: tuple[str, ...]
+  share: float | tuple[float, ...] = 0.5
+
+  def __post_init__(self) -> None:
+    shares = self.share if isinstance(self.share, tuple) else (self.share,) * len(self.names)
+    if len(shares) != len(self.names) or not all(0 <= share <= 1 for share in shares):
+      raise UserError(f'Attributes: share={self.share} must be 0 to 1, one number or one for each of {self.names}')
+
+  def sample(self, key: jax.Array) -> jax.Array:
+    shares = jnp.broadcast_to(jnp.asarray(self.share, jnp.float32), (len(self.names),))
+    return jax.random.bernoulli(key, shares).astype(jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -100,6 +141,24 @@ class Tags:
 
   def sample(self, key: jax.Array) -> jax.Array:
     return jnp.asarray(self.table, jnp.float32)[jax.random.randint(key, (), 0, len(self.table), jnp.int32)]
+
+
+@dataclass(frozen=True)
+class Scales:
+  """Noise of several scales: a tuple of independent N(0, 1) maps, float32, as SinGAN, LAPGAN and StyleGAN take it.
+
+  Attributes:
+    shapes: of the maps, in order, such as ((4, 4, 1), (8, 8, 1)).
+
+  >>> [z.shape for z in draw(Scales(((4, 4, 1), (8, 8, 1))), jax.random.key(0), 2)]
+  [(2, 4, 4, 1), (2, 8, 8, 1)]
+  """
+
+  shapes: tuple[tuple[int, ...], ...]
+
+  def sample(self, key: jax.Array) -> tuple[jax.Array, ...]:
+    keys = [jax.random.fold_in(key, i) for i in range(len(self.shapes))]
+    return tuple(jax.random.normal(k, shape, jnp.float32) for k, shape in zip(keys, self.shapes, strict=True))
 
 
 def truncated(latents: Any, threshold: float) -> Any:

@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from gan_jax import core
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.data import sets
+from gan_jax.data import columns, sets
 from gan_jax.data.sources.base import Source
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
@@ -86,7 +88,8 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
 
   Args:
     stage: with the game and the streams.
-    text: FOLDER, for the first stream that the game reads, or STREAM=FOLDER.
+    text: FOLDER, for the first stream that the game reads, or STREAM=FOLDER. Of a stream with columns the pictures are
+      the field that outputs are made of, whole.
 
   Raises:
     UserError: the game reads nothing or no such stream, or the folder has no picture.
@@ -100,11 +103,30 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   folder = paths.expand(path)
   if not folder.is_dir():
     raise UserError(f'--inputs={text}: {path!r} is not a folder')
-  plain = dataclasses.replace(stage.streams[name], flip=False, random_crop=0, per_class=0, classes=0, tags=())
+  stream = stage.streams[name]
+  plain = dataclasses.replace(stream, flip=False, random_crop=0, per_class=0, classes=0, tags=(), columns={})
   of = dataclasses.replace(plain, name='folder', path=path)
   source = FolderSource(of, whole=folder)
   files = [str(file.relative_to(source.root)) for file in source.files]
-  return name, files, _prepared(of, source, np.arange(len(files)))
+  if not stream.columns:
+    return name, files, _prepared(of, source, np.arange(len(files)))
+  field = _given_field(stage, name)
+  kind = stream.kinds[field]
+  if not isinstance(kind, columns.Picture):
+    raise UserError(f'--inputs={text}: {field!r} of the stream {name!r} is {kind.title}, no picture: leave it out')
+  kind = dataclasses.replace(kind, part='', flip=False, random_crop=0)
+  stored = []
+  for file in source.files:
+    with file.open('rb') as opened, Image.open(opened) as picture:
+      stored.append(kind.stored(picture))
+  return name, files, {field: np.asarray(kind.prepare(jnp.asarray(np.stack(stored)), jax.random.key(0)))}
+
+
+def _given_field(stage: Stage, stream: str) -> str:
+  """The field of a stream that outputs are made of; its main one if they do not say."""
+  outputs = core.outputs_of(stage.game, stage.streams).values()
+  said = [output.source[1] for output in outputs if output.of and output.source[0] == stream]
+  return next((field for field in said if field in stage.streams[stream].columns), stage.streams[stream].main)
 
 
 def parsed(text: str) -> Splits:

@@ -45,7 +45,8 @@ def named(samples: Any, first: Iterable[str] = ()) -> dict[str, np.ndarray]:
 
 
 def imitated(stage: Stage, name: str) -> core.Output:
-  """What an output of a stage's game imitates: as the game declares it, else the first stream's image."""
+  """What an output of a stage's game imitates: as the game declares it, else the first stream's main field."""
   declared = core.outputs_of(stage.game, stage.streams)
   only = next(iter(declared.values())) if len(declared) == 1 and not name else None
-  return declared.get(name) or only or core.Output(next(iter(stage.streams)))
+  first = next(iter(stage.streams))
+  return declared.get(name) or only or core.Output(first, stage.streams[first].main)

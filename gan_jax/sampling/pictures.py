@@ -1,14 +1,19 @@
 """Pictures of samples: a grid of images, a scatter of points."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax.data.transforms import to_uint8
+from gan_jax.sampling import shapes
 
+#: The grey under what is transparent.
+UNDER = 191
+#: Formats that keep opacity.
+CLEAR = ('.png', '.webp', '.tif', '.tiff')
 #: Height of letters, pixels.
 FONT = 12
 
@@ -132,20 +137,87 @@ def histogram(points: np.ndarray, real: np.ndarray | None = None, *, side: int =
   return picture
 
 
+def space(points: np.ndarray, real: np.ndarray | None = None, *, side: int = 256) -> Image.Image:
+  """Points of space from three sides: the first two axes, the first and the last, the last two.
+
+  Args:
+    points: (N, 3).
+    real: (M, 3) or None, drawn in grey below.
+    side: width and height of each, pixels.
+
+  >>> space(np.zeros((4, 3))).size
+  (800, 256)
+  """
+  views = [(0, 1), (0, 2), (1, 2)]
+  drawn = [scatter(points[:, v], None if real is None else real[:, v], side=side) for v in map(list, views)]
+  return beside(drawn)
+
+
+def marginals(
+  columns: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray] | None = None, *, side: int = 192
+) -> Image.Image:
+  """The columns of a table, each as bars with its name, the data's in grey behind.
+
+  Args:
+    columns: {name: (N,)}.
+    real: {name: (M,)} of some of them, or None.
+    side: width and height of each, pixels.
+
+  >>> marginals({'age': np.arange(9.0), 'job': np.array([0, 1, 1])}, side=64).size
+  (144, 82)
+  """
+  drawn, font = [], ImageFont.load_default(FONT)
+  for name, values in columns.items():
+    behind = None if real is None or name not in real else np.reshape(real[name], (-1, 1))
+    bars = histogram(np.reshape(values, (-1, 1)), behind, side=side, bins=48)
+    page = Image.new('RGB', (side, side + FONT + 6), 'white')
+    page.paste(bars, (0, FONT + 6))
+    ImageDraw.Draw(page).text((side / 2, 2), name, fill='black', font=font, anchor='mt')
+    drawn.append(page)
+  across = int(np.ceil(np.sqrt(len(drawn))))
+  rows = [beside(drawn[i : i + across]) for i in range(0, len(drawn), across)]
+  page = Image.new('RGB', (max(r.width for r in rows), sum(r.height for r in rows)), 'white')
+  for i, row in enumerate(rows):
+    page.paste(row, (0, sum(r.height for r in rows[:i])))
+  return page
+
+
 def picture_of(samples: np.ndarray, limits: tuple[float, float], real: np.ndarray | None = None) -> Image.Image | None:
-  """A grid for images, a scatter for points of the plane, bars for single numbers, None for samples of other shapes."""
+  """The picture of samples of a shape; None for other shapes.
+
+  Pictures (N, H, W, 1 to 4) are a grid, with opacity over grey; voxels (N, X, Y, Z) or (N, X, Y, Z, 1) shaded solids;
+  sequences (N, T, F) curves, or a piano roll of more than 4 features; points (N, 2) or (N, 3) scattered; single numbers
+  bars.
+  """
   if samples.ndim == 4 and samples.shape[-1] in (1, 3):
     return grid(samples, limits)
+  if samples.ndim == 4 and samples.shape[-1] in (2, 4):
+    return grid(_opaque(to_uint8(samples, limits)), (0.0, 255.0))
+  if samples.ndim == 4 or (samples.ndim == 5 and samples.shape[-1] == 1):
+    return shapes.voxels(samples, limits)
+  if samples.ndim == 3:
+    return shapes.sequences(samples, limits)
+  if samples.ndim == 2 and samples.shape[-1] == 3:
+    return space(samples, real)
   if samples.ndim == 2 and samples.shape[-1] == 2:
     return scatter(samples, real)
-  if samples.ndim == 2 and samples.shape[-1] == 1:
-    return histogram(samples, real)
+  if samples.ndim == 1 or (samples.ndim == 2 and samples.shape[-1] == 1):
+    return histogram(samples.reshape(-1, 1), None if real is None else real.reshape(-1, 1))
   return None
 
 
+def _opaque(pixels: np.ndarray) -> np.ndarray:
+  """Pictures (N, H, W, 2 or 4) uint8 over grey: (N, H, W, 1 or 3)."""
+  share = pixels[..., -1:] / 255.0
+  laid: np.ndarray = np.round(pixels[..., :-1] * share + UNDER * (1 - share)).astype(np.uint8)
+  return laid
+
+
 def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLike) -> None:
-  """Writes one image (H, W, C) in [low, high] to a file, in the format of its suffix."""
+  """Writes one image (H, W, 1 to 4) in [low, high] to a file, in the format of its suffix."""
   pixels = to_uint8(image, limits)
+  if pixels.shape[-1] in (2, 4) and epath.Path(path).suffix.lower() not in CLEAR:
+    pixels = _opaque(pixels[None])[0]
   with epath.Path(path).open('wb') as file:
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
       file, Image.registered_extensions()[epath.Path(path).suffix.lower()]

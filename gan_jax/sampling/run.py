@@ -11,8 +11,8 @@ from gan_jax import core, runs
 from gan_jax.base import console, paths
 from gan_jax.base.errors import one_of
 from gan_jax.runs import saved
+from gan_jax.sampling import conditions, sheets
 from gan_jax.sampling import inputs as inputs_lib
-from gan_jax.sampling import sheets
 from gan_jax.sampling import standing as standing_lib
 from gan_jax.sampling.outputs import imitated
 from gan_jax.sampling.sampler import Sampler, check_count
@@ -57,6 +57,7 @@ class Run:
     *,
     seed: int = 0,
     label: int | None = None,
+    condition: conditions.Condition | None = None,
     inputs: Any = None,
     split: inputs_lib.Splits = None,
     ema: bool = True,
@@ -69,6 +70,8 @@ class Run:
       count: how many.
       seed: sample i depends on (seed, i), not on count.
       label: the class to ask a conditional game for; None for classes at random.
+      condition: {name: value} that all samples are asked for, such as {'Male': 1} or {'text': 'a red shoe'}: parts of
+        the latents, attributes by their names, or columns of the streams that the game reads when it samples.
       inputs: {stream: fields (count, ...)}, of games that read data when they sample, such as `examples` gives them;
         by default the examples of the run's own streams in the order of evaluations, again from the first where they
         are fewer than count.
@@ -81,7 +84,14 @@ class Run:
     """
     variables = self.variables(ema, standing, truncation)
     inputs = self.inputs(count, split) if inputs is None else inputs
-    return self._sampler(truncation)(variables, count, seed, label, inputs)
+    sampler = self._sampler(truncation)
+    if not condition:
+      return sampler(variables, count, seed, label, inputs)
+    latents = None if self.stage.game.latents is None else sampler.latents(count, seed, label)
+    latents, inputs = conditions.apply(self.stage, condition, latents, inputs)
+    if latents is None:
+      return sampler(variables, count, seed, label, inputs)
+    return sampler.generate(variables, latents, seed, inputs)
 
   def examples(self, stream: str = '', split: str = '', n: int = 64) -> dict[str, np.ndarray]:
     """The first examples of one of the run's sets, as its losses see them, in the order of evaluations.
@@ -151,7 +161,8 @@ class Run:
   def range(self) -> tuple[float, float]:
     """(low, high) of the pixels that the main output imitates."""
     outputs = core.outputs_of(self.stage.game, self.stage.streams)
-    return self.stage.streams[imitated(self.stage, next(iter(outputs), '')).stream].range
+    main = imitated(self.stage, next(iter(outputs), ''))
+    return self.stage.streams[main.stream].range_of(main.field)
 
   def pictures(self, samples: Any, inputs: Any = None) -> dict[str, Image]:
     """{name of what the game makes: its picture} of samples; what has no picture is left out.

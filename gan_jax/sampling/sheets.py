@@ -7,6 +7,7 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax import core
+from gan_jax.base.errors import UserError
 from gan_jax.data.transforms import to_uint8
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling import inputs as inputs_lib
@@ -22,6 +23,7 @@ POINTS = 1000
 def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False) -> dict[str, Image]:
   """{name of what a game makes: its picture}, the main output's first; what has no picture is left out.
 
+  Several outputs of single numbers are the columns of a table: one picture of their marginals beside the data's.
   A game's own `pictures(samples) -> {name: array or picture}` is asked first. An output that is made of an input stands
   beside it, with all others that are made of the same one, and its target, if it has one: an example a row.
 
@@ -36,6 +38,8 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
   drawn: dict[str, Image] = {}
   if hasattr(stage.game, 'pictures'):
     made = dict(stage.game.pictures(samples))
+  elif len(made) > 1 and all(np.ndim(array) == 1 for array in made.values()):
+    return {'': pictures.marginals(made, _columns(stage, made))}
   for name, array in made.items():
     if isinstance(array, Image):
       drawn[name] = array
@@ -49,10 +53,23 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
       continue
     points = inputs_lib.examples(stream, np.arange(POINTS)) if real and array.ndim == 2 else {}
     behind = points.get(output.field)
-    picture = pictures.picture_of(array, stream.range, behind if behind is not None and behind.ndim == 2 else None)
+    picture = pictures.picture_of(
+      array, stream.range_of(output.field), behind if behind is not None and behind.ndim == 2 else None
+    )
     if picture is not None:
       drawn[name] = picture
   return drawn
+
+
+def _columns(stage: Stage, made: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """The columns of a table that the data have; none where the data are not."""
+  of = {name: imitated(stage, name) for name in made}
+  try:
+    found = {s: inputs_lib.examples(stage.streams[s], np.arange(POINTS)) for s in {o.stream for o in of.values()}}
+  except UserError:
+    return {}
+  real = {name: found[output.stream].get(output.field) for name, output in of.items()}
+  return {name: array for name, array in real.items() if array is not None and np.ndim(array) == 1}
 
 
 class _Row:
@@ -75,10 +92,12 @@ def _row(stage: Stage, made: Mapping[str, Any], inputs: Any, output: core.Output
   if output.source[1] not in fields:
     return None
   streams = stage.streams
-  columns = {'input': (fields[output.source[1]], streams[output.source[0]].range)}
-  columns |= {name or 'output': (array, streams[imitated(stage, name).stream].range) for name, array in made.items()}
+  columns = {'input': (fields[output.source[1]], streams[output.source[0]].range_of(output.source[1]))}
+  for name, array in made.items():
+    of = imitated(stage, name)
+    columns[name or 'output'] = (array, streams[of.stream].range_of(of.field))
   if output.paired and output.field in fields:
-    columns['target'] = (fields[output.field], streams[output.stream].range)
+    columns['target'] = (fields[output.field], streams[output.stream].range_of(output.field))
   count = min(len(array) for array, _ in columns.values())
   shapes = {np.shape(array)[1:3] for array, _ in columns.values()}
   if len(shapes) > 1 or any(np.ndim(x) != 4 or np.shape(x)[-1] not in (1, 3) for x, _ in columns.values()):

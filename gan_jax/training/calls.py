@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from gan_jax import runs
+from gan_jax import core, runs
 from gan_jax.base import memory
 from gan_jax.data.streams import Feed
 from gan_jax.distributed import parallel
@@ -53,7 +53,8 @@ class Calls:
       sharding = runs.state_sharding(self._stage, self._session.mesh, state)
       self._programs[count] = parallel.compile_step(step, self._session.mesh, sharding)
     given = next(self._feed) if count == 1 else self._feed.take(count)
-    state, metrics = self._session.profile.call(count, self._programs[count], state, given, self._session.keys)
+    with core.explaining_leaks(self._stage.game):
+      state, metrics = self._session.profile.call(count, self._programs[count], state, given, self._session.keys)
     if new:  # this call compiled, so the time so far does not count
       jax.block_until_ready(metrics)
       memory.release()

@@ -70,7 +70,9 @@ def remark(stream: 'Stream') -> str | None:
 def _stored(stream: 'Stream') -> 'Stream':
   # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device.
   limits = (0.0, 1.0) if stream.values is None else stream.range
-  return dataclasses.replace(stream, range=limits, flip=False, batch_size=1, seed=0, resident=None, workers=0)
+  return dataclasses.replace(
+    stream, range=limits, flip=False, batch_size=1, seed=0, weights='', resident=None, workers=0
+  )
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax.base.calls import check_call, resolve
 from gan_jax.base.errors import UserError, short
 from gan_jax.data import columns as kinds_lib
+from gan_jax.data import order
 from gan_jax.data.sources.raw import raw_source
 
 if TYPE_CHECKING:
@@ -129,13 +130,29 @@ class Columned:
 
   def labels(self) -> np.ndarray | None:
     """(N,) the field 'label', without decoding pictures where the source can."""
-    if 'label' not in self.kinds:
-      return None
-    (column,) = self._reads['label']
+    return self.values('label') if 'label' in self.kinds else None
+
+  def values(self, field: str) -> np.ndarray:
+    """(N, ...) a field of one column of all examples, the others unread where the source can."""
+    (column,) = self._reads[field]
     if not hasattr(self.source, 'column'):
-      return np.array([self[i]['label'] for i in range(len(self))])
+      return np.array([self[i][field] for i in range(len(self))])
     values = self.source.column(column)
-    return np.array([self._stored('label', {column: value}, i) for i, value in enumerate(values)])
+    return np.array([self._stored(field, {column: value}, i) for i, value in enumerate(values)])
+
+  def shares(self, field: str) -> order.Shares:
+    """How often each example is drawn: a number says it, of a class each class as often as the others.
+
+    Raises:
+      UserError: the numbers are no weights.
+    """
+    values = self.values(field)
+    if isinstance(self.kinds[field], kinds_lib.Label):
+      return order.Shares(1 / np.bincount(values)[values])
+    try:
+      return order.Shares(values)
+    except UserError as error:
+      raise UserError(f'config.data.weights={field!r}: {error}') from error
 
   def _stored(self, field: str, example: Mapping[str, Any], index: int) -> np.ndarray:
     columns = self._reads[field]

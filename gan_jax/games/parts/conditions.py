@@ -1,7 +1,9 @@
-"""The condition of a game, a class label or tags. Generated examples have it in the latents, data have it in a field.
+"""The condition of a game: a class, tags, attributes or a vector; generated examples have it in the latents.
 
-A game is conditional if its latents are a dict with 'z' and a 'label' (one class) or 'tags' (several can hold at
-once). Its networks take the condition as the keyword `label`: (B,) integers, or (B, n) with 1 for each tag.
+Data have it in a field of their stream.
+
+A game is conditional if its latents are a dict with 'z' and a 'label' (one class), 'tags' or 'attributes' (several can
+hold at once), or a 'vector'. Its networks take the condition as the keyword `label`: (B,) integers, or (B, n) numbers.
 """
 
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-CONDITIONS = ('label', 'tags')
+CONDITIONS = ('label', 'tags', 'attributes', 'vector')
 
 
 def condition_of(latents: Any) -> str | None:

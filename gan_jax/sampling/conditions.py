@@ -1,0 +1,160 @@
+"""What samples are asked to be: `--condition Blond_Hair=1,Male=0`, `Run.sample(condition={'text': 'a red shoe'})`.
+
+A condition is a part of a game's latents (a class, an attribute, a vector), or a column of a stream that it reads when
+it samples (a class, attributes, a number, a text, an embedding). It replaces what is drawn, in every sample.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax import core
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.data import columns
+from gan_jax.data.streams import Stream
+from gan_jax.latents import distributions as latents_lib
+from gan_jax.runs.stages import Stage
+from gan_jax.sampling import inputs as inputs_lib
+
+#: {name: value}, as `parsed` gives it, with values as text or as Python has them.
+Condition = Mapping[str, Any]
+
+
+def parsed(texts: Sequence[str]) -> dict[str, str]:
+  """The values of --condition: NAME=VALUE, or several of them with commas between.
+
+  >>> parsed(['Blond_Hair=1,Male=0', 'text=a red, small shoe'])
+  {'Blond_Hair': '1', 'Male': '0', 'text': 'a red, small shoe'}
+  """
+  found: dict[str, str] = {}
+  for text in texts:
+    parts = text.split(',')
+    # A comma that no NAME= follows belongs to the value, such as a text.
+    whole = all('=' in part for part in parts)
+    for part in parts if whole else [text]:
+      name, equal, value = part.partition('=')
+      if not (name.strip() and equal and value.strip()):
+        raise UserError(f'--condition={text} must be NAME=VALUE, such as Male=1, or several with commas between')
+      found[name.strip()] = value.strip()
+  return found
+
+
+def known(stage: Stage) -> list[str]:
+  """The names that a stage's game can be asked for."""
+  names = list(_parts(stage.game.latents))
+  for stream in _streams(stage).values():
+    for field, kind in _kinds(stream).items():
+      names += kind.names if isinstance(kind, columns.Attributes) else [field] if _askable(kind) else []
+  return names
+
+
+def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tuple[Any, Any]:
+  """Latents and inputs with the conditions in the place of what was drawn.
+
+  Args:
+    stage: with the game and the streams.
+    condition: {name: value}.
+    latents: (count, ...), or a dict of such; None of games that draw none.
+    inputs: {stream: {field: (count, ...)}}; None of games that read none.
+
+  Raises:
+    UserError: the game has no such condition, or the value is none.
+  """
+  if isinstance(latents, Mapping):
+    latents = dict(latents)
+  inputs = {name: dict(fields) for name, fields in inputs.items()} if inputs else inputs
+  for name, value in condition.items():
+    if name in _parts(stage.game.latents):
+      _ask_latents(stage, name, value, latents)
+    elif not any(_ask_input(stream, name, value, inputs[key]) for key, stream in _streams(stage).items()):
+      title = type(stage.game).__name__
+      if not known(stage):
+        raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
+      raise one_of(f'condition of {title}', name, known(stage))
+  return latents, inputs
+
+
+def _parts(latents: Any) -> dict[str, str]:
+  """{name that can be asked for: the part of the latents that has it}."""
+  found: dict[str, str] = {}
+  for part, distribution in latents.items() if isinstance(latents, Mapping) else ():
+    if isinstance(distribution, latents_lib.Attributes):
+      found.update((name, part) for name in distribution.names)
+    elif part != 'z':
+      found[part] = part
+  return found
+
+
+def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -> None:
+  part = _parts(stage.game.latents)[name]
+  distribution, drawn = stage.game.latents[part], latents[part]
+  if isinstance(distribution, latents_lib.Attributes):
+    latents[part] = _with_entry(distribution.names, name, value, drawn)
+    return
+  if isinstance(distribution, latents_lib.Label):
+    stream = next(iter(stage.streams.values()))
+    kind = _kinds(stream).get('label', columns.Label(classes=distribution.classes))
+    latents[part] = np.full(drawn.shape, _stored(kind, name, value), drawn.dtype)
+    return
+  vector = _stored(columns.Array(), name, _numbers(value))
+  if vector.shape != drawn.shape[1:]:
+    raise UserError(f'condition {name}={value!r} has {vector.size} numbers, it takes {int(np.prod(drawn.shape[1:]))}')
+  latents[part] = np.broadcast_to(vector, drawn.shape).astype(drawn.dtype)
+
+
+def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any]) -> bool:
+  """Whether a stream has the condition, which is then in its fields."""
+  for field, kind in _kinds(stream).items():
+    if isinstance(kind, columns.Attributes) and name in kind.names:
+      fields[field] = _with_entry(kind.names, name, value, fields[field])
+      return True
+    if field == name and _askable(kind):
+      plain = isinstance(kind, columns.Array | columns.Embedding)
+      stored = _stored(kind, name, _numbers(value) if plain else value)
+      prepared = np.asarray(kind.prepare(stored[None], jax.random.key(0)))[0]
+      if prepared.shape != fields[field].shape[1:]:
+        raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {fields[field].shape[1:]}')
+      fields[field] = np.broadcast_to(prepared, fields[field].shape).astype(fields[field].dtype)
+      return True
+  return False
+
+
+def _askable(kind: Any) -> bool:
+  return isinstance(kind, columns.Label | columns.Number | columns.Text | columns.Array | columns.Embedding)
+
+
+def _with_entry(names: Sequence[str], name: str, value: Any, rows: np.ndarray) -> np.ndarray:
+  rows = np.array(rows)
+  rows[:, list(names).index(name)] = _stored(columns.Attributes(names=(name,)), name, [value])[0]
+  return rows
+
+
+def _stored(kind: Any, name: str, value: Any) -> np.ndarray:
+  try:
+    stored: np.ndarray = np.asarray(kind.stored(value))
+  except UserError as error:
+    raise UserError(f'condition {name} {error}') from error
+  return stored
+
+
+def _numbers(value: Any) -> Any:
+  """Numbers with spaces between, of the command line, as a list."""
+  if not isinstance(value, str):
+    return value
+  try:
+    return [float(part) for part in value.split()]
+  except ValueError as error:
+    raise UserError(f'condition {value!r} must be numbers with spaces between') from error
+
+
+def _streams(stage: Stage) -> dict[str, Stream]:
+  return {name: stage.streams[name] for name in core.inputs_of(stage.game, stage.streams)}
+
+
+def _kinds(stream: Stream) -> dict[str, Any]:
+  """The kinds of a stream's columns; those that the whole column completes are read from the data."""
+  if any(kind.unfitted for kind in stream.kinds.values()):
+    return dict(inputs_lib.input_stream(stream, stream.split).open().kinds)  # type: ignore[attr-defined]
+  return stream.kinds
