@@ -1,4 +1,4 @@
-"""A trained generator as one file that works without this library: StableHLO, ONNX, safetensors; and a card about it."""
+"""A trained generator as a file that works without this library: StableHLO, ONNX, safetensors; and a card."""
 
 from gan_jax.base import lazy
 

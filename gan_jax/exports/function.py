@@ -1,6 +1,6 @@
 """The function that is exported: arrays by name to what the generator makes, with the weights beside or inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,20 +18,20 @@ class Exported(NamedTuple):
   """A run as a function of arrays.
 
   Attributes:
-    apply: (variables, {name: (B, ...)}) -> {name: (B, ...) float32}; pure.
-    variables: the weights and statistics.
+    apply: (weights, {name: (B, ...)}) -> {name: (B, ...) float32}; pure.
+    weights: {path: array}, such as 'params/generator/Dense_0/kernel': the weights and statistics that samples need.
     inputs: {name: an example of two rows}: the parts of the latents, or fields of the streams that the game reads.
     outputs: the names of what it makes; 'samples' for a game that makes one thing.
   """
 
   apply: Callable[[Any, dict[str, Any]], dict[str, Any]]
-  variables: Any
+  weights: dict[str, np.ndarray]
   inputs: dict[str, np.ndarray]
   outputs: tuple[str, ...]
 
   def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
     """What is made of arrays by name, numpy."""
-    made: dict[str, np.ndarray] = jax.device_get(jax.jit(self.apply)(self.variables, inputs))
+    made: dict[str, np.ndarray] = jax.device_get(jax.jit(self.apply)(self.weights, inputs))
     return made
 
 
@@ -49,15 +49,30 @@ def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
   Raises:
     UserError: the game needs what cannot be given as arrays.
   """
-  game = run.stage.game
-  latents = None if game.latents is None else run.latents(2)
+  latents = None if run.stage.game.latents is None else run.latents(2)
+  return of_game(run.stage.game, run.variables(ema, standing), latents, run.inputs(2) or {})
+
+
+def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mapping[str, Any]]) -> Exported:
+  """The function of a game's `sample`, as `exported`; variables may be shapes.
+
+  Args:
+    game: the module.
+    variables: of the game.
+    latents: two rows of them; None of a game that draws none.
+    streams: {stream: {field: two rows}} of the data that it reads when it samples.
+  """
   parts = {} if latents is None else dict(latents) if isinstance(latents, dict) else {'z': latents}
-  streams = run.inputs(2) or {}
   fields = {f'{stream}_{field}': np.asarray(x) for stream, given in streams.items() for field, x in given.items()}
   if clash := parts.keys() & fields.keys():
     raise UserError(f'latents and a field of the data are both called {min(clash)!r}: rename the stream to export')
 
-  def apply(variables: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+  variables = jax.device_get(variables)
+  paths, tree = jax.tree_util.tree_leaves_with_path(variables), jax.tree.structure(variables)
+  everything = {_path(path): leaf for path, leaf in paths}
+
+  def apply(weights: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    variables = jax.tree.unflatten(tree, [weights.get(name, leaf) for name, leaf in everything.items()])
     batch: dict[str, Any] = {
       stream: {field: inputs[f'{stream}_{field}'] for field in given} for stream, given in streams.items()
     }
@@ -71,7 +86,13 @@ def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
     made = made if isinstance(made, dict) else {'samples': made}
     return {name: value.astype(jnp.float32) for name, value in made.items()}
 
-  variables = run.variables(ema, standing)
   inputs = {**parts, **fields}
-  shapes = jax.eval_shape(apply, variables, inputs)
-  return Exported(apply, variables, inputs, tuple(shapes))
+  closed, shapes = jax.make_jaxpr(apply, return_shape=True)(everything, inputs)
+  read = {id(value) for equation in closed.jaxpr.eqns for value in equation.invars}
+  # The leaves of a dict are in the order of its keys.
+  used = {name for name, value in zip(sorted(everything), closed.jaxpr.invars, strict=False) if id(value) in read}
+  return Exported(apply, {name: everything[name] for name in everything if name in used}, inputs, tuple(shapes))
+
+
+def _path(path: tuple[Any, ...]) -> str:
+  return '/'.join(jax.tree_util.keystr((part,), simple=True) for part in path)

@@ -2,16 +2,12 @@
 
 import base64
 import json
-from typing import Any
 
-import jax
 import numpy as np
 
 from gan_jax.base.errors import UserError
 from gan_jax.exports import stablehlo
 from gan_jax.exports.function import Exported
-
-SEPARATOR = '/'
 
 
 def file(made: Exported, config: str) -> bytes:
@@ -23,7 +19,7 @@ def file(made: Exported, config: str) -> bytes:
 
   Returns:
     Arrays called by their paths ('params/generator/Dense_0/kernel'); metadata 'program' (what `stablehlo.program`
-    makes without weights, base64), 'order' (the names of arrays in the order of the program), 'config'.
+    makes without weights, base64), 'inputs' ({name: [dtype, shape of one]}, JSON), 'config'.
 
   Raises:
     UserError: safetensors is not installed, or the game cannot be exported.
@@ -32,17 +28,9 @@ def file(made: Exported, config: str) -> bytes:
     from safetensors.numpy import save
   except ImportError as error:
     raise UserError("safetensors is not installed: pip install 'gan_jax[export]'") from error
-  leaves = named(made.variables)
   metadata = {
     'program': base64.b64encode(stablehlo.program(made, weights=False)).decode(),
-    'order': json.dumps(list(leaves)),
     'inputs': json.dumps({name: [str(x.dtype), list(x.shape[1:])] for name, x in made.inputs.items()}),
     'config': config,
   }
-  return bytes(save({name: np.ascontiguousarray(leaf) for name, leaf in leaves.items()}, metadata))
-
-
-def named(variables: Any) -> dict[str, Any]:
-  """{path: array} of nested dicts, in the order of their leaves."""
-  leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(variables))
-  return {SEPARATOR.join(jax.tree_util.keystr((part,), simple=True) for part in path): leaf for path, leaf in leaves}
+  return bytes(save({name: np.array(leaf, order='C') for name, leaf in made.weights.items()}, metadata))

@@ -1,4 +1,4 @@
-"""StableHLO by `jax.export`: one file for CPU, CUDA and TPU, of any number of examples, the weights inside or beside."""
+"""StableHLO by `jax.export`: one file for CPU, CUDA and TPU and any number of examples, weights inside or beside."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def program(made: Exported, *, weights: bool = True) -> bytes:
 
   Args:
     made: from `exports.function.exported`.
-    weights: put them into the file; else they are the program's first argument.
+    weights: put them into the file; else the program's first argument is {path: array}.
 
   Returns:
     What `jax.export.deserialize` reads; its `call` takes {name: (B, ...)}, and gives {name: (B, ...)}.
@@ -26,19 +26,26 @@ def program(made: Exported, *, weights: bool = True) -> bytes:
   """
   (batch,) = export.symbolic_shape('batch')
   inputs = {name: jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for name, x in made.inputs.items()}
-  variables = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), made.variables)
+
+  @jax.jit
+  def inside(inputs: Any) -> Any:
+    with jax.ensure_compile_time_eval():  # what follows from the weights alone, such as their spectral norms
+      return made.apply(made.weights, inputs)
+
   try:
     if weights:
-      constant = jax.device_get(made.variables)
-      exported = export.export(jax.jit(lambda inputs: made.apply(constant, inputs)), platforms=PLATFORMS)(inputs)
+      exported = export.export(inside, platforms=PLATFORMS)(inputs)
     else:
-      exported = export.export(jax.jit(made.apply), platforms=PLATFORMS)(variables, inputs)
+      shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in made.weights.items()}
+      exported = export.export(jax.jit(made.apply), platforms=PLATFORMS)(shapes, inputs)
+    return bytes(exported.serialize())
+  except ImportError as error:
+    raise UserError("flatbuffers is not installed: pip install 'gan_jax[export]'") from error
   except Exception as error:  # of jax.export, of many kinds
     raise UserError(
       f'this game cannot be exported for any number of examples ({short(error)}): a layer needs that number while it '
       'is traced, such as minibatch discrimination or the statistics of a batch'
     ) from error
-  return bytes(exported.serialize())
 
 
 def read(data: bytes) -> Any:

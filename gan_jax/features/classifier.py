@@ -43,8 +43,9 @@ LEAST_BATCH = 8
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 
-#: The accuracy below which the features of a set are not worth comparing in.
-REQUIRED = {'digits': 0.98, 'mnist': 0.992, 'cifar10': 0.85}
+#: The accuracy below which the features of a set are not worth comparing in. Of digits, 364 are held out: the same seed
+#: has 97.8 to 98.9 % of them with other roundings of the same programs.
+REQUIRED = {'digits': 0.97, 'mnist': 0.992, 'cifar10': 0.85}
 #: Sets with pictures that mean something else, or nothing, in a mirror.
 WRITING = ('digits', 'mnist', 'kmnist', 'emnist', 'omniglot', 'svhn_cropped')
 #: Of a set that has no test split, one example in so many is held out.

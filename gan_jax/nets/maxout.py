@@ -79,7 +79,7 @@ class ConvDiscriminator(nn.Module):
       x = Dropout(rate, deterministic=not train)(x)
       x = Conv(width * self.pieces, (kernel, kernel), (1, 1), kernel_init=init)(x)
       x = x.reshape(*x.shape[:-1], width, self.pieces).max(-1)
-      x = nn.max_pool(x, (pool, pool), (2, 2), 'SAME')  # (B, 16, 16, 32), (B, 8, 8, 32), (B, 4, 4, 192)
+      x = nn.max_pool(x, window_shape=(pool, pool), strides=(2, 2), padding='SAME')
       rate = self.dropout[1]
     x = Dropout(rate, deterministic=not train)(x.reshape(x.shape[0], math.prod(x.shape[1:])))
     x = Maxout(self.units, self.dense_pieces, kernel_init=init)(x)  # (B, 500)

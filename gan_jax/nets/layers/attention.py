@@ -24,7 +24,7 @@ class SelfAttention(nn.Module):
     batch, height, width, channels = x.shape
     few, half = max(channels // 8, 1), max(channels // 2, 1)
     one = lambda features, name: Conv(features, (1, 1), kind=self.kind, use_bias=False, name=name)
-    pool = lambda y: nn.max_pool(y, (2, 2), (2, 2)) if min(height, width) > 1 else y
+    pool = lambda y: nn.max_pool(y, window_shape=(2, 2), strides=(2, 2)) if min(height, width) > 1 else y
     flat = lambda y: y.reshape(batch, -1, y.shape[-1])
     query = flat(one(few, 'theta')(x, train=train))  # (B, HW, C / 8)
     key = flat(pool(one(few, 'phi')(x, train=train)))  # (B, HW / 4, C / 8)

@@ -85,6 +85,19 @@ def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, 
   return jax.linear_transpose(lambda x: _xla(x, kernel, strides, pads), x)(y)[0]
 
 
+def _plain_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
+  """`_xla_input` with the turned kernel as an array of its own, for programs that know no other order of its axes."""
+  axes = kernel.ndim - 2
+  padding = []
+  for m, n, k, s, pair in zip(y.shape[1:-1], spatial, kernel.shape[:-2], strides, pads or (None,) * axes, strict=True):
+    before = k - 1 - (pair[0] if pair else max((m - 1) * s + k - n, 0) // 2)
+    padding.append((before, n + k - 2 - (m - 1) * s - before))
+  letters = ''.join(chr(ord('0') + i) for i in range(axes))
+  numbers = (f'N{letters}C', f'{letters}IO', f'N{letters}C')
+  turned = jnp.flip(kernel, range(axes)).swapaxes(-1, -2)
+  return jax.lax.conv_general_dilated(y, turned, (1,) * axes, padding, strides, dimension_numbers=numbers)
+
+
 def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
   kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], y.shape[-1]), x.dtype)
   return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides, pads), kernel)(y)[0]
@@ -225,7 +238,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padd
       f'conv_transpose: a window of {window} with strides {strides} and padding={padding} does not bring {spatial} to '
       f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'
     )
-  return (_xla_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial, pads)
+  return (_plain_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial, pads)
 
 
 def _boxed(kernel: jax.Array) -> jax.Array:

@@ -1,0 +1,47 @@
+"""A run's generator as files that work without this library.
+
+    python -m gan_jax.export --workdir runs/x                                # StableHLO: JAX on CPU, CUDA and TPU
+    python -m gan_jax.export --workdir runs/x --format onnx,safetensors --out exported
+
+Writes a folder: the generator in each format, a card (README.md) with its data, its figures and the lines that load
+it, a picture of samples, and the config. All formats need `pip install 'gan_jax[export]'`.
+"""
+
+from absl import flags
+
+from gan_jax.base import command, console
+from gan_jax.exports import folder
+from gan_jax.sampling.run import load
+
+
+def _define(values: flags.FlagValues) -> None:
+  flags.DEFINE_string('workdir', None, 'The run to export.', flag_values=values)
+  flags.DEFINE_list('format', ['stablehlo'], f'Of {", ".join(folder.FORMATS)}; one or more.', flag_values=values)
+  flags.DEFINE_string('out', '', 'The folder to write; WORKDIR/export by default.', flag_values=values)
+  flags.DEFINE_string('step', None, "Step of the checkpoint, or 'best'; the latest by default.", flag_values=values)
+  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_bool('ema', True, 'Use the running averages of the weights, if the run keeps them.', flag_values=values)
+  flags.DEFINE_integer(
+    'standing',
+    0,
+    'Replace the running statistics of batch norm by those of so many batches; 0 to keep them.',
+    lower_bound=0,
+    flag_values=values,
+  )
+  flags.DEFINE_string('push', '', 'USER/NAME: also upload the folder to the Hugging Face hub.', flag_values=values)
+
+
+def _run(values: flags.FlagValues, rest: list[str]) -> None:
+  command.no_rest(rest)
+  command.require(values, 'workdir')
+  step = int(values.step) if values.step and values.step.isdigit() else values.step
+  run = load(values.workdir, step, values.member)
+  out = values.out or str(run.workdir / 'export')
+  for name, size in folder.write(run, out, values.format, ema=values.ema, standing=values.standing).items():
+    console.say(f'{out}/{name}  {size:,} bytes')
+  if values.push:
+    console.say(f'uploaded: {folder.push(out, values.push)}')
+
+
+if __name__ == '__main__':
+  command.main(_define, _run, __doc__)

@@ -1,0 +1,80 @@
+"""Writes a folder with an exported generator: files of each format, the card, a picture of samples, the config."""
+
+from collections.abc import Callable, Sequence
+
+from etils import epath
+
+from gan_jax.base import paths
+from gan_jax.base.command import writable
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.config import to_json
+from gan_jax.exports import card, onnx, safetensors, stablehlo
+from gan_jax.exports.function import Exported, exported
+from gan_jax.sampling import pictures
+from gan_jax.sampling.run import Run
+
+FORMATS: dict[str, Callable[[Exported, str], bytes]] = {
+  'stablehlo': lambda made, config: stablehlo.program(made),
+  'onnx': lambda made, config: onnx.model(made),
+  'safetensors': safetensors.file,
+}
+
+
+def write(
+  run: Run, out: epath.PathLike, formats: Sequence[str] = ('stablehlo',), *, ema: bool = True, standing: int = 0
+) -> dict[str, int]:
+  """Exports a run.
+
+  Args:
+    run: from `gan_jax.load`.
+    out: a folder.
+    formats: of 'stablehlo', 'onnx', 'safetensors'.
+    ema: use running averages where the run keeps them.
+    standing: batches whose statistics replace the running ones of batch norm; 0 for none.
+
+  Returns:
+    {file: its bytes}.
+
+  Raises:
+    UserError: a format is unknown, the game cannot be written in it, or the folder cannot be written.
+  """
+  if not formats:
+    raise UserError(f'no format to export: choose of {", ".join(FORMATS)}')
+  for name in formats:
+    if name not in FORMATS:
+      raise one_of('format of an export', name, FORMATS)
+  made, config = exported(run, ema=ema, standing=standing), to_json(run.config)
+  # All are made before the first is written: a format that fails leaves no half folder.
+  files = {card.FILES[name]: FORMATS[name](made, config) for name in formats}
+  files |= {'README.md': card.card(run, made, tuple(formats)).encode(), 'config.json': config.encode()}
+  folder = paths.expand(out)
+  with writable(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+  for name, content in files.items():
+    with writable(folder / name):
+      (folder / name).write_bytes(content)
+  drawn = next(iter(run.pictures(run.sample(64, ema=ema, standing=standing), run.inputs(64)).values()), None)
+  if drawn is not None:
+    with writable(folder / 'samples.png'):
+      pictures.write(drawn, folder / 'samples.png')
+  return {name: len(content) for name, content in files.items()}
+
+
+def push(folder: epath.PathLike, repository: str) -> str:
+  """Uploads a folder to the Hugging Face hub, to a repository that is made if it is not there; returns its address.
+
+  Raises:
+    UserError: huggingface_hub is not installed, or the hub refuses.
+  """
+  try:
+    import huggingface_hub
+  except ImportError as error:
+    raise UserError("huggingface_hub is not installed: pip install 'gan_jax[export]'") from error
+  try:
+    hub = huggingface_hub.HfApi()
+    hub.create_repo(repository, exist_ok=True)
+    return str(hub.upload_folder(repo_id=repository, folder_path=str(paths.expand(folder))))
+  except Exception as error:  # of the hub, of many kinds
+    from gan_jax.base.errors import short
+
+    raise UserError(f'--push={repository}: the hub refuses ({short(error)}); log in with `hf auth login`') from error

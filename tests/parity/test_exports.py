@@ -1,0 +1,37 @@
+"""Exported generators as others run them: onnxruntime, and safetensors' own reader."""
+
+import base64
+
+import jax
+import numpy as np
+import pytest
+from rows import shrunk
+
+onnxruntime = pytest.importorskip('onnxruntime')
+pytest.importorskip('jax2onnx')
+
+import gan_jax  # noqa: E402
+from gan_jax import main  # noqa: E402
+from gan_jax.exports import folder  # noqa: E402
+
+SMALL = ['--config.steps=1', '--config.batch_size=8', '--config.sample_every=0', '--config.eval.every=0']
+
+
+@pytest.mark.parametrize('config', ['configs/dcgan.py:digits', 'configs/biggan.py:digits'])
+def test_all_formats_make_the_same_pictures(tmp_path, config):
+  """BigGAN: classes, attention, spectral norm, batch norm by class."""
+  safetensors = pytest.importorskip('safetensors')
+  main.main(['--config', config, *SMALL, *shrunk(config), '--workdir', str(tmp_path / 'run')])
+  run = gan_jax.load(tmp_path / 'run')
+  folder.write(run, tmp_path, tuple(folder.FORMATS))
+  latents = run.latents(5, seed=2)
+  given = latents if isinstance(latents, dict) else {'z': latents}
+  want = run.generate(latents)
+  session = onnxruntime.InferenceSession(tmp_path / 'generator.onnx', providers=['CPUExecutionProvider'])
+  np.testing.assert_allclose(session.run(['samples'], given)[0], want, atol=1e-5)
+  program = jax.export.deserialize(bytearray((tmp_path / 'generator.stablehlo').read_bytes()))
+  np.testing.assert_allclose(program.call(given)['samples'], want, atol=1e-5)
+  with safetensors.safe_open(tmp_path / 'generator.safetensors', 'numpy') as file:
+    weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    program = jax.export.deserialize(bytearray(base64.b64decode(file.metadata()['program'])))
+  np.testing.assert_allclose(program.call(weights, given)['samples'], want, atol=1e-5)

@@ -1,0 +1,129 @@
+"""A generator as a file: it makes what the run makes, of any number of examples, without this library."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rows import IDS, ROWS, described
+
+import gan_jax
+from gan_jax import core, main, runs
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.exports import card, folder, function, onnx, safetensors, stablehlo
+from gan_jax.latents import distributions
+
+SMALL = [
+  '--config.steps=1',
+  '--config.eval.every=0',
+  '--config.batch_size=8',
+  '--config.sample_every=0',
+  '--config.devices=1',
+]
+WIDTHS = [
+  '--config.game.generator.units=8', '--config.game.discriminator.units=8', '--config.game.generator.label_units=8',
+  '--config.game.discriminator.label_units=8', '--config.game.discriminator.joint_units=8',
+]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  workdir = str(tmp_path_factory.mktemp('exported') / 'run')
+  main.main(['--config', 'configs/cgan.py:digits', *SMALL, *WIDTHS, '--config.eval.every=0', '--workdir', workdir])
+  return gan_jax.load(workdir)
+
+
+@pytest.fixture(scope='module')
+def made(run):
+  return function.exported(run)
+
+
+def test_the_function_is_the_runs_and_takes_the_weights_that_samples_need(run, made):
+  latents = run.latents(3, seed=7)
+  np.testing.assert_allclose(made(**latents)['samples'], run.generate(latents), atol=1e-6)
+  assert made.weights and not any('discriminator' in name for name in made.weights)
+  assert {name: x.shape for name, x in made.inputs.items()} == {'z': (2, 100), 'label': (2,)}
+
+
+def test_a_program_makes_any_number_of_examples_on_every_platform(run, made):
+  latents = run.latents(70, seed=1)
+  data = stablehlo.program(made)
+  exported = jax.export.deserialize(bytearray(data))
+  assert exported.platforms == ('cpu', 'cuda', 'tpu')
+  for count in (1, 70):
+    given = {name: x[:count] for name, x in latents.items()}
+    np.testing.assert_allclose(stablehlo.read(data)(given)['samples'], run.generate(given), atol=1e-5)
+  beside = jax.export.deserialize(bytearray(stablehlo.program(made, weights=False)))
+  assert len(stablehlo.program(made, weights=False)) < len(data)
+  np.testing.assert_allclose(beside.call(made.weights, latents)['samples'], run.generate(latents), atol=1e-5)
+  none = {name: np.zeros_like(x) for name, x in made.weights.items()}
+  assert np.std(np.asarray(beside.call(none, latents)['samples'])) == 0
+
+
+def test_the_lines_of_the_card_load_the_file(run, tmp_path, monkeypatch, capsys):
+  (run.workdir / 'evaluation.json').write_text(
+    json.dumps({'step': 1, 'device': 'cpu', 'figures': {'fid': {'value': 1.5, 'protocol': '10 samples'}}})
+  )
+  from gan_jax import export
+
+  command.main(export._define, export._run, export.__doc__, ['--workdir', str(run.workdir), '--out', str(tmp_path)])
+  assert 'generator.stablehlo' in capsys.readouterr().out
+  assert {path.name for path in tmp_path.iterdir()} == {
+    'generator.stablehlo',
+    'README.md',
+    'config.json',
+    'samples.png',
+  }
+  text = (tmp_path / 'README.md').read_text()
+  assert '| fid | 1.5 | 10 samples |' in text and 'digits train (1433), 8x8x1' in text
+  lines, found = text.partition('```python\n')[2].partition('```')[0], {}
+  assert len(lines.splitlines()) <= 10
+  monkeypatch.chdir(tmp_path)
+  exec(lines, found)
+  z = np.random.default_rng(0).standard_normal((16, 100)).astype(np.float32)
+  given = {'z': z, 'label': np.zeros(16, np.int32)}
+  np.testing.assert_allclose(found['samples'], run.generate(given), atol=1e-5)
+
+
+def test_what_cannot_be_exported_is_one_line(run, made, tmp_path, monkeypatch):
+  with pytest.raises(UserError, match=r'format of an export.*tflite.*stablehlo'):
+    folder.write(run, tmp_path, ['stablehlo', 'tflite'])
+  with pytest.raises(UserError, match='no format to export'):
+    folder.write(run, tmp_path, [])
+  counting = made._replace(apply=lambda weights, inputs: {'samples': jnp.zeros(int(inputs['z'].shape[0]))})
+  with pytest.raises(UserError, match='for any number of examples'):
+    stablehlo.program(counting)
+  for name, write in (('safetensors', lambda: safetensors.file(made, '{}')), ('jax2onnx', lambda: onnx.model(made))):
+    monkeypatch.setitem(__import__('sys').modules, name, None)
+    monkeypatch.setitem(__import__('sys').modules, f'{name}.numpy', None)
+    with pytest.raises(UserError, match='is not installed: pip install'):
+      write()
+  assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+def test_every_format_has_a_file_and_lines():
+  assert card.FILES.keys() == card.LOADERS.keys() == folder.FORMATS.keys()
+
+
+#: MAD-GAN shares a batch out between its generators; a defended classifier makes attacks, no samples.
+OF_ONE_BATCH = ('madgan', 'adversarial_examples')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('row', ROWS, ids=IDS)
+def test_every_shipped_game_can_be_exported(row):
+  """In shapes: what `make test-all` has for each config."""
+  stage, state = described(row)[0][-1], described(row)[1][-1]
+  variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
+  latents = None if stage.game.latents is None else distributions.draw(stage.game.latents, jax.random.key(0), 2)
+  streams = core.inputs_of(stage.game, stage.streams) if latents is None or hasattr(stage.game, 'inputs') else ()
+  given = {name: {k: np.zeros(v.shape, v.dtype) for k, v in stage.streams[name].fields(2).items()} for name in streams}
+  made = function.of_game(stage.game, variables, jax.device_get(latents), given)
+  if any(f'{name}.py' in row for name in OF_ONE_BATCH):
+    with pytest.raises(UserError, match='for any number of examples'):
+      stablehlo.program(made, weights=False)
+  else:
+    assert stablehlo.program(made, weights=False)
