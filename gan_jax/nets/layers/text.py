@@ -15,8 +15,8 @@ FILL, UNKNOWN = 0, 1
 class TextEncoder(nn.Module):
   """Tokens to one vector for each text: learned vectors of words, a convolution over neighbours, the mean of the text.
 
-  It is our own smallest form, trained with the GAN. For an encoder that was trained before, as papers use, take a column
-  of embeddings.
+  It is our own smallest form, trained with the GAN. For one that was trained before, as papers use, take a column of
+  embeddings.
 
   Attributes:
     vocabulary: number of words, or of characters, of the column.
