@@ -1,17 +1,19 @@
 """How fast examples reach the device: images/s by kind of picture, workers, and path.
 
-    [TFDS_DATA_DIR=<prepared data>] python -m benchmarks.input [--seconds 5] [--torch]
+    [TFDS_DATA_DIR=<prepared data>] python -m benchmarks.input [--seconds 5] [--torch] [--pairs]
 
 With --torch (pip install '.[bench]') PyTorch's DataLoader reads the same files in turn, with the same number of worker
 processes, to tensors in [-1, 1]. Pictures are crops of scikit-learn's photographs: 32x32 PNG, 256x256 JPEG, and JPEGs
 of ImageNet's usual size, 500x375, whose central square is resized to 128x128. They are read from a folder and decoded;
 MNIST (the built-in digits where it is not prepared) is read once from its files and once from the device's memory.
+With --pairs only pairs are measured, beside single pictures that are cut and mirrored as they are.
 """
 
 import argparse
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -37,21 +39,55 @@ def pictures(folder: pathlib.Path, height: int, width: int, suffix: str, count: 
     Image.fromarray(photo[top : top + height, left : left + width]).save(folder / f'{i:05}{suffix}')
 
 
-def rate(stream: Stream, seconds: float) -> float:
-  """Prepared images per second on the device, after the first three steps."""
+def rate(stream: Stream, seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
+  """Prepared images per second on the device, after the first three steps; of the processor with time.process_time."""
   mesh = parallel.make_mesh()
   feed = Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
   prepare = jax.jit(make_prepare({'images': stream}), static_argnums=(1, 2))
   key = jax.random.key(0)
   for _ in range(3):
     jax.block_until_ready(prepare(next(feed), 'images', 0, key))
-  count, start = 0, time.perf_counter()
+  count, start, since = 0, time.perf_counter(), clock()
   while time.perf_counter() - start < seconds:
     jax.block_until_ready(prepare(next(feed), 'images', 0, key))
     count += BATCH
-  elapsed = time.perf_counter() - start
+  elapsed = clock() - since
   feed.close()
   return count / elapsed
+
+
+def paired(seconds: float, rounds: int = 5) -> list[str]:
+  """Pairs beside single pictures of the same files and augmentation, twice the work, by processor time."""
+  half = {'name': 'Picture'}
+  halves = {'a': {**half, 'column': 'image', 'part': 'left'}, 'b': {**half, 'column': 'image', 'part': 'right'}}
+  kinds = {
+    'single pictures': ('single', {'image': half}),
+    'pairs of two folders': ('folders', {'A': half, 'B': half}),
+    'pairs in one wide picture': ('wide', halves),
+  }
+  rates: dict[tuple[str, bool], list[float]] = {}
+  with tempfile.TemporaryDirectory() as root:
+    for kind, width in (('single', 128), ('folders/A', 128), ('folders/B', 128), ('wide', 256)):
+      folder = pathlib.Path(root, kind)
+      folder.mkdir(parents=True)
+      pictures(folder, 128, width, '.jpg', 500)
+    streams = {
+      (title, resident): Stream(
+        name='folder', path=f'{root}/{folder}', size=128, random_crop=143, flip=True, batch_size=BATCH,
+        resident=resident, columns=columns,
+      )
+      for resident in (False, True)
+      for title, (folder, columns) in kinds.items()
+    }  # fmt: skip
+    for _ in range(rounds):
+      for key, stream in streams.items():
+        rates.setdefault(key, []).append(rate(stream, seconds / rounds, time.process_time))
+  lines = []
+  for (title, resident), found in rates.items():
+    share = 2 * np.median(found) / np.median(rates['single pictures', resident])
+    told = '' if title == 'single pictures' else f'   {share:.2f} of half the rate of single ones'
+    lines.append(f'{"resident" if resident else "read":<9} {title:<26} {np.median(found):>10,.0f} a CPU second{told}')
+  return lines
 
 
 class Pictures:
@@ -106,8 +142,12 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--seconds', type=float, default=5.0)
   parser.add_argument('--torch', action='store_true', help="PyTorch's DataLoader beside it")
+  parser.add_argument('--pairs', action='store_true', help='pairs beside single pictures, and no more')
   values = parser.parse_args()
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}, batch {BATCH}')
+  if values.pairs:
+    print('\n'.join(paired(values.seconds)))
+    return
   for height, width, side, suffix, count in KINDS:
     with tempfile.TemporaryDirectory() as folder:
       pictures(pathlib.Path(folder), height, width, suffix, count)

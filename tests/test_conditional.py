@@ -24,6 +24,7 @@ from gan_jax.latents.distributions import Label, Normal, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
 from gan_jax.nets import cgan, dcgan, infogan
 from gan_jax.nets.layers.basic import condition
+from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
 KEY = jax.random.key(0)
@@ -302,3 +303,53 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
     before, now = (s.players['discriminator'].params['discriminator']['q_digit'] for s in (state, after))
     moved = any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(now), strict=True))
     assert moved == (turn.movers == ('discriminator',)), "Q is the discriminator's"
+
+
+class Echo(nn.Module):
+  """As a generator z + w label, as a discriminator w times what it is told, so that conditions are seen in losses."""
+
+  judge: bool = False
+
+  @nn.compact
+  def __call__(self, x, *, train, label):
+    w = self.param('w', nn.initializers.ones, ())
+    label = label.astype(jnp.float32)
+    return w * label.sum(-1) + 0 * x.sum(-1) if self.judge else 0 * x + w * label
+
+
+@pytest.mark.parametrize('column', ['vector', 'text'])
+def test_any_column_is_the_condition_of_both_networks(column):
+  game = Standard(Echo(), Echo(True), Normal((3,)), 'wasserstein', condition=column)
+  value = {'vector': jnp.ones((4, 3)) * jnp.arange(4.0)[:, None], 'text': jnp.arange(12).reshape(4, 3)}[column]
+  batch = {
+    'images': {'image': jnp.zeros((4, 3)), column: value},
+    'latents': jax.random.normal(jax.random.key(0), (4, 3)),
+  }
+  sgd = {'generator': optax.sgd(0.0), 'discriminator': optax.sgd(0.0)}
+  state = core.init(game, sgd, batch, jax.random.key(0))
+  for turn in game.turns:
+    state, metrics = core.play(game, sgd, turn, state, batch, jax.random.key(1))
+    told = float(value.astype(jnp.float32).sum(-1).mean())
+    if turn.loss == 'discriminator_loss':
+      assert metrics['real_logit'] == metrics['fake_logit'] == pytest.approx(told)
+    else:
+      assert metrics['generator_loss'] == pytest.approx(-told)
+  assert core.inputs_of(game, ('images',)) == ('images',)
+  variables = core.game_variables(game, state)
+  made = Sampler(game)(variables, 3, 0, inputs={'images': {'image': np.zeros((3, 3)), column: np.asarray(value)[1:]}})
+  np.testing.assert_allclose(made, np.asarray(value)[1:], atol=1e-6)
+
+
+def test_a_condition_that_the_data_have_not_is_one_line():
+  batch = {'images': {'image': jnp.zeros((4, 3))}, 'latents': jnp.zeros((4, 3))}
+  sgd = {'generator': optax.sgd(0.0), 'discriminator': optax.sgd(0.0)}
+  for settings, latents, words in (
+    ({'condition': 'text'}, Normal((3,)), "unknown column in config.game.condition 'text'.*image"),
+    ({'condition': 'image'}, {'z': Normal((3,))}, 'make config.game.latents one distribution'),
+  ):
+    given = {**batch, 'latents': batch['latents'] if isinstance(latents, Normal) else {'z': batch['latents']}}
+    with pytest.raises(UserError, match=words):
+      core.init(Standard(Echo(), Echo(True), latents, **settings), sgd, given, jax.random.key(0))
+  few = {**batch, 'latents': jnp.zeros((2, 3))}
+  with pytest.raises(UserError, match='needs as many examples as latents, not 4 and 2'):
+    core.init(Standard(Echo(), Echo(True), Normal((3,)), condition='image'), sgd, few, jax.random.key(0))

@@ -10,7 +10,7 @@ from jax import export
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import pool
 from gan_jax.nets import mlp, resnet
-from gan_jax.nets.layers import attention, minibatch, norms, resample, weights
+from gan_jax.nets.layers import attention, minibatch, norms, resample, text, weights
 from gan_jax.nets.layers import basic as layers
 
 KEY = jax.random.key(0)
@@ -359,3 +359,14 @@ def test_an_image_pool_is_cycle_gans():
     pool.exchange(KEY, ours, jnp.ones((4, 3)))
   with pytest.raises(UserError, match='choose 0'):
     pool.empty(-1, (3,))
+
+
+def test_a_text_is_encoded_by_its_words_and_their_order_and_by_nothing_behind_its_end():
+  layer = text.TextEncoder(5, features=4, width=8)
+  tokens = jnp.array([[2, 3, 4, 0, 0], [4, 3, 2, 0, 0], [2, 3, 4, 5, 0], [1, 3, 4, 0, 0], [99, 3, 4, 0, 0]])
+  y, variables = layer.init_with_output({'params': KEY}, tokens, train=True)
+  assert y.shape == (5, 4) and np.isfinite(y).all()
+  np.testing.assert_allclose(layer.apply(variables, tokens[:1, :3], train=False)[0], y[0], atol=1e-6)
+  np.testing.assert_array_equal(y[3], y[4])  # what is not in the vocabulary is unknown
+  distances = jnp.abs(y[None, :4] - y[:4, None]).max(-1) + jnp.eye(4)
+  assert float(distances.min()) > 1e-4

@@ -115,7 +115,7 @@ class Stream:
 
   @property
   def main(self) -> str:
-    """The field that the stream is about: 'image', or the first column where there is none."""
+    """The field that the stream is about: 'image', or the first column (of a config: by name) where there is none."""
     return 'image' if 'image' in self.columns or not self.columns else next(iter(self.columns))
 
   def range_of(self, field: str = '') -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """The standard two-player game: one generator, one discriminator, a pair of losses on logits.
 
-GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it. With a class or tags in the latents it is CGAN.
+GAN 2014 in the -log D form, DCGAN, LSGAN and WGAN are configs of it. With a class or tags in the latents it is CGAN;
+with a text of the data it paints what is told.
 """
 
 import inspect
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from gan_jax import losses
 from gan_jax.augment.augmentations import Adaptive, overfitting
 from gan_jax.base.calls import resolve
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
@@ -51,6 +52,8 @@ class Standard(nn.Module):
       differs: spectral norm makes one power iteration per move instead of two, and dropout uses other masks.
     dynamics: None: the players take turns. Or a rule with which both move at once, such as {'name': 'rule', 'of':
       'extragradient', 'rate': 1e-3} (`gan_jax.optim.dynamics`).
+    condition: a column of the data, such as a text, that both networks take as `label`: generated examples have those
+      of the batch's real ones, and when it samples those of the data. '' for none.
   """
 
   generator: nn.Module
@@ -65,6 +68,12 @@ class Standard(nn.Module):
   share_latents: bool = False
   one_pass: bool = False
   dynamics: Callable[..., Any] | None = None
+  condition: str = ''
+
+  @property
+  def inputs(self) -> tuple[str, ...] | None:
+    """With a condition of the data it samples from data too."""
+    return ('images',) if self.condition else None
 
   @property
   def turns(self) -> tuple[Turn, ...]:
@@ -82,8 +91,8 @@ class Standard(nn.Module):
     lazy = Turn(
       ('discriminator',), 'penalty_loss', when=lambda clock, variables: clock.step % every == 0, share='batch'
     )
-    # A relativistic generator compares with data.
-    streams = None if self.pair.relativistic or self.feature_matching else ()
+    # A relativistic generator compares with data, and a condition comes from them.
+    streams = None if self.pair.relativistic or self.feature_matching or self.condition else ()
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       *((lazy,) if every > 1 else ()),
@@ -152,6 +161,25 @@ class Standard(nn.Module):
     half = lambda i: jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
     return half(0), half(1)
 
+  def conditioned(self, batch: Batch) -> Batch:
+    """The batch with the column `condition` as the label of the data and of the latents."""
+    if not self.condition:
+      return batch
+    fields, latents = batch['images'], batch['latents']
+    if self.condition not in fields:
+      raise one_of('column in config.game.condition', self.condition, fields)
+    if isinstance(latents, Mapping):
+      raise UserError(
+        f'config.game.condition={self.condition!r} comes from the data: make config.game.latents one distribution'
+      )
+    value = fields[self.condition]
+    if len(value) != len(latents):
+      raise UserError(
+        f'config.game.condition={self.condition!r} needs as many examples as latents, not {len(value)} and '
+        f'{len(latents)}: leave config.data.batch_size out'
+      )
+    return {**batch, 'images': {**fields, 'label': value}, 'latents': {'z': latents, 'label': value}}
+
   def paired_latents(self, batch: Batch) -> Any:
     """The latents of a move. If the loss or the penalty compares examples in pairs, they get the data's condition."""
     name = condition_of(batch['latents'])
@@ -161,6 +189,7 @@ class Standard(nn.Module):
     return {**batch['latents'], name: batch['images'][name]}
 
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
+    batch = self.conditioned(batch)
     image, latents = batch['images']['image'], self.paired_latents(batch)
     fake = generate(self.generator, latents, train=True)
     check_same_shape(fake, image)
@@ -185,6 +214,7 @@ class Standard(nn.Module):
 
   def penalty_loss(self, batch: Batch) -> jax.Array:
     assert self.penalty is not None  # without a penalty this turn does not exist
+    batch = self.conditioned(batch)
     image, latents = batch['images']['image'], self.paired_latents(batch)
     fake = generate(self.generator, latents, train=True)
     # In the same order as in the discriminator's loss, because this turn shares its noise.
@@ -194,6 +224,7 @@ class Standard(nn.Module):
     )
 
   def generator_loss(self, batch: Batch) -> jax.Array | LossAndMetrics:
+    batch = self.conditioned(batch)
     latents = self.paired_latents(batch) if 'images' in batch else batch['latents']
     fake, fake_condition = (
       self.augmented(generate(self.generator, latents, train=True)),
@@ -232,4 +263,4 @@ class Standard(nn.Module):
     return self.discriminator(image, train=False, layers=True)[1]
 
   def sample(self, batch: Batch, train: bool = False) -> jax.Array:
-    return generate(self.generator, batch['latents'], train=train)
+    return generate(self.generator, self.conditioned(batch)['latents'], train=train)

@@ -15,6 +15,7 @@ from PIL.Image import Image
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
+from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
@@ -22,7 +23,7 @@ from gan_jax.latents.distributions import Label, Tags, Uniform
 from gan_jax.metrics.neighbours import nearest
 from gan_jax.sampling import pictures
 from gan_jax.sampling.makers import makers
-from gan_jax.sampling.outputs import pick
+from gan_jax.sampling.outputs import imitated, pick
 
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
@@ -77,6 +78,12 @@ def _parts(run: 'Run', picture: str) -> Mapping[str, Any]:
   return latents
 
 
+def _reference(run: 'Run', options: Options) -> Stream:
+  """The set that an output imitates, by the field that it imitates."""
+  output = imitated(run.stage, options.output or next(iter(core.outputs_of(run.stage.game, run.stage.streams)), ''))
+  return sets.reference_stream(run.stage.streams[output.stream], None, output.field)
+
+
 def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, nearest_count: int = 5) -> Image:
   """Samples next to their nearest training examples, to see whether they are copies.
 
@@ -90,11 +97,11 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
     nearest_count: training examples beside each.
   """
   images = _images(run, _start(run, count, options), options)
-  stream = sets.reference_stream(next(iter(run.stage.streams.values())))
+  stream = _reference(run, options)
   if not stream.pictures:
     raise UserError(f'{stream.name!r} has no pictures of 8 bits to compare samples with: use --picture=grid')
   train, _ = sets.examples(stream, len(stream.open()))
-  samples = to_uint8(images, run.range)
+  samples = to_uint8(images, stream.range)
   indices = nearest(samples, train, k=min(nearest_count, len(train))).indices
   rows = np.concatenate([samples[:, None], train[indices]], 1)
   heads = ['sample', 'nearest'] + [''] * (indices.shape[1] - 1)
@@ -327,7 +334,7 @@ def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list
   """For each concept (N,) boolean: whether an image shows it."""
   predicted = None
   if any(isinstance(concept, str) for concept in concepts):
-    stream = sets.reference_stream(next(iter(run.stage.streams.values())))
+    stream = _reference(run, Options())
     extractor = choose.choose('classifier', stream)
     judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
     pixels = to_uint8(images, run.range)
