@@ -95,26 +95,34 @@ class Counts(NamedTuple):
   convolutions: int
 
 
+def _described(row):
+  """(stage, the state in which it begins, in shapes) of every stage of the full config."""
+  state = None
+  for stage in runs.stages_of(config_lib.load(row)):
+    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
+    yield stage, state
+
+
 @functools.lru_cache(maxsize=4)
 def described(row):
   """(stages of the full config, the state in which each begins, in shapes)."""
-  stages = runs.stages_of(config_lib.load(row))
-  states, state = [], None
-  for stage in stages:
-    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
-    states.append(state)
-  return stages, states
+  return tuple(zip(*_described(row), strict=True))
 
 
 @functools.cache
-def counts(row):
-  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too."""
+def counts(row, enough=None):
+  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too.
+
+  Stages after more than `enough` convolutions are not looked at: tracing many large ones takes long.
+  """
   parameters = convolutions = 0
-  for stage, state in zip(*described(row), strict=True):
+  for stage, state in _described(row):
     kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
     moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
     parameters += sum(kernel.size for kernel in kernels)
     convolutions += moves * sum(kernel.ndim == 4 for kernel in kernels)
+    if enough is not None and convolutions > enough:
+      break
   return Counts(parameters, convolutions)
 
 
@@ -153,6 +161,8 @@ def shrunk(row):
   elif sum(stage['steps'] for stage in config.stages) > 20:
     stages = [{**stage, 'steps': min(stage['steps'], 4)} for stage in config.stages]
     for stage in stages:
+      if 'batch_size' in stage:
+        stage['batch_size'] = min(stage['batch_size'], 8)
       for stream in stage.get('data', {}).values():
         if hasattr(stream, 'get') and stream.get('batch_size'):
           stream['batch_size'] = min(stream['batch_size'], 8)
@@ -178,5 +188,5 @@ def only_if_cheap(request, row, limit, shown):
   if 'not slow' not in request.config.option.markexpr or row in shown:
     return
   for each in (LIKE[row], row):  # the smaller first: where that is too much, the row need not be traced
-    if counts(each).convolutions > limit:
-      pytest.skip(f'{counts(each)}: more than {limit} convolutions are for make test-all')
+    if counts(each, limit).convolutions > limit:
+      pytest.skip(f'{counts(each, limit)}: more than {limit} convolutions are for make test-all')
