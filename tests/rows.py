@@ -146,8 +146,13 @@ def shrunk(row):
     elif path.endswith('.defence.steps'):
       arguments.append(f'{path}=2')
   for path, key, value in _walk(config.data, '--config.data'):
+    if '.columns.' in path:
+      continue
     if key == 'name' and value not in BUILT_IN:
-      arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
+      stream = path.removesuffix('name')
+      columned = config.data.columns if 'name' in config.data else config.data[stream.split('.')[-2]].columns
+      arguments += [f'{path}={"captioned.source" if columned else "digits"}', f'{stream}split=train']
+      arguments += [f'{stream}path='] if columned else []
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
       arguments.append(f'{path}={min(value + value % 2, 8)}')
     elif key == 'per_class':

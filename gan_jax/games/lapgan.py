@@ -92,7 +92,8 @@ class LAPGAN(nn.Module):
     return batch['latents'][f'noise_{level}' if level else 'z']
 
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
-    images, loss, metrics = self.coarser(batch['images']['image']), jnp.zeros(()), {}
+    images, loss = self.coarser(batch['images']['image']), jnp.zeros(())
+    metrics: dict[str, jax.Array] = {}
     for k, (fake, coarse) in self.fakes(batch).items():
       check_same_shape(fake, images[k])
       real = images[k] - coarse['coarse'] if k else images[k]
