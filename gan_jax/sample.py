@@ -40,6 +40,12 @@ def _define(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
   flags.DEFINE_integer('label', None, 'Class of the samples, for a conditional game.', flag_values=values)
+  flags.DEFINE_multi_string(
+    'condition',
+    [],
+    'FIELD=VALUE for all samples, of games that read it in the data, such as text="a red bird"; may be repeated.',
+    flag_values=values,
+  )
   flags.DEFINE_string('output', '', 'Name of the output to show, if the game makes several.', flag_values=values)
   flags.DEFINE_integer('step', None, 'Step of the checkpoint; the latest by default.', flag_values=values)
   flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
@@ -72,6 +78,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError(
       f'--out={values.out} with --picture={values.picture}: only a grid can be written as arrays; use a .png name'
     )
+  if values.condition and values.picture != 'grid':
+    raise UserError(f'--condition with --picture={values.picture}: it works only with a grid, leave it out')
   if values.standing and values.picture != 'grid':
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
@@ -82,7 +90,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   else:
     count = values.count or 64
     how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
-    inputs, what = run.inputs(count, inputs_lib.parsed(values.split)), f'{count} samples'
+    asked = _conditions(values.condition)
+    inputs, what = run.inputs(count, inputs_lib.parsed(values.split), asked), f'{count} samples'
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
       made = {values.output: np.asarray(pick(made, values.output))}
@@ -100,6 +109,14 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     with command.writable(path):
       pictures.write(picture, path)
     console.say(f'{what} of step {run.step}: {path}')
+
+
+def _conditions(texts: list[str]) -> dict[str, str]:
+  pairs = [text.partition('=') for text in texts]
+  for text, (field, equals, value) in zip(texts, pairs, strict=True):
+    if not (field and equals and value):
+      raise UserError(f'--condition={text} must be FIELD=VALUE, such as text="a red bird"')
+  return {field: value for field, _, value in pairs}
 
 
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:
@@ -124,7 +141,7 @@ def _translate(values: flags.FlagValues) -> None:
   """Writes what a game makes of each picture of a folder, under the same name."""
   if values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} with --inputs: name a folder, in which each picture keeps its name')
-  for name, default in (('picture', 'grid'), ('count', None), ('split', '')):
+  for name, default in (('picture', 'grid'), ('count', None), ('split', ''), ('condition', [])):
     if getattr(values, name) != default:
       raise UserError(f'--{name} with --inputs, which makes one picture of each of the folder: leave it out')
   run, folder = (

@@ -5,12 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import runs, sample
 from gan_jax.base.errors import UserError
+from gan_jax.data import columns
 from gan_jax.games.stackgan import StackGAN
 from gan_jax.nets import stackgan
+from gan_jax.sampling import inputs
 
 EMBEDDING = np.array([[1.0], [2.0], [4.0]], np.float32)
 LATENTS = {'z': np.ones((3, 2)), 'noise_1': np.zeros((3, 4)), 'noise_2': np.ones((3, 4))}
@@ -91,3 +94,38 @@ def test_the_papers_config_is_built_without_its_data():
   assert first.steps == 600 * 138 and first.streams['images'].fields(1)['image'].shape == (1, 64, 64, 3)
   (texts,) = runs.stages_of(config_lib.load('configs/stackgan.py:birds_64'))[0].streams.values()
   assert texts.fields(2)['text'].shape == (2, 16)
+
+
+def test_samples_may_be_asked_for_by_a_text_of_ones_own():
+  stage = runs.stages_of(load_shrunk('configs/stackgan.py:birds_64'))[0]
+  given = inputs.first(stage, 3)
+  asked = inputs.conditioned(stage, given, {'text': 'the digit seven, please'})['images']
+  kind = stage.streams['images'].open().kinds['text']
+  assert [kind.decode(row) for row in asked['text']] == ['the digit seven ?'] * 3
+  assert asked['text'].shape == given['images']['text'].shape and asked['text'].dtype == np.int32
+  np.testing.assert_array_equal(asked['image'], given['images']['image'])
+  for field, value, words in (('colour', 'red', "unknown field .*'colour'"), ('text', '!', 'has no words')):
+    with pytest.raises(UserError, match=words):
+      inputs.conditioned(stage, given, {field: value})
+
+
+def test_samples_may_be_asked_for_by_a_class_of_the_data():
+  stage = runs.stages_of(load_shrunk('configs/stackgan.py:digits'))[0]
+  asked = inputs.conditioned(stage, inputs.first(stage, 2), {'label': '7'})['images']
+  assert asked['label'].tolist() == [7, 7] and asked['label'].dtype == np.int32
+  with pytest.raises(UserError, match="condition label='seven'"):
+    inputs.conditioned(stage, inputs.first(stage, 2), {'label': 'seven'})
+  assert sample._conditions(['text=a=b', 'label=3']) == {'text': 'a=b', 'label': '3'}
+  with pytest.raises(UserError, match='must be FIELD=VALUE'):
+    sample._conditions(['seven'])
+
+
+def test_embeddings_are_what_the_settings_say():
+  vector = lambda *shape: np.zeros(shape)
+  kind = columns.Embedding(size=4, captions=2)
+  assert (kind.form.shape, kind.stored(vector(2, 4)).shape) == ((2, 4), (2, 4))
+  assert columns.Embedding(size=4, captions=1).stored(vector(1, 4)).shape == (4,)
+  assert columns.Embedding(size=4).form is None and columns.Text(length=3).form is None
+  for wrong, words in ((vector(2, 3), 'has 3 entries, but size=4'), (vector(3, 4), 'captions=2: set it to 3')):
+    with pytest.raises(UserError, match=words):
+      kind.stored(wrong)

@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from gan_jax import core
 from gan_jax.base import paths
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.data import sets
 from gan_jax.data.sources.base import Source
+from gan_jax.data.sources.columned import columned
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
@@ -79,6 +81,41 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
   """
   streams = streams_for(stage, splits)
   return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
+
+
+def conditioned(
+  stage: Stage, inputs: Mapping[str, Mapping[str, np.ndarray]] | None, conditions: Mapping[str, Any]
+) -> dict[str, dict[str, np.ndarray]]:
+  """Inputs with one value for all examples in the place of some fields.
+
+  Args:
+    stage: with the game and the streams.
+    inputs: {stream: {field: (count, ...)}}.
+    conditions: {field: its value as the source would have it}, such as {'text': 'a red bird'} or {'label': 3}.
+
+  Raises:
+    UserError: no stream that the game reads has such a field, or the value does not fit its column.
+  """
+  changed = {name: dict(fields) for name, fields in (inputs or {}).items()}
+  for field, value in conditions.items():
+    names = [name for name, fields in changed.items() if field in fields]
+    if not names:
+      known = {field for fields in changed.values() for field in fields}
+      raise one_of(f'field that samples of {type(stage.game).__name__} are made for', field, known)
+    for name in names:
+      stream, old = stage.streams[name], changed[name][field]
+      try:
+        if stream.columns:
+          kind = columned(input_stream(stream)).kinds[field]
+          new = kind.prepare(np.asarray(kind.stored(value))[None], jax.random.key(0))
+        else:
+          new = np.asarray([value]).astype(old.dtype)
+      except (UserError, ValueError, TypeError) as error:
+        raise UserError(f'condition {field}={value!r} {short(error)}') from error
+      if np.shape(new)[1:] != old.shape[1:]:
+        raise UserError(f'condition {field}={value!r} has shape {np.shape(new)[1:]}, the data have {old.shape[1:]}')
+      changed[name][field] = np.repeat(np.asarray(new), len(old), 0)
+  return changed
 
 
 def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.ndarray]]:

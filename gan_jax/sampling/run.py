@@ -1,5 +1,6 @@
 """A trained run, loaded from its workdir: samples, latents, variables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -103,9 +104,16 @@ class Run:
     chosen = inputs_lib.input_stream(streams[stream or next(iter(streams))], split or None)
     return inputs_lib.examples(chosen, np.arange(min(check_count(n, what='n'), len(chosen.open()))))
 
-  def inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
-    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data."""
-    return inputs_lib.first(self.stage, check_count(count), split)
+  def inputs(self, count: int, split: inputs_lib.Splits = None, conditions: Mapping[str, Any] | None = None) -> Any:
+    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data.
+
+    Args:
+      count: how many.
+      split: as `sample` takes it.
+      conditions: {field: one value for all, as the source would have it}, such as {'text': 'a red bird'}.
+    """
+    inputs = inputs_lib.first(self.stage, check_count(count), split)
+    return inputs_lib.conditioned(self.stage, inputs, conditions) if conditions else inputs
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """The latents that `sample` uses with the same arguments: (count, ...) numpy, or a dict of such arrays."""
