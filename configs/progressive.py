@@ -11,8 +11,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/p
   mnist     32x32, a quarter as wide as for CIFAR-10, 480,000 pictures. Unmeasured.
   digits    4x4 and 8x8, scikit-learn's digits: needs no download. Unmeasured.
 
-The same network from the first step on, to compare: --config.stages="(dict(steps=STEPS),)" with the last stage's game,
-size and batch, such as --config.game.generator.resolution=32 --config.game.discriminator.resolution=32.
+The same network from the first step on, to compare: --config.stages="({'steps': 15000, 'game': {'generator':
+{'resolution': 32}, 'discriminator': {'resolution': 32}}, 'data': {'size': 32}},)"
 
 differs: optimizers begin anew with each resolution; the authors' do so once more where a fade ends.
 differs: the share of what is new grows with every step; the authors' with every fourth.
