@@ -67,8 +67,8 @@ def get_config(variant):
 
 
 def _grey(digits, features, low, high):
-  hidden = (128, 128) if digits else (512, 512)
-  judged = (128, 128) if digits else (256, 256)
+  hidden = (128,) if digits else (512, 512)
+  judged = (128,) if digits else (256, 256)
   return dict(
     encoders=(
       dict(name='stacked.Encoder', channels=(32,) if digits else (32, 32), kernel=5, hidden=features),
@@ -81,12 +81,12 @@ def _grey(digits, features, low, high):
         strides=(2, 1) if digits else (2, 1, 2, 1),
         base=2 if digits else 4,
         image_channels=1,
-        widths=(64,) if digits else (128,),
+        widths=() if digits else (128,),
       ),
       dict(name='stacked.FeatureGenerator', classes=10, hidden=hidden, units=features),
     ),
     discriminators=(
-      dict(name='stacked.ImageDiscriminator', channels=(32, 64) if digits else (32, 64, 128), hidden=256, codes=low),
+      dict(name='stacked.ImageDiscriminator', channels=(32,) if digits else (32, 64, 128), hidden=256, codes=low),
       dict(name='stacked.FeatureDiscriminator', hidden=judged, codes=high),
     ),
   )

@@ -69,7 +69,7 @@ def get_config(variant):
       ),
       discriminator_1=judge(judged, ()),
       generator_2=dict(
-        name='stackgan.Refiner', channels=encoder, blocks=2 if digits else 4, widths=decoder, words=words
+        name='stackgan.Refiner', channels=encoder, blocks=1 if digits else 4, widths=decoder, words=words
       ),
       discriminator_2=judge(judged_2, hidden),
       condition=dict(birds='embedding', digits='label').get(variant, 'text'),
