@@ -337,6 +337,94 @@ class _ResNetDiscriminator(nn.Module):
     return logits if self.projection is None else logits + (self.projection(label) * x).sum(1)
 
 
+class _Equalised(nn.Module):
+  """A convolution, or with window 0 a dense layer, of equalised weights."""
+
+  def __init__(self, inputs: int, outputs: int, window: int, gain: float = math.sqrt(2), chw: tuple[int, ...] = ()):
+    super().__init__()
+    shape = (outputs, inputs, window, window) if window else (outputs, inputs)
+    self.weight, self.bias = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(outputs))
+    self.scale, self.window, self.chw = gain / math.sqrt(math.prod(shape[1:])), window, chw
+
+  def take(self, params):
+    _take(self, params, chw=self.chw)
+
+  def forward(self, x):
+    weight = self.weight * self.scale
+    if not self.window:
+      return F.linear(x, weight, self.bias)
+    return F.conv2d(x, weight, self.bias, padding=self.window // 2)
+
+
+def _pixel_norm(x):
+  return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+class _ProgressiveGenerator(nn.Module):
+  """At its last resolution, nothing fading in."""
+
+  def __init__(self, size: int, channels: tuple[int, ...]):
+    super().__init__()
+    self.sizes = [4 << i for i in range(size.bit_length() - 2)]
+    self.project = nn.Parameter(torch.randn(16 * channels[0], 128))
+    self.bias = nn.Parameter(torch.zeros(channels[0]))
+    self.first = _Equalised(channels[0], channels[0], 3)
+    pairs = zip(channels, channels[1:], self.sizes[1:], strict=False)
+    self.blocks = nn.ModuleList(nn.ModuleList([_Equalised(a, b, 3), _Equalised(b, b, 3)]) for a, b, _ in pairs)
+    self.image = _Equalised(channels[len(self.sizes) - 1], 3, 1, 1.0)
+
+  def take(self, params, spectral):
+    kernel = params['block_4']['project']['weights']['kernel']
+    rows = kernel.T.reshape(4, 4, -1, 128).transpose(2, 0, 1, 3).reshape(-1, 128)
+    _copy(self.project, rows)
+    _copy(self.bias, params['block_4']['bias'])
+    self.first.take(params['block_4']['conv'])
+    for size, block in zip(self.sizes[1:], self.blocks, strict=True):
+      for i, layer in enumerate(block):
+        layer.take(params[f'block_{size}'][f'conv_{i}'])
+    self.image.take(params[f'to_image_{self.sizes[-1]}'])
+
+  def forward(self, z):
+    act = lambda x: _pixel_norm(F.leaky_relu(x, 0.2))
+    x = F.linear(_pixel_norm(z), self.project * (math.sqrt(2) / 4 / math.sqrt(z.shape[1])))
+    x = act(self.first(act(x.view(len(z), -1, 4, 4) + self.bias[:, None, None])))
+    for conv_0, conv_1 in self.blocks:
+      x = act(conv_1(act(conv_0(F.interpolate(x, scale_factor=2)))))
+    return self.image(x)
+
+
+class _ProgressiveDiscriminator(nn.Module):
+  def __init__(self, size: int, channels: tuple[int, ...]):
+    super().__init__()
+    self.sizes = [4 << i for i in range(size.bit_length() - 2)]
+    count, first = len(self.sizes), channels[0]
+    self.features = _Equalised(3, channels[count - 1], 1)
+    down = [(channels[i], channels[i - 1]) for i in range(count - 1, 0, -1)]
+    self.blocks = nn.ModuleList(nn.ModuleList([_Equalised(a, a, 3), _Equalised(a, b, 3)]) for a, b in down)
+    self.conv = _Equalised(first + 1, first, 3)
+    self.dense = _Equalised(16 * first, first, 0, chw=(4, 4, first))
+    self.last = _Equalised(first, 1, 0, 1.0)
+
+  def take(self, params, spectral):
+    self.features.take(params[f'from_image_{self.sizes[-1]}'])
+    for size, block in zip(self.sizes[:0:-1], self.blocks, strict=True):
+      for i, layer in enumerate(block):
+        layer.take(params[f'block_{size}'][f'conv_{i}'])
+    for name, layer in (('conv', self.conv), ('dense_0', self.dense), ('dense_1', self.last)):
+      layer.take(params['block_4'][name])
+
+  def forward(self, image):
+    act = lambda x: F.leaky_relu(x, 0.2)
+    x = act(self.features(image))
+    for conv_0, conv_1 in self.blocks:
+      x = act(F.avg_pool2d(conv_1(act(conv_0(x))), 2))
+    groups = x.view(4, -1, *x.shape[1:])
+    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3)).repeat(4)
+    x = torch.cat([x, deviation[:, None, None, None].expand(-1, 1, 4, 4)], 1)
+    x = act(self.dense(act(self.conv(x)).flatten(1)))
+    return self.last(x)[:, 0]
+
+
 def _networks(name: str, small: bool, dropout: bool) -> tuple[nn.Module, nn.Module]:
   work, width = WORKS[name], widths(name, small)
   if name == 'gan2014':
@@ -346,6 +434,9 @@ def _networks(name: str, small: bool, dropout: bool) -> tuple[nn.Module, nn.Modu
   if name == 'sngan32':
     g, d = (width['generator'],) * 4, (width['discriminator'],) * 4
     return _ResNetGenerator(g, 128, 0), _ResNetDiscriminator(32, d, 2, 0)
+  if name.startswith('progressive'):
+    sizes = work.size, width['channels']
+    return _ProgressiveGenerator(*sizes), _ProgressiveDiscriminator(*sizes)
   multiples, ch = WIDTHS[work.size], width['channels']
   generator = _ResNetGenerator(channels_of(multiples.generator, ch), latents_of(name), work.classes)
   discriminator = channels_of(multiples.discriminator, ch)
@@ -368,6 +459,7 @@ class Program:
     torch.manual_seed(0)
     self.name, self.device, self.batch, self.work = name, device, batch, WORKS[name]
     self.amp = device == 'cuda'
+    self.progressive, self.penalty = name.startswith('progressive'), 10.0 if dropout else 0.0
     self.channels_last = variant != 'eager' and name != 'gan2014'
     self.modules = [module.to(device) for module in _networks(name, small, dropout)]
     if self.channels_last:
@@ -379,7 +471,8 @@ class Program:
       make = lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.5, fused=True)
     else:
       betas = {'dcgan64': (0.5, 0.999), 'sngan32': (0.0, 0.9)}.get(name, (0.0, 0.999))
-      make = lambda params: torch.optim.Adam(params, lr=2e-4, betas=betas, fused=True)
+      betas, rate = ((0.0, 0.99), 1e-3) if self.progressive else (betas, 2e-4)
+      make = lambda params: torch.optim.Adam(params, lr=rate, betas=betas, fused=True)
     self.optimizers = [make(module.parameters()) for module in self.modules]
 
   def take(self, params: Tree, variables: Tree) -> None:
@@ -411,9 +504,22 @@ class Program:
     if self.name in ('gan2014', 'dcgan64'):
       real_logits, fake_logits = self.discriminator(image), self.discriminator(fake.view_as(image))
       return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
+    if self.progressive:
+      return self.penalised(image, fake)
     labels = (torch.cat([label, latents[1]]),) if self.work.classes else ()
     real_logits, fake_logits = self.discriminator(torch.cat([image, fake]), *labels).float().chunk(2)
     return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+
+  def penalised(self, image, fake):
+    """Wasserstein with a gradient penalty and drift."""
+    real_logits, fake_logits = self.discriminator(image), self.discriminator(fake)
+    loss = fake_logits.mean() - real_logits.mean() + 0.001 * real_logits.square().mean()
+    if not self.penalty:
+      return loss
+    # The share asks for a gradient, not the points: the counter of operations refuses leaves.
+    points = torch.lerp(image, fake, torch.rand(len(image), 1, 1, 1, device=self.device, requires_grad=True))
+    (gradients,) = torch.autograd.grad(self.discriminator(points).sum(), points, create_graph=True)
+    return loss + self.penalty * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
 
   def generator_loss(self, fake, latents):
     logits = self.discriminator(fake, *latents[1:]).float()

@@ -51,6 +51,12 @@ WORKS: Mapping[str, Work] = {
   'dcgan64': Work('DCGAN-64 (512-256-128-64)', 64, 64, 3, 2_048, 0, 1, (8, 96), (1.1, 1.3), gpu_batch=512, per_call=8),
   'sngan32': Work('SNGAN ResNet-32', 64, 32, 3, 4_096, 0, 5, (1, 50), (1.3, 1.3)),
   'biggan32': Work('BigGAN-32', 64, 32, 3, 4_096, 10, 4, (1, 50), (1.3, 1.3)),
+  **{
+    f'progressive{size}': Work(
+      f'Progressive GAN, CIFAR-10 at {size}x{size}', 16, size, 3, 2_048, 0, 1, steps, (1.1, 1.1)
+    )
+    for size, steps in ((4, (100, 100)), (8, (50, 100)), (16, (20, 100)), (32, (10, 100)))
+  },
   'biggan128': Work('BigGAN-128, ch 96', 64, 128, 3, 512, 1000, 2, (0, 10), (0.0, 1.3)),
 }
 
@@ -61,6 +67,7 @@ SMALL = {
   'sngan32': dict(generator=8, discriminator=8),
   'biggan32': dict(channels=4),
   'biggan128': dict(channels=4),
+  **{f'progressive{size}': dict(channels=(8, 8, 8, 8)) for size in (4, 8, 16, 32)},
 }
 FULL = {
   'gan2014': dict(hidden=(1200, 1200), units=(240, 240)),
@@ -68,6 +75,7 @@ FULL = {
   'sngan32': dict(generator=256, discriminator=128),
   'biggan32': dict(channels=64),
   'biggan128': dict(channels=96),
+  **{f'progressive{size}': dict(channels=(128, 128, 128, 128)) for size in (4, 8, 16, 32)},
 }
 
 
@@ -76,7 +84,7 @@ def widths(name: str, small: bool) -> dict[str, Any]:
 
 
 def latents_of(name: str) -> int:
-  return {'gan2014': 100, 'dcgan64': 100, 'sngan32': 128, 'biggan32': 80, 'biggan128': 120}[name]
+  return {'gan2014': 100, 'dcgan64': 100, 'sngan32': 128, 'biggan32': 80, 'biggan128': 120}.get(name, 128)
 
 
 def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
@@ -87,7 +95,7 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
     path: of the .npz file of the examples.
     batch: examples per move.
     small: take the widths of the tests.
-    dropout: False leaves it out, for comparing losses.
+    dropout: False leaves it out, and a penalty at random points, for comparing losses.
   """
   work, width = WORKS[name], widths(name, small)
   unit = name == 'gan2014'
@@ -127,6 +135,16 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
       one_pass=True,
     )
     optimizer = dict(name='optax.adam', learning_rate=2e-4, b1=0.0, b2=0.9)
+  elif name.startswith('progressive'):
+    nets = dict(resolution=work.size, channels=width['channels'])
+    game = dict(
+      name='progressive.ProgressiveGAN',
+      latents=latents,
+      generator=dict(name='progressive.Generator', **nets),
+      discriminator=dict(name='progressive.Discriminator', **nets),
+      penalty=10.0 if dropout else 0.0,
+    )
+    optimizer = dict(name='optax.adam', learning_rate=1e-3, b1=0.0, b2=0.99)
   else:
     multiples, ch = WIDTHS[work.size], width['channels']
     common = dict(classes=work.classes, attention=(64,))

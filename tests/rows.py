@@ -98,26 +98,34 @@ class Counts(NamedTuple):
   convolutions: int
 
 
+def _described(row):
+  """(stage, the state in which it begins, in shapes) of every stage of the full config."""
+  state = None
+  for stage in runs.stages_of(config_lib.load(row)):
+    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
+    yield stage, state
+
+
 @functools.lru_cache(maxsize=4)
 def described(row):
   """(stages of the full config, the state in which each begins, in shapes)."""
-  stages = runs.stages_of(config_lib.load(row))
-  states, state = [], None
-  for stage in stages:
-    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
-    states.append(state)
-  return stages, states
+  return tuple(zip(*_described(row), strict=True))
 
 
 @functools.cache
-def counts(row):
-  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too."""
+def counts(row, enough=None):
+  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too.
+
+  Stages after more than `enough` convolutions are not looked at: tracing many large ones takes long.
+  """
   parameters = convolutions = 0
-  for stage, state in zip(*described(row), strict=True):
+  for stage, state in _described(row):
     kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
     moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
     parameters += sum(kernel.size for kernel in kernels)
     convolutions += moves * sum(kernel.ndim == 4 for kernel in kernels)
+    if enough is not None and convolutions > enough:
+      break
   return Counts(parameters, convolutions)
 
 
@@ -139,8 +147,8 @@ def covering():
   parts = {row: set().union(*(_parts(_loaded(row)[name]) for name in ('game', 'optimizers', 'stages'))) for row in ROWS}
   rows, shown = set(SMALLEST), set().union(*(parts[row] for row in SMALLEST))
   others = [row for row in ROWS if row not in REPEATED | SMALLEST and parts[row] - shown]
-  for row in sorted(others, key=lambda row: counts(row)[::-1]):
-    if parts[row] - shown and counts(row).convolutions <= MOST_COMPILED:
+  for row in sorted(others, key=lambda row: counts(row, MOST_COMPILED)[::-1]):
+    if parts[row] - shown and counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED:
       rows.add(row)
       shown |= parts[row]
   return rows
@@ -175,8 +183,13 @@ def shrunk(row):
     elif path.endswith('.defence.steps'):
       arguments.append(f'{path}=2')
   for path, key, value in _walk(config.data, '--config.data', ''):
+    if '.columns.' in path:
+      continue
     if key == 'name' and value not in BUILT_IN:
-      arguments += [f'{path}=digits', f'{path.removesuffix("name")}split=train']
+      stream = path.removesuffix('name')
+      columned = config.data.columns if 'name' in config.data else config.data[stream.split('.')[-2]].columns
+      arguments += [f'{path}={"captioned.source" if columned else "digits"}', f'{stream}split=train']
+      arguments += [f'{stream}path='] if columned else []
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
       arguments.append(f'{path}={min(value + value % 2, 8)}')
     elif key == 'per_class':
@@ -190,6 +203,8 @@ def shrunk(row):
   elif sum(stage['steps'] for stage in config.stages) > 20:
     stages = [{**stage, 'steps': min(stage['steps'], 4)} for stage in config.stages]
     for stage in stages:
+      if 'batch_size' in stage:
+        stage['batch_size'] = min(stage['batch_size'], 8)
       for stream in stage.get('data', {}).values():
         if hasattr(stream, 'get') and stream.get('batch_size'):
           stream['batch_size'] = min(stream['batch_size'], 8)
@@ -213,4 +228,4 @@ def load_shrunk(row):
 def only_if_covering(request, row, others=frozenset()):
   """Skips a row in `make test`, if its parts are in cheaper rows and it is none of the others."""
   if 'not slow' in request.config.option.markexpr and row not in covering() | others:
-    pytest.skip(f'{counts(LIKE[row])}: for make test-all; cheaper rows have the parts of this one')
+    pytest.skip('for make test-all: cheaper rows have the parts of this one')

@@ -132,3 +132,17 @@ def test_each_player_takes_the_weights_of_its_own_run(tmp_path):
   ):
     with pytest.raises(UserError, match=words):
       resume.warm(config(**settings), state, lambda line: None)
+
+
+def test_a_part_of_a_run_may_name_the_players_of_all():
+  """Optimizers of networks that are there and do not play in any stage; a name that is no network's is a slip."""
+  stage = {'steps': 1, 'game': {'stage': 1}}
+  (first,) = runs.stages_of(
+    config_lib.override(config_lib.load('configs/stackgan.py:digits'), [f'--config.stages=({stage},)'])
+  )
+  assert set(first.optimizers) == {'generator_1', 'discriminator_1'}
+  lapgan = config_lib.override(config_lib.load('configs/lapgan.py:digits'), ['--config.stages=()'])
+  assert set(runs.stages_of(lapgan)[0].optimizers) == {'generators_0', 'discriminators_0'}
+  config = config_of(ema={'generater': 0.5})
+  with pytest.raises(UserError, match=r"unknown player in config\.ema 'generater'"):
+    runs.stages_of(config)

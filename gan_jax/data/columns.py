@@ -43,6 +43,11 @@ class Kind:
   #: Whether `fit` has something to complete.
   unfitted = False
 
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    """Shape and type of one stored value, where the settings say them; None where only the data do."""
+    return None
+
   def stored(self, value: Any) -> np.ndarray:
     """One example's value as it is kept."""
     raise NotImplementedError
@@ -106,6 +111,10 @@ class Picture(Kind):
   def stored_size(self) -> tuple[int, int]:
     """Height and width as stored."""
     return _pair(self.random_crop or self.size)
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    return jax.ShapeDtypeStruct((*self.stored_size, self.channels), np.uint8)
 
   def stored(self, value: Any) -> np.ndarray:
     """A PIL picture, or (H, W) or (H, W, 1 to 4) of any type that `pixels.to_bytes` takes, to (h, w, channels) uint8.
@@ -172,6 +181,10 @@ class Label(Kind):
       some = ', '.join(names[:20])
       raise UserError(f'classes={self.classes} but there are {len(names)} ({some}): set it to {len(names)}')
     return dataclasses.replace(self, classes=tuple(names))
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    return jax.ShapeDtypeStruct((), np.int32)
 
   def stored(self, value: Any) -> np.ndarray:
     """() int32.
@@ -321,20 +334,38 @@ class Array(Kind):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embedding(Kind):
-  """Vectors that another model made, such as of a text; of several, one is drawn, of the caption that `Text` draws."""
+  """Vectors that another model made, such as of a text; of several, one is drawn, of the caption that `Text` draws.
+
+  Attributes:
+    size: D, the entries of a vector; 0 takes what the data have.
+    captions: how many vectors an example has; 0 takes what the data have.
+  """
+
+  size: int = 0
+  captions: int = 0
 
   title = 'an embedding'
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    several = (self.captions,) if self.captions > 1 else ()
+    known = self.size and self.captions
+    return jax.ShapeDtypeStruct((*several, self.size), np.float32) if known else None
 
   def stored(self, value: Any) -> np.ndarray:
     """(D,) or (captions, D) float32.
 
     Raises:
-      UserError: no such numbers, or not finite.
+      UserError: no such numbers, others than `size` and `captions` say, or not finite.
     """
     array = _numbers(value).astype(np.float32)
     if array.ndim not in (1, 2) or not array.size:
       raise UserError(f'is {_form(array)}, must be a vector (D,), or (captions, D)')
-    return array
+    if (self.size or array.shape[-1]) != array.shape[-1]:
+      raise UserError(f'has {array.shape[-1]} entries, but size={self.size}: set it to {array.shape[-1]}')
+    if self.captions and (self.captions,) != (array.shape[:-1] or (1,)):
+      raise UserError(f'is {_form(array)}, but captions={self.captions}: set it to {(array.shape[:-1] or (1,))[0]}')
+    return array[0] if self.captions == 1 and array.ndim == 2 else array
 
   def prepare(self, batch: jax.Array, key: jax.Array) -> jax.Array:
     """(B, D) float32."""

@@ -59,6 +59,12 @@ class Text:
   def unfitted(self) -> bool:
     return isinstance(self.vocabulary, int) or not self.captions
 
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    """Shape and type of one stored text; None where the number of captions is not known."""
+    several = (self.captions,) if self.captions > 1 else ()
+    return jax.ShapeDtypeStruct((*several, self.length), np.int32) if self.captions else None
+
   def fit(self, values: Iterable[Any]) -> 'Text':
     """With the vocabulary and the number of captions of these texts.
 

@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     x = _fold(x, -(-max(x.shape[1:3]) // SIDE))
     for width in self.widths:  # (B, 16, 16, 24), (B, 8, 8, 48), (B, 4, 4, 96), (B, 4, 4, 256)
       x = Conv(width, (3, 3), use_bias=False, kernel_init=nn.initializers.he_normal())(x)
-      x = _max_pool(x) if min(x.shape[1:3]) > LEAST else x
+      x = max_pool(x) if min(x.shape[1:3]) > LEAST else x
       x = nn.relu(BatchNorm()(x, train=train))
     features = x.max((1, 2))  # (B, 256)
     return dense(features, self.classes), features
@@ -63,7 +63,7 @@ class ConvClassifier(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     for width in self.channels:  # (B, 14, 14, 32), (B, 7, 7, 64)
-      x = _max_pool(nn.relu(Conv(width, (self.kernel, self.kernel), (1, 1))(x)))
+      x = max_pool(nn.relu(Conv(width, (self.kernel, self.kernel), (1, 1))(x)))
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
       x = nn.relu(dense(x, width))  # (B, 1024)
@@ -84,7 +84,8 @@ def _fold(x: jax.Array, block: int) -> jax.Array:
   return x.reshape(batch, height // block, width // block, block * block * channels)
 
 
-def _max_pool(x: jax.Array) -> jax.Array:
+def max_pool(x: jax.Array) -> jax.Array:
+  """The largest of 2 x 2 pixels: (B, H, W, C) to (B, H/2, W/2, C)."""
   # Not nn.max_pool: on XLA:CPU its gradient takes 25 times as long.
   x = _even(x, 2)
   x = jnp.maximum(x[:, :, ::2], x[:, :, 1::2])

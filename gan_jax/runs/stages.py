@@ -1,7 +1,8 @@
 """The stages of a run. Each has a game, optimizers and data streams, which are built from the config."""
 
+import dataclasses
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -92,16 +93,28 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   configs = [_merged(config, changes) for changes in every]
   games = [_game(settings.game.to_dict()) for settings in configs]
   players = {name for game in games for name in core.players_of(game)}
+  # A part of a run, such as StackGAN's first stage alone, leaves players out whose networks are there.
+  resting = {name for game in games for name in _networks_of(game)}
   for settings in (config, *configs):
     for where in ('optimizers', 'ema'):
       for name in settings[where]:
-        if name not in players:
+        if name not in players | resting:
           raise one_of(f'player in config.{where}', name, players)
   stages: list[Stage] = []
   for settings, game, changes in zip(configs, games, every, strict=True):
     _check_numbers(settings)
     stages.append(_stage(settings, game, changes, stages[-1] if stages else None))
   return tuple(stages)
+
+
+def _networks_of(game: nn.Module) -> Iterator[str]:
+  """The names of the networks that are fields of a game, those in lists with their numbers."""
+  for field in dataclasses.fields(game):
+    value = getattr(game, field.name, None)
+    if isinstance(value, nn.Module) and field.name != 'parent':
+      yield field.name
+    elif isinstance(value, tuple):
+      yield from (f'{field.name}_{i}' for i, entry in enumerate(value) if isinstance(entry, nn.Module))
 
 
 def _check_numbers(config: ml_collections.ConfigDict) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources import remembered
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
@@ -130,13 +131,23 @@ def _named(stream: 'Stream') -> Source:
   return PreparedSource(stream)
 
 
+def _declared(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct] | None:
+  """The fields of a stored example as the columns declare them, where the files are not on this machine."""
+  split = stream.split.partition('[')[0]
+  if not stream.columns or not stream.path or paths.expand(stream.path.replace('{split}', split)).exists():
+    return None  # what is there says more: that a column is missing, say
+  forms = {field: getattr(kind, 'form', None) for field, kind in stream.kinds.items()}
+  known = {field: form for field, form in forms.items() if form is not None}
+  return known if len(known) == len(forms) else None
+
+
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
   if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
     try:
       first = _open(_stored(stream))[0]
     except UserError:
-      known = remembered.recall(stream)
+      known = remembered.recall(stream) or _declared(stream)
       if known is None:
         raise
       return known

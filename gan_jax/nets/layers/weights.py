@@ -6,7 +6,7 @@ The raw kernel is the parameter. In every forward pass the layer computes its we
   spectral    kernel / sigma, its largest singular value (Miyato et al. 2018, https://arxiv.org/abs/1802.05957)
   weight      gain * kernel / its norm per output (Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868)
   unit        kernel / its norm per output: weight norm whose gain is not trained
-  equalised   kernel * sqrt(2 / fan-in), kernel from N(0, 1) (Karras et al. 2017, https://arxiv.org/abs/1710.10196)
+  equalised   kernel * gain / sqrt(fan-in), kernel from N(0, 1) (Karras et al. 2017, https://arxiv.org/abs/1710.10196)
 """
 
 import math
@@ -22,6 +22,8 @@ from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transp
 
 KINDS = ('plain', 'spectral', 'weight', 'unit', 'equalised')
 RESAMPLE = ('', 'up', 'down')
+#: The gain of equalised weights in front of a ReLU (He et al. 2015, https://arxiv.org/abs/1502.01852).
+HE = math.sqrt(2.0)
 
 
 def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple[jax.Array, jax.Array]:
@@ -60,12 +62,14 @@ class Kernel(nn.Module):
     kernel_init: initializer of the raw kernel; 'equalised' ignores it and starts at N(0, 1).
     kind: 'plain', 'spectral', 'weight', 'unit' or 'equalised'.
     out_axis: axis of the outputs: -1, or -2 for transposed convolutions.
+    gain: of 'equalised' weights; 1 for a layer without an activation.
   """
 
   shape: tuple[int, ...]
   kernel_init: nn.initializers.Initializer
   kind: str = 'plain'
   out_axis: int = -1
+  gain: float = HE
 
   @nn.compact
   def __call__(self, *, train: bool) -> jax.Array:
@@ -78,7 +82,7 @@ class Kernel(nn.Module):
     outputs = self.shape[self.out_axis]
     matrix = jnp.moveaxis(kernel, self.out_axis, -1).reshape(-1, outputs)  # (in, out)
     if self.kind == 'equalised':
-      return kernel * math.sqrt(2.0 / matrix.shape[0])
+      return kernel * (self.gain / math.sqrt(matrix.shape[0]))
     if self.kind in ('weight', 'unit'):
       norms = jnp.sqrt(jnp.sum(matrix**2, 0) + 1e-12)
       gain = self.param('gain', lambda key: norms) if self.kind == 'weight' else jnp.ones_like(norms)
@@ -102,16 +106,19 @@ class Dense(nn.Module):
     kind: of the weights, see the module.
     use_bias: adds a bias.
     kernel_init: initializer of the raw kernel (in, features).
+    gain: of 'equalised' weights.
   """
 
   features: int
   kind: str = 'plain'
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  gain: float = HE
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    kernel = Kernel((x.shape[-1], self.features), self.kernel_init, self.kind, name='weights')(train=train)
+    shape = (x.shape[-1], self.features)
+    kernel = Kernel(shape, self.kernel_init, self.kind, gain=self.gain, name='weights')(train=train)
     return biased(self, self.features, x @ kernel.astype(x.dtype), self.use_bias)
 
 
@@ -128,6 +135,7 @@ class Conv(nn.Module):
     resample: 'up' doubles the size by nearest neighbours before the convolution, 'down' takes means of 2 x 2 after it.
       Both are computed in one operation with the convolution; they need an odd window, no strides and 'SAME'.
     padding: the borders: 'SAME', 'VALID', 'REFLECT', 'EDGE', 'CIRCULAR', or (before, after) zeros per axis.
+    gain: of 'equalised' weights.
   """
 
   features: int
@@ -138,11 +146,12 @@ class Conv(nn.Module):
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
   resample: str = ''
   padding: Padding = 'SAME'
+  gain: float = HE
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shape = (*self.kernel_size, x.shape[-1], self.features)
-    kernel = Kernel(shape, self.kernel_init, self.kind, name='weights')(train=train)
+    kernel = Kernel(shape, self.kernel_init, self.kind, gain=self.gain, name='weights')(train=train)
     if self.resample not in RESAMPLE:
       raise one_of('resample of Conv', self.resample, RESAMPLE)
     if self.resample and self.strides is not None:

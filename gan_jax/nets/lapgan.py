@@ -1,0 +1,84 @@
+"""LAPGAN: networks for the levels of a Laplacian pyramid.
+
+Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, section 4.1; the authors' code (facebook/eyescream:
+`train_cifar.lua`, `train_cifar_coarse_to_fine.lua`).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.nets.layers.basic import Dropout, dense, head
+from gan_jax.nets.layers.conv import Conv
+
+#: Torch's own initial weights: uniform within 1 over the root of the fan-in.
+TORCH = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
+class CoarseDiscriminator(nn.Module):
+  """Images (B, H, W, C) of the coarsest level to logits (B,): ReLU layers with dropout.
+
+  Attributes:
+    hidden: widths.
+    dropout: rate behind each.
+    stddev: of the normal weights at the start.
+  """
+
+  hidden: tuple[int, ...] = (600, 600)
+  dropout: float = 0.5
+  stddev: float = 0.005
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x, init = x.reshape(x.shape[0], -1), nn.initializers.normal(self.stddev)
+    for width in self.hidden:
+      x = Dropout(self.dropout, deterministic=not train)(nn.relu(dense(x, width, kernel_init=init)))
+    return head(dense(x, 1, kernel_init=init))
+
+
+class Generator(nn.Module):
+  """Noise (B, H, W, 1) and a coarse image (B, H, W, C), already enlarged, to the difference from the fine one.
+
+  Attributes:
+    channels: widths of the ReLU convolutions.
+    windows: of the convolutions, the last to the difference.
+  """
+
+  channels: tuple[int, ...] = (64, 64)
+  windows: tuple[int, ...] = (7, 7, 5)
+
+  @nn.compact
+  def __call__(self, noise: jax.Array, *, train: bool, coarse: jax.Array) -> jax.Array:
+    x = jnp.concatenate([noise, coarse], -1)
+    for width, window in zip(self.channels, self.windows, strict=False):
+      x = nn.relu(Conv(width, (window, window), kernel_init=TORCH)(x))
+    last = self.windows[len(self.channels)]
+    return Conv(coarse.shape[-1], (last, last), kernel_init=TORCH)(x)
+
+
+class Discriminator(nn.Module):
+  """A difference and the coarse image that it belongs to, (B, H, W, C) both, to logits (B,). It sees their sum.
+
+  Attributes:
+    channels: widths of the two convolutions without borders, the second of stride 2.
+    kernel: their window.
+    dropout: rate in front of the last layer.
+  """
+
+  channels: tuple[int, int] = (64, 64)
+  kernel: int = 5
+  dropout: float = 0.5
+
+  @nn.compact
+  def __call__(self, difference: jax.Array, *, train: bool, coarse: jax.Array) -> jax.Array:
+    x, edge = difference + coarse, self.kernel // 2
+    first, second = self.channels
+    x = Conv(first, (self.kernel, self.kernel), kernel_init=TORCH)(x)
+    x = nn.relu(x[:, edge:-edge, edge:-edge])  # without borders: (B, 28, 28, 64) of 32 pixels
+    height = (x.shape[1] - self.kernel) // 2 + 1
+    # One row and column more where it makes the windows of stride 2 begin at an even place; those inside are kept.
+    x = jnp.pad(x, ((0, 0), *((0, (edge + n + 1) % 2) for n in x.shape[1:3]), (0, 0)))
+    x = Conv(second, (self.kernel, self.kernel), (2, 2), kernel_init=TORCH)(x)
+    x = x[:, edge // 2 : edge // 2 + height, edge // 2 : edge // 2 + height]  # (B, 12, 12, 64)
+    x = Dropout(self.dropout, deterministic=not train)(nn.relu(x.reshape(x.shape[0], -1)))
+    return head(dense(x, 1, kernel_init=TORCH))

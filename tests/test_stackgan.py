@@ -1,0 +1,128 @@
+"""StackGAN: conditions, what each stage plays, and its losses by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rows import load_shrunk
+
+from gan_jax import config as config_lib
+from gan_jax import runs, sample
+from gan_jax.base.errors import UserError
+from gan_jax.data import columns
+from gan_jax.games.stackgan import StackGAN
+from gan_jax.nets import stackgan
+from gan_jax.sampling import conditions, inputs
+
+EMBEDDING = np.array([[1.0], [2.0], [4.0]], np.float32)
+LATENTS = {'z': np.ones((3, 2)), 'noise_1': np.zeros((3, 4)), 'noise_2': np.ones((3, 4))}
+
+
+class Maker(nn.Module):
+  """Images of the mean of what it gets plus 1, mu = the condition everywhere, log sigma = 0."""
+
+  size: int
+
+  def __call__(self, x, *, train, condition, noise):
+    value = x.mean(tuple(range(1, x.ndim))) + 1
+    image = jnp.broadcast_to(value.reshape(-1, 1, 1, 1), (len(x), self.size, self.size, 1))
+    return image, jnp.broadcast_to(condition, noise.shape), jnp.zeros(noise.shape)
+
+
+class Judge(nn.Module):
+  def __call__(self, image, *, train, condition):
+    return image.mean((1, 2, 3)) * condition[:, 0]
+
+
+def game(stage=1, **settings):
+  return StackGAN(Maker(2), Judge(), Maker(4), Judge(), {}, stage=stage, **settings)
+
+
+def apply(of, method, size):
+  image = np.full((3, size, size, 1), 0.5) * np.array([1, 2, 3]).reshape(3, 1, 1, 1)
+  return of.apply({}, {'images': {'image': image, 'embedding': EMBEDDING}, 'latents': LATENTS}, method=method)
+
+
+def softplus(x):
+  return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize(('stage', 'size'), [(1, 2), (2, 4)])
+def test_the_losses_of_a_stage(stage, size):
+  real, fake = np.array([0.5, 2.0, 6.0]), (stage + 1) * EMBEDDING[:, 0]
+  wrong = np.array([1.5 * 1, 0.5 * 2, 1.0 * 4])  # the images of the example before
+  high, low = softplus(-real).mean(), lambda x: softplus(x).mean()
+  loss, shares = apply(game(stage), 'discriminator_loss', size)
+  np.testing.assert_allclose(loss, high + (low(fake) + low(wrong)) / 2, rtol=1e-6)
+  assert (shares['real_accuracy'], shares['fake_accuracy'], shares['wrong_accuracy']) == (1, 0, 0)
+  np.testing.assert_allclose(
+    apply(game(stage, wrong=False), 'discriminator_loss', size)[0], high + low(fake), rtol=1e-6
+  )
+  kl = (EMBEDDING[:, 0] ** 2 / 2).mean()  # in each dimension
+  loss, _ = apply(game(stage, kl=3.0), 'generator_loss', size)
+  np.testing.assert_allclose(loss, softplus(-fake).mean() + 3 * kl, rtol=1e-6)
+  assert apply(game(stage), 'sample', size).shape == (3, size, size, 1)
+
+
+def test_stage_two_moves_its_own_players():
+  assert [turn.movers for turn in game(2).turns] == [('discriminator_2',), ('generator_2',)]
+  assert game(1).frozen == () and game(2).frozen == ('generator_1',)
+
+
+def test_augmentation_draws_from_what_it_says():
+  layer, embedding = stackgan.Augmentation(), np.random.RandomState(0).standard_normal((2, 5)).astype(np.float32)
+  noise = np.random.RandomState(1).standard_normal((2, 3)).astype(np.float32)
+  params = layer.init(jax.random.key(0), embedding, noise)
+  drawn, mean, log_stddev = layer.apply(params, embedding, noise)
+  np.testing.assert_allclose(drawn, mean + np.exp(log_stddev) * noise, rtol=1e-6)
+  np.testing.assert_allclose(layer.apply(params, embedding, np.zeros_like(noise))[0], mean)
+
+
+def test_a_class_or_a_text_needs_the_number_of_words():
+  with pytest.raises(UserError, match='words=0'):
+    stackgan.embedded(jnp.zeros((2,), jnp.int32), 0)
+  assert stackgan.embedded(jnp.array([2]), 3).tolist() == [[0, 0, 1]]
+  assert stackgan.embedded(jnp.zeros((1, 4), jnp.int32), 3).tolist() == [[0, 0, 0]]
+  assert stackgan.embedded(EMBEDDING, 0) is EMBEDDING
+
+
+def test_the_papers_config_is_built_without_its_data():
+  first, second = runs.stages_of(config_lib.load('configs/stackgan.py:birds'))
+  fields = {name: field.shape for name, field in second.streams['images'].fields(2).items()}
+  assert fields == {'image': (2, 256, 256, 3), 'embedding': (2, 1024)}
+  assert first.steps == 600 * 138 and first.streams['images'].fields(1)['image'].shape == (1, 64, 64, 3)
+  (texts,) = runs.stages_of(config_lib.load('configs/stackgan.py:birds_64'))[0].streams.values()
+  assert texts.fields(2)['text'].shape == (2, 16)
+
+
+def test_samples_may_be_asked_for_by_a_text_of_ones_own():
+  stage = runs.stages_of(load_shrunk('configs/stackgan.py:birds_64'))[0]
+  given = inputs.first(stage, 3)
+  asked = conditions.apply(stage, {'text': 'the digit seven, please'}, None, given)[1]['images']
+  kind = stage.streams['images'].open().kinds['text']
+  assert [kind.decode(row) for row in asked['text']] == ['the digit seven ?'] * 3
+  assert asked['text'].shape == given['images']['text'].shape and asked['text'].dtype == np.int32
+  np.testing.assert_array_equal(asked['image'], given['images']['image'])
+  for field, value, words in (('colour', 'red', "unknown condition .*'colour'"), ('text', '!', 'has no words')):
+    with pytest.raises(UserError, match=words):
+      conditions.apply(stage, {field: value}, None, given)
+
+
+def test_samples_may_be_asked_for_by_a_class_of_the_data():
+  stage = runs.stages_of(load_shrunk('configs/stackgan.py:digits'))[0]
+  asked = conditions.apply(stage, {'label': '7'}, None, inputs.first(stage, 2))[1]['images']
+  assert asked['label'].tolist() == [7, 7] and asked['label'].dtype == np.int32
+  with pytest.raises(UserError, match='condition label'):
+    conditions.apply(stage, {'label': 'seven'}, None, inputs.first(stage, 2))
+
+
+def test_embeddings_are_what_the_settings_say():
+  vector = lambda *shape: np.zeros(shape)
+  kind = columns.Embedding(size=4, captions=2)
+  assert (kind.form.shape, kind.stored(vector(2, 4)).shape) == ((2, 4), (2, 4))
+  assert columns.Embedding(size=4, captions=1).stored(vector(1, 4)).shape == (4,)
+  assert columns.Embedding(size=4).form is None and columns.Text(length=3).form is None
+  for wrong, words in ((vector(2, 3), 'has 3 entries, but size=4'), (vector(3, 4), 'captions=2: set it to 3')):
+    with pytest.raises(UserError, match=words):
+      kind.stored(wrong)
