@@ -432,3 +432,76 @@ def test_networks_have_the_gradients_of_xla():
       answers[name] = gradients(logits, players, z)
   close(answers['gathering in parts'], answers['xla'])
   close(answers['winograd'], answers['xla'])
+
+
+#: shape, window, strides, padding as ours and as flax's.
+BORDERS = [
+  ((3, 8, 3), (3,), (1,), 'VALID'),
+  ((2, 7, 6, 3), (4, 3), (2, 1), 'VALID'),
+  ((3, 6, 5, 6), (3, 3), (1, 1), 'REFLECT'),  # fewer outputs than inputs: turned
+  ((2, 7, 3), (4,), (2,), 'REFLECT'),
+  ((2, 5, 6, 3), (3, 3), (1, 1), 'CIRCULAR'),
+  ((3, 6, 6, 3), (3, 3), (2, 2), (1, 1)),
+  ((2, 5, 6, 6), (3, 2), (1, 1), ((0, 2), (1, 0))),
+  ((2, 4, 5, 4, 2), (3, 2, 3), (1, 2, 1), 'VALID'),
+  ((1, 3, 4, 5, 2), (3, 3, 3), (1, 1, 1), 'REFLECT'),
+]
+
+
+@functools.cache
+def bordered(shape, window, strides, padding):
+  with float64():
+    params, x = jax.tree.map(np.float64, layer_inputs('conv', shape, window, 4))
+    layer = nn.Conv(4, window, strides, padding=padding)
+    return jax.tree.map(np.asarray, derivatives(lambda p, x: layer.apply({'params': p}, x), params, x))
+
+
+@pytest.mark.parametrize(
+  'name, geometry',
+  # What winograd shares with the other ways is the borders' sizes, which two geometries show.
+  [
+    (n, g)
+    for i, g in enumerate(BORDERS)
+    for n in few_ways_of('conv', g[0], g[1], g[2], 4)
+    if n != 'plain' and (i in (0, 5) or 'winograd' not in n)
+  ],
+)
+def test_borders_are_flaxs(name, geometry):
+  shape, window, strides, padding = geometry
+  layer = conv.Conv(4, window, strides, padding=padding)
+  params, x = layer_inputs('conv', shape, window, 4)
+  with way(name):
+    ours = derivatives(lambda p, x: layer.apply({'params': p}, x), params, x)
+  close(ours, bordered(*geometry))
+
+
+@pytest.mark.parametrize('name', WAYS)
+def test_transposed_convolutions_with_borders(name):
+  x, kernel = drawn(0, 3, 4, 5), drawn(1, 3, 2, 5)
+  # PyTorch's ConvTranspose1d(5, 2, 3, stride=2, padding=1, output_padding=1): entry 2 i - 1 + k gets x[i] W[k].
+  expected = np.zeros((3, 8, 2))
+  for i, k in np.ndindex(4, 3):
+    if 0 <= 2 * i - 1 + k < 8:
+      expected[:, 2 * i - 1 + k] += x[:, i].astype(np.float64) @ kernel[k].T
+  with way(name):
+    close(conv.conv_transpose(x, kernel, (2,), [1]), expected)
+    with float64():
+      valid = nn.ConvTranspose(2, (3,), (2,), 'VALID', transpose_kernel=True, use_bias=False)
+      theirs = np.asarray(valid.apply({'params': {'kernel': np.float64(kernel)}}, np.float64(x)))
+    close(conv.conv_transpose(x, kernel, (2,), 'VALID'), theirs)
+
+
+def test_an_edge_repeats_its_pixel_and_borders_that_do_not_fit_say_so():
+  x, kernel = jnp.array([1.0, 2.0, 4.0]).reshape(1, 3, 1), jnp.ones((3, 1, 1))
+  assert conv.conv(x, kernel, padding='EDGE').ravel().tolist() == [4, 7, 10]
+  with pytest.raises(UserError, match='choose one of CIRCULAR, EDGE, REFLECT, SAME, VALID'):
+    conv.conv(x, kernel, padding='MIRROR')
+  for padding in ([1, 1], [(1, -1)], [(1, 1, 1)]):
+    with pytest.raises(ValueError, match='over 1 axes'):
+      conv.conv(x, kernel, padding=padding)
+  with pytest.raises(ValueError, match='no window fits'):
+    conv.conv(x, jnp.ones((4, 1, 1)), padding='VALID')
+  with pytest.raises(ValueError, match='has no adjoint here'):
+    conv.conv_transpose(x, kernel, (2,), 'REFLECT')
+  with pytest.raises(ValueError, match='choose before'):
+    conv.conv_transpose(x, kernel, (2,), [3])

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from gan_jax.base.errors import one_of
-from gan_jax.nets.layers import matmul_conv
+from gan_jax.nets.layers import borders, matmul_conv
+from gan_jax.nets.layers.borders import Padding, Pads
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
 #: `jax.vmap` over at most this many (members of a population) runs the convolutions one by one. A longer axis is one
@@ -72,23 +73,24 @@ def chosen() -> str:
   return _chosen.get() or ('matmul' if alone else 'xla')
 
 
-def _xla(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
+def _xla(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None) -> jax.Array:
   spatial = ''.join(chr(ord('0') + i) for i in range(kernel.ndim - 2))
   numbers = (f'N{spatial}C', f'{spatial}IO', f'N{spatial}C')
-  return jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=numbers)
+  padding = 'SAME' if pads is None else pads
+  return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=numbers)
 
 
-def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes) -> jax.Array:
+def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
   x = jax.ShapeDtypeStruct((y.shape[0], *spatial, kernel.shape[-2]), y.dtype)
-  return jax.linear_transpose(lambda x: _xla(x, kernel, strides), x)(y)[0]
+  return jax.linear_transpose(lambda x: _xla(x, kernel, strides, pads), x)(y)[0]
 
 
-def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> jax.Array:
+def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
   kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], y.shape[-1]), x.dtype)
-  return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides), kernel)(y)[0]
+  return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides, pads), kernel)(y)[0]
 
 
-def _each(function: Callable[..., jax.Array], *sizes: Sizes) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def _each(function: Callable[..., jax.Array], *sizes: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) calls it once for each member.
 
   Otherwise JAX would make one grouped convolution. XLA's partitioner copies the whole batch of a grouped convolution to
@@ -110,51 +112,52 @@ def _each(function: Callable[..., jax.Array], *sizes: Sizes) -> Callable[[jax.Ar
 # the other two, so that every order of reverse mode has the fast formulation.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes) -> jax.Array:
-  return matmul_conv.forward(x, kernel, strides) if chosen() == 'matmul' else _each(_xla, strides)(x, kernel)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _input_adjoint(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes) -> jax.Array:
-  if chosen() == 'matmul':
-    return matmul_conv.input_adjoint(y, kernel, strides, spatial)
-  return _each(_xla_input, strides, spatial)(y, kernel)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _kernel_adjoint(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes) -> jax.Array:
-  if chosen() == 'matmul':
-    return matmul_conv.kernel_adjoint(x, y, strides, window)
-  return _each(_xla_kernel, strides, window)(x, y)
-
-
-def _strided_backward(strides: Sizes, residuals: Any, y: jax.Array) -> Any:
-  x, kernel = residuals
+def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None) -> jax.Array:
   return (
-    _input_adjoint(y, kernel, strides, x.shape[1:-1]),
-    _kernel_adjoint(x, y, strides, kernel.shape[:-2]),
+    matmul_conv.forward(x, kernel, strides, pads) if chosen() == 'matmul' else _each(_xla, strides, pads)(x, kernel)
   )
 
 
-def _input_adjoint_backward(strides: Sizes, spatial: Sizes, residuals: Any, x: jax.Array) -> Any:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _input_adjoint(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
+  if chosen() == 'matmul':
+    return matmul_conv.input_adjoint(y, kernel, strides, spatial, pads)
+  return _each(_xla_input, strides, spatial, pads)(y, kernel)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _kernel_adjoint(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
+  if chosen() == 'matmul':
+    return matmul_conv.kernel_adjoint(x, y, strides, window, pads)
+  return _each(_xla_kernel, strides, window, pads)(x, y)
+
+
+def _strided_backward(strides: Sizes, pads: Pads | None, residuals: Any, y: jax.Array) -> Any:
+  x, kernel = residuals
+  return (
+    _input_adjoint(y, kernel, strides, x.shape[1:-1], pads),
+    _kernel_adjoint(x, y, strides, kernel.shape[:-2], pads),
+  )
+
+
+def _input_adjoint_backward(strides: Sizes, spatial: Sizes, pads: Pads | None, residuals: Any, x: jax.Array) -> Any:
   y, kernel = residuals
-  return _strided(x, kernel, strides), _kernel_adjoint(x, y, strides, kernel.shape[:-2])
+  return _strided(x, kernel, strides, pads), _kernel_adjoint(x, y, strides, kernel.shape[:-2], pads)
 
 
-def _kernel_adjoint_backward(strides: Sizes, window: Sizes, residuals: Any, kernel: jax.Array) -> Any:
+def _kernel_adjoint_backward(
+  strides: Sizes, window: Sizes, pads: Pads | None, residuals: Any, kernel: jax.Array
+) -> Any:
   x, y = residuals
-  return _input_adjoint(y, kernel, strides, x.shape[1:-1]), _strided(x, kernel, strides)
+  return _input_adjoint(y, kernel, strides, x.shape[1:-1], pads), _strided(x, kernel, strides, pads)
 
 
-_strided.defvjp(lambda x, kernel, strides: (_strided(x, kernel, strides), (x, kernel)), _strided_backward)
+_strided.defvjp(lambda x, kernel, *sizes: (_strided(x, kernel, *sizes), (x, kernel)), _strided_backward)
 _input_adjoint.defvjp(
-  lambda y, kernel, strides, spatial: (_input_adjoint(y, kernel, strides, spatial), (y, kernel)),
-  _input_adjoint_backward,
+  lambda y, kernel, *sizes: (_input_adjoint(y, kernel, *sizes), (y, kernel)), _input_adjoint_backward
 )
-_kernel_adjoint.defvjp(
-  lambda x, y, strides, window: (_kernel_adjoint(x, y, strides, window), (x, y)), _kernel_adjoint_backward
-)
+_kernel_adjoint.defvjp(lambda x, y, *sizes: (_kernel_adjoint(x, y, *sizes), (x, y)), _kernel_adjoint_backward)
 
 
 def _check(x: jax.Array, kernel: jax.Array, strides: Sizes) -> None:
@@ -164,45 +167,65 @@ def _check(x: jax.Array, kernel: jax.Array, strides: Sizes) -> None:
     raise TypeError(f'convolution of {x.dtype} by a kernel of {kernel.dtype}: make both the same type of real numbers')
 
 
-def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None) -> jax.Array:
-  """The 'SAME' convolution of `nn.Conv`.
+def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None, padding: Padding = 'SAME') -> jax.Array:
+  """The convolution of `nn.Conv`.
 
   Args:
     x: (B, *spatial, in).
     kernel: (*window, in, out), of the dtype of x.
     strides: one per spatial axis; None for 1.
+    padding: what stands beyond the edge of x, a name or pairs of numbers, see `nets.layers.borders`.
 
   Returns:
-    (B, *spatial / strides rounded up, out).
+    (B, *spatial / strides rounded up, out); with 'VALID' and pairs, as many as windows fit.
 
   >>> conv(jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 8)), (2, 2)).shape
+  (1, 3, 3, 8)
+  >>> conv(jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 8)), padding='VALID').shape
   (1, 3, 3, 8)
   """
   window, strides = kernel.shape[:-2], tuple(strides or (1,) * (kernel.ndim - 2))
   _check(x, kernel, strides)
-  if math.prod(window) == 1:  # a 1x1 convolution is a matrix product, which is faster
+  pads = borders.pads(padding, len(window))
+  x = borders.padded(x, window, padding)
+  if pads and any(o < 1 for o in matmul_conv.Geometry(x.shape[1:-1], window, strides, pads).outputs):
+    raise ValueError(f'convolution of x {x.shape} by a window of {window}: no window fits, with padding={padding!r}')
+  if math.prod(window) == 1 and not any(n for pair in pads or () for n in pair):
+    # A 1x1 convolution is a matrix product, which is faster.
     return matmul_conv.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
-  return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides)
+  return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides, pads)
 
 
-def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
+def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding = 'SAME') -> jax.Array:
   """The adjoint of the strided convolution with the same kernel: `nn.ConvTranspose(..., transpose_kernel=True)`.
 
   Args:
     x: (B, *spatial, in).
     kernel: (*window, out, in), of the dtype of x.
     strides: one per spatial axis.
+    padding: that of the strided convolution: 'SAME', 'VALID', or pairs of numbers. PyTorch's
+      `ConvTranspose2d(..., 3, 2, padding=1, output_padding=1)` is the window (3, 3) with padding=(1, 1).
 
   Returns:
-    (B, *spatial * strides, out).
+    (B, *spatial * strides, out); with 'VALID' larger by the window less the stride, if that is above 0.
 
   >>> conv_transpose(jnp.ones((1, 4, 4, 3)), jnp.ones((4, 4, 8, 3)), (2, 2)).shape
   (1, 8, 8, 8)
   """
-  strides = tuple(strides)
+  window, strides = kernel.shape[:-2], tuple(strides)
   _check(x, kernel, strides)
+  pads = borders.pads(padding, len(window))
   spatial = tuple(n * s for n, s in zip(x.shape[1:-1], strides, strict=True))
-  return (_xla_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial)
+  if isinstance(padding, str) and padding in borders.MODES:
+    raise ValueError(f'conv_transpose: padding={padding!r} has no adjoint here: take SAME, VALID or pairs of numbers')
+  if padding == 'VALID':
+    spatial = tuple(n + max(k - s, 0) for n, k, s in zip(spatial, window, strides, strict=True))
+  elif pads and matmul_conv.Geometry(spatial, window, strides, pads).outputs != x.shape[1:-1]:
+    raise ValueError(
+      f'conv_transpose: a window of {window} with strides {strides} and padding={padding} does not bring {spatial} to '
+      f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'
+    )
+  return (_xla_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial, pads)
 
 
 def _boxed(kernel: jax.Array) -> jax.Array:
@@ -264,7 +287,7 @@ def conv_downsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 class Conv(nn.Module):
-  """`nn.Conv` ('SAME') with the fastest formulation: the same parameters, the same numbers.
+  """`nn.Conv` with the fastest formulation: the same parameters, the same numbers.
 
   Attributes:
     features: output channels.
@@ -272,6 +295,7 @@ class Conv(nn.Module):
     strides: one per spatial axis; None for 1.
     use_bias: adds a bias per channel.
     kernel_init: initializer of the kernel (*window, in, out).
+    padding: the borders: 'SAME', 'VALID', 'REFLECT', 'EDGE', 'CIRCULAR', or (before, after) zeros per axis.
   """
 
   features: int
@@ -279,11 +303,13 @@ class Conv(nn.Module):
   strides: Sequence[int] | None = None
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  padding: Padding = 'SAME'
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param('kernel', self.kernel_init, (*self.kernel_size, x.shape[-1], self.features), jnp.float32)
-    return biased(self, self.features, conv(x, kernel.astype(x.dtype), self.strides), self.use_bias)
+    y = conv(x, kernel.astype(x.dtype), self.strides, self.padding)
+    return biased(self, self.features, y, self.use_bias)
 
 
 class ConvTranspose(nn.Module):
@@ -295,6 +321,7 @@ class ConvTranspose(nn.Module):
     strides: upsampling factors.
     use_bias: adds a bias per channel.
     kernel_init: initializer of the kernel (*window, out, in).
+    padding: that of the strided convolution, see `conv_transpose`.
   """
 
   features: int
@@ -302,11 +329,13 @@ class ConvTranspose(nn.Module):
   strides: Sequence[int]
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  padding: Padding = 'SAME'
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param('kernel', self.kernel_init, (*self.kernel_size, self.features, x.shape[-1]), jnp.float32)
-    return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
+    y = conv_transpose(x, kernel.astype(x.dtype), self.strides, self.padding)
+    return biased(self, self.features, y, self.use_bias)
 
 
 def kept(x: jax.Array) -> jax.Array:

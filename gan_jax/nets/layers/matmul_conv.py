@@ -1,6 +1,6 @@
 r"""Convolutions as matrix products, for CPUs: there XLA's own are slow in the backward pass and slower inside loops.
 
-A 'SAME' convolution y = conv(x, kernel) and its two adjoints, each in the faster of two formulations:
+A convolution y = conv(x, kernel) and its two adjoints, each in the faster of two formulations:
 
   gathering  the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
              product to all windows, which are then added up
@@ -26,6 +26,7 @@ WORKING_SET = {'winograd': 1 << 25, 'gathering': 1 << 22}
 FEWEST_CHANNELS = 32
 
 Index = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
 Parts = dict[Index, jax.Array]
 Matrix = Sequence[Sequence[float]]
 
@@ -42,25 +43,32 @@ OUTPUT: Mapping[int, Matrix] = {2: ((1, 1, 0), (0, 1, 1)), 3: ((1, 1, 1, 0), (0,
 
 
 class Geometry(NamedTuple):
-  """Sizes per spatial axis of a 'SAME' convolution.
+  """Sizes per spatial axis of a convolution.
 
   Attributes:
     spatial: of the input.
     window: of the kernel.
     strides: one per axis.
+    pads: zeros (before, after) the input; None for 'SAME'.
   """
 
   spatial: Index
   window: Index
   strides: Index
+  pads: Pads | None = None
 
   @property
   def outputs(self) -> Index:
-    return tuple(-(-n // s) for n, s in zip(self.spatial, self.strides, strict=True))
+    if self.pads is None:
+      return tuple(-(-n // s) for n, s in zip(self.spatial, self.strides, strict=True))
+    sizes = zip(self.spatial, self.window, self.strides, self.pads, strict=True)
+    return tuple((n + sum(pad) - k) // s + 1 for n, k, s, pad in sizes)
 
   @property
   def before(self) -> Index:
     """Zeros in front of the input."""
+    if self.pads is not None:
+      return tuple(before for before, _ in self.pads)
     sizes = zip(self.spatial, self.window, self.strides, self.outputs, strict=True)
     return tuple(max((o - 1) * s + k - n, 0) // 2 for n, k, s, o in sizes)
 
@@ -312,46 +320,54 @@ def _in_parts(function: Callable[..., jax.Array], arrays: Sequence[jax.Array], s
 
 
 def _mirrored(kernel: jax.Array) -> jax.Array:
-  """The kernel of the adjoint, where that is a 'SAME' convolution too."""
+  """The kernel of the adjoint, where that is a convolution too."""
   return jnp.flip(kernel, range(kernel.ndim - 2)).swapaxes(-1, -2)
 
 
-def _has_mirror(shape: Geometry) -> bool:
-  return math.prod(shape.strides) == 1 and all(k % 2 for k in shape.window)
+def _mirror(shape: Geometry) -> Geometry | None:
+  """The sizes of the adjoint, if that is a convolution too."""
+  if math.prod(shape.strides) > 1 or (shape.pads is None and not all(k % 2 for k in shape.window)):
+    return None
+  turned = shape.pads and tuple((k - 1 - b, k - 1 - a) for k, (b, a) in zip(shape.window, shape.pads, strict=True))
+  return Geometry(shape.outputs, shape.window, shape.strides, turned)
 
 
 def _wide(*arrays: jax.Array) -> list[jax.Array]:
   return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays]
 
 
-def forward(x: jax.Array, kernel: jax.Array, strides: Index) -> jax.Array:
-  """The 'SAME' convolution.
+def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None = None) -> jax.Array:
+  """The convolution.
 
   Args:
     x: (B, *spatial, in).
     kernel: (*window, in, out).
     strides: one per spatial axis.
+    pads: zeros (before, after) per spatial axis; None for 'SAME'.
 
   Returns:
     (B, *outputs, out).
   """
-  shape = Geometry(x.shape[1:-1], kernel.shape[:-2], strides)
+  shape = Geometry(x.shape[1:-1], kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
+  mirror = _mirror(shape)
   wide, kernel = _wide(x, kernel)
   size = _bytes(shape, inputs, outputs)
   if _is_winograd(shape, inputs, outputs):
     tiles = _kernel_tiles(kernel, shape)
     y = _in_parts(lambda x: _winograd(x, tiles, shape), [wide], size, add=False)
-  elif outputs < inputs and _has_mirror(shape):
+  elif outputs < inputs and mirror is not None:
     turned = _mirrored(kernel)
-    size = _bytes(shape, outputs, inputs)
-    y = _in_parts(lambda x: _scattered(x, turned, shape), [wide], size, add=False)
+    size = _bytes(mirror, outputs, inputs)
+    y = _in_parts(lambda x: _scattered(x, turned, mirror), [wide], size, add=False)
   else:
     y = _in_parts(lambda x: _gathered(x, kernel, shape), [wide], size, add=False)
   return y.astype(x.dtype)
 
 
-def input_adjoint(y: jax.Array, kernel: jax.Array, strides: Index, spatial: Index) -> jax.Array:
+def input_adjoint(
+  y: jax.Array, kernel: jax.Array, strides: Index, spatial: Index, pads: Pads | None = None
+) -> jax.Array:
   """The adjoint of `forward` in x: the transposed convolution.
 
   Args:
@@ -359,14 +375,15 @@ def input_adjoint(y: jax.Array, kernel: jax.Array, strides: Index, spatial: Inde
     kernel: (*window, in, out).
     strides: one per spatial axis.
     spatial: sizes of x.
+    pads: zeros (before, after) per spatial axis of x; None for 'SAME'.
 
   Returns:
     (B, *spatial, in).
   """
-  shape = Geometry(tuple(spatial), kernel.shape[:-2], strides)
+  shape = Geometry(tuple(spatial), kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
-  if _has_mirror(shape):
-    return forward(y, _mirrored(kernel), strides)
+  if (mirror := _mirror(shape)) is not None:
+    return forward(y, _mirrored(kernel), strides, mirror.pads)
   wide, kernel = _wide(y, kernel)
   size = _bytes(shape, inputs, outputs)
   if _is_winograd(shape, inputs, outputs):
@@ -377,7 +394,7 @@ def input_adjoint(y: jax.Array, kernel: jax.Array, strides: Index, spatial: Inde
   return x.astype(y.dtype)
 
 
-def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index) -> jax.Array:
+def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pads: Pads | None = None) -> jax.Array:
   """The adjoint of `forward` in the kernel.
 
   Args:
@@ -385,14 +402,16 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index) ->
     y: (B, *outputs, out).
     strides: one per spatial axis.
     window: of the kernel.
+    pads: zeros (before, after) per spatial axis of x; None for 'SAME'.
 
   Returns:
     (*window, in, out).
   """
-  shape = Geometry(x.shape[1:-1], tuple(window), strides)
+  shape = Geometry(x.shape[1:-1], tuple(window), strides, pads)
   inputs, outputs = x.shape[-1], y.shape[-1]
-  if outputs < inputs and _has_mirror(shape) and not _is_winograd(shape, inputs, outputs):
-    return _mirrored(kernel_adjoint(y, x, strides, window)).astype(x.dtype)
+  mirror = _mirror(shape)
+  if outputs < inputs and mirror is not None and not _is_winograd(shape, inputs, outputs):
+    return _mirrored(kernel_adjoint(y, x, strides, window, mirror.pads)).astype(x.dtype)
   function = _winograd_kernel if _is_winograd(shape, inputs, outputs) else _gathered_kernel
   wide = _wide(x, y)
   kernel = _in_parts(lambda x, y: function(x, y, shape), wide, _bytes(shape, inputs, outputs), add=True)

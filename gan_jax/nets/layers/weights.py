@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import one_of
+from gan_jax.nets.layers.borders import Padding
 from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
 
 KINDS = ('plain', 'spectral', 'weight', 'unit', 'equalised')
@@ -115,7 +116,7 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-  """(B, *spatial, in) to (B, *spatial / strides, features), 'SAME'.
+  """(B, *spatial, in) to (B, *spatial / strides, features).
 
   Attributes:
     features: output channels.
@@ -125,7 +126,8 @@ class Conv(nn.Module):
     use_bias: adds a bias per channel.
     kernel_init: initializer of the raw kernel (*window, in, features).
     resample: 'up' doubles the size by nearest neighbours before the convolution, 'down' takes means of 2 x 2 after it.
-      Both are computed in one operation with the convolution; they need an odd window and no strides.
+      Both are computed in one operation with the convolution; they need an odd window, no strides and 'SAME'.
+    padding: the borders: 'SAME', 'VALID', 'REFLECT', 'EDGE', 'CIRCULAR', or (before, after) zeros per axis.
   """
 
   features: int
@@ -135,6 +137,7 @@ class Conv(nn.Module):
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
   resample: str = ''
+  padding: Padding = 'SAME'
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -144,10 +147,12 @@ class Conv(nn.Module):
       raise one_of('resample of Conv', self.resample, RESAMPLE)
     if self.resample and self.strides is not None:
       raise ValueError(f'Conv: strides={self.strides} and resample={self.resample!r}: choose one')
+    if self.resample and self.padding != 'SAME':
+      raise ValueError(f'Conv: padding={self.padding!r} and resample={self.resample!r}: choose one')
     if self.resample:
       y = (conv_upsampled if self.resample == 'up' else conv_downsampled)(x, kernel)
     else:
-      y = conv(x, kernel.astype(x.dtype), self.strides)
+      y = conv(x, kernel.astype(x.dtype), self.strides, self.padding)
     return biased(self, self.features, y, self.use_bias)
 
 
@@ -160,12 +165,14 @@ class ConvTranspose(nn.Module):
   kind: str = 'plain'
   use_bias: bool = True
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  padding: Padding = 'SAME'
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shape = (*self.kernel_size, self.features, x.shape[-1])
     kernel = Kernel(shape, self.kernel_init, self.kind, -2, name='weights')(train=train)
-    return biased(self, self.features, conv_transpose(x, kernel.astype(x.dtype), self.strides), self.use_bias)
+    y = conv_transpose(x, kernel.astype(x.dtype), self.strides, self.padding)
+    return biased(self, self.features, y, self.use_bias)
 
 
 class Embed(nn.Module):
