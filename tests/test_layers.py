@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from gan_jax.base.errors import UserError
-from gan_jax.nets import resnet
+from gan_jax.games.parts import pool
+from gan_jax.nets import mlp, resnet
 from gan_jax.nets.layers import attention, minibatch, norms, resample, weights
 from gan_jax.nets.layers import basic as layers
 
@@ -255,3 +257,105 @@ def test_gaussian_noise_in_training_only():
 def test_pixel_norm():
   y = norms.pixel_norm(X)
   np.testing.assert_allclose((np.asarray(y) ** 2).mean(-1), 1.0, rtol=1e-5)
+
+
+def test_instance_norm_is_each_examples_own():
+  layer = norms.InstanceNorm()
+  y = layer.apply({}, X + 100)
+  np.testing.assert_allclose(y, normalised(X, (1, 2)), atol=1e-4)
+  np.testing.assert_allclose(layer.apply({}, X[2:3] + 100, train=True)[0], y[2], atol=1e-6)
+  affine = norms.InstanceNorm(affine=True)
+  gain, bias = np.random.RandomState(0).randn(2, 8)
+  y = affine.apply({'params': {'scale': gain, 'bias': bias}}, X)
+  np.testing.assert_allclose(y, normalised(X, (1, 2)) * gain + bias, atol=1e-4)
+  sequences = X.reshape(6, 16, 8)
+  np.testing.assert_allclose(layer.apply({}, sequences), normalised(sequences, 1), atol=1e-4)
+  with pytest.raises(UserError, match='only one value per channel'):
+    layer.apply({}, X[:, :1, :1])
+
+
+def test_packs_put_examples_side_by_side():
+  y = minibatch.packed(X, 3)
+  assert y.shape == (2, 4, 4, 24)
+  np.testing.assert_array_equal(y[1, 2, 3], np.concatenate([X[3, 2, 3], X[4, 2, 3], X[5, 2, 3]]))
+  network = minibatch.Packed(mlp.Discriminator((4,)), 2)
+  points = jax.random.normal(KEY, (6, 2))
+  logits, variables = network.init_with_output({'params': KEY}, points, train=True)
+  alone = mlp.Discriminator((4,)).apply({'params': variables['params']['network']}, points.reshape(3, 4), train=True)
+  np.testing.assert_allclose(logits, alone, rtol=1e-6)
+  for count in (0, 4):
+    with pytest.raises(UserError, match='do not divide the batch of 6'):
+      minibatch.packed(X, count)
+
+
+@pytest.mark.parametrize('method', ['nearest', 'linear', 'cubic'])
+def test_resize_is_jax_images(method):
+  for shape, sizes in (
+    ((2, 7, 5, 3), (16, 12)),
+    ((2, 9, 8, 1), (4, 3)),
+    ((3, 6, 2), (9,)),
+    ((1, 4, 6, 5, 2), (6, 3, 5)),
+  ):
+    x = jax.random.normal(KEY, shape)
+    for antialias in (True, False) if method != 'nearest' else (True,):
+      ours = resample.resize(x, sizes, method=method, antialias=antialias)
+      theirs = jax.image.resize(x, (shape[0], *sizes, shape[-1]), method, antialias)
+      np.testing.assert_allclose(ours, theirs, atol=1e-5)
+  assert resample.resize(X.astype(jnp.bfloat16), (3, 3), method=method).dtype == jnp.bfloat16
+  with pytest.raises(UserError, match='a size of at least 1 per spatial axis'):
+    resample.resize(X, (3,), method=method)
+  with pytest.raises(UserError, match='choose one of cubic, linear, nearest'):
+    resample.resize(X, (3, 3), method='lanczos')
+
+
+def test_resize_exports_with_a_free_batch():
+  (batch,) = export.symbolic_shape('batch')
+  function = jax.jit(lambda x: resample.resize(x, (7, 3), method='cubic'))
+  exported = export.export(function)(jax.ShapeDtypeStruct((batch, 4, 4, 8), jnp.float32))
+  np.testing.assert_allclose(exported.call(X), function(X), atol=1e-6)
+
+
+class Shelf:
+  """An image pool, one picture after the other, as in CycleGAN's code; the coins and slots are those of the library."""
+
+  def __init__(self, size):
+    self.size, self.images = size, []
+
+  def query(self, images, coins, slots):
+    shown = []
+    for image, coin, slot in zip(images, coins, slots, strict=True):
+      if len(self.images) < self.size:
+        self.images.append(image)
+        shown.append(image)
+      elif coin:
+        shown.append(self.images[slot])
+        self.images[slot] = image
+      else:
+        shown.append(image)
+    return np.stack(shown)
+
+
+def test_an_image_pool_is_cycle_gans():
+  size, batch = 6, 4
+  ours, theirs = pool.empty(size, (2, 1)), Shelf(size)
+  exchanges = 0
+  exchange = jax.jit(pool.exchange)
+  for step in range(12):
+    key = jax.random.fold_in(KEY, step)
+    images = np.arange(step * batch, (step + 1) * batch, dtype=np.float32)[:, None, None].repeat(2, 1)
+    coins = np.asarray(jax.random.bernoulli(jax.random.split(key)[0], 0.5, (batch,)))
+    slots = np.asarray(jax.random.randint(jax.random.split(key)[1], (batch,), 0, size))
+    shown, ours = exchange(key, ours, images)
+    np.testing.assert_array_equal(shown, theirs.query(images, coins, slots))
+    exchanges += int((np.asarray(shown) != images).any((1, 2)).sum())
+    assert int(ours['count']) == len(theirs.images)
+    np.testing.assert_array_equal(ours['images'][: len(theirs.images)], np.stack(theirs.images))
+  assert 10 < exchanges < 32  # of 42 that come when it is full, about half
+  images = jnp.ones((2, 3), jnp.bfloat16)
+  shown, none = pool.exchange(KEY, pool.empty(0, (3,)), images)
+  assert none['images'].shape == (0, 3) and shown.dtype == jnp.bfloat16
+  assert pool.exchange(KEY, pool.empty(2, (3,)), images)[0].dtype == jnp.bfloat16
+  with pytest.raises(UserError, match='make both the same shape'):
+    pool.exchange(KEY, ours, jnp.ones((4, 3)))
+  with pytest.raises(UserError, match='choose 0'):
+    pool.empty(-1, (3,))

@@ -1,11 +1,11 @@
 """Probe: an image pool, two streams, the generator first, fakes handed on through scratch (as CycleGAN does)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
 from gan_jax.core.game import Turn
+from gan_jax.games.parts import pool
 from gan_jax.losses import least_squares
 
 VARIANTS = ('default', 'accumulate')
@@ -21,9 +21,8 @@ class Pool(nn.Module):
   turns = (Turn(('generator',), 'generator_loss'), Turn(('discriminator',), 'discriminator_loss'))
 
   def setup(self):
-    shape = (self.pool_size, 8, 8, 1)
-    self.pool_a = self.variable('memory', 'pool_a', jnp.zeros, shape)
-    self.pool_b = self.variable('memory', 'pool_b', jnp.zeros, shape)
+    self.pool_a = self.variable('memory', 'pool_a', pool.empty, self.pool_size, (8, 8, 1))
+    self.pool_b = self.variable('memory', 'pool_b', pool.empty, self.pool_size, (8, 8, 1))
 
   def generator_loss(self, batch):
     a, b = batch['a']['image'], batch['b']['image']
@@ -36,12 +35,10 @@ class Pool(nn.Module):
 
   def discriminator_loss(self, batch):
     loss = 0.0
-    for name, pool, net in (('a', self.pool_a, self.discriminator_a), ('b', self.pool_b, self.discriminator_b)):
+    for name, past, net in (('a', self.pool_a, self.discriminator_a), ('b', self.pool_b, self.discriminator_b)):
       fake = self.get_variable('scratch', f'fake_{name}')
-      old = jax.random.permutation(self.make_rng('noise'), pool.value)[: len(fake)]
-      swapped = jnp.where(jax.random.bernoulli(self.make_rng('noise'), 0.5, (len(fake), 1, 1, 1)), old, fake)
-      pool.value = jnp.concatenate([fake, pool.value])[: self.pool_size]
-      loss += least_squares.discriminator(net(batch[name]['image'], train=True), net(swapped, train=True))
+      shown, past.value = pool.exchange(self.make_rng('noise'), past.value, fake)
+      loss += least_squares.discriminator(net(batch[name]['image'], train=True), net(shown, train=True))
     return loss
 
   def sample(self, batch):

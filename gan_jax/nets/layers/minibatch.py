@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.weights import Dense
 
@@ -60,3 +61,39 @@ def minibatch_stddev(x: jax.Array, *, group: int = 4) -> jax.Array:
   deviations = jnp.sqrt(jnp.var(groups, 0) + 1e-8).mean((1, 2, 3))  # (B / group,)
   plane = jnp.tile(deviations, group).reshape(batch, 1, 1, 1)
   return jnp.concatenate([x, jnp.broadcast_to(plane, (batch, height, width, 1)).astype(x.dtype)], -1)
+
+
+def packed(x: jax.Array, count: int) -> jax.Array:
+  """Groups of examples as one example each, their channels side by side: (B, ..., C) to (B / count, ..., count C).
+
+  Source: Lin et al. 2017 (PacGAN), https://arxiv.org/abs/1712.04086, section 2.
+
+  Args:
+    x: (B, ..., C).
+    count: examples per group; it must divide B. Group i has the examples count i ... count i + count - 1.
+
+  >>> packed(jnp.arange(4.0).reshape(4, 1), 2).tolist()
+  [[0.0, 1.0], [2.0, 3.0]]
+  """
+  if count < 1 or x.shape[0] % count:
+    raise UserError(f'packed: groups of {count} do not divide the batch of {x.shape[0]}: choose another batch size')
+  groups = x.reshape(x.shape[0] // count, count, *x.shape[1:])
+  return jnp.moveaxis(groups, 1, -2).reshape(groups.shape[0], *x.shape[1:-1], count * x.shape[-1])
+
+
+class Packed(nn.Module):
+  """A discriminator that judges groups of examples together (PacGAN): a mode that is missing shows in each group.
+
+  Attributes:
+    network: the discriminator of a group, (B / count, ..., count C) to (B / count,).
+    count: examples per group; it must divide the batch.
+  """
+
+  network: nn.Module
+  count: int = 2
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """(B, ..., C) to (B / count,)."""
+    logits: jax.Array = self.network(packed(x, self.count), train=train)
+    return logits

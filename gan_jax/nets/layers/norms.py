@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
-from gan_jax.nets.layers.basic import Standardised, check_several
+from gan_jax.nets.layers.basic import Standardised, check_several, gain_init
 from gan_jax.nets.layers.weights import Dense, Embed
 
 
@@ -25,6 +26,40 @@ def pixel_norm(x: jax.Array, *, epsilon: float = 1e-8) -> jax.Array:
   """
   exact = full_precision(x)
   return (exact * jax.lax.rsqrt(jnp.mean(exact**2, -1, keepdims=True) + epsilon)).astype(x.dtype)
+
+
+class InstanceNorm(nn.Module):
+  """Instance norm: each channel of each example is brought to mean 0 and variance 1 over its own pixels.
+
+  Source: Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022, eq. 2; the variance divides by the number of pixels, as
+  in PyTorch's `InstanceNorm2d`, whose default has no gain and bias.
+
+  Attributes:
+    affine: adds a gain that starts at 1 and a bias that starts at 0, per channel.
+    epsilon: added to the variance.
+    gain_stddev: the gain starts at N(1, gain_stddev).
+  """
+
+  affine: bool = False
+  epsilon: float = 1e-5
+  gain_stddev: float = 0.0
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    """(B, *spatial, C), the same shape. `train` changes nothing: the layer stands wherever batch norm does."""
+    axes, row = tuple(range(1, x.ndim - 1)), lambda v: v.reshape((1,) * (x.ndim - 1) + (-1,))
+    if math.prod(x.shape[1:-1]) == 1:
+      raise UserError(
+        f'instance norm of {x.shape}: an example has only one value per channel, so its result is 0 for any input: '
+        'take larger pictures, or no norm in this layer'
+      )
+    exact = full_precision(x)
+    centred = exact - exact.mean(axes, keepdims=True)
+    y = centred * jax.lax.rsqrt(jnp.square(centred).mean(axes, keepdims=True) + self.epsilon)
+    if self.affine:
+      y = y * row(self.param('scale', gain_init(self.gain_stddev), (x.shape[-1],), jnp.float32))
+      y = y + row(self.param('bias', nn.initializers.zeros, (x.shape[-1],), jnp.float32))
+    return y.astype(x.dtype)
 
 
 class PlainBatchNorm(nn.Module):

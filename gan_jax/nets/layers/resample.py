@@ -1,6 +1,13 @@
-"""Resampling by repeat and reshape, which can be exported with a free batch size."""
+"""Resampling by repeat, reshape and matrix products, which can be exported with a free batch size."""
+
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.base.errors import UserError, one_of
 
 
 def upsample(x: jax.Array) -> jax.Array:
@@ -36,3 +43,58 @@ def blend(old: jax.Array, new: jax.Array, share: jax.Array | float) -> jax.Array
   [0.25]
   """
   return old + share * (new - old)
+
+
+def _cubic(t: np.ndarray) -> np.ndarray:
+  """Keys' kernel with a = -1/2, as PIL's and TensorFlow's bicubic."""
+  near, far = ((1.5 * t - 2.5) * t) * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
+  return np.where(t < 1, near, np.where(t < 2, far, 0.0))
+
+
+#: Weights by distance in pixels.
+KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+  'nearest': lambda t: (t < 0.5).astype(float),
+  'linear': lambda t: np.maximum(1 - t, 0.0),
+  'cubic': _cubic,
+}
+
+
+@functools.lru_cache(maxsize=64)
+def resize_matrix(old: int, new: int, method: str, antialias: bool) -> np.ndarray:
+  """(new, old) float32: how each of `new` pixels is made of `old` ones; pixel centres at 1/2, edges cut off."""
+  scale = old / new
+  centres = (np.arange(new) + 0.5) * scale - 0.5
+  if method == 'nearest':
+    matrix = np.zeros((new, old))
+    matrix[np.arange(new), np.clip(np.floor((np.arange(new) + 0.5) * scale).astype(int), 0, old - 1)] = 1
+    return matrix.astype(np.float32)
+  wide = max(scale, 1.0) if antialias else 1.0
+  matrix = KERNELS[method](np.abs(centres[:, None] - np.arange(old)[None]) / wide)
+  return (matrix / matrix.sum(1, keepdims=True)).astype(np.float32)
+
+
+def resize(x: jax.Array, sizes: Sequence[int], *, method: str = 'linear', antialias: bool = True) -> jax.Array:
+  """x (B, *spatial, C) at any other sizes: a matrix product for each axis. It equals `jax.image.resize`.
+
+  Args:
+    x: (B, *spatial, C).
+    sizes: the new ones, one per spatial axis.
+    method: 'nearest', 'linear' or 'cubic'.
+    antialias: widens the kernel where the picture shrinks.
+
+  Returns:
+    (B, *sizes, C), the dtype of x.
+
+  >>> resize(jnp.array([0.0, 1.0]).reshape(1, 2, 1), (4,)).ravel().tolist()
+  [0.0, 0.25, 0.75, 1.0]
+  """
+  if method not in KERNELS:
+    raise one_of('method of resize', method, KERNELS)
+  if len(sizes) != x.ndim - 2 or min(sizes) < 1:
+    raise UserError(f'resize of x {x.shape} to sizes={tuple(sizes)}: give a size of at least 1 per spatial axis')
+  y = x
+  for axis, new in enumerate(sizes, 1):
+    if (old := x.shape[axis]) != new:
+      matrix = jnp.asarray(resize_matrix(old, new, method, antialias), jnp.promote_types(x.dtype, jnp.float32))
+      y = jnp.moveaxis(jnp.tensordot(y.astype(matrix.dtype), matrix, (axis, 1)), -1, axis)
+  return y.astype(x.dtype)
