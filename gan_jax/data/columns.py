@@ -30,11 +30,16 @@ class Kind:
     title: the kind in words.
     names: the columns of the source that make up the field; empty for one, `column` in the stream's settings.
     range: where the least and the greatest value go; None where there is none.
+    form: shape and dtype of one stored value; None where only the data say it.
   """
 
   title = 'a column'
   names: tuple[str, ...] = ()
   range: tuple[float, float] | None = None
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    return None
 
   def fit(self, values: Iterable[Any]) -> 'Kind':
     """The kind, completed by all values of the column of the split 'train'; most kinds need none."""
@@ -107,6 +112,10 @@ class Picture(Kind):
     """Height and width as stored."""
     return _pair(self.random_crop or self.size)
 
+  @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((*self.stored_size, self.channels), np.uint8)
+
   def stored(self, value: Any) -> np.ndarray:
     """A PIL picture, or (H, W) or (H, W, 1 to 4) of any type that `pixels.to_bytes` takes, to (h, w, channels) uint8.
 
@@ -160,6 +169,10 @@ class Label(Kind):
     return self.classes if isinstance(self.classes, int) else len(self.classes)
 
   @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((), np.int32)
+
+  @property
   def unfitted(self) -> bool:  # type: ignore[override]
     return isinstance(self.classes, int)
 
@@ -211,6 +224,10 @@ class Attributes(Kind):
     if not self.names or len(set(self.names)) != len(self.names):
       raise UserError(f'names={self.names} must name each attribute once')
 
+  @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((len(self.names),), np.float32)
+
   def stored(self, value: Any) -> np.ndarray:
     """A dict of names, or a vector in their order, to (attributes,) float32.
 
@@ -251,6 +268,10 @@ class Number(Kind):
   @property
   def range(self) -> tuple[float, float] | None:  # type: ignore[override]
     return None if self.low is None else (-1.0, 1.0)
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((), np.float32)
 
   def stored(self, value: Any) -> np.ndarray:
     """() float32.

@@ -10,7 +10,9 @@ from gan_jax import core
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
+from gan_jax.data.columns import Picture
 from gan_jax.data.sources.base import Source
+from gan_jax.data.sources.columned import kinds_of
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
@@ -101,10 +103,31 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   if not folder.is_dir():
     raise UserError(f'--inputs={text}: {path!r} is not a folder')
   plain = dataclasses.replace(stage.streams[name], flip=False, random_crop=0, per_class=0, classes=0, tags=())
-  of = dataclasses.replace(plain, name='folder', path=path)
+  of = dataclasses.replace(plain, name='folder', path=path, columns={})
   source = FolderSource(of, whole=folder)
   files = [str(file.relative_to(source.root)) for file in source.files]
+  if stage.streams[name].columns:
+    return name, files, _given(stage, name, source)
   return name, files, _prepared(of, source, np.arange(len(files)))
+
+
+def _given(stage: Stage, name: str, source: FolderSource) -> dict[str, np.ndarray]:
+  """Of a stream with columns, the pictures that the game's outputs are made of: each file whole, no half of it.
+
+  Raises:
+    UserError: they are made of a field that is no picture.
+  """
+  stream = stage.streams[name]
+  made_of = [o.source[1] for o in core.outputs_of(stage.game, stage.streams).values() if o.of and o.source[0] == name]
+  fields = {}
+  for field in dict.fromkeys(made_of or [stream.main]):
+    kind = kinds_of(input_stream(stream, stream.split))[field]
+    if not isinstance(kind, Picture):
+      raise UserError(f'--inputs has pictures, but {type(stage.game).__name__} is given {field!r}, {kind.title}')
+    whole = dataclasses.replace(kind, part='')
+    stored = np.stack([whole.stored(source.pixels(i)) for i in range(len(source))])
+    fields[field] = jax.device_get(whole.prepare(stored, jax.random.key(0)))
+  return fields
 
 
 def parsed(text: str) -> Splits:

@@ -130,6 +130,9 @@ def _named(stream: 'Stream') -> Source:
 
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
+  forms = {field: kind.form for field, kind in stream.kinds.items()}
+  if forms and None not in forms.values():
+    return forms
   if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
     try:
       first = _open(_stored(stream))[0]
