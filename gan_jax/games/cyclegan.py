@@ -31,18 +31,16 @@ DISTANCES = {'l1': losses.reconstruction.absolute_error, 'l2': losses.reconstruc
 
 
 class CycleGAN(nn.Module):
-  """Two players of two networks. The data streams are 'a' and 'b'.
+  """Two players of two networks; the streams 'a' and 'b'.
 
   Attributes:
-    generator_ab: pictures of a, train -> pictures of b.
-    generator_ba: the way back.
-    discriminator_a: pictures, train -> logits of any shape, high for pictures of a.
-    discriminator_b: the same for b.
+    generator_ab: pictures of a, train -> pictures of b; generator_ba: the way back.
+    discriminator_a: pictures, train -> logits of any shape, high for pictures of a; discriminator_b: for b.
     loss: an `AdversarialLoss`, as in the standard game.
     adversarial: weight of it for the generators; 2, for `least_squares` is half of CycleGAN's squares.
     cycle: lambda, the weight of both ways back; 0 for none.
     distance: of a picture from its way back, 'l1' or 'l2'.
-    identity: weight, as a share of `cycle`, of the distance between a picture of b and what generator_ab makes of it.
+    identity: weight, as a share of `cycle`, of the distance of a picture of b from what generator_ab makes of it.
     features: weight of DiscoGAN's distance between the discriminator's mean features of data and of fakes.
     rates: ((step, r), ...): from that step on the terms of `cycle` weigh r times as much, all others 1 - r times.
     penalty: None, or a penalty of the discriminators, such as {'name': 'GradientPenalty', 'weight': 10.0}.
@@ -109,6 +107,7 @@ class CycleGAN(nn.Module):
     pair, terms = pair_of(self.loss), {}
     for one, other in WAYS:
       discriminator, real = getattr(self, f'discriminator_{other}'), batch[other]['image']
+      fake: jax.Array
       if self.first == 'generator':  # what it made before it moved
         fake = self.get_variable('scratch', f'fake_{other}')
       else:

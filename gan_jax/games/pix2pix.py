@@ -95,7 +95,8 @@ class Pix2Pix(nn.Module):
     given, target, made = self.pair(batch)
     pair, more = pair_of(self.loss), {'features': True} if self.perceptual else {}
     judge = lambda image: self.discriminator(self.seen(given, image), train=True, **more)
-    out, real_out = judge(made), judge(target) if self.perceptual or pair.relativistic else None
+    out: Any = judge(made)
+    real_out: Any = judge(target) if self.perceptual or pair.relativistic else None
     logits, real_logits = (out[0], real_out[0]) if self.perceptual else (out, real_out)
     terms = {'fooled': pair.generator(logits, real_logits), 'l1': losses.reconstruction.absolute_error(made, target)}
     loss = self.adversarial * terms['fooled'] + self.l1 * terms['l1']

@@ -3,7 +3,7 @@ r"""StarGAN: one generator for many domains: a picture and the wanted attributes
   min_D  -L_adv + lambda_cls E[-log D_cls(c | x)]
   min_G   L_adv + lambda_cls E[-log D_cls(c' | G(x, c'))] + lambda_rec E|x - G(G(x, c'), c)|
 
-c are the attributes of x, c' those of another example; L_adv is Wasserstein's with a gradient penalty.
+c are the attributes of x, c' those of another example; L_adv is Wasserstein's with a penalty.
 
 Source: Choi et al. 2017, https://arxiv.org/abs/1711.09020, eq. 1 to 8; the authors' PyTorch code (yunjey/stargan).
 """
@@ -29,10 +29,8 @@ class StarGAN(nn.Module):
 
   Attributes:
     generator: pictures, attributes (B, n), train -> pictures.
-    discriminator: pictures, train -> (logits of any shape, logits of the attributes (B, n)); with classify=False the
-      first alone.
-    domains: names of the attributes, or of the classes.
-    field: 'attributes' (0 or 1 each), or 'label' (one class).
+    discriminator: pictures, train -> (logits, logits of the attributes (B, n)); with classify=False the first alone.
+    domains: names of the attributes, or of the classes: `field` is 'attributes' (0 or 1 each) or 'label'.
     exclusive: attributes of which a picture has one, such as the colours of hair; others are turned over in samples.
     loss: an `AdversarialLoss`, as in the standard game.
     penalty: None, or a penalty of the discriminator.
@@ -123,15 +121,14 @@ class StarGAN(nn.Module):
   def wanted(self, own: jax.Array, name: str) -> jax.Array:
     """The attributes (B, n) with one of them changed: a class or an exclusive one set, another turned over."""
     place = self.domains.index(name)
-    if self.field == 'label':
-      return jnp.zeros_like(own).at[:, place].set(1.0)
-    if name not in self.exclusive:
+    exclusive = self.domains if self.field == 'label' else self.exclusive
+    if name not in exclusive:
       return own.at[:, place].set(1.0 - own[:, place])
-    others = jnp.array([self.domains.index(other) for other in self.exclusive])
+    others = jnp.array([self.domains.index(other) for other in exclusive])
     return own.at[:, others].set(0.0).at[:, place].set(1.0)
 
   def known(self, batch: Batch) -> jax.Array:
-    """The attributes of examples; of pictures that come without, what the discriminator takes them for."""
+    """The attributes of examples; without any, what the discriminator takes them for."""
     if self.field in batch['images']:
       return self.attributes(batch['images'])
     logits = self.discriminator(batch['images']['image'], train=False)[1]
@@ -139,10 +136,15 @@ class StarGAN(nn.Module):
     return guessed.astype(batch['images']['image'].dtype)
 
   def sample(self, batch: Batch) -> dict[str, jax.Array]:
-    image, own = batch['images']['image'], self.known(batch)
-    return {name: self.generator(image, self.wanted(own, name), train=False) for name in self.domains}
+    return self._to_all(batch['images']['image'], [self.wanted(self.known(batch), name) for name in self.domains])
 
   def round_trip(self, batch: Batch) -> dict[str, jax.Array]:
-    """{name: the pictures after the way to that domain and back}, in eval mode; they should be those that went in."""
+    """{name: the pictures after the way to that domain and back}, in eval mode."""
     own = self.known(batch)
     return {name: self.generator(made, own, train=False) for name, made in self.sample(batch).items()}
+
+  def _to_all(self, image: jax.Array, wanted: list[jax.Array]) -> dict[str, jax.Array]:
+    """{name: the pictures with those attributes}, from one pass, in eval mode."""
+    count, targets = len(wanted), jnp.stack(wanted, 1)
+    made = self.generator(image.repeat(count, 0), targets.reshape(-1, targets.shape[-1]), train=False)
+    return {name: made.reshape(-1, count, *made.shape[1:])[:, i] for i, name in enumerate(self.domains)}

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import core
@@ -126,7 +127,7 @@ def _given(stage: Stage, name: str, source: FolderSource) -> dict[str, np.ndarra
       raise UserError(f'--inputs has pictures, but {type(stage.game).__name__} is given {field!r}, {kind.title}')
     whole = dataclasses.replace(kind, part='')
     stored = np.stack([whole.stored(source.pixels(i)) for i in range(len(source))])
-    fields[field] = jax.device_get(whole.prepare(stored, jax.random.key(0)))
+    fields[field] = jax.device_get(whole.prepare(jnp.asarray(stored), jax.random.key(0)))
   return fields
 
 
