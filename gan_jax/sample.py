@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 from PIL.Image import Image
 
+from gan_jax import core
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
@@ -137,7 +138,8 @@ def _translate(values: flags.FlagValues) -> None:
   stream, files, fields = inputs_lib.of_folder(run.stage, values.inputs)
   count = len(files)
   how = {name: getattr(values, name) for name in ('seed', 'label', 'ema', 'truncation', 'standing')}
-  made = run.sample(count, inputs={**(run.inputs(count) or {}), stream: fields}, **how)
+  alone = core.inputs_of(run.stage.game, run.stage.streams) == (stream,)  # then the run's own data need not be there
+  made = run.sample(count, inputs={**({} if alone else run.inputs(count) or {}), stream: fields}, **how)
   samples = {values.output: np.asarray(pick(made, values.output))} if values.output else named(made)
   # What is made of other streams says nothing of these pictures.
   of = {name: imitated(run.stage, name) for name in samples}
