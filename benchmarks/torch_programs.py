@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from benchmarks.works import WORKS, latents_of, widths
+from benchmarks.works import TRANSLATIONS, WORKS, latents_of, widths
 from gan_jax.nets.biggan import WIDTHS, channels_of
 
 Tree = Mapping[str, Any]
@@ -525,6 +525,16 @@ class Program:
     logits = self.discriminator(fake, *latents[1:]).float()
     return F.softplus(-logits).mean() if self.name in ('gan2014', 'dcgan64') else -logits.mean()
 
+  def losses(self, given: Mapping[str, np.ndarray], tree: Tree) -> dict[str, torch.Tensor]:
+    """The losses of both players on fixed inputs, each from the weights of gan_jax as they are."""
+    at = lambda name, dtype: torch.from_numpy(given[name]).to(self.device, dtype)
+    image = at('image', torch.float32).permute(0, 3, 1, 2).contiguous()
+    labels = (at('asked', torch.int64),) if self.work.classes else ()
+    latents = (at('z', torch.float32), *labels)
+    d_loss = self.discriminator_loss(image, at('real', torch.int64), self.generator(*latents), latents)
+    self.take(tree['params'], tree)  # a pass in training moves the spectral vectors
+    return {'discriminator': d_loss, 'generator': self.generator_loss(self.generator(*latents), latents)}
+
   def step(self, batches: list[tuple[torch.Tensor, torch.Tensor | None]]) -> tuple[torch.Tensor, torch.Tensor]:
     """One step: the discriminator's moves on the batches, and the generator's."""
     share = self.name == 'dcgan64'
@@ -553,6 +563,13 @@ class Program:
     for parameter in self.modules[1].parameters():
       parameter.requires_grad_(True)
     return d_loss.detach(), g_loss.detach()
+
+
+def program_of(name: str) -> Any:
+  """The class of a work's programs."""
+  from benchmarks.torch_translation import Translation
+
+  return Translation if name in TRANSLATIONS else Program
 
 
 class Arrays(torch.utils.data.Dataset):

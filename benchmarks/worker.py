@@ -8,6 +8,7 @@ matrix product), `reset` and `memory` (peak bytes since then).
 """
 
 import contextlib
+import functools
 import json
 import pathlib
 import resource
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.works import WORKS, config, latents_of
+from benchmarks.works import WORKS, batch_of, config, latents_of
 
 MATRIX = 2048
 
@@ -42,7 +43,8 @@ def fixed(name: str, batch: int) -> dict[str, np.ndarray]:
   z = random.randn(batch, latents_of(name)).astype(np.float32)
   image = random.rand(batch, work.size, work.size, work.channels).astype(np.float32)
   labels = [random.randint(max(work.classes, 1), size=batch).astype(np.int32) for _ in range(2)]
-  return {'z': z, 'image': image, 'real': labels[0], 'asked': labels[1]}
+  other = random.rand(*image.shape).astype(np.float32)
+  return {'z': z, 'image': image, 'other': other, 'real': labels[0], 'asked': labels[1]}
 
 
 class GanJax:
@@ -61,8 +63,9 @@ class GanJax:
       jax.config.update('jax_compilation_cache_dir', cache)
       jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     self.config = config(name, settings['path'], batch=settings['batch'], small=settings['small'])
-    self.config.data.resident = {'resident': True, 'loader': None, 'stream': False}[settings['input']]
-    self.config.data.workers = settings.get('workers', 0)
+    for stream in [self.config.data] if 'name' in self.config.data else self.config.data.values():
+      stream.resident = {'resident': True, 'loader': None, 'stream': False}[settings['input']]
+      stream.workers = settings.get('workers', 0)
     # What PyTorch's AMP computes in; the check before compares losses in float32.
     self.config.dtype = 'float32' if settings['device'] == 'cpu' else 'bfloat16'
     (self.stage,) = runs.stages_of(self.config)
@@ -88,28 +91,26 @@ class GanJax:
     random = np.random.RandomState(1)
     moved = lambda leaf: leaf + random.normal(0, 0.05, leaf.shape).astype(leaf.dtype)
     variables = {**variables, 'params': jax.tree.map(moved, variables['params'])}
-    given = fixed(self.name, self.settings['batch'])
-    classes = WORKS[self.name].classes
-    batch = {
-      'images': {'image': given['image'], **({'label': given['real']} if classes else {})},
-      'latents': {'z': given['z'], 'label': given['asked']} if classes else given['z'],
-    }
-    apply = lambda method: jax.jit(
-      lambda variables, batch: stage.game.apply(
-        variables,
-        batch,
-        method=method,
-        rngs={'noise': self.key, 'dropout': self.key},
-        mutable=['batch_stats', 'spectral'],
-      )[0]
-    )(variables, batch)
+    batch = batch_of(self.name, fixed(self.name, self.settings['batch']))
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def apply(variables: Any, method: str) -> Any:
+      rngs, mutable = {'noise': self.key, 'dropout': self.key}, ['batch_stats', 'spectral', 'scratch']
+      return stage.game.apply(variables, batch, method=method, rngs=rngs, mutable=mutable)
+
     value = lambda out: float(out[0] if isinstance(out, tuple) else out)
+    # In the order of a step: what a generator made may be judged later.
+    losses, before = {}, variables
+    for method in (method for turn in stage.game.turns for method in turn.methods):
+      out, written = apply(before, method)
+      losses[method.removesuffix('_loss')] = value(out)
+      before = {**variables, 'scratch': written.get('scratch', {})}
     flat = {
       jax.tree_util.keystr(at, simple=True, separator='/'): np.asarray(leaf)
       for at, leaf in jax.tree_util.tree_leaves_with_path(variables)
     }
     np.savez(path, **flat)
-    return {'discriminator': value(apply('discriminator_loss')), 'generator': value(apply('generator_loss'))}
+    return losses
 
   def run(self, steps: int) -> None:
     from gan_jax import runs
@@ -148,7 +149,7 @@ class Torch:
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
     import torch
 
-    from benchmarks.torch_programs import Arrays, Program
+    from benchmarks.torch_programs import Arrays, program_of
 
     self.name, self.settings, self.torch = name, settings, torch
     self.device = 'cuda' if torch.cuda.is_available() and settings['device'] != 'cpu' else 'cpu'
@@ -156,7 +157,7 @@ class Torch:
     if self.device == 'cuda':
       torch.backends.cudnn.benchmark = True
       torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    self.make = lambda dropout: Program(
+    self.make = lambda dropout: program_of(name)(
       name, variant, self.device, settings['batch'], settings['small'], dropout=dropout
     )
     self.program = self.make(True)
@@ -206,18 +207,10 @@ class Torch:
         node[leaf] = file[name]
     program.take(tree['params'], tree)
     self.program.take(tree['params'], tree)
-    given = fixed(self.name, self.settings['batch'])
-    at = lambda name, dtype: torch.from_numpy(given[name]).to(self.device, dtype)
-    image = at('image', torch.float32).permute(0, 3, 1, 2).contiguous()
-    labels = (at('asked', torch.int64),) if WORKS[self.name].classes else ()
-    latents = (at('z', torch.float32), *labels)
-    # Every loss starts from the weights as they are: a pass in training moves the spectral vectors.
     with torch.no_grad():
-      fake = program.generator(*latents)
-      d_loss = program.discriminator_loss(image, at('real', torch.int64), fake, latents)
-      program.take(tree['params'], tree)
-      g_loss = program.generator_loss(program.generator(*latents), latents)
-    return {'discriminator': float(d_loss), 'generator': float(g_loss)}
+      return {
+        name: float(loss) for name, loss in program.losses(fixed(self.name, self.settings['batch']), tree).items()
+      }
 
   def run(self, steps: int) -> None:
     for _ in range(steps):

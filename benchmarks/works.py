@@ -58,7 +58,12 @@ WORKS: Mapping[str, Work] = {
     for size, steps in ((4, (100, 100)), (8, (50, 100)), (16, (20, 100)), (32, (10, 100)))
   },
   'biggan128': Work('BigGAN-128, ch 96', 64, 128, 3, 512, 1000, 2, (0, 10), (0.0, 1.3)),
+  'cyclegan64': Work('CycleGAN, 64 pixels, 32 channels', 1, 64, 3, 256, 0, 2, (10, 100), (1.2, 1.2)),
+  'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
+  'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (20, 100), (1.2, 1.2)),
 }
+#: Works of two domains of pictures. In the first two, moves counts the domains.
+TRANSLATIONS = ('cyclegan64', 'cyclegan128', 'pix2pix64')
 
 #: Widths that make every work small, for a run of 2 steps in the tests.
 SMALL = {
@@ -68,6 +73,9 @@ SMALL = {
   'biggan32': dict(channels=4),
   'biggan128': dict(channels=4),
   **{f'progressive{size}': dict(channels=(8, 8, 8, 8)) for size in (4, 8, 16, 32)},
+  'cyclegan64': dict(channels=4, blocks=2, layers=2),
+  'cyclegan128': dict(channels=4, blocks=2, layers=3),
+  'pix2pix64': dict(unet=(4, 8, 8), channels=4, layers=2, dropout=0),
 }
 FULL = {
   'gan2014': dict(hidden=(1200, 1200), units=(240, 240)),
@@ -76,6 +84,9 @@ FULL = {
   'biggan32': dict(channels=64),
   'biggan128': dict(channels=96),
   **{f'progressive{size}': dict(channels=(128, 128, 128, 128)) for size in (4, 8, 16, 32)},
+  'cyclegan64': dict(channels=32, blocks=6, layers=2),
+  'cyclegan128': dict(channels=64, blocks=6, layers=3),
+  'pix2pix64': dict(unet=(32, 64, 128, 256, 256), channels=32, layers=2, dropout=0),
 }
 
 
@@ -84,7 +95,53 @@ def widths(name: str, small: bool) -> dict[str, Any]:
 
 
 def latents_of(name: str) -> int:
-  return {'gan2014': 100, 'dcgan64': 100, 'sngan32': 128, 'biggan32': 80, 'biggan128': 120}.get(name, 128)
+  return {
+    'gan2014': 100,
+    'dcgan64': 100,
+    'sngan32': 128,
+    'biggan32': 80,
+    'biggan128': 120,
+    **dict.fromkeys(TRANSLATIONS, 0),
+  }.get(name, 128)
+
+
+def batch_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+  """The batch of fixed inputs as the work's game sees it."""
+  if name.startswith('cyclegan'):
+    return {'a': {'image': given['image']}, 'b': {'image': given['other']}}
+  if name in TRANSLATIONS:
+    return {'images': {'a': given['image'], 'b': given['other']}}
+  classes = WORKS[name].classes
+  return {
+    'images': {'image': given['image'], **({'label': given['real']} if classes else {})},
+    'latents': {'z': given['z'], 'label': given['asked']} if classes else given['z'],
+  }
+
+
+def _translation(name: str, path: str, batch: int, small: bool, dropout: bool) -> ml_collections.ConfigDict:
+  """The shipped config of the work's system, with the work's networks and examples."""
+  work, width = WORKS[name], widths(name, small)
+  system = name.rstrip('0123456789')
+  config = config_lib.load(f'configs/{system}.py:{"horse2zebra64" if system == "cyclegan" else "edges2shoes64"}')
+  pixels = dict(name='npz', path=path, size=work.size, channels=work.channels)
+  if system == 'cyclegan':
+    config.data = {domain: config_lib.stream(seed=i, **pixels) for i, domain in enumerate('ab')}
+    config.game.pool = 50 if dropout else 0
+  else:
+    column = dict(name='Picture', column='image')
+    config.data = config_lib.stream(columns=dict(a=column, b=column), **pixels)
+    # PyTorch's side has batch norm, as the authors' code.
+    config.game.generator.norm = config.game.discriminator.norm = 'batch'
+    config.game.generator.channels = width['unet']
+    config.game.generator.dropout = width['dropout'] if dropout else 0
+  for network, settings in config.game.items():
+    if network.startswith(('generator_', 'discriminator')):
+      settings.channels = width['channels']
+      settings.update({key: width[key] for key in ('blocks', 'layers') if key in settings})
+  rate = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
+  config.optimizers = dict(generator=dict(rate), discriminator=dict(rate))
+  config.batch_size, config.steps = batch, 1_000_000
+  return config
 
 
 def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
@@ -97,6 +154,8 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
     small: take the widths of the tests.
     dropout: False leaves it out, and a penalty at random points, for comparing losses.
   """
+  if name in TRANSLATIONS:
+    return _translation(name, path, batch, small, dropout)
   work, width = WORKS[name], widths(name, small)
   unit = name == 'gan2014'
   latents: dict[str, Any] = dict(name='Normal', shape=(latents_of(name),))

@@ -2,6 +2,8 @@
 
     python -m gan_jax.convert --generator G_ema.pth --workdir runs/biggan [--discriminator D.pth] [--layout biggan]
       [--config configs/biggan.py:imagenet128_256x8 --config.SETTING=VALUE ...]
+    python -m gan_jax.convert --networks generator_ab=latest_net_G_A.pth,generator_ba=latest_net_G_B.pth
+      --layout cyclegan --config configs/cyclegan.py --workdir runs/h2z
 
 A layout maps the names of the other code's weights to ours: give the name of a module of `gan_jax.nets.published`, or
 the dotted name of your own. The files are PyTorch state dicts; code inside them is never executed.
@@ -19,6 +21,7 @@ from gan_jax.runs.imported import write_run
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('generator', None, "File of the generator's weights.", flag_values=values)
   flags.DEFINE_string('discriminator', '', "File of the discriminator's weights.", flag_values=values)
+  flags.DEFINE_list('networks', [], 'Files of other networks, NETWORK=FILE,NETWORK=FILE.', flag_values=values)
   flags.DEFINE_string(
     'layout',
     'biggan',
@@ -36,14 +39,19 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   for argument in rest:
     if not argument.startswith(('--config.', '-config.')) or '=' not in argument:
       raise UserError(f'unknown argument {argument!r}: settings are written --config.NAME=VALUE; see --help')
-  command.require(values, 'generator')
+  files = {name: getattr(values, name) for name in ('generator', 'discriminator') if getattr(values, name)}
+  for entry in values.networks:
+    name, _, file = entry.partition('=')
+    if not name or not file:
+      raise UserError(f'--networks={entry} must be NETWORK=FILE, such as generator_ab=latest_net_G_A.pth')
+    files[name] = file
+  if not files:
+    command.require(values, 'generator')
   command.require(values, 'workdir')
   config = config_lib.override(config_lib.load(values.config), rest)
-  files = {name: getattr(values, name) for name in ('generator', 'discriminator') if getattr(values, name)}
   write_run(config, values.workdir, files, resolve(f'{values.layout}.variables_of', 'gan_jax.nets.published'))
-  console.say(
-    f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir} --truncation=0.5'
-  )
+  how = ' --truncation=0.5' if values.layout == 'biggan' else ''
+  console.say(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir}{how}')
 
 
 if __name__ == '__main__':

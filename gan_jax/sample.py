@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 from PIL.Image import Image
 
+from gan_jax import core
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
@@ -174,7 +175,12 @@ def _translate(values: flags.FlagValues) -> None:
     raise UserError(f'--out={out} is the folder of the inputs, which would be written over: name another')
   stream, found, fields = inputs_lib.of_folder(run.stage, values.inputs)
   count = len(found)
-  given = run.inputs(count) or {}
+  try:
+    given = run.inputs(count) or {}
+  except UserError:
+    if core.inputs_of(run.stage.game, run.stage.streams) != (stream,):
+      raise
+    given = {}  # the run's own data need not be there
   if run.stage.streams[stream].columns:  # what else it reads beside the pictures is the run's own, or --condition
     fields = {**given.get(stream, {}), **fields}
   made = run.sample(count, inputs={**given, stream: fields}, **_how(values))

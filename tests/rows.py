@@ -7,6 +7,7 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
@@ -50,7 +51,7 @@ _loaded = functools.cache(config_lib.load)  # read here, never changed
 
 
 def _size(row):
-  """Of a row's examples, for sorting: those of sets that need no preparing first."""
+  """Of a row's largest examples, for sorting: those of sets that need no preparing first."""
   data = _loaded(row).data
   streams = [data] if 'name' in data else list(data.values())
   return max(stream.size for stream in streams), sum(stream.name not in BUILT_IN for stream in streams)
@@ -171,6 +172,31 @@ def _walk(settings, where, home):
       yield f'{where}.{key}', key, value
 
 
+class MadeUp:
+  """Twenty examples with every column that a stream reads, in the place of a set that is not at hand."""
+
+  def __init__(self, stream):
+    self.kinds = {stream.columns[field].get('column', field): kind for field, kind in stream.kinds.items()}
+
+  def __len__(self):
+    return 20
+
+  def __getitem__(self, index):
+    random, example = np.random.RandomState(index), {}
+    for column, kind in self.kinds.items():
+      if kind.names:
+        example |= {name: random.randint(2) for name in kind.names}
+      else:
+        example[column] = random.randint(0, 256, (12, 24, 3)).astype(np.uint8)
+    return example
+
+
+def _stream_at(data, path):
+  """The settings of the stream whose setting is at --config.data.name or --config.data.STREAM.name."""
+  *parents, _ = path.removeprefix('--config.data').strip('.').split('.')
+  return data[parents[0]] if parents else data
+
+
 def shrunk(row):
   """Arguments that shrink widths, attacks, batch and data of a config: turns, losses and collections stay."""
   config = config_lib.load(row)
@@ -187,16 +213,17 @@ def shrunk(row):
       continue
     if key == 'name' and value not in BUILT_IN:
       stream = path.removesuffix('name')
-      columned = config.data.columns if 'name' in config.data else config.data[stream.split('.')[-2]].columns
-      arguments += [f'{path}={"captioned.source" if columned else "digits"}', f'{stream}split=train']
-      arguments += [f'{stream}path='] if columned else []
+      columns = _stream_at(config.data, path).get('columns') or {}
+      texts = any(column.name in ('Text', 'Embedding') for column in columns.values())
+      made = ('captioned.source' if texts else 'rows.MadeUp') if columns else 'digits'
+      arguments += [f'{path}={made}', f'{stream}split=train', *([f'{stream}path='] if columns else [])]
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
       arguments.append(f'{path}={min(value + value % 2, 8)}')
     elif key == 'per_class':
       arguments.append(f'{path}={min(value, 20)}')
   # Copies of a network share the batch out between them.
   counts = [value for _, key, value in _walk(config.game, '', '') if key == 'count']
-  batch = min(config.batch_size, 8)
+  batch = min(config.batch_size + config.batch_size % 2, 8)
   arguments.append(f'--config.batch_size={batch if all(batch % count == 0 for count in counts) else 2 * max(counts)}')
   if not config.stages:
     arguments.append('--config.steps=4')

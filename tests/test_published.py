@@ -12,7 +12,7 @@ ADAM = 'optimizers.generator', 'optimizers.discriminator'
 #: config: {path: value}. Read in ajbrock/BigGAN-PyTorch (scripts/launch_BigGAN_bs256x8.sh; utils.py: no --augment),
 #: StudioGAN (src/config.py), brain-research/self-attention-gan (dataset.py), pfnet-research/sngan_projection (configs,
 #: datasets), goodfeli/adversarial (cifar10_*.yaml, __init__.py), kodalinaveen3/DRAGAN, igul222/improved_wgan_training
-#: (gan_mnist.py).
+#: (gan_mnist.py), junyanz/pytorch-CycleGAN-and-pix2pix, duxingren14/DualGAN, SKTBrain/DiscoGAN, yunjey/stargan.
 PUBLISHED = {
   'biggan.py': {'data.flip': False},
   'biggan.py:imagenet128_256x8': {'data.flip': False, **{f'{player}.eps': 1e-6 for player in ADAM}},
@@ -32,6 +32,32 @@ PUBLISHED = {
       f'{player}.{name}': value for player in ADAM for name, value in dict(learning_rate=1e-4, b1=0.5, b2=0.9).items()
     },
   },
+  'cyclegan.py': {
+    'batch_size': 1,
+    'data.a.random_crop': 286,
+    'game.cycle': 10.0,
+    'game.identity': 0.5,
+    'game.pool': 50,
+    'game.generator_ab.blocks': 9,
+    'optimizers.generator.learning_rate.transition_begin': 100 * 1334,
+    **{f'{player}.b1': 0.5 for player in ADAM},
+  },
+  'dualgan.py': {
+    'batch_size': 1,
+    'game.cycle': 500.0,
+    'game.penalty.weight': 10.0,
+    **{f'{player}.learning_rate': 5e-5 for player in ADAM},
+    **{f'{player}.decay': 0.9 for player in ADAM},
+  },
+  'discogan.py': {'batch_size': 64, 'game.adversarial': 0.1, 'game.features': 0.9, 'game.distance': 'l2'},
+  'stargan.py': {
+    'batch_size': 16,
+    'data.crop': 178,
+    'game.discriminator_steps': 5,
+    'game.cycle': 10.0,
+    'optimizers.generator.learning_rate.init_value': 1e-4,
+  },
+  'pix2pix.py:facades': {'batch_size': 1, 'data.random_crop': 286, 'game.l1': 100.0, 'game.generator.dropout': 3},
   'wgan_gp.py': {'batch_size': 50, 'game.generator.norm': 'none', 'game.discriminator.norm': 'none'},
 }
 

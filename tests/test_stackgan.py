@@ -8,7 +8,7 @@ import pytest
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import runs, sample
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns
 from gan_jax.games.stackgan import StackGAN

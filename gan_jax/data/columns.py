@@ -30,6 +30,7 @@ class Kind:
     title: the kind in words.
     names: the columns of the source that make up the field; empty for one, `column` in the stream's settings.
     range: where the least and the greatest value go; None where there is none.
+    form: shape and dtype of one stored value; None where only the data say it.
   """
 
   title = 'a column'
@@ -224,6 +225,10 @@ class Attributes(Kind):
     if not self.names or len(set(self.names)) != len(self.names):
       raise UserError(f'names={self.names} must name each attribute once')
 
+  @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((len(self.names),), np.float32)
+
   def stored(self, value: Any) -> np.ndarray:
     """A dict of names, or a vector in their order, to (attributes,) float32.
 
@@ -264,6 +269,10 @@ class Number(Kind):
   @property
   def range(self) -> tuple[float, float] | None:  # type: ignore[override]
     return None if self.low is None else (-1.0, 1.0)
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((), np.float32)
 
   def stored(self, value: Any) -> np.ndarray:
     """() float32.

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.augment.augmentations import Adaptive, overfitting
-from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
@@ -22,6 +21,7 @@ from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of, generate
 from gan_jax.games.parts.coupling import check_uncoupled
 from gan_jax.games.parts.fit import check_head, check_same_shape
+from gan_jax.games.parts.pairs import pair_of
 from gan_jax.latents.distributions import Latents, Normal
 
 
@@ -102,13 +102,7 @@ class Standard(nn.Module):
   @property
   def pair(self) -> losses.AdversarialLoss:
     """The loss as an `AdversarialLoss`."""
-    pair = resolve(self.loss, 'gan_jax.losses') if isinstance(self.loss, str) else self.loss
-    if inspect.isfunction(pair) and all(p.default is not p.empty for p in inspect.signature(pair).parameters.values()):
-      pair = pair()  # smoothed and targets are functions: call them with their defaults
-    if not isinstance(pair, losses.AdversarialLoss):
-      pairs = [name for name in losses.__all__ if isinstance(getattr(losses, name), losses.AdversarialLoss)]
-      raise UserError(f'config.game.loss={self.loss!r} is not an AdversarialLoss: choose one of {", ".join(pairs)}')
-    return pair
+    return pair_of(self.loss)
 
   def setup(self) -> None:
     if isinstance(self.augment, Adaptive):

@@ -29,7 +29,7 @@ def write_run(
   Args:
     config: describes the networks of the weights.
     workdir: the folder of the new run.
-    files: {player: file of its state dict}; other players keep their initial weights.
+    files: {network: file of its state dict}; other networks keep their initial weights.
     variables_of: ({PyTorch name: array}, variables of our network) -> the variables with the arrays of the file. Each
       module of `gan_jax.nets.published` has such a function.
 
@@ -46,9 +46,11 @@ def write_run(
   state = parallel.compile_once(lambda key: entering.new_state(stage, key))(key_of(config.seed))
   players = dict(state.players)
   for name, file in files.items():
-    if name not in players or name not in players[name].params:
-      raise UserError(f'{type(stage.game).__name__} has no player {name!r} of one network: it has {", ".join(players)}')
-    player = players[name]
+    owners = [player for player, state in players.items() if name in state.params]
+    if not owners:
+      known = ', '.join(child for state in players.values() for child in state.params)
+      raise UserError(f'{type(stage.game).__name__} has no network {name!r}: it has {known}')
+    player = players[owners[0]]
     like = {
       'params': player.params[name],
       **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
@@ -59,7 +61,7 @@ def write_run(
       kind: {**tree, name: imported[kind]} if kind in imported else tree for kind, tree in player.variables.items()
     }
     ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
-    players[name] = player.replace(params=params, variables=variables, ema=ema)
+    players[owners[0]] = player.replace(params=params, variables=variables, ema=ema)
   state = state.replace(players=players, step=jnp.asarray(config.steps, state.step.dtype))
   run_config.check_config(config)
   with command.writable(workdir):

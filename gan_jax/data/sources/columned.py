@@ -40,7 +40,7 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
       raise UserError(f'{here}.together={settings["together"]!r} must be True or False')
     target = resolve(settings['name'], HOME)
     keywords = {key: value for key, value in settings.items() if key not in OURS}
-    if target is kinds_lib.Picture:
+    if isinstance(target, type) and issubclass(target, kinds_lib.Picture):
       keywords = {**{key: getattr(stream, key) for key in INHERITED}, **keywords}
     check_call(target, keywords, here)
     try:

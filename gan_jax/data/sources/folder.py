@@ -94,12 +94,15 @@ class FolderSource:
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     stream = self._stream
-    with self.files[index].open('rb') as file, Image.open(file) as picture:
-      pixels = decode(picture, stream.values, str(self.files[index]))
-    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop, stream.background)}
+    fields = {'image': resize(self.pixels(index), stream.stored_size, stream.channels, stream.crop, stream.background)}
     if self._labels is not None:
       fields['label'] = self._labels[index]
     return fields
+
+  def pixels(self, index: int) -> np.ndarray:
+    """(H, W, C) uint8 of a file, at its own size."""
+    with self.files[index].open('rb') as file, Image.open(file) as picture:
+      return decode(picture, self._stream.values, str(self.files[index]))
 
   def labels(self) -> np.ndarray | None:
     return self._labels

@@ -115,3 +115,20 @@ def resize(x: jax.Array, sizes: Sequence[int], *, method: str = 'linear', antial
       matrix = jnp.asarray(resize_matrix(old, new, method, antialias), jnp.promote_types(x.dtype, jnp.float32))
       y = jnp.moveaxis(jnp.tensordot(y.astype(matrix.dtype), matrix, (axis, 1)), -1, axis)
   return y.astype(x.dtype)
+
+
+def pixel_shuffle(x: jax.Array) -> jax.Array:
+  """Four channels become 2 x 2 pixels: (B, H, W, 4 C) to (B, 2H, 2W, C).
+
+  Channel 4 c + 2 i + j becomes channel c of pixel (i, j), as in PyTorch's `PixelShuffle(2)`.
+  Source: Shi et al. 2016, https://arxiv.org/abs/1609.05158, eq. 4.
+
+  >>> import jax.numpy as jnp
+  >>> pixel_shuffle(jnp.arange(4.0).reshape(1, 1, 1, 4))[0, :, :, 0].tolist()
+  [[0.0, 1.0], [2.0, 3.0]]
+  """
+  batch, height, width, channels = x.shape
+  if channels % 4:
+    raise ValueError(f'pixel_shuffle: channels must be a multiple of 4, not {channels}')
+  x = x.reshape(batch, height, width, channels // 4, 2, 2)
+  return x.transpose(0, 1, 4, 2, 5, 3).reshape(batch, 2 * height, 2 * width, channels // 4)

@@ -1,0 +1,85 @@
+"""DiscoGAN: CycleGAN's two translations, with features that must agree, and two moves of the generators to one.
+
+Paper: Kim et al. 2017, https://arxiv.org/abs/1703.05192; settings of the authors' code (SKTBrain/DiscoGAN).
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/discogan.py --workdir runs/discogan
+
+  edges2shoes    64 pixels, outlines and photographs of shoes, pairs taken apart; the default. Unmeasured.
+  horse2zebra64  64 pixels, half as wide, batch 16. Unmeasured.
+  digits         scikit-learn's digits (16x16) and their outlines: needs no download. Unmeasured.
+
+`edges2shoes` reads pairs side by side in one picture: --config.data.a.path=shoes --config.data.b.path=shoes.
+A step is three iterations of the authors' code: one in which the discriminators move, two in which the generators do.
+
+differs: the terms of features are means over features, as in the code; the paper sums squares.
+differs: batches of a and b are drawn apart, so that no pair comes together but by chance.
+differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('edges2shoes', 'horse2zebra64', 'digits')
+#: {variant: (pixels, channels, layers that halve, batch, steps, step of the change of weights)}
+SIZES = {
+  'edges2shoes': (64, 64, 4, 64, 100_000, 3_334),
+  'horse2zebra64': (64, 32, 4, 16, 20_000, 2_000),
+  'digits': (16, 16, 2, 32, 2_000, 200),
+}
+
+
+def get_config(variant):
+  digits = variant == 'digits'
+  size, channels, halvings, batch, steps, change = SIZES[variant]
+  generator = dict(
+    name='translation.UNet',
+    channels=tuple(channels << i for i in range(halvings)),
+    image_channels=1 if digits else 3,
+    norm='batch',
+    dropout=0,
+    skips=False,
+    inner_norm=True,
+    output='sigmoid',
+  )
+  discriminator = dict(name='translation.PatchGAN', channels=channels, layers=halvings, norm='batch', whole=True)
+  # The decay is part of the gradient, as in PyTorch's Adam. The authors halve the discriminators' loss, which Adam
+  # sees in nothing but the decay's share.
+  adam = dict(name='optax.adam', learning_rate=1e-3 if digits else 2e-4, b1=0.5)
+  decayed = lambda w: dict(name='chain', links=(dict(name='optax.add_decayed_weights', weight_decay=w), adam))
+  return config_lib.base(
+    game=dict(
+      name='cyclegan.CycleGAN',
+      loss='nonsaturating',
+      adversarial=0.1,
+      features=0.9,
+      cycle=1.0,
+      distance='l2',
+      identity=0.0,
+      rates=((0, 0.01), (change, 0.5)),
+      pool=0,
+      first='discriminator',
+      generator_steps=2,
+      share=False,
+      generator_ab=generator,
+      generator_ba=generator,
+      discriminator_a=discriminator,
+      discriminator_b=discriminator,
+    ),
+    optimizers=dict(generator=decayed(1e-5), discriminator=decayed(2e-5)),
+    data=_data(variant, dict(size=size, channels=1 if digits else 3, range=(0.0, 1.0))),
+    batch_size=batch,
+    steps=steps,
+    samples=16,
+    log_every=50,
+    sample_every=max(steps // 20, 500),
+    checkpoint_every=max(steps // 20, 500),
+  )
+
+
+def _data(variant, pixels):
+  stream = config_lib.stream
+  if variant == 'edges2shoes':
+    half = lambda part: dict(image=dict(name='Picture', column='image', part=part))
+    common = dict(name='folder', path='edges2shoes', **pixels)
+    return dict(a=stream(columns=half('left'), **common), b=stream(columns=half('right'), seed=1, **common))
+  names = ('digits', 'edges/digits') if variant == 'digits' else ('cycle_gan/horse2zebra',) * 2
+  splits = ('train', 'train') if variant == 'digits' else ('trainA', 'trainB')
+  return {d: stream(name=names[i], split=splits[i], seed=i, **pixels) for i, d in enumerate('ab')}

@@ -1,0 +1,150 @@
+r"""StarGAN: one generator for many domains: a picture and the wanted attributes to the picture with those.
+
+  min_D  -L_adv + lambda_cls E[-log D_cls(c | x)]
+  min_G   L_adv + lambda_cls E[-log D_cls(c' | G(x, c'))] + lambda_rec E|x - G(G(x, c'), c)|
+
+c are the attributes of x, c' those of another example; L_adv is Wasserstein's with a penalty.
+
+Source: Choi et al. 2017, https://arxiv.org/abs/1711.09020, eq. 1 to 8; the authors' PyTorch code (yunjey/stargan).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax import losses
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.core.sampled import Output
+from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.pairs import pair_of
+
+
+class StarGAN(nn.Module):
+  """Two players. The stream 'images' has pictures with attributes, or with a label.
+
+  Attributes:
+    generator: pictures, attributes (B, n), train -> pictures.
+    discriminator: pictures, train -> (logits, logits of the attributes (B, n)); with classify=False the first alone.
+    domains: names of the attributes, or of the classes: `field` is 'attributes' (0 or 1 each) or 'label'.
+    exclusive: attributes of which a picture has one, such as the colours of hair; others are turned over in samples.
+    loss: an `AdversarialLoss`, as in the standard game.
+    penalty: None, or a penalty of the discriminator.
+    classifier: lambda_cls.
+    cycle: lambda_rec.
+    discriminator_steps: moves of the discriminator in a step; the generator takes the batch of the last.
+  """
+
+  generator: nn.Module
+  discriminator: nn.Module
+  domains: tuple[str, ...]
+  field: Literal['attributes', 'label'] = 'attributes'
+  exclusive: tuple[str, ...] = ()
+  loss: str | losses.AdversarialLoss = 'wasserstein'
+  penalty: Callable[..., Any] | None = None
+  classifier: float = 1.0
+  cycle: float = 10.0
+  discriminator_steps: int = 5
+  latents = None
+
+  @property
+  def turns(self) -> tuple[Turn, ...]:
+    return (
+      Turn(('discriminator',), 'discriminator_loss', self.discriminator_steps),
+      Turn(('generator',), 'generator_loss', share='batch'),
+    )
+
+  @property
+  def outputs(self) -> dict[str, Output]:
+    return {name: Output('images', of='images') for name in self.domains}
+
+  def setup(self) -> None:
+    for name in self.exclusive:
+      if name not in self.domains:
+        raise one_of('config.game.exclusive', name, self.domains)
+
+  def attributes(self, fields: Any) -> jax.Array:
+    """(B, n) attributes of examples: 0 and 1, of classes one 1."""
+    known = fields[self.field]
+    found = jax.nn.one_hot(known, len(self.domains)) if self.field == 'label' else known
+    if found.shape[-1] != len(self.domains):
+      raise UserError(
+        f'the data have {found.shape[-1]} attributes but config.game.domains names {len(self.domains)}: name each once'
+      )
+    return found
+
+  def classified(self, logits: jax.Array, wanted: jax.Array) -> jax.Array:
+    """The classifier's loss, summed over attributes."""
+    if self.field == 'label':
+      return losses.labels.cross_entropy(logits, wanted.argmax(-1))
+    each = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), wanted.astype(jnp.float32))
+    return each.sum(-1).mean()
+
+  def moved(self, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """(pictures, their attributes, those of others, the pictures with these)."""
+    image, own = batch['images']['image'], self.attributes(batch['images'])
+    wanted = jax.random.permutation(self.make_rng('noise'), own)
+    fake = self.generator(image, wanted, train=True)
+    check_same_shape(fake, image)
+    return image, own, wanted, fake
+
+  def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
+    image, own, _, fake = self.moved(batch)
+    (real_logits, of_real), (fake_logits, _) = (
+      self.discriminator(image, train=True),
+      self.discriminator(fake, train=True),
+    )
+    terms = {
+      'judged': pair_of(self.loss).discriminator(real_logits, fake_logits),
+      'classified': self.classifier * self.classified(of_real, own),
+    }
+    if self.penalty is not None:
+      key = self.make_rng('noise')
+      terms['penalty'] = self.penalty(self.discriminator, key, image, fake, classify=False)
+    return sum(terms.values(), jnp.zeros(())), terms
+
+  def generator_loss(self, batch: Batch) -> LossAndMetrics:
+    image, own, wanted, fake = self.moved(batch)
+    logits, of_fake = self.discriminator(fake, train=True)
+    again = self.generator(fake, own, train=True)
+    terms = {
+      'fooled': pair_of(self.loss).generator(logits),
+      'obeyed': self.classifier * self.classified(of_fake, wanted),
+      'cycle': self.cycle * losses.reconstruction.absolute_error(again, image),
+    }
+    return sum(terms.values(), jnp.zeros(())), terms
+
+  def wanted(self, own: jax.Array, name: str) -> jax.Array:
+    """The attributes (B, n) with one of them changed: a class or an exclusive one set, another turned over."""
+    place = self.domains.index(name)
+    exclusive = self.domains if self.field == 'label' else self.exclusive
+    if name not in exclusive:
+      return own.at[:, place].set(1.0 - own[:, place])
+    others = jnp.array([self.domains.index(other) for other in exclusive])
+    return own.at[:, others].set(0.0).at[:, place].set(1.0)
+
+  def known(self, batch: Batch) -> jax.Array:
+    """The attributes of examples; without any, what the discriminator takes them for."""
+    if self.field in batch['images']:
+      return self.attributes(batch['images'])
+    logits = self.discriminator(batch['images']['image'], train=False)[1]
+    guessed = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1]) if self.field == 'label' else logits > 0
+    return guessed.astype(batch['images']['image'].dtype)
+
+  def sample(self, batch: Batch) -> dict[str, jax.Array]:
+    return self._to_all(batch['images']['image'], [self.wanted(self.known(batch), name) for name in self.domains])
+
+  def round_trip(self, batch: Batch) -> dict[str, jax.Array]:
+    """{name: the pictures after the way to that domain and back}, in eval mode."""
+    own = self.known(batch)
+    return {name: self.generator(made, own, train=False) for name, made in self.sample(batch).items()}
+
+  def _to_all(self, image: jax.Array, wanted: list[jax.Array]) -> dict[str, jax.Array]:
+    """{name: the pictures with those attributes}, from one pass, in eval mode."""
+    count, targets = len(wanted), jnp.stack(wanted, 1)
+    made = self.generator(image.repeat(count, 0), targets.reshape(-1, targets.shape[-1]), train=False)
+    return {name: made.reshape(-1, count, *made.shape[1:])[:, i] for i, name in enumerate(self.domains)}

@@ -1,0 +1,324 @@
+"""Games that translate pictures, on networks small enough to compute by hand; their networks; degraded pictures."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import core
+from gan_jax.base.errors import UserError
+from gan_jax.config.build import build
+from gan_jax.core.clock import Clock
+from gan_jax.data import degradations, streams
+from gan_jax.games.cyclegan import CycleGAN
+from gan_jax.games.parts.penalties import GradientPenalty
+from gan_jax.games.pix2pix import Pix2Pix
+from gan_jax.games.stargan import StarGAN
+from gan_jax.nets import stargan, translation
+from gan_jax.nets.layers.resample import pixel_shuffle
+from gan_jax.sampling import inputs
+
+KEY = jax.random.key(0)
+SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
+softplus = lambda x: np.log1p(np.exp(x))
+
+
+class Times(nn.Module):
+  """w x, or of the label too: w x + its first entry."""
+
+  start: float = 1.0
+
+  @nn.compact
+  def __call__(self, x, label=None, *, train):
+    x = x * self.param('w', nn.initializers.constant(self.start), ())
+    return x if label is None else x + label[:, :1, None, None]
+
+
+class Mean(nn.Module):
+  """w times the mean of each picture, a logit; with features those too; with domains a logit for each."""
+
+  start: float = 1.0
+  domains: int = 0
+
+  @nn.compact
+  def __call__(self, x, *, train, features=False, classify=True):
+    logits = x.mean((1, 2, 3)) * self.param('w', nn.initializers.constant(self.start), ())
+    if self.domains and classify:
+      return logits, logits[:, None] * jnp.arange(1, self.domains + 1)[None]
+    return (logits, [x, 2 * x]) if features else logits
+
+
+def pictures(*levels):
+  return {'image': jnp.asarray(levels, jnp.float32)[:, None, None, None] * jnp.ones((1, 2, 2, 1))}
+
+
+BATCH = {'a': pictures(1.0, 2.0), 'b': pictures(3.0, -1.0)}
+
+
+def cyclegan(**settings):
+  return CycleGAN(Times(2.0), Times(0.5), Mean(1.0), Mean(-1.0), **settings)
+
+
+def first_loss(game, method, batch=BATCH, step=0):
+  state = core.init(game, SGD, batch, KEY)
+  variables = core.game_variables(game, state, clock=Clock(*(jnp.int32(step),) * 2, jnp.int32(9), jnp.float32(0)))
+  out, written = game.apply(variables, batch, method=method, rngs={'noise': KEY}, mutable=True)
+  return float(out[0]), {k: float(v) for k, v in out[1].items()}, written
+
+
+@pytest.mark.parametrize('one_pass', [False, True])
+def test_cyclegan_by_hand(one_pass):
+  """G = 2 x, F = x / 2, D_a(x) = mean, D_b(x) = -mean."""
+  loss, terms, written = first_loss(cyclegan(one_pass=one_pass), 'generator_loss')
+  a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+  # 2 times the half square of least_squares; the ways back are exact here; G(b) - b = b, F(a) - a = -a / 2.
+  expected = {
+    'fooled_b': np.mean((-2 * a - 1) ** 2),
+    'fooled_a': np.mean((b / 2 - 1) ** 2),
+    'cycle_a': 0.0,
+    'cycle_b': 0.0,
+    'identity_b': 10 * 0.5 * np.abs(b).mean(),
+    'identity_a': 10 * 0.5 * np.abs(a / 2).mean(),
+  }
+  assert terms == pytest.approx(expected)
+  assert loss == pytest.approx(sum(expected.values()))
+  np.testing.assert_allclose(written['scratch']['fake_b'][:, 0, 0, 0], 2 * a)
+
+
+def test_dualgan_and_discogan_by_hand():
+  dual = cyclegan(loss='wasserstein', adversarial=1.0, cycle=500.0, identity=0.0, pool=0, first='discriminator')
+  a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+  assert first_loss(dual, 'generator_loss')[0] == pytest.approx(np.mean(2 * a) - np.mean(b / 2))
+  loss, _, _ = first_loss(dual, 'discriminator_loss')
+  assert loss == pytest.approx((np.mean(b) + np.mean(-2 * a)) + (-np.mean(a) + np.mean(b / 2)))
+  disco = cyclegan(
+    loss='nonsaturating', adversarial=0.1, features=0.9, cycle=1.0, distance='l2', identity=0.0, pool=0,
+    rates=((0, 0.01), (5, 0.5)), first='discriminator', generator_steps=2, share=False,
+  )  # fmt: skip
+  for step, rate in ((0, 0.01), (4, 0.01), (5, 0.5), (8, 0.5)):
+    loss, _, _ = first_loss(disco, 'generator_loss', step=step)
+    fooled = softplus(2 * a).mean() + softplus(-b / 2).mean()
+    # Means of 2a less means of b, of b / 2 less of a; the second map is twice the first: four times the squares.
+    features = 5 * ((2 * a).mean() - b.mean()) ** 2 + 5 * ((b / 2).mean() - a.mean()) ** 2
+    assert loss == pytest.approx((1 - rate) * (0.1 * fooled + 0.9 * features), rel=1e-5)
+
+
+def test_the_turns_of_three_papers():
+  game = lambda name: build(config_lib.load(f'configs/{name}.py').game.to_dict(), home='gan_jax.games')
+  plan = lambda name: [(turn.movers[0], turn.repeat, turn.share) for turn in game(name).turns]
+  assert plan('cyclegan') == [('generator', 1, False), ('discriminator', 1, 'batch')]
+  assert plan('dualgan') == [('discriminator', 1, False), ('generator', 1, 'batch')]
+  assert plan('discogan') == [('discriminator', 1, False), ('generator', 2, False)]
+  assert plan('stargan') == [('discriminator', 5, False), ('generator', 1, 'batch')]
+  assert plan('pix2pix') == [('discriminator', 1, False), ('generator', 1, 'batch')]
+
+
+def test_the_pool_shows_fakes_of_before():
+  game = cyclegan(pool=4)
+  state = core.init(game, SGD, BATCH, KEY)
+  assert state.variables['memory']['pool_b']['images'].shape == (4, 2, 2, 1)
+  step = jax.jit(core.make_step(game, SGD, streams=('a', 'b'), latents_batch=2))
+  feed = jax.tree.map(lambda x: x[None], BATCH)
+  state, metrics = step(state, feed, KEY)
+  # The first two fakes are shown and go in: those made before the generators moved.
+  memory = state.variables['memory']['pool_b']
+  np.testing.assert_allclose(memory['images'][:, 0, 0, 0], [2.0, 4.0, 0.0, 0.0])
+  assert int(memory['count']) == 2 and 'fake_b' not in state.scratch
+  # 1/2 (D(b) - 1)^2 + 1/2 D(2a)^2 with D = -mean.
+  expected = np.mean((-np.array([3.0, -1.0]) - 1) ** 2) / 2 + np.mean(np.array([2.0, 4.0]) ** 2) / 2
+  assert core.means(metrics)['discriminator_b'] == pytest.approx(expected)
+  assert cyclegan(pool=0).turns and not core.init(cyclegan(pool=0), SGD, BATCH, KEY).variables['memory']
+
+
+def test_one_pass_refuses_batch_norm():
+  net = translation.ResnetGenerator(channels=2, blocks=0, image_channels=1, norm='batch')
+  game = CycleGAN(net, net, Mean(), Mean(), one_pass=True)
+  batch = {name: {'image': jnp.zeros((2, 4, 4, 1))} for name in 'ab'}
+  with pytest.raises(UserError, match='one_pass would mix the batch statistics'):
+    jax.eval_shape(lambda key: core.init(game, SGD, batch, key), KEY)
+
+
+PAIR = {'images': {'a': pictures(1.0, 2.0)['image'], 'b': pictures(3.0, -1.0)['image']}}
+
+
+def test_pix2pix_by_hand():
+  a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+  loss, terms, _ = first_loss(Pix2Pix(Times(2.0), Mean()), 'generator_loss', PAIR)
+  distance = np.abs(2 * a - b).mean()
+  # The discriminator sees both beside each other: the mean of a and G(a).
+  assert terms['fooled'] == pytest.approx(softplus(-(a + 2 * a) / 2).mean()) and terms['l1'] == pytest.approx(distance)
+  assert loss == pytest.approx(terms['fooled'] + 100 * distance)
+  loss, _, _ = first_loss(Pix2Pix(Times(2.0), Mean()), 'discriminator_loss', PAIR)
+  assert loss == pytest.approx(softplus(-(a + b) / 2).mean() + softplus((a + 2 * a) / 2).mean())
+  alone = Pix2Pix(Times(2.0), Mean(), conditional=False, l1=0.0, perceptual=10.0)
+  loss, terms, _ = first_loss(alone, 'generator_loss', PAIR)
+  assert loss == pytest.approx(softplus(-2 * a).mean() + 10 * np.mean([distance, 2 * distance]), rel=1e-5)
+  small = {'images': {'a': jnp.ones((2, 1, 1, 1)), 'b': jnp.ones((2, 2, 2, 1))}}
+  seen = Pix2Pix(Times(), Mean()).seen(small['images']['a'], small['images']['b'])
+  assert seen.shape == (2, 2, 2, 2)
+
+
+def test_stargan_by_hand():
+  domains, own = ('dark', 'fair', 'old'), jnp.array([[1.0, 0, 0], [1.0, 0, 0]])
+  game = StarGAN(Times(2.0), Mean(1.0, 3), domains, exclusive=('dark', 'fair'), penalty=GradientPenalty(10.0))
+  batch = {'images': {**pictures(1.0, 2.0), 'attributes': own}}
+  x = np.array([1.0, 2.0])
+  fake = 2 * x + 1  # whatever the order of attributes that are all alike
+  loss, terms, _ = first_loss(game, 'discriminator_loss', batch)
+  logits = x[:, None] * np.arange(1, 4)
+  classified = (softplus(logits) - logits * np.asarray(own)).sum(-1).mean()
+  # The gradient of a mean of 4 pixels has the norm 1/2.
+  expected = {'judged': fake.mean() - x.mean(), 'classified': classified, 'penalty': 10 * 0.25}
+  assert terms == pytest.approx(expected, rel=1e-5) and loss == pytest.approx(sum(expected.values()), rel=1e-5)
+  loss, terms, _ = first_loss(game, 'generator_loss', batch)
+  logits = fake[:, None] * np.arange(1, 4)
+  obeyed = (softplus(logits) - logits * np.asarray(own)).sum(-1).mean()
+  cycle = 10 * np.abs(2 * fake + 1 - x).mean()
+  assert terms == pytest.approx({'fooled': -fake.mean(), 'obeyed': obeyed, 'cycle': cycle}, rel=1e-5)
+  changed = lambda name: game.wanted(own, name)[0].tolist()
+  assert changed('fair') == [0, 1, 0] and changed('dark') == [1, 0, 0] and changed('old') == [1, 0, 1]
+  # Pictures without attributes have those that the discriminator sees: all logits are positive here.
+  state = core.init(game, SGD, batch, KEY)
+  known = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='known')
+  assert known.tolist() == [[1, 1, 1]]
+  made = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='sample')
+  assert {name: float(array[0, 0, 0, 0]) for name, array in made.items()} == {'dark': 3.0, 'fair': 2.0, 'old': 3.0}
+
+
+def test_stargan_of_classes():
+  game = StarGAN(Times(), Mean(1.0, 3), ('0', '1', '2'), field='label')
+  batch = {'images': {**pictures(1.0, 2.0), 'label': jnp.array([0, 2])}}
+  _, terms, _ = first_loss(game, 'discriminator_loss', batch)
+  logits = np.array([1.0, 2.0])[:, None] * np.arange(1, 4)
+  assert terms['classified'] == pytest.approx(np.mean(np.log(np.exp(logits).sum(-1)) - logits[[0, 1], [0, 2]]))
+  with pytest.raises(UserError, match='exclusive'):
+    core.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
+
+
+# Networks
+
+
+def test_networks_have_the_papers_parameters():
+  def count(net, size, channels=3, **inputs):
+    x = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    init = lambda x: net.init({'params': KEY, 'dropout': KEY}, x, **inputs, train=True)
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(init, x)['params']))
+
+  # pytorch-CycleGAN-and-pix2pix prints 11.378 M, 54.414 M and 2.769 M; its first counts biases before instance norm.
+  assert count(translation.ResnetGenerator(), 256) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64)
+  assert round(count(translation.UNet(), 256) / 1e6, 3) == 54.414
+  assert round(count(translation.PatchGAN(norm='batch'), 256, 6) / 1e6, 3) == 2.769
+  # StarGAN's paper: 53.2 M for both.
+  label = jnp.zeros((1, 5))
+  generator = translation.ResnetGenerator(blocks=6, border='SAME', kernel=4, gain=True)
+  assert round((count(generator, 128, label=label) + count(stargan.Discriminator(), 128)) / 1e6, 1) == 53.2
+
+
+def test_patches_are_of_the_sizes_that_their_names_say():
+  """A logit in the middle reads 1, 16, 34 or 70 pixels across, and no others."""
+  for layers, wide in ((0, 1), (1, 16), (2, 34), (3, 70)):
+    net = translation.PatchGAN(2, layers, norm='none')
+    x = jnp.zeros((1, 96, 96, 1))
+    variables = jax.tree.map(jnp.ones_like, net.init(KEY, x, train=True))
+
+    def middle(x, net=net, variables=variables):
+      logits = net.apply(variables, x, train=True)
+      return logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
+
+    read = np.flatnonzero(np.abs(np.asarray(jax.grad(middle)(x))).sum((0, 2, 3)))
+    assert read[-1] - read[0] + 1 == wide, layers
+
+
+def test_pixel_shuffle_and_sizes_that_do_not_fit():
+  assert pixel_shuffle(jnp.zeros((2, 3, 5, 8))).shape == (2, 6, 10, 2)
+  x = jnp.zeros((1, 6, 6, 1))
+  for net in (translation.ResnetGenerator(2, 0), translation.UNet((2, 2))):
+    with pytest.raises(UserError, match='6x6: give multiples of 4'):
+      net.init(KEY, x, train=True)
+
+
+# Degraded pictures
+
+
+def stream(by, **settings):
+  column = dict(name='data.degradations.Degraded', column='image', by=by, **settings)
+  fields = dict(a=column, b=dict(name='Picture', column='image'))
+  return streams.Stream(name='digits', size=8, channels=3, range=(0.0, 1.0), columns=fields)
+
+
+def degraded(by, image, **settings):
+  kind = degradations.Degraded(by=(by,), size=image.shape[0], range=(0.0, 255.0), **settings)
+  return np.asarray(kind.prepare(jnp.asarray(image[None], jnp.uint8), KEY))[0]
+
+
+def test_degradations_have_right_values():
+  image = np.random.RandomState(0).randint(0, 256, (8, 8, 3)).astype(np.uint8)
+  grey = np.asarray(Image.fromarray(image).convert('L'), np.float32)
+  np.testing.assert_allclose(degraded('grey', image), np.repeat(grey[..., None], 3, -1), atol=1)
+  step = np.zeros((8, 8, 3), np.uint8)
+  step[:, 4:] = 100
+  # One line where the dark side ends: twice the step, below white.
+  assert degraded('edges', step)[3, :, 0] == pytest.approx([255, 255, 255, 55, 255, 255, 255, 255])
+  holed = degraded('holes', image, hole=0.5)
+  hole = (holed == 127.5).all(-1)
+  assert hole.sum() == 16 and np.isclose(holed, image, atol=1e-3).all(-1).sum() == 48
+  rows, columns = np.nonzero(hole)
+  assert (np.ptp(rows), np.ptp(columns)) == (3, 3)
+  dot = np.zeros((8, 8, 3), np.uint8)
+  dot[4, 4] = 255
+  blurred = degraded('blur', dot, sigma=1.0)
+  taps = np.exp(-0.5 * np.arange(-3, 4) ** 2.0)
+  np.testing.assert_allclose(blurred[4, 1:8, 0] / blurred[4, 4, 0], taps, rtol=1e-4)
+  np.testing.assert_allclose(blurred.sum((0, 1)), 255, rtol=1e-4)
+  noisy = degraded('noise', np.full((64, 64, 3), 128, np.uint8), noise=0.1)
+  assert noisy.std() == pytest.approx(25.5, rel=0.05) and abs(noisy.mean() - 128) < 1
+  assert degraded('small', image, factor=4).shape == (2, 2, 3)
+  np.testing.assert_allclose(degraded('small', np.full((8, 8, 3), 77, np.uint8), factor=2), 77, rtol=1e-4)
+
+
+def test_pairs_of_degraded_pictures_move_together():
+  fields = stream(('grey',)).columns
+  moving = dataclasses.replace(stream(('grey',)), flip=True, random_crop=10, columns=fields)
+  image = np.random.RandomState(0).randint(0, 256, (6, 10, 10, 3)).astype(np.uint8)
+  pair = moving.prepare({'a': image, 'b': image}, KEY)
+  np.testing.assert_allclose(pair['a'], degradations.grey(pair['b']), atol=1e-6)
+  assert moving.stored(2) == {name: jax.ShapeDtypeStruct((2, 10, 10, 3), np.uint8) for name in 'ab'}
+
+
+@pytest.mark.parametrize(
+  ('by', 'settings', 'words'),
+  [
+    (('sepia',), {}, "unknown entry in by 'sepia'.*grey"),
+    ((), {}, 'by=.. is empty'),
+    (('holes',), {'hole': 1.5}, r'hole=1.5 must be in \(0, 1\)'),
+    (('small',), {'factor': 3}, 'factor=3 must divide size=8'),
+  ],
+)
+def test_degradations_that_cannot_be_are_told(by, settings, words):
+  with pytest.raises(UserError, match=words):
+    _ = stream(by, **settings).kinds
+
+
+def test_a_folder_of_pictures_goes_through_the_column_that_is_given(tmp_path):
+  """Of pairs side by side each file is the given half; of degraded pictures each is made worse."""
+  for name, side in (('x.png', 16), ('y.png', 24)):
+    pixels = np.random.RandomState(side).randint(0, 256, (side, side, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name)
+  half = lambda part: dict(name='Picture', column='image', part=part)
+  for columns in (dict(a=half('left'), b=half('right')), stream(('grey',)).columns):
+    settings = config_lib.load('configs/pix2pix.py:digits')
+    settings.data = config_lib.stream(name='digits', size=8, columns=columns)
+    settings.game.generator.image_channels = 3
+    (stage,) = gan_jax.runs.stages_of(settings)
+    name, files, fields = inputs.of_folder(stage, str(tmp_path))
+    assert (name, files, list(fields)) == ('images', ['x.png', 'y.png'], ['a'])
+    assert fields['a'].shape == (2, 8, 8, 3)
+    is_grey = np.allclose(fields['a'][..., 0], fields['a'][..., 1], atol=1e-5)
+    assert is_grey == (columns['a']['name'] != 'Picture')
