@@ -134,7 +134,7 @@ def _named(stream: 'Stream') -> Source:
 def _declared(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct] | None:
   """The fields of a stored example as the columns declare them, where the files are not on this machine."""
   split = stream.split.partition('[')[0]
-  if not stream.columns or stream.path and paths.expand(stream.path.replace('{split}', split)).exists():
+  if not stream.columns or (stream.path and paths.expand(stream.path.replace('{split}', split)).exists()):
     return None  # what is there says more: that a column is missing, say
   forms = {field: getattr(kind, 'form', None) for field, kind in stream.kinds.items()}
   known = {field: form for field, form in forms.items() if form is not None}
