@@ -10,6 +10,8 @@ import zipfile
 
 import pytest
 
+from gan_jax import cli
+
 ROOT = pathlib.Path(__file__).parent.parent
 HEAVY = (
   'flax',
@@ -83,3 +85,17 @@ def test_the_wheel_carries_the_configs_and_runs_from_any_folder(tmp_path):
     **settings,
   )
   assert list((tmp_path / 'elsewhere' / 'run' / 'samples').glob('*.png'))
+
+
+def test_all_commands_have_one_name(tmp_path):
+  run = lambda *arguments: subprocess.run(
+    [sys.executable, '-m', 'gan_jax.cli', *arguments], capture_output=True, text=True, cwd=tmp_path
+  )
+  assert all(f'gan-jax {name} ' in run().stdout for name in cli.COMMANDS)
+  doors = {path.stem for path in (ROOT / 'gan_jax').glob('*.py') if "__name__ == '__main__'" in path.read_text()}
+  assert doors - {'cli'} == {module for module, _ in cli.COMMANDS.values()}
+  assert run('evaluate', '--help').stdout.startswith('Evaluates a run')
+  wrong, unknown = run('trian'), run('train', '--stpes=3')
+  assert (wrong.returncode, unknown.returncode) == (2, 2)
+  assert wrong.stderr.splitlines() == ["error: unknown command 'trian': choose one of " + ', '.join(cli.COMMANDS)]
+  assert len(unknown.stderr.splitlines()) == 1
