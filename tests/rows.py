@@ -157,10 +157,11 @@ def covering():
 
 def _walk(settings, where, home):
   """(path, key, value) of all settings; of widths those too that a config leaves to their class."""
-  target = resolve(settings['name'], home) if 'name' in settings and home else None
+  # What a config does not set cannot be set inside of a list.
+  target = resolve(settings['name'], home) if 'name' in settings and home and not where.endswith(']') else None
   fields = dataclasses.fields(target) if dataclasses.is_dataclass(target) else ()
   for field in fields:
-    if field.name in WIDTHS and field.name not in settings and field.default is not dataclasses.MISSING:
+    if field.name in WIDTHS and field.name not in settings and field.default not in (dataclasses.MISSING, ()):
       yield f'{where}.{field.name}', field.name, field.default
   for key, value in settings.items():
     entries = value if isinstance(value, tuple) else (value,)
