@@ -17,6 +17,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import gan_jax
@@ -188,7 +189,7 @@ def starred(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
     place = ATTRIBUTES.index(name)
     labelled = {part: (images, fields['attributes'][:, place]) for part, (images, fields) in parts.items()}
     extractor = judge(workdir, name, labelled)
-    wanted = np.asarray(game.wanted(given['attributes'], name))[:, game.domains.index(name)]
+    wanted = np.asarray(game.wanted(jnp.asarray(given['attributes']), name))[:, game.domains.index(name)]
     fake = described(extractor, to_uint8(made[name], stream.range))
     real = described(extractor, to_uint8(given['image'], stream.range))
     own = given['attributes'][:, game.domains.index(name)]
