@@ -192,7 +192,7 @@ class Stand:
   def __init__(self, latents, colour, stream=None, several=False):
     game = Noisy(latents)
     self.stage = types.SimpleNamespace(
-      game=game, streams={'images': stream or Stream(name='digits', size=8, channels=1)}
+      game=game, streams={'images': stream or Stream(name='digits', size=8, channels=1, range=self.range)}
     )
     self._colour, self._several = colour, several
     self._sampler = Sampler(game)

@@ -162,7 +162,7 @@ def noise(i, height=8, width=8):
 def faces(folder):
   for split, count in (('train', 12), ('test', 6)):
     for i in range(count):
-      save(folder / split / f'{i}.png', noise(i + len(split)))
+      save(folder / split / f'{i}.png', noise(i + 100 * len(split)))
     rows = [f'{i}.png,{i % 2},{i % 3 // 2}' for i in range(count)]
     (folder / split / 'metadata.csv').write_text('\n'.join(['file_name,Male,Smiling', *rows]))
   columns = {'image': {'name': 'Picture'}, 'attributes': {'name': 'Attributes', 'names': ('Male', 'Smiling')}}
@@ -172,7 +172,7 @@ def faces(folder):
 def pairs(folder):
   for split, count in (('train', 12), ('test', 6)):
     for i in range(count):
-      save(folder / split / f'{i}.png', noise(i + len(split), 8, 16))
+      save(folder / split / f'{i}.png', noise(i + 100 * len(split), 8, 16))
   half = lambda part: {'name': 'Picture', 'column': 'image', 'part': part, 'flip': True}
   return {'name': 'folder', 'path': str(folder), 'size': 8, 'columns': {'a': half('left'), 'b': half('right')}}
 
@@ -181,7 +181,7 @@ def domains(folder):
   for name in 'ab':
     for split, count in (('train', 12), ('test', 6)):
       for i in range(count):
-        save(folder / name / split / f'{i}.png', noise(i + len(split)))
+        save(folder / name / split / f'{i}.png', noise(i + 100 * len(split)))
   return {name: {'name': 'folder', 'path': str(folder / name), 'size': 8} for name in 'ab'}
 
 
@@ -216,7 +216,7 @@ def table(folder):
 def texts(folder):
   for split, count in (('train', 12), ('test', 6)):
     for i in range(count):
-      save(folder / split / f'{i}.png', noise(i + len(split)))
+      save(folder / split / f'{i}.png', noise(i + 100 * len(split)))
     rows = [{'file_name': f'{i}.png', 'text': [f'a {word} shoe', word]} for i, word in enumerate(['red', 'blue'] * 6)]
     (folder / split / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, rows[:count])))
   text = {'name': 'Text', 'length': 4, 'level': 'words'}

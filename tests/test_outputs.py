@@ -297,6 +297,7 @@ def test_a_signal_in_an_evaluation_leaves_it_and_saves(tmp_path, monkeypatch, ca
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='signals of POSIX')
 def test_signals_are_noted_from_the_first_step_on_and_once():
+  own = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below nohup
   before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
   assert signal.SIGHUP in before
   with interrupt.Watch() as watch:
@@ -314,6 +315,7 @@ def test_signals_are_noted_from_the_first_step_on_and_once():
     assert {number: signal.getsignal(number) for number in before} == {**before, signal.SIGHUP: signal.SIG_IGN}
   finally:
     signal.signal(signal.SIGHUP, ignoring)
+    signal.signal(signal.SIGHUP, own)
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback():

@@ -130,7 +130,7 @@ class CycleGAN(nn.Module):
     if not self.pool:
       return fake
     if not self.has_variable('memory', name := f'pool_{domain}'):  # while the game is initialised
-      self.put_variable('memory', name, pools.empty(self.pool, fake.shape[1:], fake.dtype))
+      self.put_variable('memory', name, pools.empty(self.pool, fake.shape[1:]))
       return fake
     shown, after = pools.exchange(self.make_rng('noise'), self.get_variable('memory', name), fake)
     self.put_variable('memory', name, after)

@@ -114,7 +114,7 @@ class Generator(nn.Module):
     self, z: jax.Array, *, train: bool, condition: jax.Array, noise: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(images, mean and logarithm of the deviation of the augmented condition)."""
-    c, mean, log_stddev = Augmentation()(embedded(condition, self.words), noise)
+    c, mean, log_stddev = Augmentation()(embedded(condition, self.words).astype(noise.dtype), noise)
     x = dense(beside(c, z), self.base**2 * self.channels[0], use_bias=False, kernel_init=NORMAL)
     x = BatchNorm(gain_stddev=0.02)(x, train=train).reshape(-1, self.base, self.base, self.channels[0])
     for i, width in enumerate(self.channels):
@@ -143,7 +143,7 @@ class Refiner(nn.Module):
     self, image: jax.Array, *, train: bool, condition: jax.Array, noise: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(images, mean and logarithm of the deviation of the augmented condition)."""
-    c, mean, log_stddev = Augmentation()(embedded(condition, self.words), noise)
+    c, mean, log_stddev = Augmentation()(embedded(condition, self.words).astype(noise.dtype), noise)
     x = nn.relu(Conv(self.channels[0], (3, 3), use_bias=False, kernel_init=NORMAL)(image, train=train))
     for width in self.channels[1:]:
       x = nn.relu(normed(x, width, train=train, window=4, stride=2))
@@ -172,7 +172,7 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, condition: jax.Array) -> jax.Array:
-    context = leaky(dense(embedded(condition, self.words), self.units, kernel_init=NORMAL))
+    context = leaky(dense(embedded(condition, self.words).astype(x.dtype), self.units, kernel_init=NORMAL))
     x = leaky(Conv(self.channels[0], (4, 4), (2, 2), use_bias=False, kernel_init=NORMAL)(x, train=train))
     last = len(self.channels) + len(self.hidden) - 2
     for i, width in enumerate((*self.channels[1:], *self.hidden)):

@@ -157,4 +157,6 @@ def _kinds(stream: Stream) -> dict[str, Any]:
   """The kinds of a stream's columns; those that the whole column completes are read from the data."""
   if any(kind.unfitted for kind in stream.kinds.values()):
     return dict(inputs_lib.input_stream(stream, stream.split).open().kinds)  # type: ignore[attr-defined]
+  if not stream.columns and stream.classes:
+    return {'label': columns.Label(classes=stream.classes)}
   return stream.kinds

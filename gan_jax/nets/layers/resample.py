@@ -59,7 +59,7 @@ def blend(old: jax.Array, new: jax.Array, share: jax.Array | float) -> jax.Array
   >>> blend(jnp.zeros(1), jnp.ones(1), 0.25).tolist()
   [0.25]
   """
-  return old + share * (new - old)
+  return old + jnp.asarray(share, new.dtype) * (new - old)
 
 
 def _cubic(t: np.ndarray) -> np.ndarray:
