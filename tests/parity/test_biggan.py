@@ -150,7 +150,7 @@ def test_a_run_is_made_of_a_file_and_sampled(tmp_path):
   assert run.step == 7 and json.loads((tmp_path / 'run' / 'config.json').read_text())['steps'] == 7
   with pytest.raises(UserError, match='holds a run already'):
     write_run(config, tmp_path / 'run', files, published.biggan.variables_of)
-  for name, file, message in (('generator', 'D.pth', 'has shape'), ('nobody', 'D.pth', 'no player')):
+  for name, file, message in (('generator', 'D.pth', 'has shape'), ('nobody', 'D.pth', 'no network')):
     with pytest.raises(UserError, match=message):
       write_run(config, tmp_path / 'other', {name: str(tmp_path / file)}, published.biggan.variables_of)
   extra = {**generator.state_dict(), 'more.weight': torch.zeros(3)}
