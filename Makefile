@@ -86,7 +86,7 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 	@touch $@
 
 test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch
-	$(BIN)/python -m pytest -m 'not slow' tests/parity
+	GAN_JAX_PARITY=1 $(BIN)/python -m pytest -m 'not slow' tests/parity
 
 test-all: .venv/.parity lint  ## the long product as well
 	$(BIN)/python -m pytest

@@ -69,8 +69,7 @@ def _define(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_integer('samples', default.samples, 'How many samples to draw.', lower_bound=2, flag_values=values)
-  flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
-  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flag_lib.define_checkpoint(values)
   flags.DEFINE_enum(
     'weights',
     'ema',
@@ -89,27 +88,18 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('split', '', "Split of the reference; the stream's own by default.", flag_values=values)
 
 
-def _step(checkpoint: str) -> int | str | None:
-  if checkpoint in ('last', 'best'):
-    return None if checkpoint == 'last' else 'best'
-  if not checkpoint.isdigit():
-    raise UserError(f'--checkpoint={checkpoint} must be last, best or a step')
-  return int(checkpoint)
-
-
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
   processes.join(**flag_lib.processes(values))
-  run = load(values.workdir, _step(values.checkpoint), values.member)
+  run = load(values.workdir, flag_lib.checkpoint(values), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
   say = lambda line: console.say(line, error=True)
   result = evaluate(run, say, data_path=values.data_path, **options)
   if processes.first():
     console.say(result.table())
     with command.writable(run.workdir):
-      name = 'evaluation.json' if run.member is None else f'evaluation_member_{run.member}.json'
-      write_text(run.workdir / name, result.to_json())
+      write_text(run.evaluation_file, result.to_json())
 
 
 if __name__ == '__main__':

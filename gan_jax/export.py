@@ -10,6 +10,7 @@ it, a picture of samples, and the config. All formats need `pip install 'gan_jax
 from absl import flags
 
 from gan_jax.base import command, console
+from gan_jax.base import flags as flag_lib
 from gan_jax.exports import folder
 from gan_jax.sampling.run import load
 
@@ -18,8 +19,7 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('workdir', None, 'The run to export.', flag_values=values)
   flags.DEFINE_list('format', ['stablehlo'], f'Of {", ".join(folder.FORMATS)}; one or more.', flag_values=values)
   flags.DEFINE_string('out', '', 'The folder to write; WORKDIR/export by default.', flag_values=values)
-  flags.DEFINE_string('step', None, "Step of the checkpoint, or 'best'; the latest by default.", flag_values=values)
-  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flag_lib.define_checkpoint(values)
   flags.DEFINE_bool('ema', True, 'Use the running averages of the weights, if the run keeps them.', flag_values=values)
   flags.DEFINE_integer(
     'standing',
@@ -34,8 +34,7 @@ def _define(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
-  step = int(values.step) if values.step and values.step.isdigit() else values.step
-  run = load(values.workdir, step, values.member)
+  run = load(values.workdir, flag_lib.checkpoint(values), values.member)
   out = values.out or str(run.workdir / 'export')
   for name, size in folder.write(run, out, values.format, ema=values.ema, standing=values.standing).items():
     console.say(f'{out}/{name}  {size:,} bytes')

@@ -17,7 +17,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base.errors import UserError
-from gan_jax.runs import checkpoint, run_config
+from gan_jax.runs import checkpoint, checksums, run_config
 from gan_jax.training import loop as train
 
 SMALL = [
@@ -128,14 +128,14 @@ def test_another_format_is_named(trained, tmp_path):
     gan_jax.load(copy)
 
 
-@pytest.mark.parametrize('small', [0, checkpoint.SMALL])
+@pytest.mark.parametrize('small', [0, checksums.SMALL])
 def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices(small, monkeypatch):
   tree = {'a': jnp.arange(7, dtype=jnp.float32), 'b': jnp.ones((2, 3), jnp.bfloat16), 'c': jnp.array([True, False])}
   tree |= {'d': jnp.int32(3), 'e': jnp.arange(4, dtype=jnp.uint8), 'f': jax.random.key(3)}
-  by_numpy, by_devices = checkpoint._sums_by_numpy(tree), jax.device_get(checkpoint._sums_by_devices(tree))
+  by_numpy, by_devices = checksums.by_numpy(tree), jax.device_get(checksums.by_devices(tree))
   assert jax.tree.map(int, by_numpy) == jax.tree.map(int, by_devices)
-  monkeypatch.setattr(checkpoint, 'SMALL', small)
-  sums, bad = checkpoint._sums(tree)
+  monkeypatch.setattr(checksums, 'SMALL', small)
+  sums, bad = checksums.of(tree)
   assert bad.keys() == {'a', 'b'} and not any(bad.values())
   for name, leaf in tree.items():
     if name == 'f':
@@ -143,13 +143,13 @@ def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices(small, 
     else:
       flat = leaf.ravel()
       changed = flat.at[-1].set(~flat[-1] if leaf.dtype == bool else flat[-1] + 1).reshape(leaf.shape)
-    assert checkpoint._sums({**tree, name: changed})[0][name] != sums[name], name
-  assert checkpoint._sums({'a': tree['a'][::-1]})[0]['a'] != sums['a'], 'entries exchanged'
-  assert checkpoint._sums({'a': tree['a'].at[2].set(jnp.nan)})[1]['a'] == 1
+    assert checksums.of({**tree, name: changed})[0][name] != sums[name], name
+  assert checksums.of({'a': tree['a'][::-1]})[0]['a'] != sums['a'], 'entries exchanged'
+  assert checksums.of({'a': tree['a'].at[2].set(jnp.nan)})[1]['a'] == 1
   # By hand: the bits of 1.0f are 0x3F800000, of 2.0f 0x40000000, times 1 and 3.
-  assert int(checkpoint._sums({'x': jnp.array([1.0, 2.0])})[0]['x']) == (0x3F800000 + 3 * 0x40000000) % 2**32
+  assert int(checksums.of({'x': jnp.array([1.0, 2.0])})[0]['x']) == (0x3F800000 + 3 * 0x40000000) % 2**32
   spread = jax.device_put(jnp.arange(16.0), jax.NamedSharding(jax.make_mesh((8,), ('data',)), jax.P('data')))
-  assert checkpoint._sums({'x': spread})[0]['x'] == checkpoint._sums({'x': jnp.arange(16.0)})[0]['x']
+  assert checksums.of({'x': spread})[0]['x'] == checksums.of({'x': jnp.arange(16.0)})[0]['x']
 
 
 def test_the_latest_are_kept_and_the_best(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +57,7 @@ def test_a_program_makes_any_number_of_examples_on_every_platform(run, made):
   assert exported.platforms == ('cpu', 'cuda', 'tpu')
   for count in (1, 70):
     given = {name: x[:count] for name, x in latents.items()}
-    np.testing.assert_allclose(stablehlo.read(data)(given)['samples'], run.generate(given), atol=1e-5)
+    np.testing.assert_allclose(exported.call(given)['samples'], run.generate(given), atol=1e-5)
   beside = jax.export.deserialize(bytearray(stablehlo.program(made, weights=False)))
   assert len(stablehlo.program(made, weights=False)) < len(data)
   np.testing.assert_allclose(beside.call(made.weights, latents)['samples'], run.generate(latents), atol=1e-5)
@@ -97,8 +99,8 @@ def test_what_cannot_be_exported_is_one_line(run, made, tmp_path, monkeypatch):
   with pytest.raises(UserError, match='for any number of examples'):
     stablehlo.program(counting)
   for name, write in (('safetensors', lambda: safetensors.file(made, '{}')), ('jax2onnx', lambda: onnx.model(made))):
-    monkeypatch.setitem(__import__('sys').modules, name, None)
-    monkeypatch.setitem(__import__('sys').modules, f'{name}.numpy', None)
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, f'{name}.numpy', None)
     with pytest.raises(UserError, match='is not installed: pip install'):
       write()
   assert not list(pathlib.Path(tmp_path).iterdir())
@@ -127,3 +129,19 @@ def test_every_shipped_game_can_be_exported(row):
       stablehlo.program(made, weights=False)
   else:
     assert stablehlo.program(made, weights=False)
+
+
+def test_a_folder_is_pushed_to_a_repository_and_a_refusal_is_one_line(tmp_path, monkeypatch):
+  class Hub:
+    def create_repo(self, name, exist_ok):
+      assert exist_ok
+      if '/' not in name:
+        raise ValueError('no such user')
+
+    def upload_folder(self, repo_id, folder_path):
+      return f'https://hub/{repo_id}{folder_path}'
+
+  monkeypatch.setitem(sys.modules, 'huggingface_hub', types.SimpleNamespace(HfApi=Hub))
+  assert folder.push(tmp_path, 'me/gan') == f'https://hub/me/gan{tmp_path}'
+  with pytest.raises(UserError, match=r'--push=gan: the hub refuses \(ValueError: no such user\)'):
+    folder.push(tmp_path, 'gan')

@@ -4,6 +4,8 @@ from typing import Any
 
 from absl import flags
 
+from gan_jax.base.errors import UserError
+
 
 def define_processes(values: flags.FlagValues) -> None:
   """The flags of a command that several processes may run together."""
@@ -39,3 +41,22 @@ def define_samples(values: flags.FlagValues) -> None:
     lower_bound=0,
     flag_values=values,
   )
+
+
+def define_checkpoint(values: flags.FlagValues) -> None:
+  """--checkpoint and --member, of the commands that read one state of a run."""
+  flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
+  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+
+
+def checkpoint(values: flags.FlagValues) -> int | str | None:
+  """The value of --checkpoint, as the argument `step` of `gan_jax.load`.
+
+  Raises:
+    UserError: it is neither last, best nor a step.
+  """
+  if values.checkpoint in ('last', 'best'):
+    return None if values.checkpoint == 'last' else 'best'
+  if not values.checkpoint.isdigit():
+    raise UserError(f'--checkpoint={values.checkpoint} must be last, best or a step')
+  return int(values.checkpoint)

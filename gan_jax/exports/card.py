@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 import gan_jax
-from gan_jax.base import paths
 from gan_jax.data import sets
 from gan_jax.exports.function import Exported
 from gan_jax.sampling.run import Run
@@ -89,11 +88,9 @@ def _drawn(name: str, x: np.ndarray) -> str:
 
 def _figures(run: Run) -> str:
   """The figures of the run's last evaluation, each under its protocol."""
-  name = 'evaluation.json' if run.member is None else f'evaluation_member_{run.member}.json'
-  file = paths.expand(run.workdir) / name
-  if not file.exists():
+  if not run.evaluation_file.exists():
     return '**Figures**: this run was not evaluated.\n'
-  found = json.loads(file.read_text())
+  found = json.loads(run.evaluation_file.read_text())
   rows = [f'| {key} | {figure["value"]} | {figure["protocol"]} |' for key, figure in found['figures'].items()]
   head = f'## Figures\n\nOf step {found["step"]}, on {found["device"]}.\n\n| figure | value | protocol |\n'
   return head + '|---|---|---|\n' + '\n'.join(rows) + '\n'

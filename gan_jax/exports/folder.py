@@ -6,7 +6,7 @@ from etils import epath
 
 from gan_jax.base import paths
 from gan_jax.base.command import writable
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.config import to_json
 from gan_jax.exports import card, onnx, safetensors, stablehlo
 from gan_jax.exports.function import Exported, exported
@@ -75,6 +75,4 @@ def push(folder: epath.PathLike, repository: str) -> str:
     hub.create_repo(repository, exist_ok=True)
     return str(hub.upload_folder(repo_id=repository, folder_path=str(paths.expand(folder))))
   except Exception as error:  # of the hub, of many kinds
-    from gan_jax.base.errors import short
-
     raise UserError(f'--push={repository}: the hub refuses ({short(error)}); log in with `hf auth login`') from error

@@ -46,8 +46,3 @@ def program(made: Exported, *, weights: bool = True) -> bytes:
       f'this game cannot be exported for any number of examples ({short(error)}): a layer needs that number while it '
       'is traced, such as minibatch discrimination or the statistics of a batch'
     ) from error
-
-
-def read(data: bytes) -> Any:
-  """The function of a serialized program; what the ten lines of the docs do."""
-  return export.deserialize(bytearray(data)).call

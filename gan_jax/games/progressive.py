@@ -16,7 +16,8 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.core.clock import read_clock
-from gan_jax.core.game import Batch, LossAndMetrics, Turn, input_gradients
+from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.core.gradients import input_gradients
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Distribution
 from gan_jax.losses import penalties

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
@@ -27,11 +26,10 @@ import gan_jax
 from gan_jax.base import paths
 from gan_jax.base.errors import Diverged, UserError
 from gan_jax.distributed import processes
+from gan_jax.runs import checksums
 
 #: The version of the format. It increases when the content of a checkpoint changes its meaning.
 FORMAT = 2
-#: Entries of a state below which checksums are computed by numpy.
-SMALL = 1 << 22
 #: {field of GameState: its name in checkpoint files}, so that files from before a renaming can be read.
 NAMES_IN_FILES = {'.variables': '.table'}
 
@@ -112,7 +110,7 @@ class Checkpoints:
     """
     if place.step in self.steps():
       return
-    sums, bad = _sums(_tree(state))
+    sums, bad = checksums.of(_tree(state))
     for name, count in bad.items():
       if count:
         raise Diverged(
@@ -211,7 +209,7 @@ class Checkpoints:
     if reason:
       _forget()
       raise Damaged(reason)
-    sums, _ = _sums(leaves)
+    sums, _ = checksums.of(leaves)
     wrong = [name for name, (value, _) in written.items() if int(sums[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
@@ -329,59 +327,6 @@ def _short(error: Exception) -> str:
 
 def _crc(metadata: dict[str, Any]) -> int:
   return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
-
-
-def _sums(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """({path: checksum}, {path: number of entries that are not finite}), computed where the state is.
-
-  The bits of each entry are read as an integer and multiplied by an odd number that depends on the entry's position;
-  the checksum is the sum of these products modulo 2^32. It does not depend on the order of summation, so it is the same
-  on any number of devices. A change of one entry always changes it.
-  """
-  # A program for each kind of state would take longer to compile on a CPU than numpy takes for a small one.
-  if jax.default_backend() == 'cpu' and jax.process_count() == 1 and sum(leaf.size for leaf in leaves.values()) < SMALL:
-    return _sums_by_numpy(leaves)
-  sums, bad = jax.device_get(_sums_by_devices(leaves))
-  return sums, bad
-
-
-def _sums_by_numpy(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
-  sums, bad = {}, {}
-  for name, leaf in leaves.items():
-    key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    array = np.ascontiguousarray(jax.device_get(jax.random.key_data(leaf) if key else leaf))
-    words = array.reshape(-1).view(f'uint{min(32, 8 * array.dtype.itemsize)}').astype(np.uint32)
-    places = np.arange(words.size, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    sums[name] = (words * places).sum(dtype=np.uint32)
-    if jnp.issubdtype(leaf.dtype, jnp.inexact):
-      bad[name] = np.sum(~np.isfinite(array))
-  return sums, bad
-
-
-@jax.jit
-def _sums_by_devices(leaves: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-  sums, bad = {}, {}
-  for name, leaf in leaves.items():
-    words = _words(leaf)
-    places = jax.lax.iota(jnp.uint32, words.size).reshape(words.shape) * jnp.uint32(2) + jnp.uint32(1)
-    sums[name] = jnp.sum(words * places, dtype=jnp.uint32)
-    if jnp.issubdtype(leaf.dtype, jnp.inexact):
-      bad[name] = jnp.sum(~jnp.isfinite(leaf))
-  return sums, bad
-
-
-def _words(leaf: jax.Array) -> jax.Array:
-  """The bits of an array as uint32, wider types as several words."""
-  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-    leaf = jax.random.key_data(leaf)
-  if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-    leaf = jnp.stack([leaf.real, leaf.imag], -1)
-  if leaf.dtype == jnp.bool_:
-    return leaf.astype(jnp.uint32)
-  width = leaf.dtype.itemsize
-  if width in (1, 2):
-    return jax.lax.bitcast_convert_type(leaf, {1: jnp.uint8, 2: jnp.uint16}[width]).astype(jnp.uint32)
-  return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
 
 
 def _tree(state: Any) -> dict[str, Any]:

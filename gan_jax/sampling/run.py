@@ -158,6 +158,11 @@ class Run:
     return self._samplers[truncation]
 
   @property
+  def evaluation_file(self) -> epath.Path:
+    """Where `gan_jax.evaluate` writes the figures of this run, or of this member of a population."""
+    return self.workdir / ('evaluation.json' if self.member is None else f'evaluation_member_{self.member}.json')
+
+  @property
   def range(self) -> tuple[float, float]:
     """(low, high) of the pixels that the main output imitates."""
     outputs = core.outputs_of(self.stage.game, self.stage.streams)

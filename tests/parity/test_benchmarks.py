@@ -1,5 +1,7 @@
 """The benchmarks against PyTorch in their smallest form: the same losses from the same weights, and a row."""
 
+import pathlib
+
 import pytest
 
 from benchmarks import run
@@ -18,3 +20,10 @@ def test_through_the_loaders():
   arguments = ['--work', 'gan2014', '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--variants', 'eager']
   (row,) = run.main([*arguments, '--input', 'loader'])
   assert row['ratio'] > 0
+
+
+def test_another_checkout_takes_pytorchs_place():
+  here = str(pathlib.Path(__file__).parent.parent.parent)
+  arguments = ['--work', 'gan2014', '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--against', here]
+  (row,) = run.main(arguments)
+  assert row['variant'] == 'before' and row['ratio'] > 0 and 'difference' not in row

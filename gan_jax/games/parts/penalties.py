@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.core.game import input_gradients
+from gan_jax.core.gradients import input_gradients
 from gan_jax.losses import penalties
 
 PLACES = ('real', 'fake', 'between', 'around')

@@ -74,10 +74,14 @@ def chosen() -> str:
 
 
 def _xla(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None) -> jax.Array:
-  spatial = ''.join(chr(ord('0') + i) for i in range(kernel.ndim - 2))
-  numbers = (f'N{spatial}C', f'{spatial}IO', f'N{spatial}C')
   padding = 'SAME' if pads is None else pads
-  return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=numbers)
+  return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=_order_of_axes(kernel.ndim - 2))
+
+
+def _order_of_axes(axes: int) -> tuple[str, str, str]:
+  """That of x, kernel and result, of so many spatial axes."""
+  spatial = ''.join(chr(ord('0') + i) for i in range(axes))
+  return f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'
 
 
 def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
@@ -92,10 +96,9 @@ def _plain_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes
   for m, n, k, s, pair in zip(y.shape[1:-1], spatial, kernel.shape[:-2], strides, pads or (None,) * axes, strict=True):
     before = k - 1 - (pair[0] if pair else max((m - 1) * s + k - n, 0) // 2)
     padding.append((before, n + k - 2 - (m - 1) * s - before))
-  letters = ''.join(chr(ord('0') + i) for i in range(axes))
-  numbers = (f'N{letters}C', f'{letters}IO', f'N{letters}C')
   turned = jnp.flip(kernel, range(axes)).swapaxes(-1, -2)
-  return jax.lax.conv_general_dilated(y, turned, (1,) * axes, padding, strides, dimension_numbers=numbers)
+  order = _order_of_axes(axes)
+  return jax.lax.conv_general_dilated(y, turned, (1,) * axes, padding, strides, dimension_numbers=order)
 
 
 def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
