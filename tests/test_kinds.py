@@ -2,6 +2,7 @@
 
 import json
 import struct
+import types
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from gan_jax import core, evaluate, main, runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Attributes, Label, Latents, Normal, draw
 from gan_jax.sampling import conditions, files, pictures
 from gan_jax.training import loop
@@ -449,3 +451,12 @@ def test_classes_by_name_and_by_shares():
       Label(3, shares)
   held = np.asarray(draw(Attributes(('a', 'b'), (0.1, 0.8)), jax.random.key(1), 4000))
   np.testing.assert_allclose(held.mean(0), [0.1, 0.8], atol=0.02)
+
+
+def test_a_class_is_one_of_those_that_are_drawn_not_of_the_data_s():
+  stream = Stream(name='digits', size=8, channels=1, classes=10)
+  stage = types.SimpleNamespace(game=types.SimpleNamespace(latents={'side': Label(2)}), streams={'images': stream})
+  drawn = {'side': np.zeros((3,), np.int32)}
+  assert conditions.apply(stage, {'side': '1'}, drawn, None)[0]['side'].tolist() == [1, 1, 1]
+  with pytest.raises(UserError, match='condition side is 7, must be 0 to 1'):
+    conditions.apply(stage, {'side': '7'}, drawn, None)
