@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
@@ -100,9 +101,11 @@ def _picture(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -
     pictures.write(drawn, path)
 
 
-class _Format:
-  def __init__(self, suffix: str, what: str, fits: Callable[..., bool], write: Callable[..., None]):
-    self.suffix, self.what, self.fits, self.write = suffix, what, fits, write
+class _Format(NamedTuple):
+  suffix: str
+  what: str
+  fits: Callable[[np.ndarray], bool]
+  write: Callable[[np.ndarray, tuple[float, float], epath.Path], None]
 
 
 FORMATS: dict[str, _Format] = {
