@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.nets.layers.text import FILL, UNKNOWN
 
-FILL, UNKNOWN, FIRST = 0, 1, 2
+#: The first token of a character or word that is known.
+FIRST = 2
 #: The characters that are known where none are given: those of ASCII that can be printed, in small letters.
 CHARACTERS = tuple(chr(i) for i in range(32, 127) if not 'A' <= chr(i) <= 'Z')
 WORDS = 5000
