@@ -380,6 +380,8 @@ def test_what_has_no_file_is_one_line(tmp_path):
   for how in ('midi', 'binvox'):
     with pytest.raises(UserError, match=f'--format={how} writes .* use --format=npz'):
       files.write(samples, {'': (0.0, 1.0)}, how, tmp_path)
+  with pytest.raises(UserError, match='--format=folder writes pictures'):
+    files.write({'': np.zeros((2, 4, 4, 4, 2))}, {'': (0.0, 1.0)}, 'folder', tmp_path)
   with pytest.raises(UserError, match='no cube'):
     files.binvox(np.ones((2, 2, 3), bool))
 
