@@ -316,6 +316,8 @@ def test_every_kind_of_example_goes_through_everything(kind, tmp_path, capsys, m
     np.testing.assert_allclose(figures['l1']['value'], np.abs(error).mean() / 255, rtol=1e-4)
     expected_psnr = 20 * np.log10(255) - 10 * np.log10(np.square(error).mean((1, 2, 3)))
     np.testing.assert_allclose(figures['psnr']['value'], expected_psnr.mean(), rtol=1e-4)
+    of_each = np.abs(error).mean((1, 2, 3)) / 255
+    np.testing.assert_allclose(figures['l1']['standard_error'], of_each.std(ddof=1) / np.sqrt(6), rtol=1e-3)
     assert {'ssim', 'perceptual'} <= set(figures) and 'pairs of folder' in figures['l1']['protocol']
   # Population of 2.
   both = tmp_path / 'both'
@@ -395,6 +397,10 @@ def test_pictures_of_solids_and_sequences_show_them():
   filled = drawn < 240
   rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled[:, : drawn.shape[1] // 2].any(0))
   assert np.ptp(rows) > np.ptp(columns), 'it stands: the last axis is up'
+  assert drawn.min() >= 60 and drawn[filled].max() > 225, 'what faces the eye is lit'
+  solid[:, :, :, :4] = 0
+  rows = np.nonzero(np.asarray(pictures.picture_of(solid, (0.0, 1.0))) < 240)[0]
+  assert rows.mean() < drawn.shape[0] / 2, 'the upper half is above'
   roll = np.zeros((1, 6, 12))
   roll[0, 3, 10] = 1  # late and high
   drawn = np.asarray(pictures.picture_of(roll, (0.0, 1.0)))
@@ -402,6 +408,11 @@ def test_pictures_of_solids_and_sequences_show_them():
   assert row == drawn.shape[0] // 12 and column == drawn.shape[1] // 2
   clear = np.concatenate([np.full((1, 4, 4, 3), 1.0), np.full((1, 4, 4, 1), -1.0)], -1)  # white, but transparent
   assert set(np.unique(np.asarray(pictures.picture_of(clear, (-1.0, 1.0))))) == {128, 191}
+  clear[..., 3] = 0.0  # 128 of 255
+  assert set(np.unique(np.asarray(pictures.picture_of(clear, (-1.0, 1.0))))) == {
+    128,
+    round((128 * 255 + 127 * 191) / 255),
+  }
 
 
 # What samples are asked to be

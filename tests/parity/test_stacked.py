@@ -91,6 +91,12 @@ def class_disc(w, x):
   return w.dense(x.mean((2, 3)), 'adversarial'), codes
 
 
+def class_disc1(w, x):
+  x = lrelu(w.dense(x, 'Dense_0'))
+  x = lrelu(w.batch_norm(w.dense(x, 'Dense_1'), 0))
+  return w.dense(x, 'adversarial'), w.dense(x, 'recovered')
+
+
 def compared(network, wanted, *given, **more):
   rngs = {name: jax.random.key(0) for name in ('params', 'noise', 'dropout')}
   params = jax.jit(lambda: network.init(rngs, *given, train=True, **more))()['params']
@@ -120,7 +126,10 @@ def test_the_networks_of_mnist_agree():
   compared(stacked.FeatureDiscriminator((9, 8), 5), lambda w: disc1(w, tensor(features)), features)
 
 
-def test_the_discriminator_of_classes_agrees():
+def test_the_discriminators_of_classes_agree():
   image = RANDOM.uniform(0, 1, (BATCH, 12, 12, 3)).astype(np.float32)
   network = stacked.ClassDiscriminator((4, 6), 3, 5, noise=0.0, dropout=0.0)
   compared(network, lambda w: class_disc(w, torch.tensor(image.transpose(0, 3, 1, 2))), image)
+  features = RANDOM.uniform(0, 1, (BATCH, 12)).astype(np.float32)
+  network = stacked.FeatureDiscriminator((9, 8), 5, outputs=3, noise=1e-8)
+  compared(network, lambda w: class_disc1(w, torch.tensor(features)), features)
