@@ -2,6 +2,7 @@
 
 import json
 import struct
+import types
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from gan_jax import core, evaluate, main, runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Attributes, Label, Latents, Normal, draw
 from gan_jax.sampling import conditions, files, pictures
 from gan_jax.training import loop
@@ -314,6 +316,8 @@ def test_every_kind_of_example_goes_through_everything(kind, tmp_path, capsys, m
     np.testing.assert_allclose(figures['l1']['value'], np.abs(error).mean() / 255, rtol=1e-4)
     expected_psnr = 20 * np.log10(255) - 10 * np.log10(np.square(error).mean((1, 2, 3)))
     np.testing.assert_allclose(figures['psnr']['value'], expected_psnr.mean(), rtol=1e-4)
+    of_each = np.abs(error).mean((1, 2, 3)) / 255
+    np.testing.assert_allclose(figures['l1']['standard_error'], of_each.std(ddof=1) / np.sqrt(6), rtol=1e-3)
     assert {'ssim', 'perceptual'} <= set(figures) and 'pairs of folder' in figures['l1']['protocol']
   # Population of 2.
   both = tmp_path / 'both'
@@ -378,6 +382,8 @@ def test_what_has_no_file_is_one_line(tmp_path):
   for how in ('midi', 'binvox'):
     with pytest.raises(UserError, match=f'--format={how} writes .* use --format=npz'):
       files.write(samples, {'': (0.0, 1.0)}, how, tmp_path)
+  with pytest.raises(UserError, match='--format=folder writes pictures'):
+    files.write({'': np.zeros((2, 4, 4, 4, 2))}, {'': (0.0, 1.0)}, 'folder', tmp_path)
   with pytest.raises(UserError, match='no cube'):
     files.binvox(np.ones((2, 2, 3), bool))
 
@@ -391,6 +397,10 @@ def test_pictures_of_solids_and_sequences_show_them():
   filled = drawn < 240
   rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled[:, : drawn.shape[1] // 2].any(0))
   assert np.ptp(rows) > np.ptp(columns), 'it stands: the last axis is up'
+  assert drawn.min() >= 60 and drawn[filled].max() > 225, 'what faces the eye is lit'
+  solid[:, :, :, :4] = 0
+  rows = np.nonzero(np.asarray(pictures.picture_of(solid, (0.0, 1.0))) < 240)[0]
+  assert rows.mean() < drawn.shape[0] / 2, 'the upper half is above'
   roll = np.zeros((1, 6, 12))
   roll[0, 3, 10] = 1  # late and high
   drawn = np.asarray(pictures.picture_of(roll, (0.0, 1.0)))
@@ -398,6 +408,11 @@ def test_pictures_of_solids_and_sequences_show_them():
   assert row == drawn.shape[0] // 12 and column == drawn.shape[1] // 2
   clear = np.concatenate([np.full((1, 4, 4, 3), 1.0), np.full((1, 4, 4, 1), -1.0)], -1)  # white, but transparent
   assert set(np.unique(np.asarray(pictures.picture_of(clear, (-1.0, 1.0))))) == {128, 191}
+  clear[..., 3] = 0.0  # 128 of 255
+  assert set(np.unique(np.asarray(pictures.picture_of(clear, (-1.0, 1.0))))) == {
+    128,
+    round((128 * 255 + 127 * 191) / 255),
+  }
 
 
 # What samples are asked to be
@@ -449,3 +464,12 @@ def test_classes_by_name_and_by_shares():
       Label(3, shares)
   held = np.asarray(draw(Attributes(('a', 'b'), (0.1, 0.8)), jax.random.key(1), 4000))
   np.testing.assert_allclose(held.mean(0), [0.1, 0.8], atol=0.02)
+
+
+def test_a_class_is_one_of_those_that_are_drawn_not_of_the_data_s():
+  stream = Stream(name='digits', size=8, channels=1, classes=10)
+  stage = types.SimpleNamespace(game=types.SimpleNamespace(latents={'side': Label(2)}), streams={'images': stream})
+  drawn = {'side': np.zeros((3,), np.int32)}
+  assert conditions.apply(stage, {'side': '1'}, drawn, None)[0]['side'].tolist() == [1, 1, 1]
+  with pytest.raises(UserError, match='condition side is 7, must be 0 to 1'):
+    conditions.apply(stage, {'side': '7'}, drawn, None)

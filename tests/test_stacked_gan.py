@@ -120,6 +120,11 @@ def test_upper_generators_feel_the_lower_losses_as_far_as_they_are_coupled():
 
   alone = gradient(phase='apart')
   np.testing.assert_allclose(gradient(phase='joint'), alone, rtol=1e-5)
+  loss = lambda weight: apply(
+    game('joint', coupling=1.0), 'generator_loss', {**PARAMS, 'generators_1': {'weight': weight}}
+  )[0]
+  slope = (loss(1.01) - loss(0.99)) / 0.02
+  np.testing.assert_allclose(gradient(phase='joint', coupling=1.0), slope, rtol=1e-2)
   whole = gradient(phase='joint', coupling=1.0) - alone
   assert abs(whole) > 1e-3
   np.testing.assert_allclose(gradient(phase='joint', coupling=0.01) - alone, 0.01 * whole, rtol=1e-2)

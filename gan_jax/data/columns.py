@@ -11,138 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from gan_jax.base.errors import UserError, short
-from gan_jax.data import pixels, transforms
+from gan_jax.data.kind import NOT_NUMBERS, Kind, form_of
+from gan_jax.data.picture import Picture
 from gan_jax.data.text import Text, chosen
 
 __all__ = ['Array', 'Attributes', 'Embedding', 'Kind', 'Label', 'Number', 'Picture', 'Text']
-
-NOT_NUMBERS = 'SUOVMmc'
-PARTS = ('', 'left', 'right')
-
-
-class Kind:
-  """What the kinds share.
-
-  Attributes:
-    title: the kind in words.
-    names: the columns of the source that make up the field; empty for one, `column` in the stream's settings.
-    range: where the least and the greatest value go; None where there is none.
-    form: shape and dtype of one stored value; None where only the data say it.
-  """
-
-  title = 'a column'
-  names: tuple[str, ...] = ()
-  range: tuple[float, float] | None = None
-
-  def fit(self, values: Iterable[Any]) -> 'Kind':
-    """The kind, completed by all values of the column of the split 'train'; most kinds need none."""
-    return self
-
-  #: Whether `fit` has something to complete.
-  unfitted = False
-
-  @property
-  def form(self) -> jax.ShapeDtypeStruct | None:
-    """Shape and type of one stored value, where the settings say them; None where only the data do."""
-    return None
-
-  def stored(self, value: Any) -> np.ndarray:
-    """One example's value as it is kept."""
-    raise NotImplementedError
-
-  def prepare(self, batch: jax.Array, key: jax.Array) -> jax.Array:
-    """A batch of stored values as a loss sees them."""
-    return batch
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-  return (size, size) if isinstance(size, int) else size
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture(Kind):
-  """Pictures and masks of 1 to 4 channels, stored as bytes; the settings left out are the stream's.
-
-  Attributes:
-    size: height and width, or one number for both.
-    channels: 1 grey, 2 grey and opacity, 3 colour, 4 colour and opacity.
-    crop: height and width of what is cut from the middle first; 0 for the largest of the shape of `size`.
-    random_crop: resize to this instead, and cut `size` at random in every draw; 0 for none.
-    range: where black and white go.
-    flip: whether to mirror half of the draws.
-    part: 'left' or 'right' half of a wide picture; '' for the whole.
-    values: stored values that are black and white, where their type does not say it.
-    background: the colour under what is transparent, for 1 and 3 channels.
-    filter: 'bilinear', or 'nearest' for masks, which makes no new values.
-  """
-
-  size: int | tuple[int, int] = 32
-  channels: int = 3
-  crop: int | tuple[int, int] = 0
-  random_crop: int | tuple[int, int] = 0
-  range: tuple[float, float] = (-1.0, 1.0)
-  flip: bool = False
-  part: str = ''
-  values: tuple[float, float] | None = None
-  background: tuple[int, int, int] = (0, 0, 0)
-  filter: str = 'bilinear'
-
-  title = 'a picture'
-
-  def __post_init__(self) -> None:
-    if min(_pair(self.size)) < 1:
-      raise UserError(f'size={self.size} must be at least 1')
-    if self.channels not in (1, 2, 3, 4):
-      raise UserError(f'channels={self.channels} must be 1 (grey), 2 (with opacity), 3 (colour) or 4 (with opacity)')
-    if self.part not in PARTS:
-      raise UserError(f"part={self.part!r} must be 'left', 'right' or '' for the whole")
-    if self.filter not in ('bilinear', 'nearest'):
-      raise UserError(f"filter={self.filter!r} must be 'bilinear' or 'nearest'")
-    if not self.range[0] < self.range[1]:
-      raise UserError(f'range={self.range} must rise, such as (-1.0, 1.0)')
-    if self.crop and min(_pair(self.crop)) < 1:
-      raise UserError(f'crop={self.crop} must be at least 1, or 0 for the largest')
-    if self.random_crop and any(a < b for a, b in zip(_pair(self.random_crop), _pair(self.size), strict=True)):
-      raise UserError(f'random_crop={self.random_crop} is less than size={self.size}: make it larger, or 0')
-
-  @property
-  def stored_size(self) -> tuple[int, int]:
-    """Height and width as stored."""
-    return _pair(self.random_crop or self.size)
-
-  @property
-  def form(self) -> jax.ShapeDtypeStruct | None:
-    return jax.ShapeDtypeStruct((*self.stored_size, self.channels), np.uint8)
-
-  def stored(self, value: Any) -> np.ndarray:
-    """A PIL picture, or (H, W) or (H, W, 1 to 4) of any type that `pixels.to_bytes` takes, to (h, w, channels) uint8.
-
-    Raises:
-      UserError: no picture, or a half of a picture of odd width.
-    """
-    if isinstance(value, Image.Image):
-      value = pixels.decode(value, self.values, 'a picture')
-    image = np.asarray(value)
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or image.dtype.kind in NOT_NUMBERS:
-      raise UserError(f'is {_form(value)}, no picture: pictures are (H, W) or (H, W, 1 to 4)')
-    image = pixels.to_bytes(image, self.values, 'a picture')
-    if self.part:
-      width = image.shape[1]
-      if width % 2:
-        raise UserError(f'is {width} pixels wide, which has no halves: give two pictures of one size side by side')
-      image = image[:, : width // 2] if self.part == 'left' else image[:, width // 2 :]
-    crop = _pair(self.crop) if self.crop else None
-    return transforms.fit(image, self.stored_size, self.channels, crop, self.background, self.filter)
-
-  def prepare(self, batch: jax.Array, key: jax.Array) -> jax.Array:
-    """(B, H, W, C) uint8 to (B, h, w, C) float32 in the range; one key gives one window and one flip for all."""
-    if self.random_crop:
-      batch = transforms.windows(batch, _pair(self.size), jax.random.fold_in(key, 1))
-    return transforms.to_float({'image': batch}, self.range, self.flip, key)['image']
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -326,7 +201,7 @@ class Array(Kind):
     if array.dtype in (bool, np.uint8):
       return array
     if self.range is not None and self.low is None:
-      raise UserError(f'is {_form(array)}, which does not say what its ends are: set low and high')
+      raise UserError(f'is {form_of(array)}, which does not say what its ends are: set low and high')
     if array.dtype.kind in 'iu':
       if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
         raise UserError(f'has values from {array.min()} to {array.max()}, integers have 32 bits: give smaller ones')
@@ -369,11 +244,11 @@ class Embedding(Kind):
     """
     array = _numbers(value).astype(np.float32)
     if array.ndim not in (1, 2) or not array.size:
-      raise UserError(f'is {_form(array)}, must be a vector (D,), or (captions, D)')
+      raise UserError(f'is {form_of(array)}, must be a vector (D,), or (captions, D)')
     if (self.size or array.shape[-1]) != array.shape[-1]:
       raise UserError(f'has {array.shape[-1]} entries, but size={self.size}: set it to {array.shape[-1]}')
     if self.captions and (self.captions,) != (array.shape[:-1] or (1,)):
-      raise UserError(f'is {_form(array)}, but captions={self.captions}: set it to {(array.shape[:-1] or (1,))[0]}')
+      raise UserError(f'is {form_of(array)}, but captions={self.captions}: set it to {(array.shape[:-1] or (1,))[0]}')
     return array[0] if self.captions == 1 and array.ndim == 2 else array
 
   def prepare(self, batch: jax.Array, key: jax.Array) -> jax.Array:
@@ -400,19 +275,13 @@ def _numbers(value: Any) -> np.ndarray:
   except Exception as error:  # rows of several lengths
     raise UserError(f'is no array ({short(error)}): give rows of one length') from error
   if array.dtype.kind in NOT_NUMBERS:
-    raise UserError(f'is {_form(array)}: give numbers')
+    raise UserError(f'is {form_of(array)}: give numbers')
   if array.dtype.kind == 'f' or array.dtype.name == 'bfloat16':
     with np.errstate(over='ignore'):
       array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
       raise UserError('has values that are not finite: remove the example')
   return array
-
-
-def _form(value: Any) -> str:
-  if isinstance(value, str | bytes):
-    return f'the text {short(ValueError(str(value)), 50).removeprefix("ValueError: ")!r}'
-  return f'{value.dtype} {value.shape}' if isinstance(value, np.ndarray) else f'a {type(value).__name__}'
 
 
 def _check_ends(low: float | None, high: float | None) -> None:

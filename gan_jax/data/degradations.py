@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.data.columns import Picture
+from gan_jax.data.picture import Picture
 from gan_jax.nets.layers.resample import resize
 
 #: Red, green and blue of a grey, ITU-R BT.601, as Pillow's mode L.

@@ -11,15 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.kind import Kind
+from gan_jax.nets.layers.text import FILL, UNKNOWN
 
-FILL, UNKNOWN, FIRST = 0, 1, 2
+#: The first token of a character or word that is known.
+FIRST = 2
 #: The characters that are known where none are given: those of ASCII that can be printed, in small letters.
 CHARACTERS = tuple(chr(i) for i in range(32, 127) if not 'A' <= chr(i) <= 'Z')
 WORDS = 5000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Text:
+class Text(Kind):
   """A text, or several captions of which each draw takes one: tokens, 0 behind the end, 1 for what is not known.
 
   Attributes:
@@ -37,8 +40,6 @@ class Text:
   captions: int = 0
 
   title = 'a text'
-  names = ()
-  range = None
 
   def __post_init__(self) -> None:
     if self.length < 1:
@@ -56,7 +57,7 @@ class Text:
     return FIRST + (self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary))
 
   @property
-  def unfitted(self) -> bool:
+  def unfitted(self) -> bool:  # type: ignore[override]
     return isinstance(self.vocabulary, int) or not self.captions
 
   @property

@@ -63,7 +63,7 @@ class ProgressiveGAN(nn.Module):
   def mixed(self, image: jax.Array) -> jax.Array:
     """Data (B, H, W, C) as D sees them now: with the details of half the resolution only, in part."""
     share = self.share()
-    return image if share is None else blend(upsample(downsample(image)), image, share.astype(image.dtype))
+    return image if share is None else blend(upsample(downsample(image)), image, share)
 
   def generate(self, z: jax.Array, *, train: bool) -> jax.Array:
     return self.generator(z, train=train, fade=self.share())

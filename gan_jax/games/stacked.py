@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from gan_jax import losses
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_same_shape
 
 PHASES = ('encoder', 'apart', 'joint')
@@ -119,7 +120,8 @@ class StackedGAN(nn.Module):
       loss += self.entropy * losses.reconstruction.squared_error(found, noise)
       if classes.ndim == 2:
         loss += self.label * losses.labels.cross_entropy(classes, batch['images']['label'])
-      metrics |= {f'real_accuracy_{i}': (real_logit > 0).mean(), f'fake_accuracy_{i}': (fake_logit < 0).mean()}
+      shares = accuracies(losses.nonsaturating, real_logit, fake_logit)
+      metrics |= {f'{name}_{i}': share for name, share in shares.items()}
     return loss, metrics
 
   def generator_loss(self, batch: Batch) -> LossAndMetrics:

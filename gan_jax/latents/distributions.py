@@ -145,7 +145,7 @@ class Tags:
 
 @dataclass(frozen=True)
 class Scales:
-  """Noise of several scales: a tuple of independent N(0, 1) maps, float32, as SinGAN, LAPGAN and StyleGAN take it.
+  """Noise of several scales: a tuple of independent N(0, 1) maps, float32.
 
   Attributes:
     shapes: of the maps, in order, such as ((4, 4, 1), (8, 8, 1)).

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.nets.dcgan import NORMAL
-from gan_jax.nets.layers.basic import checked_label, condition, dense, head
+from gan_jax.nets.layers.basic import beside_pixels, checked_label, condition, dense, head
 from gan_jax.nets.layers.conv import Conv
 
 
@@ -40,8 +40,7 @@ class Discriminator(nn.Module):
     """
     label = checked_label(label, self.classes, 'discriminator')
     if label is not None:
-      planes = condition(label, self.classes, x.dtype)[:, None, None]
-      x = jnp.concatenate([x, jnp.broadcast_to(planes, (*x.shape[:-1], self.classes))], -1)
+      x = beside_pixels(x, condition(label, self.classes))
     for width in self.channels[:-1]:
       x = nn.leaky_relu(Conv(width, (3, 3), (2, 2), kernel_init=NORMAL)(x), self.slope)
       if train:

@@ -71,14 +71,8 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, difference: jax.Array, *, train: bool, coarse: jax.Array) -> jax.Array:
-    x, edge = difference + coarse, self.kernel // 2
-    first, second = self.channels
-    x = Conv(first, (self.kernel, self.kernel), kernel_init=TORCH)(x)
-    x = nn.relu(x[:, edge:-edge, edge:-edge])  # without borders: (B, 28, 28, 64) of 32 pixels
-    height = (x.shape[1] - self.kernel) // 2 + 1
-    # One row and column more where it makes the windows of stride 2 begin at an even place; those inside are kept.
-    x = jnp.pad(x, ((0, 0), *((0, (edge + n + 1) % 2) for n in x.shape[1:3]), (0, 0)))
-    x = Conv(second, (self.kernel, self.kernel), (2, 2), kernel_init=TORCH)(x)
-    x = x[:, edge // 2 : edge // 2 + height, edge // 2 : edge // 2 + height]  # (B, 12, 12, 64)
+    window, (first, second) = (self.kernel, self.kernel), self.channels
+    x = nn.relu(Conv(first, window, kernel_init=TORCH, padding='VALID')(difference + coarse))  # (B, 28, 28, 64)
+    x = Conv(second, window, (2, 2), kernel_init=TORCH, padding='VALID')(x)  # (B, 12, 12, 64)
     x = Dropout(self.dropout, deterministic=not train)(nn.relu(x.reshape(x.shape[0], -1)))
     return head(dense(x, 1, kernel_init=TORCH))

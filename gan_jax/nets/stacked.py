@@ -6,7 +6,6 @@ Source: Huang et al. 2016, https://arxiv.org/abs/1612.04357; the layers of the a
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gan_jax.nets.classifier import max_pool
 from gan_jax.nets.layers.basic import BatchNorm, Dropout, GaussianNoise, beside, condition, dense, head
@@ -14,12 +13,6 @@ from gan_jax.nets.layers.conv import Conv, ConvTranspose
 
 NORMAL = nn.initializers.normal(0.02)
 SLOPE = 0.2
-
-
-def _inside(x: jax.Array, window: int) -> jax.Array:
-  """What a 'SAME' convolution has where its window does not reach over the border."""
-  edge = window // 2
-  return x[:, edge:-edge, edge:-edge]
 
 
 def _normed(x: jax.Array, width: int, *, train: bool) -> jax.Array:
@@ -44,8 +37,7 @@ class Encoder(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     for width in self.channels:  # (B, 12, 12, 32), (B, 4, 4, 32)
-      x = nn.relu(Conv(width, (self.kernel, self.kernel))(x))
-      x = max_pool(_inside(x, self.kernel))
+      x = max_pool(nn.relu(Conv(width, (self.kernel, self.kernel), padding='VALID')(x)))
     return nn.relu(dense(x.reshape(x.shape[0], -1), self.hidden))
 
 
@@ -103,10 +95,8 @@ class ImageGenerator(nn.Module):
     x = x.reshape(-1, self.base, self.base, self.channels[0])
     widths, window = (*self.channels[1:], self.image_channels), (self.kernel, self.kernel)
     for i, (width, stride) in enumerate(zip(widths, self.strides, strict=True)):  # (B, 8, 8, 128), (B, 12, 12, 64), ...
-      last, edge = i == len(widths) - 1, self.kernel // 2
-      if stride == 1:  # a transposed convolution without borders: every place that a window touches
-        x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-      x = ConvTranspose(width, window, (stride, stride), use_bias=last, kernel_init=NORMAL)(x)
+      last, padding = i == len(widths) - 1, 'VALID' if stride == 1 else 'SAME'
+      x = ConvTranspose(width, window, (stride, stride), use_bias=last, kernel_init=NORMAL, padding=padding)(x)
       x = nn.sigmoid(x) if last else nn.relu(BatchNorm(epsilon=1e-6)(x, train=train))
     return x
 
@@ -185,15 +175,17 @@ class ClassDiscriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
-    def block(x: jax.Array, width: int, window: int, stride: int, normed: bool = True) -> jax.Array:
-      x = Conv(width, (window, window), (stride, stride), use_bias=not normed, kernel_init=NORMAL)(x)
-      return nn.leaky_relu(BatchNorm(epsilon=1e-6)(x, train=train) if normed else x, SLOPE)
+    def block(
+      x: jax.Array, width: int, window: int, stride: int = 1, *, normed: bool = True, padding: str = 'SAME'
+    ) -> jax.Array:
+      layer = Conv(width, (window, window), (stride, stride), use_bias=not normed, kernel_init=NORMAL, padding=padding)
+      return nn.leaky_relu(BatchNorm(epsilon=1e-6)(layer(x), train=train) if normed else layer(x), SLOPE)
 
     x = GaussianNoise(self.noise)(x, train=train)
     for i, width in enumerate(self.channels):  # (B, 16, 16, 96), (B, 8, 8, 192)
-      x = block(block(x, width, 3, 1, normed=i > 0), width, 3, 2)
+      x = block(block(x, width, 3, normed=i > 0), width, 3, 2)
       x = Dropout(self.dropout, deterministic=not train)(x)
-    x = _inside(block(x, self.channels[1], 3, 1), 3)  # (B, 6, 6, 192)
-    x = block(x, self.channels[1], 1, 1, normed=False)
+    x = block(x, self.channels[1], 3, padding='VALID')  # (B, 6, 6, 192)
+    x = block(x, self.channels[1], 1, normed=False)
     noise = dense(x.reshape(x.shape[0], -1), self.codes, kernel_init=NORMAL, name='recovered')
     return dense(x.mean((1, 2)), self.classes, kernel_init=NORMAL, name='adversarial'), noise

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
-from gan_jax.nets.layers.basic import BatchNorm, beside, dense, head
+from gan_jax.nets.layers.basic import BatchNorm, beside, beside_pixels, dense, head
+from gan_jax.nets.layers.text import word_shares
 from gan_jax.nets.layers.weights import Conv
 
 NORMAL = nn.initializers.normal(0.02)
@@ -20,9 +21,7 @@ leaky = functools.partial(nn.leaky_relu, negative_slope=SLOPE)
 
 
 def embedded(condition: jax.Array, words: int) -> jax.Array:
-  """What examples are made for, as vectors (B, n): embeddings stay, classes and texts are counted.
-
-  A dense layer of a text's counts is the mean of a learned vector for each of its words.
+  """What examples are made for, as vectors (B, n): an embedding, a class as one-hot, a text as shares of its words.
 
   Args:
     condition: float (B, n), an embedding; int (B,), a class; int (B, L), the tokens of a text, 0 behind its end.
@@ -35,11 +34,7 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
     return condition
   if not words:
     raise UserError('the condition is a class or a text, but words=0 of the networks: set it to their number')
-  counts = jax.nn.one_hot(condition, words, dtype=jnp.float32)
-  if condition.ndim == 1:
-    return counts
-  counts = counts.sum(1).at[:, 0].set(0.0)
-  return counts / jnp.maximum(counts.sum(1, keepdims=True), 1.0)
+  return jax.nn.one_hot(condition, words) if condition.ndim == 1 else word_shares(condition, words)
 
 
 def normed(x: jax.Array, width: int, *, train: bool, window: int = 3, stride: int = 1, resample: str = '') -> jax.Array:
@@ -47,12 +42,6 @@ def normed(x: jax.Array, width: int, *, train: bool, window: int = 3, stride: in
   strides = None if stride == 1 else (stride, stride)
   x = Conv(width, (window, window), strides, use_bias=False, kernel_init=NORMAL, resample=resample)(x, train=train)
   return BatchNorm(gain_stddev=0.02)(x, train=train)
-
-
-def everywhere(vector: jax.Array, maps: jax.Array) -> jax.Array:
-  """Maps (B, H, W, C) with a vector (B, n) beside every pixel's."""
-  places = jnp.broadcast_to(vector.reshape(len(vector), 1, 1, -1), (*maps.shape[:3], vector.shape[-1]))
-  return jnp.concatenate([maps, places], -1)
 
 
 class Bottleneck(nn.Module):
@@ -147,7 +136,7 @@ class Refiner(nn.Module):
     x = nn.relu(Conv(self.channels[0], (3, 3), use_bias=False, kernel_init=NORMAL)(image, train=train))
     for width in self.channels[1:]:
       x = nn.relu(normed(x, width, train=train, window=4, stride=2))
-    x = nn.relu(normed(everywhere(c, x), self.channels[-1], train=train))
+    x = nn.relu(normed(beside_pixels(x, c), self.channels[-1], train=train))
     for _ in range(self.blocks):
       x = Residual()(x, train=train)
     for width in self.widths:
@@ -180,6 +169,6 @@ class Discriminator(nn.Module):
       x = normed(x, width, train=train, window=4 if halve else 1, stride=2 if halve else 1)
       x = x if i == last else leaky(x)
     width = x.shape[-1]
-    x = everywhere(context, Bottleneck(SLOPE)(x, train=train))
+    x = beside_pixels(Bottleneck(SLOPE)(x, train=train), context)
     x = leaky(normed(x, width, train=train, window=1))
     return head(dense(x.reshape(x.shape[0], -1), 1, use_bias=False, kernel_init=NORMAL))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.nets.layers.basic import BatchNorm, Dropout, activation, dense
+from gan_jax.nets.layers.basic import BatchNorm, Dropout, activation, beside_pixels, dense
 from gan_jax.nets.layers.conv import Conv, ConvTranspose, chosen
 from gan_jax.nets.layers.norms import InstanceNorm
 from gan_jax.nets.layers.resample import pixel_shuffle
@@ -76,8 +76,7 @@ class ResnetGenerator(nn.Module):
     if x.shape[1] % 4 or x.shape[2] % 4:
       raise UserError(f'ResnetGenerator halves twice, but pictures are {x.shape[1]}x{x.shape[2]}: give multiples of 4')
     if label is not None:  # a plane for each entry (B, n)
-      planes = jnp.broadcast_to(label[:, None, None, :].astype(x.dtype), (*x.shape[:-1], label.shape[-1]))
-      x = jnp.concatenate([x, planes], -1)
+      x = beside_pixels(x, label)
     bias = self.norm == 'none'
     # Before a norm a plane of ones counts for nothing: no biases.
     common: dict[str, Any] = dict(use_bias=bias, kernel_init=INIT)

@@ -94,8 +94,9 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
     latents[part] = _with_entry(distribution.names, name, value, drawn)
     return
   if isinstance(distribution, latents_lib.Label):
-    stream = next(iter(stage.streams.values()))
-    kind = _kinds(stream).get('label', columns.Label(classes=distribution.classes))
+    kind = _kinds(next(iter(stage.streams.values()))).get('label')
+    if not isinstance(kind, columns.Label) or kind.count != distribution.classes:  # not the classes of the data
+      kind = columns.Label(classes=distribution.classes)
     latents[part] = np.full(drawn.shape, _stored(kind, name, value), drawn.dtype)
     return
   vector = _stored(columns.Array(), name, _numbers(value))

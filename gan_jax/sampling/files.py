@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
@@ -75,6 +76,10 @@ def binvox(solid: np.ndarray) -> bytes:
   return f'#binvox 1\ndim {size}\ntranslate 0 0 0\nscale 1\ndata\n'.encode() + bytes(runs)
 
 
+def _check_picture(array: np.ndarray) -> bool:
+  return array.ndim in (3, 4) or (array.ndim == 5 and array.shape[-1] == 1)
+
+
 def _check_midi(array: np.ndarray) -> bool:
   return array.ndim == 3 and 4 < array.shape[-1] <= 128
 
@@ -96,17 +101,19 @@ def _picture(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -
     pictures.write_one(array, limits, path)
   else:
     drawn = pictures.picture_of(array[None], limits)
-    assert drawn is not None  # `write` looked
+    assert drawn is not None  # by `_check_picture`
     pictures.write(drawn, path)
 
 
-class _Format:
-  def __init__(self, suffix: str, what: str, fits: Callable[..., bool], write: Callable[..., None]):
-    self.suffix, self.what, self.fits, self.write = suffix, what, fits, write
+class _Format(NamedTuple):
+  suffix: str
+  what: str
+  fits: Callable[[np.ndarray], bool]
+  write: Callable[[np.ndarray, tuple[float, float], epath.Path], None]
 
 
 FORMATS: dict[str, _Format] = {
-  'folder': _Format('.png', 'pictures, voxels or sequences', lambda array: array.ndim > 2, _picture),
+  'folder': _Format('.png', 'pictures, voxels or sequences', _check_picture, _picture),
   'midi': _Format('.mid', 'piano rolls (T, 5 to 128)', _check_midi, _midi),
   'binvox': _Format('.binvox', 'voxels (n, n, n) or (n, n, n, 1)', _check_binvox, _binvox),
 }

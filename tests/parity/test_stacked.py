@@ -1,4 +1,4 @@
-"""Stacked GAN's networks for MNIST against PyTorch, wired as the authors' Lasagne layers."""
+"""Stacked GAN's networks against PyTorch, wired as the authors' Lasagne layers."""
 
 import flax.traverse_util
 import jax
@@ -76,10 +76,32 @@ def disc1(w, x):
   return w.dense(x, 'adversarial')[:, 0], torch.sigmoid(w.dense(x, 'recovered'))
 
 
+#: Window, stride (0: of 1, without borders) and norm of each convolution of the discriminator of classes.
+LAYERS = ((3, 1, False), (3, 2, True), (3, 1, True), (3, 2, True), (3, 0, True), (1, 1, False))
+
+
+def class_disc(w, x):
+  for i, (width, stride, normed) in enumerate(LAYERS):
+    if stride == 2:  # of an even size
+      x = F.pad(x, (0, 1, 0, 1))
+    bias = w.of.get(f'Conv_{i}/bias')
+    x = F.conv2d(x, w.of[f'Conv_{i}/kernel'], bias, stride=max(stride, 1), padding=width // 2 if stride == 1 else 0)
+    x = lrelu(w.batch_norm(x, i - 1) if normed else x)
+  codes = w.dense(x.permute(0, 2, 3, 1).flatten(1), 'recovered')
+  return w.dense(x.mean((2, 3)), 'adversarial'), codes
+
+
+def class_disc1(w, x):
+  x = lrelu(w.dense(x, 'Dense_0'))
+  x = lrelu(w.batch_norm(w.dense(x, 'Dense_1'), 0))
+  return w.dense(x, 'adversarial'), w.dense(x, 'recovered')
+
+
 def compared(network, wanted, *given, **more):
-  params = jax.jit(lambda: network.init(jax.random.key(0), *given, train=True, **more))()['params']
+  rngs = {name: jax.random.key(0) for name in ('params', 'noise', 'dropout')}
+  params = jax.jit(lambda: network.init(rngs, *given, train=True, **more))()['params']
   params = jax.tree.map(lambda x: x + 0.1 * RANDOM.standard_normal(x.shape).astype(np.float32), params)
-  found = network.apply({'params': params}, *given, train=True, **more, mutable=['batch_stats'])[0]
+  found = network.apply({'params': params}, *given, train=True, **more, rngs=rngs, mutable=['batch_stats'])[0]
   wanted = wanted(Weights(params))
   for ours, theirs in zip(jax.tree.leaves(found), wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
     theirs = theirs.permute(0, 2, 3, 1) if theirs.ndim == 4 else theirs
@@ -102,3 +124,12 @@ def test_the_networks_of_mnist_agree():
   )
   compared(stacked.ImageDiscriminator((4, 5, 6), 9, 5), lambda w: disc0(w, tensor(image)), image)
   compared(stacked.FeatureDiscriminator((9, 8), 5), lambda w: disc1(w, tensor(features)), features)
+
+
+def test_the_discriminators_of_classes_agree():
+  image = RANDOM.uniform(0, 1, (BATCH, 12, 12, 3)).astype(np.float32)
+  network = stacked.ClassDiscriminator((4, 6), 3, 5, noise=0.0, dropout=0.0)
+  compared(network, lambda w: class_disc(w, torch.tensor(image.transpose(0, 3, 1, 2))), image)
+  features = RANDOM.uniform(0, 1, (BATCH, 12)).astype(np.float32)
+  network = stacked.FeatureDiscriminator((9, 8), 5, outputs=3, noise=1e-8)
+  compared(network, lambda w: class_disc1(w, torch.tensor(features)), features)

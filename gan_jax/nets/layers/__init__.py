@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'Standardised',
     'activation',
     'beside',
+    'beside_pixels',
     'checked_label',
     'condition',
     'dense',

@@ -76,6 +76,16 @@ def beside(*rows: jax.Array) -> jax.Array:
   return jnp.concatenate(rows, -1)
 
 
+def beside_pixels(maps: jax.Array, vector: jax.Array) -> jax.Array:
+  """Maps (B, H, W, C) with a plane for each entry of a vector (B, n): (B, H, W, C + n), the dtype of the maps.
+
+  >>> beside_pixels(jnp.zeros((1, 1, 2, 1)), jnp.array([[3.0]]))[0, 0].tolist()
+  [[0.0, 3.0], [0.0, 3.0]]
+  """
+  planes = vector.astype(maps.dtype)[:, None, None]
+  return jnp.concatenate([maps, jnp.broadcast_to(planes, (*maps.shape[:3], vector.shape[-1]))], -1)
+
+
 def dense(
   x: jax.Array,
   features: int,

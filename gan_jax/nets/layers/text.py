@@ -1,4 +1,4 @@
-"""A small encoder of texts, trained with the network that it is part of."""
+"""Tokens of texts as vectors: the shares of their words, and a small encoder, trained with its network."""
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,18 @@ from gan_jax.nets.layers.weights import Dense, Embed
 
 #: Tokens of `data.columns.Text`: 0 stands behind the end of a text, 1 for what is not in the vocabulary.
 FILL, UNKNOWN = 0, 1
+
+
+def word_shares(tokens: jax.Array, count: int) -> jax.Array:
+  """How often a text has each token, as shares: (B, length) int32 to (B, count) float32; all 0 for an empty text.
+
+  A dense layer of these is the mean of a learned vector for each word.
+
+  >>> word_shares(jnp.array([[2, 1, 2, 2], [1, 0, 0, 0]]), 3).tolist()
+  [[0.0, 0.25, 0.75], [0.0, 1.0, 0.0]]
+  """
+  counts = jax.nn.one_hot(tokens, count).sum(1).at[:, FILL].set(0.0)
+  return counts / jnp.maximum(counts.sum(1, keepdims=True), 1.0)
 
 
 class TextEncoder(nn.Module):
