@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from gan_jax.data.feed import Feed, make_prepare
 from gan_jax.data.sources.prepared import data_dir
-from gan_jax.data.streams import Feed, Stream, make_prepare
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 
 BATCH = 128

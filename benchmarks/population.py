@@ -16,7 +16,7 @@ import jax
 
 from gan_jax import config as config_lib
 from gan_jax.config.vary import member_config
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import parallel
 from gan_jax.runs import resume
 from gan_jax.runs.experiment import experiment_of

@@ -54,7 +54,7 @@ class GanJax:
     import jax
 
     from gan_jax import runs
-    from gan_jax.data.streams import Feed
+    from gan_jax.data.feed import Feed
     from gan_jax.distributed import parallel
 
     self.name, self.settings, self.jax = name, settings, jax

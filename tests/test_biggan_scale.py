@@ -9,7 +9,7 @@ from test_processes import alone, assert_same, finished, start
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import runs
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import parallel
 
 KEY = jax.random.key(0)

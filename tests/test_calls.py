@@ -16,7 +16,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.data import streams
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel
 from gan_jax.runs import checkpoint
 from gan_jax.runs.experiment import experiment_of

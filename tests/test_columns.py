@@ -14,6 +14,7 @@ from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns, sets, sources, streams
+from gan_jax.data import feed as feed_lib
 
 KEY = jax.random.key(0)
 PICTURE = {'name': 'Picture'}
@@ -319,8 +320,8 @@ def test_bad_pairs_and_files_end_the_command_with_one_line(tmp_path, capsys):
 def drawn_of(a_stream, steps):
   """The numbers of the examples that a feed gives in so many steps of one move."""
   a_stream = dataclasses.replace(a_stream, batch_size=4)
-  feed = streams.Feed({'images': a_stream}, {'images': 1}, 0, lambda tree, axis: tree, lambda tree: tree)
-  prepare = streams.make_prepare({'images': a_stream})
+  feed = feed_lib.Feed({'images': a_stream}, {'images': 1}, 0, lambda tree, axis: tree, lambda tree: tree)
+  prepare = feed_lib.make_prepare({'images': a_stream})
   found = [np.asarray(prepare(next(feed), 'images', 0, KEY)['x']) for _ in range(steps)]
   feed.close()
   return np.concatenate(found)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gan_jax.base.errors import UserError
+from gan_jax.data import feed as feed_lib
 from gan_jax.data import order, sources, streams, transforms
 from gan_jax.data.sources import builtin
 from gan_jax.data.sources import prepared as prepared_lib
@@ -112,8 +113,8 @@ def test_range_and_flip():
 def take(stream, steps, moves=2, position=None, devices=2, **settings):
   mesh = parallel.make_mesh(devices)
   place, replicate = parallel.place(mesh), parallel.replicate(mesh)
-  feed = streams.Feed({'images': stream}, {'images': moves}, 0, place, replicate, position, **settings)
-  prepare = jax.jit(streams.make_prepare({'images': stream}), static_argnums=(1, 2))
+  feed = feed_lib.Feed({'images': stream}, {'images': moves}, 0, place, replicate, position, **settings)
+  prepare = jax.jit(feed_lib.make_prepare({'images': stream}), static_argnums=(1, 2))
   rows = []
   for _ in range(steps):
     given = next(feed)
@@ -153,7 +154,7 @@ def test_sets_larger_than_the_limit_are_read_though_they_are_arrays(monkeypatch)
   monkeypatch.setattr(streams, 'RESIDENT_BYTES', 1000)
   mesh = parallel.make_mesh(1)
   stream = streams.Stream(name='digits', size=8, channels=1, batch_size=10)
-  feed = streams.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
+  feed = feed_lib.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
   assert not next(feed)['store']
 
 

@@ -25,7 +25,7 @@ from rows import (
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core, main, runs
-from gan_jax.data.streams import Feed, make_prepare
+from gan_jax.data.feed import Feed, make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
 from gan_jax.nets.layers.conv import formulation

@@ -19,7 +19,7 @@ from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base import console
 from gan_jax.base.errors import UserError
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt
 from gan_jax.evaluation import measures
 from gan_jax.runs import checkpoint

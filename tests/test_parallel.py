@@ -13,7 +13,7 @@ from rows import IDS, REPEATED, ROWS, load_shrunk, only_if_covering
 from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal

@@ -16,7 +16,8 @@ from gan_jax import config as config_lib
 from gan_jax import evaluate, sample
 from gan_jax.base.errors import UserError
 from gan_jax.config.vary import member_config
-from gan_jax.data.streams import Feed, Stream
+from gan_jax.data.feed import Feed
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import interrupt, parallel
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs import member_metrics, resume, run_config

@@ -13,6 +13,7 @@ from PIL import Image
 from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.errors import UserError
+from gan_jax.data import feed as feed_lib
 from gan_jax.data import pixels, sources, streams, transforms
 from gan_jax.data.sources.checked import Checked
 from gan_jax.distributed import parallel
@@ -64,7 +65,7 @@ def own_stream(source, **settings):
 
 def feed(stream):
   mesh = parallel.make_mesh(1)
-  return streams.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
+  return feed_lib.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))
 
 
 def labelled(labels, image=None):

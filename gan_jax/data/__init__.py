@@ -2,4 +2,4 @@
 
 from gan_jax.base import lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__, streams=['Feed', 'Stream'])
+__getattr__, __dir__, __all__ = lazy.attach(__name__, __path__, feed=['Feed'], streams=['Stream'])

@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sources
+from gan_jax.data.feed import READ_THREADS
 from gan_jax.data.sets import KEPT_BYTES, as_examples
-from gan_jax.data.streams import READ_THREADS, Stream
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.features.base import Extractor
 from gan_jax.metrics import frechet

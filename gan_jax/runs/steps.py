@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from gan_jax import core
-from gan_jax.data.streams import make_prepare
+from gan_jax.data.feed import make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import keep_products
 from gan_jax.runs.stages import Stage, clock_at

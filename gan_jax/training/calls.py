@@ -9,7 +9,7 @@ import jax
 
 from gan_jax import core, runs
 from gan_jax.base import memory
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import parallel
 from gan_jax.runs.stages import Stage
 from gan_jax.training.session import Session

@@ -10,7 +10,7 @@ from etils import epath
 from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
-from gan_jax.data.streams import Feed
+from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.options import options_of
 from gan_jax.nets.layers.conv import chosen_formulation
