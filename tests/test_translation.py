@@ -137,12 +137,27 @@ def test_the_pool_shows_fakes_of_before():
   assert cyclegan(pool=0).turns and not core.init(cyclegan(pool=0), SGD, BATCH, KEY).variables['memory']
 
 
-def test_one_pass_refuses_batch_norm():
+class Centred(nn.Module):
+  """The mean of each picture less that of the batch."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    means = x.mean((1, 2, 3)) * self.param('w', nn.initializers.ones, ())
+    return means - means.mean()
+
+
+def test_one_pass_refuses_networks_that_see_the_other_examples():
   net = translation.ResnetGenerator(channels=2, blocks=0, image_channels=1, norm='batch')
-  game = CycleGAN(net, net, Mean(), Mean(), one_pass=True)
   batch = {name: {'image': jnp.zeros((2, 4, 4, 1))} for name in 'ab'}
-  with pytest.raises(UserError, match='one_pass would mix the batch statistics'):
-    jax.eval_shape(lambda key: core.init(game, SGD, batch, key), KEY)
+  for nets, words in (
+    ((net, net, Mean(), Mean()), 'would mix the batch statistics'),
+    ((Times(), Times(), Mean(), Centred()), 'depends on the other examples'),
+  ):
+    with pytest.raises(UserError, match=f'one_pass.*{words}'):
+      jax.eval_shape(lambda key, nets=nets: core.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
+  uneven = {'a': {'image': jnp.zeros((2, 4, 4, 1))}, 'b': {'image': jnp.zeros((3, 4, 4, 1))}}
+  with pytest.raises(UserError, match='one_pass needs batches of one shape'):
+    jax.eval_shape(lambda key: core.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
 
 
 PAIR = {'images': {'a': pictures(1.0, 2.0)['image'], 'b': pictures(3.0, -1.0)['image']}}

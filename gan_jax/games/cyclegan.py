@@ -85,7 +85,7 @@ class CycleGAN(nn.Module):
       there, back = (getattr(self, f'generator_{x}{y}') for x, y in ((one, other), (other, one)))
       image, target = batch[one]['image'], batch[other]['image']
       identity = (target,) if self.cycle * self.identity else ()
-      fake, *same = passes(there, image, *identity, one=self.one_pass)
+      fake, *same = passes(there, image, *identity, one=self.one_pass, compute=False)
       check_same_shape(fake, target)
       self.put_variable('scratch', f'fake_{other}', fake)
       logits, features = self._judged(other, fake)
