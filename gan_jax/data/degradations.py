@@ -1,7 +1,7 @@
 """Pictures made worse: what a network learns to undo. Any set of pictures becomes pairs by a column of these.
 
     columns = dict(
-      a=dict(name='Degraded', column='image', by=('grey',)),
+      a=dict(name='data.degradations.Degraded', column='image', by=('grey',)),
       b=dict(name='Picture', column='image'),
     )
 
@@ -52,9 +52,13 @@ class Degraded(Picture):
         raise one_of('entry in by', name, WAYS)
     if not self.by:
       raise UserError(f'by={self.by} is empty: name what makes the picture worse, of {", ".join(WAYS)}')
-    for name, good in (('hole', 0 < self.hole < 1), ('sigma', self.sigma > 0), ('noise', self.noise >= 0)):
+    for name, good, words in (
+      ('hole', 0 < self.hole < 1, 'between 0 and 1'),
+      ('sigma', self.sigma > 0, 'above 0'),
+      ('noise', self.noise >= 0, '0 or more'),
+    ):
       if not good:
-        raise UserError(f'{name}={getattr(self, name)} must be {"in (0, 1)" if name == "hole" else "positive"}')
+        raise UserError(f'{name}={getattr(self, name)} must be {words}')
     sides = (self.size, self.size) if isinstance(self.size, int) else self.size
     if 'small' in self.by and (self.factor < 1 or any(side % self.factor for side in sides)):
       raise UserError(f'factor={self.factor} must divide size={self.size}')
