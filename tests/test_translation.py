@@ -108,6 +108,10 @@ def test_dualgan_and_discogan_by_hand():
     # Means of 2a less means of b, of b / 2 less of a; the second map is twice the first: four times the squares.
     features = 5 * ((2 * a).mean() - b.mean()) ** 2 + 5 * ((b / 2).mean() - a.mean()) ** 2
     assert loss == pytest.approx((1 - rate) * (0.1 * fooled + 0.9 * features), rel=1e-5)
+  late = cyclegan(pool=0, rates=((5, 0.25), (9, 0.5)))
+  weighed = lambda step: first_loss(late, 'generator_loss', step=step)[1]['fooled_b']
+  # The first share holds from the start.
+  assert [weighed(step) / np.mean((-2 * a - 1) ** 2) for step in (0, 5, 9)] == pytest.approx([0.75, 0.75, 0.5])
 
 
 def test_the_turns_of_three_papers():
@@ -197,6 +201,10 @@ def test_stargan_by_hand():
   obeyed = (softplus(logits) - logits * np.asarray(own)).sum(-1).mean()
   cycle = 10 * np.abs(2 * fake + 1 - x).mean()
   assert terms == pytest.approx({'fooled': -fake.mean(), 'obeyed': obeyed, 'cycle': cycle}, rel=1e-5)
+  compared = game.clone(loss='relativistic', classifier=0.0, cycle=0.0)
+  assert first_loss(compared, 'generator_loss', batch)[0] == pytest.approx(softplus(x - fake).mean(), rel=1e-5)
+  with pytest.raises(UserError, match='two_way_softmax.*takes'):
+    core.init(game.clone(loss='two_way_softmax'), SGD, batch, KEY)
   changed = lambda name: game.wanted(own, name)[0].tolist()
   assert changed('fair') == [0, 1, 0] and changed('dark') == [1, 0, 0] and changed('old') == [1, 0, 1]
   # Pictures without attributes have those that the discriminator sees: all logits are positive here.
@@ -312,7 +320,9 @@ def test_pairs_of_degraded_pictures_move_together():
   [
     (('sepia',), {}, "unknown entry in by 'sepia'.*grey"),
     ((), {}, 'by=.. is empty'),
-    (('holes',), {'hole': 1.5}, r'hole=1.5 must be in \(0, 1\)'),
+    (('holes',), {'hole': 1.5}, 'hole=1.5 must be between 0 and 1'),
+    (('noise',), {'noise': -0.1}, 'noise=-0.1 must be 0 or more'),
+    (('blur',), {'sigma': 0.0}, 'sigma=0.0 must be above 0'),
     (('small',), {'factor': 3}, 'factor=3 must divide size=8'),
   ],
 )
