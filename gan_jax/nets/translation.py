@@ -79,7 +79,7 @@ class ResnetGenerator(nn.Module):
       planes = jnp.broadcast_to(label[:, None, None, :].astype(x.dtype), (*x.shape[:-1], label.shape[-1]))
       x = jnp.concatenate([x, planes], -1)
     bias = self.norm == 'none'
-    # Before a norm a plane of ones counts for nothing: no biases.
+    # A norm takes a bias away: there is none before it.
     common: dict[str, Any] = dict(use_bias=bias, kernel_init=INIT)
     window = (self.kernel, self.kernel)
     normal = lambda x, name: Norm(self.norm, self.gain, name=f'{name}_norm')(x, train=train)
@@ -160,7 +160,7 @@ class UNet(nn.Module):
     if x.shape[1] % multiple or x.shape[2] % multiple:
       raise UserError(
         f'UNet halves {last + 1} times, but pictures are {x.shape[1]}x{x.shape[2]}: give multiples of {multiple}, or '
-        'fewer config.game.generator.channels'
+        'fewer entries of channels in its settings'
       )
     normal = lambda x, name: Norm(self.norm, self.gain, name=f'{name}_norm')(x, train=train)
     layers: list[jax.Array] = []
