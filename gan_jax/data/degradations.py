@@ -11,6 +11,7 @@ Windows and flips are those of the other columns of the example; holes and noise
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -91,10 +92,7 @@ def edges(x: jax.Array) -> jax.Array:
   Source: the outlines of CoGAN's code, as in `data.sources.transformed`, turned over as in pix2pix's sets.
   """
   level = grey(x)
-  padded = jnp.pad(level, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
-  height, width = x.shape[1:3]
-  windows = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-  return 1.0 - jnp.minimum(CONTRAST * (jnp.stack(windows).max(0) - level), 1.0)
+  return 1.0 - jnp.minimum(CONTRAST * (nn.max_pool(level, (3, 3), padding='SAME') - level), 1.0)
 
 
 def holes(x: jax.Array, key: jax.Array, share: float) -> jax.Array:
