@@ -51,6 +51,15 @@ def test_degradations_have_right_values():
   assert noisy.std() == pytest.approx(25.5, rel=0.05) and abs(noisy.mean() - 128) < 1
   assert degraded('small', image, factor=4).shape == (2, 2, 3)
   np.testing.assert_allclose(degraded('small', np.full((8, 8, 3), 77, np.uint8), factor=2), 77, rtol=1e-4)
+  # A bicubic filter shoots over beside a step, and noise leaves black and white: both are cut.
+  white = np.zeros((8, 8, 3), np.uint8)
+  white[:, 3:] = 255
+  for way in ('small', 'noise'):
+    extremes = degraded(way, white, factor=2)
+    assert extremes.min() == 0 and extremes.max() == pytest.approx(255)
+  both = degradations.Degraded(by=('grey', 'small'), size=8, range=(0.0, 255.0), factor=4)
+  made = np.asarray(both.prepare(jnp.asarray(image[None]), KEY))[0]
+  assert made.shape == (2, 2, 3) and np.allclose(made[..., 0], made[..., 1])
 
 
 def test_pairs_of_degraded_pictures_move_together():

@@ -1,4 +1,4 @@
-"""Games that translate pictures, on networks small enough to compute by hand; their networks."""
+"""Games that translate pictures, on networks small enough to compute by hand."""
 
 import dataclasses
 
@@ -18,8 +18,7 @@ from gan_jax.games.cyclegan import CycleGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.pix2pix import Pix2Pix
 from gan_jax.games.stargan import StarGAN
-from gan_jax.nets import stargan, translation
-from gan_jax.nets.layers.resample import pixel_shuffle
+from gan_jax.nets import translation
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -110,6 +109,34 @@ def test_dualgan_and_discogan_by_hand():
   assert [weighed(step) / np.mean((-2 * a - 1) ** 2) for step in (0, 5, 9)] == pytest.approx([0.75, 0.75, 0.5])
 
 
+def made_by(game, method, batch, given=None):
+  """What a method makes of the batch, or of other examples that are given."""
+  state = core.init(game, SGD, batch, KEY)
+  return game.apply(core.game_variables(game, state), given or batch, method=method, rngs={'noise': KEY})
+
+
+def test_cyclegan_where_the_way_back_is_not_exact():
+  """G = 2 x, F = 3 x; a loss that compares, a penalty."""
+  settings = dict(loss='relativistic', adversarial=1.0, identity=0.0, pool=0, first='discriminator')
+  game = CycleGAN(
+    Times(2.0), Times(3.0), Mean(1.0), Mean(-1.0), rates=((0, 0.25),), penalty=GradientPenalty(10.0), **settings
+  )
+  a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+  expected = {
+    'fooled_b': 0.75 * softplus(2 * a - b).mean(),
+    'fooled_a': 0.75 * softplus(a - 3 * b).mean(),
+    'cycle_a': 0.25 * 10 * np.abs(6 * a - a).mean(),
+    'cycle_b': 0.25 * 10 * np.abs(6 * b - b).mean(),
+  }
+  assert first_loss(game, 'generator_loss')[1] == pytest.approx(expected, rel=1e-5)
+  # The gradient of a mean of 4 pixels has the norm 1/2.
+  terms = first_loss(game, 'discriminator_loss')[1]
+  assert [terms['penalty_a'], terms['penalty_b']] == pytest.approx([10 * 0.25] * 2, rel=1e-5)
+  level = lambda made: {name: array[:, 0, 0, 0].tolist() for name, array in made.items()}
+  assert level(made_by(game, 'sample', BATCH)) == {'ab': [2.0, 4.0], 'ba': [9.0, -3.0]}
+  assert level(made_by(game, 'round_trip', BATCH)) == {'a': [6.0, 12.0], 'b': [18.0, -6.0]}
+
+
 def test_the_turns_of_three_papers():
   game = lambda name: build(config_lib.load(f'configs/{name}.py').game.to_dict(), home='gan_jax.games')
   plan = lambda name: [(turn.movers[0], turn.repeat, turn.share) for turn in game(name).turns]
@@ -178,6 +205,17 @@ def test_pix2pix_by_hand():
   small = {'images': {'a': jnp.ones((2, 1, 1, 1)), 'b': jnp.ones((2, 2, 2, 1))}}
   seen = Pix2Pix(Times(), Mean()).seen(small['images']['a'], small['images']['b'])
   assert seen.shape == (2, 2, 2, 2)
+  grey = jnp.arange(4.0).reshape(1, 2, 2, 1)
+  seen = Pix2Pix(Times(), Mean()).seen(grey, jnp.zeros((1, 4, 4, 1)))
+  np.testing.assert_array_equal(seen[0, :, :, 0], np.kron(grey[0, :, :, 0], np.ones((2, 2))))
+  with pytest.raises(UserError, match="of 'b' are 3x3, of 'a' 2x2: make the first a whole multiple"):
+    Pix2Pix(Times(), Mean()).seen(grey, jnp.zeros((1, 3, 3, 1)))
+  compared = Pix2Pix(Times(2.0), Mean(), loss='relativistic', l1=0.0, penalty=GradientPenalty(10.0))
+  assert first_loss(compared, 'generator_loss', PAIR)[0] == pytest.approx(softplus((b - 2 * a) / 2).mean())
+  # A mean of 8 values: its gradient has the norm 8^-1/2.
+  penalty = first_loss(compared, 'discriminator_loss', PAIR)[1]['penalty']
+  assert penalty == pytest.approx(10 * (8**-0.5 - 1) ** 2, rel=1e-5)
+  assert made_by(compared, 'sample', PAIR)[:, 0, 0, 0].tolist() == [2.0, 4.0]
 
 
 def test_stargan_by_hand():
@@ -204,11 +242,30 @@ def test_stargan_by_hand():
   changed = lambda name: game.wanted(own, name)[0].tolist()
   assert changed('fair') == [0, 1, 0] and changed('dark') == [1, 0, 0] and changed('old') == [1, 0, 1]
   # Pictures without attributes have those that the discriminator sees: all logits are positive here.
-  state = core.init(game, SGD, batch, KEY)
-  known = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='known')
-  assert known.tolist() == [[1, 1, 1]]
-  made = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='sample')
+  alone = {'images': pictures(1.0)}
+  assert made_by(game, 'known', batch, alone).tolist() == [[1, 1, 1]]
+  made = made_by(game, 'sample', batch, alone)
   assert {name: float(array[0, 0, 0, 0]) for name, array in made.items()} == {'dark': 3.0, 'fair': 2.0, 'old': 3.0}
+
+
+def test_stargan_asks_for_attributes_of_other_examples():
+  own = jnp.array([[i % 2, i // 2 % 2, i // 4] for i in range(8)], jnp.float32)
+  x = np.arange(1.0, 9.0)
+  game = StarGAN(Times(2.0), Mean(1.0, 3), ('dark', 'old', 'male'))
+  batch = {'images': {**pictures(*x), 'attributes': own}}
+  wanted = np.asarray(made_by(game, 'moved', batch)[2])
+  assert sorted(wanted.tolist()) == sorted(own.tolist()) and (wanted[:, 0] != own[:, 0]).any()
+  fake = 2 * x + wanted[:, 0]
+  logits = fake[:, None] * np.arange(1, 4)
+  expected = {
+    'fooled': -fake.mean(),
+    'obeyed': (softplus(logits) - logits * wanted).sum(-1).mean(),
+    'cycle': 10 * np.abs(2 * fake + np.asarray(own[:, 0]) - x).mean(),
+  }
+  assert first_loss(game, 'generator_loss', batch)[1] == pytest.approx(expected, rel=1e-5)
+  # All logits are positive, so that all attributes are there: made 2 + 0 and 2 + 1, and back 2 made + 1.
+  again = made_by(game, 'round_trip', batch, {'images': pictures(1.0)})
+  assert {name: float(array[0, 0, 0, 0]) for name, array in again.items()} == {'dark': 5.0, 'old': 7.0, 'male': 7.0}
 
 
 def test_stargan_of_classes():
@@ -217,47 +274,8 @@ def test_stargan_of_classes():
   _, terms, _ = first_loss(game, 'discriminator_loss', batch)
   logits = np.array([1.0, 2.0])[:, None] * np.arange(1, 4)
   assert terms['classified'] == pytest.approx(np.mean(np.log(np.exp(logits).sum(-1)) - logits[[0, 1], [0, 2]]))
+  assert game.wanted(jnp.array([[1.0, 0, 0]]), '2').tolist() == [[0, 0, 1]]
+  # The last logit is the largest of a bright picture.
+  assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):
     core.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
-
-
-# Networks
-
-
-def test_networks_have_the_papers_parameters():
-  def count(net, size, channels=3, **inputs):
-    x = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
-    init = lambda x: net.init({'params': KEY, 'dropout': KEY}, x, **inputs, train=True)
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(init, x)['params']))
-
-  # pytorch-CycleGAN-and-pix2pix prints 11.378 M, 54.414 M and 2.769 M; its first counts biases before instance norm.
-  assert count(translation.ResnetGenerator(), 256) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64)
-  assert round(count(translation.UNet(), 256) / 1e6, 3) == 54.414
-  assert round(count(translation.PatchGAN(norm='batch'), 256, 6) / 1e6, 3) == 2.769
-  # StarGAN's paper: 53.2 M for both.
-  label = jnp.zeros((1, 5))
-  generator = translation.ResnetGenerator(blocks=6, border='SAME', kernel=4, gain=True)
-  assert round((count(generator, 128, label=label) + count(stargan.Discriminator(), 128)) / 1e6, 1) == 53.2
-
-
-def test_patches_are_of_the_sizes_that_their_names_say():
-  """A logit in the middle reads 1, 16, 34 or 70 pixels across, and no others."""
-  for layers, wide in ((0, 1), (1, 16), (2, 34), (3, 70)):
-    net = translation.PatchGAN(2, layers, norm='none')
-    x = jnp.zeros((1, 96, 96, 1))
-    variables = jax.tree.map(jnp.ones_like, net.init(KEY, x, train=True))
-
-    def middle(x, net=net, variables=variables):
-      logits = net.apply(variables, x, train=True)
-      return logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
-
-    read = np.flatnonzero(np.abs(np.asarray(jax.grad(middle)(x))).sum((0, 2, 3)))
-    assert read[-1] - read[0] + 1 == wide, layers
-
-
-def test_pixel_shuffle_and_sizes_that_do_not_fit():
-  assert pixel_shuffle(jnp.zeros((2, 3, 5, 8))).shape == (2, 6, 10, 2)
-  x = jnp.zeros((1, 6, 6, 1))
-  for net in (translation.ResnetGenerator(2, 0), translation.UNet((2, 2))):
-    with pytest.raises(UserError, match='6x6: give multiples of 4'):
-      net.init(KEY, x, train=True)
