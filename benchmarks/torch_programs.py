@@ -550,8 +550,7 @@ class Program:
       d_loss.backward()
       self.optimizers[1].step()
       self.optimizers[1].zero_grad(set_to_none=True)
-    for parameter in self.modules[1].parameters():
-      parameter.requires_grad_(False)
+    self.modules[1].requires_grad_(False)
     with self._cast():
       if not share:
         latents = self.latents()
@@ -560,8 +559,7 @@ class Program:
     g_loss.backward()
     self.optimizers[0].step()
     self.optimizers[0].zero_grad(set_to_none=True)
-    for parameter in self.modules[1].parameters():
-      parameter.requires_grad_(True)
+    self.modules[1].requires_grad_(True)
     return d_loss.detach(), g_loss.detach()
 
 

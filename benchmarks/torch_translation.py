@@ -6,7 +6,7 @@ and the optimizers are fused.
 
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -138,17 +138,14 @@ def take(module: nn.Module, params: Tree) -> None:
       put(norm.bias, flat[*scale[:-1], 'bias'])
 
 
-def _frozen(modules: list[nn.Module]) -> contextlib.AbstractContextManager[None]:
-  @contextlib.contextmanager
-  def held():
-    parameters = [p for module in modules for p in module.parameters()]
-    for parameter in parameters:
-      parameter.requires_grad_(False)
-    yield
-    for parameter in parameters:
-      parameter.requires_grad_(True)
-
-  return held()
+@contextlib.contextmanager
+def _frozen(modules: list[nn.Module]) -> Iterator[None]:
+  """Their parameters ask for no gradients."""
+  for module in modules:
+    module.requires_grad_(False)
+  yield
+  for module in modules:
+    module.requires_grad_(True)
 
 
 class Translation:

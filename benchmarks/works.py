@@ -152,7 +152,7 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
     path: of the .npz file of the examples.
     batch: examples per move.
     small: take the widths of the tests.
-    dropout: False leaves it out, and a penalty at random points, for comparing losses.
+    dropout: False leaves out dropout, penalties at random points and the pool of fakes, for comparing losses.
   """
   if name in TRANSLATIONS:
     return _translation(name, path, batch, small, dropout)

@@ -52,12 +52,12 @@ def get_config(variant):
 
 
 def _data(variant, pixels):
-  stream = config_lib.stream
   if variant == 'adapt':
-    return dict(a=stream(name='mnist', classes=10, **pixels), b=stream(name='digits', seed=1, **pixels))
+    return config_lib.streams(pixels, a=dict(name='mnist', classes=10), b=dict(name='digits'))
   if variant == 'digits':
-    return dict(a=stream(name='digits', **pixels), b=stream(name='edges/digits', seed=1, **pixels))
-  return dict(
-    a=stream(name='mnist', split='train[:30000]', **pixels),
-    b=stream(name='edges/mnist', split='train[30000:]', seed=1, **pixels),
+    return config_lib.streams(pixels, a=dict(name='digits'), b=dict(name='edges/digits'))
+  return config_lib.streams(
+    pixels,
+    a=dict(name='mnist', split='train[:30000]'),
+    b=dict(name='edges/mnist', split='train[30000:]'),
   )

@@ -55,9 +55,11 @@ def get_config(variant):
   )
   adam = dict(name='optax.adam', learning_rate=rate, b1=0.5)
   pixels = dict(size=size, random_crop=cut_from, channels=1 if digits else 3, flip=not digits)
-  names = ('digits', 'edges/digits') if digits else ('cycle_gan/horse2zebra',) * 2
-  splits = ('train', 'train') if digits else ('trainA', 'trainB')
-  domain = lambda i: config_lib.stream(name=names[i], split=splits[i], seed=i, **pixels)
+  if digits:
+    data = config_lib.streams(pixels, a=dict(name='digits'), b=dict(name='edges/digits'))
+  else:
+    pixels['name'] = 'cycle_gan/horse2zebra'
+    data = config_lib.streams(pixels, a=dict(split='trainA'), b=dict(split='trainB'))
   return config_lib.base(
     game=dict(
       name='cyclegan.CycleGAN',
@@ -73,7 +75,7 @@ def get_config(variant):
       discriminator_b=discriminator,
     ),
     optimizers=dict(generator=adam, discriminator=adam),
-    data=dict(a=domain(0), b=domain(1)),
+    data=data,
     batch_size=16 if digits else 1,
     steps=steps,
     samples=16,

@@ -75,11 +75,10 @@ def get_config(variant):
 
 
 def _data(variant, pixels):
-  stream = config_lib.stream
   if variant == 'edges2shoes':
-    half = lambda part: dict(image=dict(name='Picture', column='image', part=part))
-    common = dict(name='folder', path='edges2shoes', **pixels)
-    return dict(a=stream(columns=half('left'), **common), b=stream(columns=half('right'), seed=1, **common))
-  names = ('digits', 'edges/digits') if variant == 'digits' else ('cycle_gan/horse2zebra',) * 2
-  splits = ('train', 'train') if variant == 'digits' else ('trainA', 'trainB')
-  return {d: stream(name=names[i], split=splits[i], seed=i, **pixels) for i, d in enumerate('ab')}
+    half = lambda part: dict(columns=dict(image=dict(name='Picture', column='image', part=part)))
+    return config_lib.streams(dict(name='folder', path='edges2shoes', **pixels), a=half('left'), b=half('right'))
+  if variant == 'digits':
+    return config_lib.streams(pixels, a=dict(name='digits'), b=dict(name='edges/digits'))
+  pixels['name'] = 'cycle_gan/horse2zebra'
+  return config_lib.streams(pixels, a=dict(split='trainA'), b=dict(split='trainB'))

@@ -47,9 +47,11 @@ def get_config(variant):
   rmsprop = dict(name='optax.rmsprop', learning_rate=rate, decay=0.9, eps=1e-10, initial_scale=1.0)
   bounded = dict(name='chain', links=(rmsprop, dict(name='clip_weights', limit=0.01)))
   pixels = dict(size=size, channels=1 if digits else 3, flip=not digits)
-  names = ('digits', 'edges/digits') if digits else ('cycle_gan/horse2zebra',) * 2
-  splits = ('train', 'train') if digits else ('trainA', 'trainB')
-  domain = lambda i: config_lib.stream(name=names[i], split=splits[i], seed=i, **pixels)
+  if digits:
+    data = config_lib.streams(pixels, a=dict(name='digits'), b=dict(name='edges/digits'))
+  else:
+    pixels['name'] = 'cycle_gan/horse2zebra'
+    data = config_lib.streams(pixels, a=dict(split='trainA'), b=dict(split='trainB'))
   return config_lib.base(
     game=dict(
       name='cyclegan.CycleGAN',
@@ -68,7 +70,7 @@ def get_config(variant):
       discriminator_b=discriminator,
     ),
     optimizers=dict(generator=rmsprop, discriminator=bounded if clipped else rmsprop),
-    data=dict(a=domain(0), b=domain(1)),
+    data=data,
     batch_size=16 if digits else 1,
     steps=steps,
     samples=16,

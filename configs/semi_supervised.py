@@ -45,9 +45,10 @@ def get_config(variant):
     ),
     optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
     ema=dict(discriminator=0.998 if digits else 0.9999),
-    data=dict(
-      labelled=config_lib.stream(**data | dict(batch_size=20 if digits else 100), classes=10, per_class=per_class),
-      unlabelled=config_lib.stream(**data, seed=1),
+    data=config_lib.streams(
+      data,
+      labelled=dict(batch_size=20 if digits else 100, classes=10, per_class=per_class),
+      unlabelled=dict(),
     ),
     batch_size=100,
     steps=epochs * epoch,

@@ -70,10 +70,11 @@ def get_config(variant):
 
 def _data(variant, size, labels):
   pixels = dict(name=variant, size=size, channels=1, range=(0.0, 1.0))
-  labelled = dict(**pixels, classes=10, per_class=labels // 10)
-  return dict(
-    labelled=config_lib.stream(batch_size=min(labels, 100), **labelled),
-    unlabelled=config_lib.stream(batch_size=100, seed=1, **pixels),
-    real_labelled=config_lib.stream(batch_size=1, seed=2, **labelled),
-    real_unlabelled=config_lib.stream(batch_size=100 if variant == 'digits' else 400, seed=3, **pixels),
+  labelled = dict(classes=10, per_class=labels // 10)
+  return config_lib.streams(
+    pixels,
+    labelled=dict(batch_size=min(labels, 100), **labelled),
+    unlabelled=dict(batch_size=100),
+    real_labelled=dict(batch_size=1, **labelled),
+    real_unlabelled=dict(batch_size=100 if variant == 'digits' else 400),
   )

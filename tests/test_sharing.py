@@ -278,7 +278,7 @@ def test_coupling_is_looked_for_once_for_each_network():
 def test_one_pass_needs_batches_of_one_size():
   game = Standard(discriminator=mlp.Discriminator((8,)), **SMOOTH, one_pass=True)
   batch = {**batch_of(8), 'latents': jnp.zeros((4, 3))}
-  with pytest.raises(UserError, match=r'not 8 and 4: set config\.data\.batch_size'):
+  with pytest.raises(UserError, match=r'not \(8, 2\) and \(4, 2\): set config\.data\.batch_size'):
     core.init(game, SGD, batch, KEY)
 
 

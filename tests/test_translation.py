@@ -1,4 +1,4 @@
-"""Games that translate pictures, on networks small enough to compute by hand; their networks; degraded pictures."""
+"""Games that translate pictures, on networks small enough to compute by hand."""
 
 import dataclasses
 
@@ -8,22 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from PIL import Image
 
-import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.config.build import build
 from gan_jax.core.clock import Clock
-from gan_jax.data import degradations, streams
 from gan_jax.games.cyclegan import CycleGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.pix2pix import Pix2Pix
 from gan_jax.games.stargan import StarGAN
-from gan_jax.nets import stargan, translation
-from gan_jax.nets.layers.resample import pixel_shuffle
-from gan_jax.sampling import inputs
+from gan_jax.nets import translation
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -108,6 +103,38 @@ def test_dualgan_and_discogan_by_hand():
     # Means of 2a less means of b, of b / 2 less of a; the second map is twice the first: four times the squares.
     features = 5 * ((2 * a).mean() - b.mean()) ** 2 + 5 * ((b / 2).mean() - a.mean()) ** 2
     assert loss == pytest.approx((1 - rate) * (0.1 * fooled + 0.9 * features), rel=1e-5)
+  late = cyclegan(pool=0, rates=((5, 0.25), (9, 0.5)))
+  weighed = lambda step: first_loss(late, 'generator_loss', step=step)[1]['fooled_b']
+  # The first share holds from the start.
+  assert [weighed(step) / np.mean((-2 * a - 1) ** 2) for step in (0, 5, 9)] == pytest.approx([0.75, 0.75, 0.5])
+
+
+def made_by(game, method, batch, given=None):
+  """What a method makes of the batch, or of other examples that are given."""
+  state = core.init(game, SGD, batch, KEY)
+  return game.apply(core.game_variables(game, state), given or batch, method=method, rngs={'noise': KEY})
+
+
+def test_cyclegan_where_the_way_back_is_not_exact():
+  """G = 2 x, F = 3 x; a loss that compares, a penalty."""
+  settings = dict(loss='relativistic', adversarial=1.0, identity=0.0, pool=0, first='discriminator')
+  game = CycleGAN(
+    Times(2.0), Times(3.0), Mean(1.0), Mean(-1.0), rates=((0, 0.25),), penalty=GradientPenalty(10.0), **settings
+  )
+  a, b = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+  expected = {
+    'fooled_b': 0.75 * softplus(2 * a - b).mean(),
+    'fooled_a': 0.75 * softplus(a - 3 * b).mean(),
+    'cycle_a': 0.25 * 10 * np.abs(6 * a - a).mean(),
+    'cycle_b': 0.25 * 10 * np.abs(6 * b - b).mean(),
+  }
+  assert first_loss(game, 'generator_loss')[1] == pytest.approx(expected, rel=1e-5)
+  # The gradient of a mean of 4 pixels has the norm 1/2.
+  terms = first_loss(game, 'discriminator_loss')[1]
+  assert [terms['penalty_a'], terms['penalty_b']] == pytest.approx([10 * 0.25] * 2, rel=1e-5)
+  level = lambda made: {name: array[:, 0, 0, 0].tolist() for name, array in made.items()}
+  assert level(made_by(game, 'sample', BATCH)) == {'ab': [2.0, 4.0], 'ba': [9.0, -3.0]}
+  assert level(made_by(game, 'round_trip', BATCH)) == {'a': [6.0, 12.0], 'b': [18.0, -6.0]}
 
 
 def test_the_turns_of_three_papers():
@@ -137,12 +164,27 @@ def test_the_pool_shows_fakes_of_before():
   assert cyclegan(pool=0).turns and not core.init(cyclegan(pool=0), SGD, BATCH, KEY).variables['memory']
 
 
-def test_one_pass_refuses_batch_norm():
+class Centred(nn.Module):
+  """The mean of each picture less that of the batch."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    means = x.mean((1, 2, 3)) * self.param('w', nn.initializers.ones, ())
+    return means - means.mean()
+
+
+def test_one_pass_refuses_networks_that_see_the_other_examples():
   net = translation.ResnetGenerator(channels=2, blocks=0, image_channels=1, norm='batch')
-  game = CycleGAN(net, net, Mean(), Mean(), one_pass=True)
   batch = {name: {'image': jnp.zeros((2, 4, 4, 1))} for name in 'ab'}
-  with pytest.raises(UserError, match='one_pass would mix the batch statistics'):
-    jax.eval_shape(lambda key: core.init(game, SGD, batch, key), KEY)
+  for nets, words in (
+    ((net, net, Mean(), Mean()), 'would mix the batch statistics'),
+    ((Times(), Times(), Mean(), Centred()), 'depends on the other examples'),
+  ):
+    with pytest.raises(UserError, match=f'one_pass.*{words}'):
+      jax.eval_shape(lambda key, nets=nets: core.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
+  uneven = {'a': {'image': jnp.zeros((2, 4, 4, 1))}, 'b': {'image': jnp.zeros((3, 4, 4, 1))}}
+  with pytest.raises(UserError, match='one_pass needs batches of one shape'):
+    jax.eval_shape(lambda key: core.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
 
 
 PAIR = {'images': {'a': pictures(1.0, 2.0)['image'], 'b': pictures(3.0, -1.0)['image']}}
@@ -163,6 +205,17 @@ def test_pix2pix_by_hand():
   small = {'images': {'a': jnp.ones((2, 1, 1, 1)), 'b': jnp.ones((2, 2, 2, 1))}}
   seen = Pix2Pix(Times(), Mean()).seen(small['images']['a'], small['images']['b'])
   assert seen.shape == (2, 2, 2, 2)
+  grey = jnp.arange(4.0).reshape(1, 2, 2, 1)
+  seen = Pix2Pix(Times(), Mean()).seen(grey, jnp.zeros((1, 4, 4, 1)))
+  np.testing.assert_array_equal(seen[0, :, :, 0], np.kron(grey[0, :, :, 0], np.ones((2, 2))))
+  with pytest.raises(UserError, match="of 'b' are 3x3, of 'a' 2x2: make the first a whole multiple"):
+    Pix2Pix(Times(), Mean()).seen(grey, jnp.zeros((1, 3, 3, 1)))
+  compared = Pix2Pix(Times(2.0), Mean(), loss='relativistic', l1=0.0, penalty=GradientPenalty(10.0))
+  assert first_loss(compared, 'generator_loss', PAIR)[0] == pytest.approx(softplus((b - 2 * a) / 2).mean())
+  # A mean of 8 values: its gradient has the norm 8^-1/2.
+  penalty = first_loss(compared, 'discriminator_loss', PAIR)[1]['penalty']
+  assert penalty == pytest.approx(10 * (8**-0.5 - 1) ** 2, rel=1e-5)
+  assert made_by(compared, 'sample', PAIR)[:, 0, 0, 0].tolist() == [2.0, 4.0]
 
 
 def test_stargan_by_hand():
@@ -182,14 +235,38 @@ def test_stargan_by_hand():
   obeyed = (softplus(logits) - logits * np.asarray(own)).sum(-1).mean()
   cycle = 10 * np.abs(2 * fake + 1 - x).mean()
   assert terms == pytest.approx({'fooled': -fake.mean(), 'obeyed': obeyed, 'cycle': cycle}, rel=1e-5)
+  compared = game.clone(loss='relativistic', classifier=0.0, cycle=0.0)
+  assert first_loss(compared, 'generator_loss', batch)[0] == pytest.approx(softplus(x - fake).mean(), rel=1e-5)
+  with pytest.raises(UserError, match=r'two_way_softmax.*takes'):
+    core.init(game.clone(loss='two_way_softmax'), SGD, batch, KEY)
   changed = lambda name: game.wanted(own, name)[0].tolist()
   assert changed('fair') == [0, 1, 0] and changed('dark') == [1, 0, 0] and changed('old') == [1, 0, 1]
   # Pictures without attributes have those that the discriminator sees: all logits are positive here.
-  state = core.init(game, SGD, batch, KEY)
-  known = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='known')
-  assert known.tolist() == [[1, 1, 1]]
-  made = game.apply(core.game_variables(game, state), {'images': pictures(1.0)}, method='sample')
+  alone = {'images': pictures(1.0)}
+  assert made_by(game, 'known', batch, alone).tolist() == [[1, 1, 1]]
+  made = made_by(game, 'sample', batch, alone)
   assert {name: float(array[0, 0, 0, 0]) for name, array in made.items()} == {'dark': 3.0, 'fair': 2.0, 'old': 3.0}
+
+
+def test_stargan_asks_for_attributes_of_other_examples():
+  own = jnp.array([[i % 2, i // 2 % 2, i // 4] for i in range(8)], jnp.float32)
+  # Near 0, where the distance from the way back with the wanted attributes, in place of its own, has another mean.
+  x = np.linspace(-1.0, -0.1, 8)
+  game = StarGAN(Times(2.0), Mean(1.0, 3), ('dark', 'old', 'male'))
+  batch = {'images': {**pictures(*x), 'attributes': own}}
+  wanted = np.asarray(made_by(game, 'moved', batch)[2])
+  assert sorted(wanted.tolist()) == sorted(own.tolist()) and (wanted[:, 0] != own[:, 0]).any()
+  fake = 2 * x + wanted[:, 0]
+  logits = fake[:, None] * np.arange(1, 4)
+  expected = {
+    'fooled': -fake.mean(),
+    'obeyed': (softplus(logits) - logits * wanted).sum(-1).mean(),
+    'cycle': 10 * np.abs(2 * fake + np.asarray(own[:, 0]) - x).mean(),
+  }
+  assert first_loss(game, 'generator_loss', batch)[1] == pytest.approx(expected, rel=1e-5)
+  # All logits are positive, so that all attributes are there: made 2 + 0 and 2 + 1, and back 2 made + 1.
+  again = made_by(game, 'round_trip', batch, {'images': pictures(1.0)})
+  assert {name: float(array[0, 0, 0, 0]) for name, array in again.items()} == {'dark': 5.0, 'old': 7.0, 'male': 7.0}
 
 
 def test_stargan_of_classes():
@@ -198,127 +275,8 @@ def test_stargan_of_classes():
   _, terms, _ = first_loss(game, 'discriminator_loss', batch)
   logits = np.array([1.0, 2.0])[:, None] * np.arange(1, 4)
   assert terms['classified'] == pytest.approx(np.mean(np.log(np.exp(logits).sum(-1)) - logits[[0, 1], [0, 2]]))
+  assert game.wanted(jnp.array([[1.0, 0, 0]]), '2').tolist() == [[0, 0, 1]]
+  # The last logit is the largest of a bright picture.
+  assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):
     core.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
-
-
-# Networks
-
-
-def test_networks_have_the_papers_parameters():
-  def count(net, size, channels=3, **inputs):
-    x = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
-    init = lambda x: net.init({'params': KEY, 'dropout': KEY}, x, **inputs, train=True)
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(init, x)['params']))
-
-  # pytorch-CycleGAN-and-pix2pix prints 11.378 M, 54.414 M and 2.769 M; its first counts biases before instance norm.
-  assert count(translation.ResnetGenerator(), 256) == 11_378_179 - (64 + 128 + 256 + 18 * 256 + 128 + 64)
-  assert round(count(translation.UNet(), 256) / 1e6, 3) == 54.414
-  assert round(count(translation.PatchGAN(norm='batch'), 256, 6) / 1e6, 3) == 2.769
-  # StarGAN's paper: 53.2 M for both.
-  label = jnp.zeros((1, 5))
-  generator = translation.ResnetGenerator(blocks=6, border='SAME', kernel=4, gain=True)
-  assert round((count(generator, 128, label=label) + count(stargan.Discriminator(), 128)) / 1e6, 1) == 53.2
-
-
-def test_patches_are_of_the_sizes_that_their_names_say():
-  """A logit in the middle reads 1, 16, 34 or 70 pixels across, and no others."""
-  for layers, wide in ((0, 1), (1, 16), (2, 34), (3, 70)):
-    net = translation.PatchGAN(2, layers, norm='none')
-    x = jnp.zeros((1, 96, 96, 1))
-    variables = jax.tree.map(jnp.ones_like, net.init(KEY, x, train=True))
-
-    def middle(x, net=net, variables=variables):
-      logits = net.apply(variables, x, train=True)
-      return logits[0, logits.shape[1] // 2, logits.shape[2] // 2]
-
-    read = np.flatnonzero(np.abs(np.asarray(jax.grad(middle)(x))).sum((0, 2, 3)))
-    assert read[-1] - read[0] + 1 == wide, layers
-
-
-def test_pixel_shuffle_and_sizes_that_do_not_fit():
-  assert pixel_shuffle(jnp.zeros((2, 3, 5, 8))).shape == (2, 6, 10, 2)
-  x = jnp.zeros((1, 6, 6, 1))
-  for net in (translation.ResnetGenerator(2, 0), translation.UNet((2, 2))):
-    with pytest.raises(UserError, match='6x6: give multiples of 4'):
-      net.init(KEY, x, train=True)
-
-
-# Degraded pictures
-
-
-def stream(by, **settings):
-  column = dict(name='data.degradations.Degraded', column='image', by=by, **settings)
-  fields = dict(a=column, b=dict(name='Picture', column='image'))
-  return streams.Stream(name='digits', size=8, channels=3, range=(0.0, 1.0), columns=fields)
-
-
-def degraded(by, image, **settings):
-  kind = degradations.Degraded(by=(by,), size=image.shape[0], range=(0.0, 255.0), **settings)
-  return np.asarray(kind.prepare(jnp.asarray(image[None], jnp.uint8), KEY))[0]
-
-
-def test_degradations_have_right_values():
-  image = np.random.RandomState(0).randint(0, 256, (8, 8, 3)).astype(np.uint8)
-  grey = np.asarray(Image.fromarray(image).convert('L'), np.float32)
-  np.testing.assert_allclose(degraded('grey', image), np.repeat(grey[..., None], 3, -1), atol=1)
-  step = np.zeros((8, 8, 3), np.uint8)
-  step[:, 4:] = 100
-  # One line where the dark side ends: twice the step, below white.
-  assert degraded('edges', step)[3, :, 0] == pytest.approx([255, 255, 255, 55, 255, 255, 255, 255])
-  holed = degraded('holes', image, hole=0.5)
-  hole = (holed == 127.5).all(-1)
-  assert hole.sum() == 16 and np.isclose(holed, image, atol=1e-3).all(-1).sum() == 48
-  rows, columns = np.nonzero(hole)
-  assert (np.ptp(rows), np.ptp(columns)) == (3, 3)
-  dot = np.zeros((8, 8, 3), np.uint8)
-  dot[4, 4] = 255
-  blurred = degraded('blur', dot, sigma=1.0)
-  taps = np.exp(-0.5 * np.arange(-3, 4) ** 2.0)
-  np.testing.assert_allclose(blurred[4, 1:8, 0] / blurred[4, 4, 0], taps, rtol=1e-4)
-  np.testing.assert_allclose(blurred.sum((0, 1)), 255, rtol=1e-4)
-  noisy = degraded('noise', np.full((64, 64, 3), 128, np.uint8), noise=0.1)
-  assert noisy.std() == pytest.approx(25.5, rel=0.05) and abs(noisy.mean() - 128) < 1
-  assert degraded('small', image, factor=4).shape == (2, 2, 3)
-  np.testing.assert_allclose(degraded('small', np.full((8, 8, 3), 77, np.uint8), factor=2), 77, rtol=1e-4)
-
-
-def test_pairs_of_degraded_pictures_move_together():
-  fields = stream(('grey',)).columns
-  moving = dataclasses.replace(stream(('grey',)), flip=True, random_crop=10, columns=fields)
-  image = np.random.RandomState(0).randint(0, 256, (6, 10, 10, 3)).astype(np.uint8)
-  pair = moving.prepare({'a': image, 'b': image}, KEY)
-  np.testing.assert_allclose(pair['a'], degradations.grey(pair['b']), atol=1e-6)
-  assert moving.stored(2) == {name: jax.ShapeDtypeStruct((2, 10, 10, 3), np.uint8) for name in 'ab'}
-
-
-@pytest.mark.parametrize(
-  ('by', 'settings', 'words'),
-  [
-    (('sepia',), {}, "unknown entry in by 'sepia'.*grey"),
-    ((), {}, 'by=.. is empty'),
-    (('holes',), {'hole': 1.5}, r'hole=1.5 must be in \(0, 1\)'),
-    (('small',), {'factor': 3}, 'factor=3 must divide size=8'),
-  ],
-)
-def test_degradations_that_cannot_be_are_told(by, settings, words):
-  with pytest.raises(UserError, match=words):
-    _ = stream(by, **settings).kinds
-
-
-def test_a_folder_of_pictures_goes_through_the_column_that_is_given(tmp_path):
-  """Of pairs side by side each file is the given half; of degraded pictures each is made worse."""
-  for name, side in (('x.png', 16), ('y.png', 24)):
-    pixels = np.random.RandomState(side).randint(0, 256, (side, side, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / name)
-  half = lambda part: dict(name='Picture', column='image', part=part)
-  for columns in (dict(a=half('left'), b=half('right')), stream(('grey',)).columns):
-    settings = config_lib.load('configs/pix2pix.py:digits')
-    settings.data = config_lib.stream(name='digits', size=8, columns=columns)
-    settings.game.generator.image_channels = 3
-    (stage,) = gan_jax.runs.stages_of(settings)
-    name, files, fields = inputs.of_folder(stage, str(tmp_path))
-    assert (name, files, list(fields)) == ('images', ['x.png', 'y.png'], ['a'])
-    assert fields['a'].shape == (2, 8, 8, 3)
-    is_grey = np.allclose(fields['a'][..., 0], fields['a'][..., 1], atol=1e-5)
-    assert is_grey == (columns['a']['name'] != 'Picture')

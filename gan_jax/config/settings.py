@@ -153,3 +153,15 @@ def stream(**settings: Any) -> dict[str, Any]:
   if unknown:
     raise UserError(f'unknown setting config.data.{sorted(unknown)[0]}: a stream has {", ".join(names)}')
   return {**names, **settings}
+
+
+def streams(common: Mapping[str, Any], **own: Mapping[str, Any]) -> dict[str, Any]:
+  """The settings of several streams: what they have in common, and what each has of its own.
+
+  Each has another seed, so that the examples of two streams come in orders of their own.
+
+  >>> found = streams(dict(size=16), a=dict(name='digits'), b=dict(name='edges/digits'))
+  >>> [(name, found[name]['size'], found[name]['seed']) for name in found]
+  [('a', 16, 0), ('b', 16, 1)]
+  """
+  return {name: stream(**{'seed': i, **common, **settings}) for i, (name, settings) in enumerate(own.items())}

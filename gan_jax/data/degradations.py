@@ -1,7 +1,7 @@
 """Pictures made worse: what a network learns to undo. Any set of pictures becomes pairs by a column of these.
 
     columns = dict(
-      a=dict(name='Degraded', column='image', by=('grey',)),
+      a=dict(name='data.degradations.Degraded', column='image', by=('grey',)),
       b=dict(name='Picture', column='image'),
     )
 
@@ -11,6 +11,7 @@ Windows and flips are those of the other columns of the example; holes and noise
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -52,9 +53,13 @@ class Degraded(Picture):
         raise one_of('entry in by', name, WAYS)
     if not self.by:
       raise UserError(f'by={self.by} is empty: name what makes the picture worse, of {", ".join(WAYS)}')
-    for name, good in (('hole', 0 < self.hole < 1), ('sigma', self.sigma > 0), ('noise', self.noise >= 0)):
+    for name, good, words in (
+      ('hole', 0 < self.hole < 1, 'between 0 and 1'),
+      ('sigma', self.sigma > 0, 'above 0'),
+      ('noise', self.noise >= 0, '0 or more'),
+    ):
       if not good:
-        raise UserError(f'{name}={getattr(self, name)} must be {"in (0, 1)" if name == "hole" else "positive"}')
+        raise UserError(f'{name}={getattr(self, name)} must be {words}')
     sides = (self.size, self.size) if isinstance(self.size, int) else self.size
     if 'small' in self.by and (self.factor < 1 or any(side % self.factor for side in sides)):
       raise UserError(f'factor={self.factor} must divide size={self.size}')
@@ -87,10 +92,7 @@ def edges(x: jax.Array) -> jax.Array:
   Source: the outlines of CoGAN's code, as in `data.sources.transformed`, turned over as in pix2pix's sets.
   """
   level = grey(x)
-  padded = jnp.pad(level, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
-  height, width = x.shape[1:3]
-  windows = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-  return 1.0 - jnp.minimum(CONTRAST * (jnp.stack(windows).max(0) - level), 1.0)
+  return 1.0 - jnp.minimum(CONTRAST * (nn.max_pool(level, (3, 3), padding='SAME') - level), 1.0)
 
 
 def holes(x: jax.Array, key: jax.Array, share: float) -> jax.Array:

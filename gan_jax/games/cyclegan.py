@@ -15,6 +15,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from gan_jax import losses
 from gan_jax.core.clock import read_clock
@@ -42,7 +43,8 @@ class CycleGAN(nn.Module):
     distance: of a picture from its way back, 'l1' or 'l2'.
     identity: weight, as a share of `cycle`, of the distance of a picture of b from what generator_ab makes of it.
     features: weight of DiscoGAN's distance between the discriminator's mean features of data and of fakes.
-    rates: ((step, r), ...): from that step on the terms of `cycle` weigh r times as much, all others 1 - r times.
+    rates: ((step, r), ...): from that step on the terms of `cycle` weigh r times as much, all others 1 - r times; the
+      first r holds from the start.
     penalty: None, or a penalty of the discriminators, such as {'name': 'GradientPenalty', 'weight': 10.0}.
     pool: fakes of earlier steps, of each domain, among which a discriminator's are drawn; 0 for none.
     first: the player that begins a step, 'generator' or 'discriminator'.
@@ -85,7 +87,7 @@ class CycleGAN(nn.Module):
       there, back = (getattr(self, f'generator_{x}{y}') for x, y in ((one, other), (other, one)))
       image, target = batch[one]['image'], batch[other]['image']
       identity = (target,) if self.cycle * self.identity else ()
-      fake, *same = passes(there, image, *identity, one=self.one_pass)
+      fake, *same = passes(there, image, *identity, one=self.one_pass, compute=False)
       check_same_shape(fake, target)
       self.put_variable('scratch', f'fake_{other}', fake)
       logits, features = self._judged(other, fake)
@@ -138,8 +140,9 @@ class CycleGAN(nn.Module):
 
   def _rate(self) -> jax.Array:
     """r of `rates` now."""
-    steps, shares = (jnp.array(column) for column in zip(*sorted(self.rates), strict=True))
-    return shares[jnp.sum(steps <= read_clock(self).step) - 1]
+    steps, rates = zip(*sorted(self.rates), strict=True)
+    schedule = optax.join_schedules([optax.constant_schedule(rate) for rate in rates], steps[1:])
+    return jnp.asarray(schedule(read_clock(self).step))
 
   def sample(self, batch: Batch) -> dict[str, jax.Array]:
     return {x + y: getattr(self, f'generator_{x}{y}')(batch[x]['image'], train=False) for x, y in WAYS}

@@ -68,7 +68,8 @@ class Pix2Pix(nn.Module):
     for axis in (1, 2):
       if image.shape[axis] % given.shape[axis]:
         raise UserError(
-          f'{self.source!r} has {given.shape[1:3]} pixels, {self.target!r} {image.shape[1:3]}: no multiple'
+          f'pictures of {self.target!r} are {image.shape[1]}x{image.shape[2]}, of {self.source!r} {given.shape[1]}x'
+          f'{given.shape[2]}: make the first a whole multiple of the second, or set config.game.conditional=False'
         )
       given = given.repeat(image.shape[axis] // given.shape[axis], axis)
     return jnp.concatenate([given, image], -1)

@@ -19,9 +19,9 @@ from gan_jax.core.clock import read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of, generate
-from gan_jax.games.parts.coupling import check_uncoupled
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
+from gan_jax.games.parts.passes import passes
 from gan_jax.latents.distributions import Latents, Normal
 
 
@@ -137,23 +137,9 @@ class Standard(nn.Module):
     Returns:
       (outputs for the first batch, outputs for the second batch).
     """
-    if not self.one_pass:
-      # Separate passes: batch norm must not mix the statistics of real and fake.
-      apply = lambda x, condition: self.discriminator(x, train=True, **condition, **options)
-      return apply(first, first_condition), apply(second, second_condition)
-    if first.shape != second.shape:
-      raise UserError(
-        f'config.game.one_pass needs as many real as generated examples, not {first.shape[0]} and {second.shape[0]}: '
-        'set config.data.batch_size to config.batch_size, or one_pass=False'
-      )
-    # The rows are interleaved, not concatenated, so that each row stays on its device.
-    interleave = lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
-    condition = jax.tree.map(interleave, first_condition, second_condition)
-    both = self.discriminator(interleave(first, second), train=True, **condition, **options)
-    if self.is_initializing():
-      check_uncoupled(self.discriminator, first, **first_condition)
-    half = lambda i: jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
-    return half(0), half(1)
+    conditions = (first_condition, second_condition)
+    one, other = passes(self.discriminator, first, second, one=self.one_pass, conditions=conditions, **options)
+    return one, other
 
   def conditioned(self, batch: Batch) -> Batch:
     """The batch with the column `condition` as the label of the data and of the latents."""

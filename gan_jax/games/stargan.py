@@ -18,9 +18,10 @@ import optax
 
 from gan_jax import losses
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.precision import full_precision
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.sampled import Output
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 
 
@@ -81,7 +82,7 @@ class StarGAN(nn.Module):
     """The classifier's loss, summed over attributes."""
     if self.field == 'label':
       return losses.labels.cross_entropy(logits, wanted.argmax(-1))
-    each = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), wanted.astype(jnp.float32))
+    each = optax.sigmoid_binary_cross_entropy(full_precision(logits), full_precision(wanted))
     return each.sum(-1).mean()
 
   def moved(self, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -94,12 +95,12 @@ class StarGAN(nn.Module):
 
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
     image, own, _, fake = self.moved(batch)
-    (real_logits, of_real), (fake_logits, _) = (
-      self.discriminator(image, train=True),
-      self.discriminator(fake, train=True),
-    )
+    real_logits, of_real = self.discriminator(image, train=True)
+    fake_logits = self.discriminator(fake, train=True, classify=False)
+    pair = pair_of(self.loss)
+    check_head(pair, self.loss, real_logits)
     terms = {
-      'judged': pair_of(self.loss).discriminator(real_logits, fake_logits),
+      'judged': pair.discriminator(real_logits, fake_logits),
       'classified': self.classifier * self.classified(of_real, own),
     }
     if self.penalty is not None:
@@ -111,8 +112,10 @@ class StarGAN(nn.Module):
     image, own, wanted, fake = self.moved(batch)
     logits, of_fake = self.discriminator(fake, train=True)
     again = self.generator(fake, own, train=True)
+    pair = pair_of(self.loss)
+    real_logits = self.discriminator(image, train=True, classify=False) if pair.relativistic else None
     terms = {
-      'fooled': pair_of(self.loss).generator(logits),
+      'fooled': pair.generator(logits, real_logits),
       'obeyed': self.classifier * self.classified(of_fake, wanted),
       'cycle': self.cycle * losses.reconstruction.absolute_error(again, image),
     }
@@ -136,15 +139,13 @@ class StarGAN(nn.Module):
     return guessed.astype(batch['images']['image'].dtype)
 
   def sample(self, batch: Batch) -> dict[str, jax.Array]:
-    return self._to_all(batch['images']['image'], [self.wanted(self.known(batch), name) for name in self.domains])
+    """{name: the pictures with that attribute or class}, from one pass."""
+    image, own, count = batch['images']['image'], self.known(batch), len(self.domains)
+    wanted = jnp.stack([self.wanted(own, name) for name in self.domains], 1)  # (B, domains, n)
+    made = self.generator(image.repeat(count, 0), wanted.reshape(-1, wanted.shape[-1]), train=False)
+    return {name: made.reshape(-1, count, *made.shape[1:])[:, i] for i, name in enumerate(self.domains)}
 
   def round_trip(self, batch: Batch) -> dict[str, jax.Array]:
     """{name: the pictures after the way to that domain and back}, in eval mode."""
     own = self.known(batch)
     return {name: self.generator(made, own, train=False) for name, made in self.sample(batch).items()}
-
-  def _to_all(self, image: jax.Array, wanted: list[jax.Array]) -> dict[str, jax.Array]:
-    """{name: the pictures with those attributes}, from one pass, in eval mode."""
-    count, targets = len(wanted), jnp.stack(wanted, 1)
-    made = self.generator(image.repeat(count, 0), targets.reshape(-1, targets.shape[-1]), train=False)
-    return {name: made.reshape(-1, count, *made.shape[1:])[:, i] for i, name in enumerate(self.domains)}

@@ -78,7 +78,7 @@ class ResnetGenerator(nn.Module):
     if label is not None:  # a plane for each entry (B, n)
       x = beside_pixels(x, label)
     bias = self.norm == 'none'
-    # Before a norm a plane of ones counts for nothing: no biases.
+    # A norm takes a bias away: there is none before it.
     common: dict[str, Any] = dict(use_bias=bias, kernel_init=INIT)
     window = (self.kernel, self.kernel)
     normal = lambda x, name: Norm(self.norm, self.gain, name=f'{name}_norm')(x, train=train)
@@ -159,7 +159,7 @@ class UNet(nn.Module):
     if x.shape[1] % multiple or x.shape[2] % multiple:
       raise UserError(
         f'UNet halves {last + 1} times, but pictures are {x.shape[1]}x{x.shape[2]}: give multiples of {multiple}, or '
-        'fewer config.game.generator.channels'
+        'fewer entries of channels in its settings'
       )
     normal = lambda x, name: Norm(self.norm, self.gain, name=f'{name}_norm')(x, train=train)
     layers: list[jax.Array] = []

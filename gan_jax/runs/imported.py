@@ -46,11 +46,11 @@ def write_run(
   state = parallel.compile_once(lambda key: entering.new_state(stage, key))(key_of(config.seed))
   players = dict(state.players)
   for name, file in files.items():
-    owners = [player for player, state in players.items() if name in state.params]
-    if not owners:
+    owner = next((player for player, state in players.items() if name in state.params), None)
+    if owner is None:
       known = ', '.join(child for state in players.values() for child in state.params)
       raise UserError(f'{type(stage.game).__name__} has no network {name!r}: it has {known}')
-    player = players[owners[0]]
+    player = players[owner]
     like = {
       'params': player.params[name],
       **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
@@ -61,7 +61,7 @@ def write_run(
       kind: {**tree, name: imported[kind]} if kind in imported else tree for kind, tree in player.variables.items()
     }
     ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
-    players[owners[0]] = player.replace(params=params, variables=variables, ema=ema)
+    players[owner] = player.replace(params=params, variables=variables, ema=ema)
   state = state.replace(players=players, step=jnp.asarray(config.steps, state.step.dtype))
   run_config.check_config(config)
   with command.writable(workdir):

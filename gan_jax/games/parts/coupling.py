@@ -1,4 +1,4 @@
-"""Checks that a discriminator computes each logit from one example alone, so that real and fake can share a batch."""
+"""Checks that a network computes its output for an example from that alone, so that batches can share a pass."""
 
 import functools
 import math
@@ -11,23 +11,28 @@ import numpy as np
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import RANDOM_STREAMS
 
-CURE = 'set config.game.one_pass=False, or take a discriminator without batch norm and minibatch layers'
+CURE = 'set config.game.one_pass=False, or take a network without batch norm and minibatch layers'
 
 
-def check_uncoupled(discriminator: nn.Module, image: jax.Array, **inputs: jax.Array) -> None:
-  """Raises a UserError if a discriminator's logit of one example depends on the other examples of the batch.
+def check_statistics(network: nn.Module) -> None:
+  """Raises a UserError if a child of a game, which the game has called, keeps batch statistics."""
+  if 'batch_stats' in network.variables:
+    raise UserError(f'config.game.one_pass would mix the batch statistics of several batches: {CURE}')
+
+
+def check_uncoupled(network: nn.Module, image: jax.Array, **inputs: jax.Array) -> None:
+  """Raises a UserError if what a network makes of one example depends on the other examples of the batch.
 
   The check uses batches of two. It cannot detect a network that mixes only groups of three or more examples.
 
   Args:
-    discriminator: a child of a game. The game is being initialised and has called it once.
+    network: a child of a game. The game is being initialised and has called it once.
     image: (B, ...); only its shape and dtype matter.
-    **inputs: further inputs of the discriminator, such as a label; only their shapes and dtypes matter.
+    **inputs: further inputs of the network, such as a label; only their shapes and dtypes matter.
   """
-  if 'batch_stats' in discriminator.variables:
-    raise UserError(f'config.game.one_pass would mix the batch statistics of real and generated examples: {CURE}')
+  check_statistics(network)
   others = tuple((name, x.shape[1:], x.dtype) for name, x in inputs.items())
-  arguments = discriminator.clone(parent=None, name=None), image.shape[1:], image.dtype, others
+  arguments = network.clone(parent=None, name=None), image.shape[1:], image.dtype, others
   try:
     hash(arguments)
   except TypeError:
@@ -35,12 +40,14 @@ def check_uncoupled(discriminator: nn.Module, image: jax.Array, **inputs: jax.Ar
   else:
     coupled = couples(*arguments)
   if coupled:
-    raise UserError(f'config.game.one_pass: a logit depends on the other examples of the batch: {CURE}')
+    raise UserError(
+      f'config.game.one_pass: the output for an example depends on the other examples of the batch: {CURE}'
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def couples(
-  discriminator: nn.Module,
+  network: nn.Module,
   shape: tuple[int, ...],
   dtype: Any,
   others: tuple[tuple[str, tuple[int, ...], Any], ...] = (),
@@ -50,7 +57,7 @@ def couples(
   It computes numbers even if the caller is being traced.
 
   Args:
-    discriminator: (2, *shape), train -> (2, ...).
+    network: (2, *shape), train -> (2, ...).
     shape: shape of one example.
     dtype: dtype of the examples.
     others: (name, shape, dtype) of each further input; the check passes zeros.
@@ -73,13 +80,11 @@ def couples(
     fan = math.prod(leaf.shape[:-1]) if len(leaf.shape) > 1 else 1
     return (random.standard_normal(leaf.shape) / math.sqrt(fan)).astype(leaf.dtype)
 
-  def judge(variables: Any, x: jax.Array) -> Any:
-    return discriminator.apply(variables, x, train=True, rngs=keys(), mutable=True, **inputs)[0][0]
+  def output(variables: Any, x: jax.Array) -> Any:
+    return network.apply(variables, x, train=True, rngs=keys(), mutable=True, **inputs)[0][0]
 
-  variables = jax.tree.map(
-    filled, jax.eval_shape(lambda x: discriminator.init(keys(), x, train=True, **inputs), copies)
-  )
+  variables = jax.tree.map(filled, jax.eval_shape(lambda x: network.init(keys(), x, train=True, **inputs), copies))
   # Compiled ahead of time, it gives numbers even if the caller is being traced.
-  compiled = jax.jit(judge).lower(variables, copies).compile()
+  compiled = jax.jit(output).lower(variables, copies).compile()
   beside_copy, beside_another = compiled(variables, copies), compiled(variables, apart)
   return not np.allclose(beside_copy, beside_another, rtol=1e-5, atol=1e-6)
