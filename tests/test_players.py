@@ -18,6 +18,7 @@ from gan_jax.latents.distributions import Label, Normal
 from gan_jax.metrics.gmam import gmam
 from gan_jax.nets import dcgan, mlp
 from gan_jax.nets import gman as gman_nets
+from gan_jax.nets import semi_supervised as semi_supervised_nets
 from gan_jax.nets.copies import Copies, dealt, joined
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.nets.layers.data_scale import DataScale
@@ -316,3 +317,18 @@ def test_the_first_training_batch_sets_scale_and_offset_and_no_later_one():
 def test_a_discriminator_of_other_than_the_form_s_logits_is_one_line():
   with pytest.raises(UserError, match=r"form='odena' of 3 classes takes 4 logits.*\(3,\).*discriminator.classes=4"):
     core.init(SemiSupervised(Linear(2), Told(3), Normal((2,)), 3, form='odena'), ADAM, labelled(), KEY)
+
+
+def test_the_convolution_without_borders_is_scaled_by_what_it_keeps():
+  """Weight norm's start is from the data inside; a border that was cut off afterwards would count."""
+  sizes = []
+
+  def record(call, arguments, keywords, context):
+    if isinstance(context.module, DataScale) and arguments[0].ndim == 4:
+      sizes.append(arguments[0].shape[1])
+    return call(*arguments, **keywords)
+
+  network = semi_supervised_nets.ConvDiscriminator(channels=(2, 2))
+  with nn.intercept_methods(record):
+    network.init({'params': KEY, 'dropout': KEY}, jnp.zeros((1, 32, 32, 3)), train=True)
+  assert sizes == [32, 32, 16, 16, 16, 8, 6, 6, 6]

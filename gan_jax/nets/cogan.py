@@ -92,10 +92,9 @@ class Discriminator(nn.Module):
     if self.conditional:
       x = jnp.concatenate([x, jnp.full((*x.shape[:-1], 1), DOMAINS.index(domain), x.dtype)], -1)
       domain = 'both'
-    # 'VALID' convolutions: the border of the 'SAME' convolution is cut off. (B, 12, 12, 20), (B, 4, 4, 50)
-    window, inside = (self.kernel, self.kernel), slice(self.kernel // 2, -(self.kernel // 2))
-    x = _pooled(Conv(first, window, kernel_init=XAVIER, name=f'first_{domain}')(x)[:, inside, inside])
-    x = _pooled(Conv(second, window, kernel_init=XAVIER, name='second')(x)[:, inside, inside])
+    window = (self.kernel, self.kernel)
+    x = _pooled(Conv(first, window, kernel_init=XAVIER, padding='VALID', name=f'first_{domain}')(x))  # (B, 12, 12, 20)
+    x = _pooled(Conv(second, window, kernel_init=XAVIER, padding='VALID', name='second')(x))  # (B, 4, 4, 50)
     features = _prelu(dense(x.reshape(len(x), -1), self.hidden, kernel_init=XAVIER, name='hidden'), 'bend')
     out = {'logits': dense(features, 2, kernel_init=XAVIER, name='real'), 'features': features}
     if self.classes:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.nets.layers.basic import GaussianNoise, activation, dense
+from gan_jax.nets.layers.borders import Padding
 from gan_jax.nets.layers.data_scale import DataScale
 from gan_jax.nets.layers.norms import PlainBatchNorm
 from gan_jax.nets.layers.weights import Conv, Dense
@@ -75,8 +76,6 @@ class Discriminator(nn.Module):
 class ConvDiscriminator(nn.Module):
   """Images (B, H, W, C) to logits (B, classes): convolutions and network-in-network layers of weight norm, dropout.
 
-  differs: convolutions of stride 2 pad below and to the right, Theano's on all sides.
-
   Attributes:
     classes: outputs.
     channels: widths of the first three and of all other layers.
@@ -94,16 +93,16 @@ class ConvDiscriminator(nn.Module):
     """Logits; with `features`, (logits, the means over places of the last layer (B, n))."""
     few, many = self.channels
 
-    def layer(x: jax.Array, width: int, window: int = 3, stride: int = 1) -> jax.Array:
+    def layer(x: jax.Array, width: int, window: int = 3, stride: int = 1, padding: Padding = 'SAME') -> jax.Array:
       strides = (stride, stride)
-      x = Conv(width, (window, window), strides, 'unit', use_bias=False, kernel_init=NORMAL)(x, train=train)
-      return nn.leaky_relu(DataScale()(x, train=train), self.slope)
+      conv = Conv(width, (window, window), strides, 'unit', use_bias=False, kernel_init=NORMAL, padding=padding)
+      return nn.leaky_relu(DataScale()(conv(x, train=train), train=train), self.slope)
 
     x = nn.Dropout(self.dropout[0], deterministic=not train)(x)
     for width in (few, many):
-      x = layer(layer(layer(x, width), width), width, stride=2)
+      x = layer(layer(layer(x, width), width), width, stride=2, padding=(1, 1))
       x = nn.Dropout(self.dropout[1], deterministic=not train)(x)
-    x = layer(x, many)[:, 1:-1, 1:-1]  # a 'VALID' convolution: the border is cut off
+    x = layer(x, many, padding='VALID')
     x = layer(layer(x, many, 1), many, 1).mean((1, 2))
     logits = Dense(self.classes, 'unit', use_bias=False, kernel_init=NORMAL)(x, train=train)
     logits = DataScale(stddev=0.1, trained=True)(logits, train=train)

@@ -86,9 +86,8 @@ class Classifier(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     normal = nn.initializers.normal(0.05)
     for width, window, inside, ends in LAYERS:  # (B, 12, 12, 32), (B, 12, 12, 64), (B, 5, 5, 64), (B, 5, 5, 128) twice
-      x = Conv(width, (window, window), use_bias=False, kernel_init=normal)(x)
-      if inside:  # a 'VALID' convolution: the border is cut off
-        x = x[:, window // 2 : -(window // 2), window // 2 : -(window // 2)]
+      padding = 'VALID' if inside else 'SAME'
+      x = Conv(width, (window, window), use_bias=False, kernel_init=normal, padding=padding)(x)
       x = nn.relu(BatchNorm(epsilon=1e-4)(x, train=train))
       if ends:
         count, height, channels = x.shape[0], x.shape[1], x.shape[3]
