@@ -151,7 +151,7 @@ def test_the_stream_is_the_same_for_any_number_of_workers_and_processes():
 
 
 def test_sets_larger_than_the_limit_are_read_though_they_are_arrays(monkeypatch):
-  monkeypatch.setattr(streams, 'RESIDENT_BYTES', 1000)
+  monkeypatch.setattr(feed_lib, 'RESIDENT_BYTES', 1000)
   mesh = parallel.make_mesh(1)
   stream = streams.Stream(name='digits', size=8, channels=1, batch_size=10)
   feed = feed_lib.Feed({'images': stream}, {'images': 1}, 0, parallel.place(mesh), parallel.replicate(mesh))

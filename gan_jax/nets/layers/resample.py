@@ -105,8 +105,12 @@ def resize(x: jax.Array, sizes: Sequence[int], *, method: str = 'linear', antial
   y = x
   for axis, new in enumerate(sizes, 1):
     if (old := x.shape[axis]) != new:
-      matrix = jnp.asarray(resize_matrix(old, new, method, antialias), jnp.promote_types(x.dtype, jnp.float32))
-      y = jnp.moveaxis(jnp.tensordot(y.astype(matrix.dtype), matrix, (axis, 1)), -1, axis)
+      # In the type of x, as convolutions: a network that computes in bfloat16 resizes in it too, summing in float32.
+      kind = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.float32
+      matrix = jnp.asarray(resize_matrix(old, new, method, antialias), kind)
+      sums = jnp.promote_types(kind, jnp.float32)
+      y = jnp.tensordot(y.astype(kind), matrix, (axis, 1), preferred_element_type=sums)
+      y = jnp.moveaxis(y, -1, axis).astype(kind)
   return y.astype(x.dtype)
 
 
