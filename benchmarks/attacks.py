@@ -77,6 +77,8 @@ def trained(values, row: str) -> Partial:
   folder = pathlib.Path(values.workdir) / values.set / f'{row}-seed{values.seed}'
   config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][row]}')
   changes = [f'--config.seed={values.seed}', '--config.devices=1']
+  if values.inner and ROWS[values.set][row].endswith(('pgd', 'trades')):
+    changes += [f'--config.game.defence.steps={values.inner}', f'--config.game.defence.step_size={2.5 / values.inner}']
   if values.steps:
     changes += [f'--config.steps={values.steps}', '--config.sample_every=0', '--config.checkpoint_every=0']
   train.run(config_lib.override(config, changes), folder, silent=True)
@@ -268,6 +270,7 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--batch', type=int, default=250)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--steps', type=int, default=0, help="of training; 0 for the config's")
+  parser.add_argument('--inner', type=int, default=0, help="PGD's steps in training, of 2.5 eps in all; 0: the config's")
   parser.add_argument('--restarts', type=int, default=10, help='of the projection')
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
