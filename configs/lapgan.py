@@ -7,7 +7,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/l
               Unmeasured.
   cifar10_x4  8 pixels and one step to 32, whose networks have as many parameters as the two of `cifar10`. Unmeasured.
   mnist       levels of 7, 14 and 28 pixels, narrower. Unmeasured.
-  digits      levels of 4 and 8 pixels, scikit-learn's digits: needs no download. Unmeasured.
+  digits      levels of 4 and 8 pixels, scikit-learn's digits: needs no download; 1 minute. Its coarse level collapses:
+              docs/results.md.
 
 All levels together, in one stage at the full size: --config.stages="()" --config.game.levels="(0, 1, 2)"
 --config.data.size=32, with --config.steps. Then python -m gan_jax.evaluate --workdir runs/lapgan --metrics parzen,fid.

@@ -11,7 +11,7 @@ Command: python -m gan_jax.main --config configs/pix2pix.py --workdir runs/shoes
   colour         CIFAR-10 in grey into CIFAR-10: 32 pixels. Unmeasured.
   holes          CIFAR-10 with a square cut out: 32 pixels. Unmeasured.
   enlarge        8 pixels into 32, by shuffled pixels and a term of the discriminator's features. Unmeasured.
-  digits         scikit-learn's digits (16x16) from their outlines: needs no download. Unmeasured.
+  digits         scikit-learn's digits (16x16) from their outlines: needs no download; half a minute. L1 0.021.
 
 Any folder of photographs gives pairs: `colour` with --config.data.name=folder --config.data.path=photos
 --config.data.size=64; so do blur and noise: --config.data.columns.a.by="('blur','noise')". To colour old ones:

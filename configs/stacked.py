@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
   mnist    28x28: 10 epochs of the encoder, 100 apart, 100 jointly; the default. Unmeasured.
   cifar10  32x32, discriminators of classes: 30, 190 and 200 epochs. Unmeasured.
-  digits   scikit-learn's digits (8x8): needs no download. Unmeasured.
+  digits   scikit-learn's digits (8x8): needs no download; 1 minute. Fréchet distance 76.1.
 
 Joint training from the first step on, as the authors' `mnist/train_joint.py`: only the stages 1 and 3, their steps by
 --config.stages. The encoder's accuracy: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
