@@ -29,7 +29,7 @@ from jax.tree_util import Partial
 import gan_jax
 from gan_jax import attacks, runs
 from gan_jax import config as config_lib
-from gan_jax.evaluation import reference
+from gan_jax.data import sets
 from gan_jax.metrics import parzen
 from gan_jax.nets import classifier
 from gan_jax.sampling import pictures
@@ -270,7 +270,9 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--batch', type=int, default=250)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--steps', type=int, default=0, help="of training; 0 for the config's")
-  parser.add_argument('--inner', type=int, default=0, help="PGD's steps in training, of 2.5 eps in all; 0: the config's")
+  parser.add_argument(
+    '--inner', type=int, default=0, help="PGD's steps in training, of 2.5 eps in all; 0: the config's"
+  )
   parser.add_argument('--restarts', type=int, default=10, help='of the projection')
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
@@ -290,9 +292,9 @@ def main(arguments: list[str] | None = None) -> str:
     config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][rows[0]]}')
     stream = next(iter(runs.stages_of(config)[0].streams.values()))
     scaled = lambda pixels: (pixels / np.float32(255)).astype(np.float32)
-    held_out = reference.held_out_stream(stream)
-    pixels, labels = reference.examples(held_out, values.count)
-    windows = scaled(reference.examples(stream, 1000 if values.quick else 10_000)[0])
+    held_out = sets.held_out_stream(stream)
+    pixels, labels = sets.examples(held_out, values.count)
+    windows = scaled(sets.examples(stream, 1000 if values.quick else 10_000)[0])
     x, labels = scaled(pixels), np.asarray(labels)
     for name, part in (('table', table), ('transfer', transfer), ('project', project), ('picture', picture)):
       if name in parts:

@@ -78,8 +78,8 @@ def main() -> None:
   say(row(f'half: {len(chosen)} of them', real, half))
   if arguments.full:
     since = time.perf_counter()
-    options = dict(samples=arguments.full, features=arguments.features, weights=arguments.weights)
-    found = evaluate(run, metrics=('fid', 'kid', 'prdc'), **options)
+    whole = dict(samples=arguments.full, features=arguments.features, weights=arguments.weights)
+    found = evaluate(run, metrics=('fid', 'kid', 'prdc'), **whole)
     took = time.perf_counter() - since
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     say(f'\n{arguments.full} samples generated and scored in {took:.0f} s, at most {memory:.2f} GiB held')

@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
   parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
   parser.add_argument('--work', action='append', choices=[*WORKS])
   values = parser.parse_args(arguments)
-  if not jax.config.jax_num_cpu_devices or jax.config.jax_num_cpu_devices < 8:
+  if max(jax.config.values['jax_num_cpu_devices'], 1) < 8:
     jax.config.update('jax_platforms', 'cpu')
     jax.config.update('jax_num_cpu_devices', 8)
   if values.work:

@@ -17,7 +17,7 @@ from gan_jax import config as config_lib
 from gan_jax import evaluate, load
 from gan_jax.training import loop as train
 
-ROWS = {
+ROWS: dict[str, dict[str, tuple[str, ...]]] = {
   'batch': {f'batch {batch}': (f'--config.batch_size={batch}',) for batch in (64, 128, 256, 512, 1024, 2048)},
   'width': {
     f'width {ch}': tuple(f'--config.game.{player}.channels=({ch},{ch})' for player in ('generator', 'discriminator'))
