@@ -2,18 +2,21 @@
 
 import itertools
 import math
+import shutil
 
 import jax
 import numpy as np
 import pytest
 from rows import load_shrunk
 
+import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.nets import progressive
 from gan_jax.nets.layers import weights
 from gan_jax.runs import entering
+from gan_jax.training import loop as train
 
 KEY = jax.random.key(0)
 
@@ -84,6 +87,25 @@ def test_data_fade_in_too(grown):
     clock = {'clock': {'now': runs.clock_at(second, second.first_step + step), 'parts': 1}}
     found = second.game.clone(fade=8).apply(clock, image, method='mixed')
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_is_killed_inside_a_fade_ends_bit_equal(tmp_path):
+  """Stopped at step 4, when half of the second resolution has faded in."""
+  config = load_shrunk('configs/progressive.py:digits')
+  first, second = (dict(stage) for stage in config.stages[:2])
+  second |= {'steps': 4, 'game': {**second['game'], 'fade': 4}}
+  config.stages, config.checkpoint_every, config.sample_every = ({**first, 'steps': 2}, second), 1, 0
+  whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+  train.run(config, whole, silent=True)
+  killed.mkdir()
+  shutil.copy(whole / 'config.json', killed)
+  shutil.copytree(whole / 'checkpoints' / '4', killed / 'checkpoints' / '4')
+  train.run(config, killed, silent=True)
+  ends = [gan_jax.load(folder).state for folder in (whole, killed)]
+  assert ends[0].step == ends[1].step == 6
+  jax.tree.map(np.testing.assert_array_equal, *ends)
 
 
 def test_the_first_block_divides_its_gain_and_the_heads_have_none():
