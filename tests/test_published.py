@@ -32,6 +32,14 @@ PUBLISHED = {
       f'{player}.{name}': value for player in ADAM for name, value in dict(learning_rate=1e-4, b1=0.5, b2=0.9).items()
     },
   },
+  'r3gan.py': {
+    'batch_size': 512,
+    'game.penalty.weight': 0.025,
+    'game.augment.probability.end': 0.55,
+    'game.generator.channels': (768, 768, 768, 768),
+    **{f'{player}.b1': 0.0 for player in ADAM},
+    **{f'{player}.learning_rate.end': 5e-5 for player in ADAM},
+  },
   'cyclegan.py': {
     'batch_size': 1,
     'data.a.random_crop': 286,

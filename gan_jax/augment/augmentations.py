@@ -6,11 +6,12 @@ pass.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -160,6 +161,29 @@ class Adaptive:
   def next(self, probability: jax.Array, overfitting: jax.Array, images: int) -> jax.Array:
     """The next probability, from the `overfitting` of a move on `images` images (all microbatches and devices)."""
     return _next_probability(probability, overfitting, self.target, images, self.speed)
+
+
+@dataclass(frozen=True)
+class Scheduled:
+  """The augmentations of ADA in a game, with a probability that follows the step.
+
+  Source: Huang et al. 2024 (R3GAN), https://arxiv.org/abs/2501.05441, table 6.
+
+  Attributes:
+    probability: from the number of finished steps to a number from 0 to 1, such as `optim.schedules.cosine`.
+  """
+
+  probability: Callable[[Any], Any]
+
+  def __post_init__(self) -> None:
+    if not callable(self.probability):
+      raise UserError(
+        f'Scheduled augmentation: probability={self.probability!r} is no schedule: write '
+        "dict(name='optim.schedules.cosine', start=0.0, end=0.3, steps=10_000)"
+      )
+
+  def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
+    return adaptive(key, images, probability)
 
 
 def overfitting(real_logits: jax.Array) -> jax.Array:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses
-from gan_jax.augment.augmentations import Adaptive, overfitting
+from gan_jax.augment.augmentations import Adaptive, Scheduled, overfitting
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.core.clock import read_parts
+from gan_jax.core.clock import read_clock, read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of, generate
@@ -23,6 +23,7 @@ from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 from gan_jax.games.parts.passes import passes
 from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.optim.schedules import Schedule
 
 
 class Standard(nn.Module):
@@ -38,6 +39,7 @@ class Standard(nn.Module):
     loss: an `AdversarialLoss`: a name in `gan_jax.losses`, the dotted name of your own, or a function with its
       arguments, {'name': 'smoothed', 'real': 0.9}.
     penalty: None, or a penalty of the discriminator, such as {'name': 'GradientPenalty', 'weight': 10.0}.
+    penalty_schedule: None, or a factor of the penalty by the step, such as {'name': 'optim.schedules.cosine', ...}.
     augment: None, or an augmentation of the discriminator's inputs: {'name': 'DiffAugment'}, {'name': 'Adaptive'}.
     feature_matching: weight of a feature matching loss that is added to the generator's loss. The discriminator must
       then take `features=True` and return (logits, features).
@@ -61,6 +63,7 @@ class Standard(nn.Module):
   latents: Latents = Normal((100,))
   loss: str | losses.AdversarialLoss = 'nonsaturating'
   penalty: Callable[..., Any] | None = None
+  penalty_schedule: Schedule | None = None
   augment: Callable[..., jax.Array] | None = None
   feature_matching: float = 0.0
   discriminator_steps: int = 1
@@ -114,7 +117,9 @@ class Standard(nn.Module):
     """The images after `augment`."""
     if self.augment is None:
       return images
-    probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
+    probability: tuple[Any, ...] = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
+    if isinstance(self.augment, Scheduled):
+      probability = (self.augment.probability(read_clock(self).step),)
     return self.augment(self.make_rng('noise'), images, *probability).astype(images.dtype)
 
   def discriminate(
@@ -188,20 +193,23 @@ class Standard(nn.Module):
         self.overfitting.value = overfitting(real_logits)
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
-      metrics['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **real_condition)
+      metrics['penalty'] = self.penalized(image, fake, real_condition)
       loss += metrics['penalty']
     return loss, metrics
 
   def penalty_loss(self, batch: Batch) -> jax.Array:
-    assert self.penalty is not None  # without a penalty this turn does not exist
     batch = self.conditioned(batch)
     image, latents = batch['images']['image'], self.paired_latents(batch)
     fake = generate(self.generator, latents, train=True)
     # In the same order as in the discriminator's loss, because this turn shares its noise.
     image, fake = self.augmented(image), self.augmented(fake)
-    return self.penalty(
-      self.discriminator, self.make_rng('noise'), image, fake, **condition_kwargs(latents, batch['images'])
-    )
+    return self.penalized(image, fake, condition_kwargs(latents, batch['images']))
+
+  def penalized(self, image: jax.Array, fake: jax.Array, condition: Mapping[str, jax.Array]) -> jax.Array:
+    """The penalty of real and generated images, as they are augmented, times its schedule."""
+    assert self.penalty is not None
+    found: jax.Array = self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **condition)
+    return found if self.penalty_schedule is None else found * self.penalty_schedule(read_clock(self).step)
 
   def generator_loss(self, batch: Batch) -> jax.Array | LossAndMetrics:
     batch = self.conditioned(batch)

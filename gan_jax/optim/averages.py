@@ -8,6 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gan_jax.optim.schedules import Schedule, at
+
 Decay = Callable[[Any], Any]
 
 
@@ -45,13 +47,13 @@ def starting_at(decay: float, step: int) -> Decay:
   return lambda clock: jnp.where(clock.step + 1 < step, 0.0, decay)
 
 
-def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> Decay:
+def half_life(images: float | Schedule, batch_size: int, ramp_up: float | None = 0.05) -> Decay:
   """A decay with a half-life in images: after that many images the old weights count half. It ramps up at the start.
 
   Source: Karras et al. 2017 (Progressive GAN) and the code of StyleGAN 2 ADA, `ema_kimg` and `ema_rampup`.
 
   Args:
-    images: the half-life.
+    images: the half-life; a number, or a schedule of it by the step.
     batch_size: images in one step.
     ramp_up: the half-life is at most this share of the images trained on so far; None for no limit.
 
@@ -62,7 +64,8 @@ def half_life(images: float, batch_size: int, ramp_up: float | None = 0.05) -> D
   """
 
   def decay(clock: Any) -> Any:
-    life = images if ramp_up is None else jnp.minimum(images, clock.images * ramp_up)
+    life = at(images, clock.step)
+    life = life if ramp_up is None else jnp.minimum(life, clock.images * ramp_up)
     return 0.5 ** (batch_size / jnp.maximum(life, 1e-8))
 
   return decay

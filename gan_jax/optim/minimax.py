@@ -114,6 +114,25 @@ def momentum(
   return optax.chain(optax.scale_by_learning_rate(learning_rate), trace(decay=momentum))
 
 
+def adam(
+  learning_rate: optax.ScalarOrSchedule,
+  b1: optax.ScalarOrSchedule = 0.9,
+  b2: optax.ScalarOrSchedule = 0.999,
+  eps: float = 1e-8,
+) -> optax.GradientTransformationExtraArgs:
+  """Adam whose b1 and b2 may be schedules too, as in R3GAN, whose b2 rises. With numbers it is `optax.adam`.
+
+  The correction of the start uses the b1 and b2 of the step, as PyTorch's Adam does when they are changed.
+
+  Args:
+    learning_rate: a number or a schedule.
+    b1: of the mean of the gradients.
+    b2: of the mean of their squares.
+    eps: added to the root.
+  """
+  return optax.inject_hyperparams(optax.adam, static_args=('nesterov', 'mu_dtype'))(learning_rate, b1, b2, eps)
+
+
 def alternate(
   *,
   generator: optax.GradientTransformation,

@@ -10,7 +10,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.gradients import input_gradients
 from gan_jax.losses import penalties
 
-PLACES = ('real', 'fake', 'between', 'around')
+PLACES = ('real', 'fake', 'between', 'around', 'both')
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,21 @@ class GradientPenalty:
   """A penalty on the norm of the discriminator's input gradient.
 
   WGAN-GP is `GradientPenalty(10.0)`, DRAGAN `GradientPenalty(10.0, at='around')`, R1 with gamma 10
-  `GradientPenalty(5.0, at='real', target=0.0)` (a half of gamma), R2 the same `at='fake'`.
+  `GradientPenalty(5.0, at='real', target=0.0)` (a half of gamma), R2 the same `at='fake'`, the sum of the two
+  `at='both'`.
   Source: see `gan_jax.losses.penalties`.
 
   Attributes:
     weight: factor of E[(norm - target)^2].
-    at: the points of the gradient: 'real', 'fake', 'between' (WGAN-GP's lines) or 'around' (DRAGAN's neighbourhood).
+    at: the points of the gradient: 'real', 'fake', 'between' (WGAN-GP's lines), 'around' (DRAGAN's neighbourhood) or
+      'both', the penalty at 'real' plus that at 'fake'.
     target: the norm that the gradient should have.
     one_sided: penalise only norms above the target.
     every: compute the penalty only in every n-th step, with n times the weight (lazy regularisation).
   """
 
   weight: float = 10.0
-  at: Literal['real', 'fake', 'between', 'around'] = 'between'
+  at: Literal['real', 'fake', 'between', 'around', 'both'] = 'between'
   target: float = 1.0
   one_sided: bool = False
   every: int = 1
@@ -51,13 +53,16 @@ class GradientPenalty:
       fake: the same shape.
       **inputs: further inputs of the discriminator, such as a label.
     """
+    places = ('real', 'fake') if self.at == 'both' else (self.at,)
+    found = [self._at(place, discriminator, key, real, fake, inputs) for place in places]
+    return self.weight * self.every * sum(found)
+
+  def _at(self, place: str, discriminator: nn.Module, key: jax.Array, real: Any, fake: Any, inputs: Any) -> Any:
     points = {
       'real': lambda: real,
       'fake': lambda: fake,
       'between': lambda: penalties.between(key, real, fake),
       'around': lambda: penalties.around(key, real),
-    }[self.at]()
+    }[place]()
     gradients = input_gradients(discriminator, points, **inputs)
-    return (
-      self.weight * self.every * penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
-    )
+    return penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
