@@ -32,6 +32,15 @@ PUBLISHED = {
       f'{player}.{name}': value for player in ADAM for name, value in dict(learning_rate=1e-4, b1=0.5, b2=0.9).items()
     },
   },
+  'fastgan.py': {
+    'batch_size': 8,
+    'steps': 50_000,
+    'ema.generator': 0.999,
+    'game.latents.shape': (256,),
+    'game.generator.channels': 64,
+    'game.augment.policy': ('color', 'translation'),
+    **{f'{player}.{name}': value for player in ADAM for name, value in dict(learning_rate=2e-4, b1=0.5).items()},
+  },
   'r3gan.py': {
     'batch_size': 512,
     'game.penalty.weight': 0.025,
