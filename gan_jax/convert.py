@@ -48,7 +48,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if not files:
     command.require(values, 'generator')
   command.require(values, 'workdir')
-  config = config_lib.override(config_lib.load(values.config), rest)
+  config = config_lib.read(values.config, rest)
   write_run(config, values.workdir, files, resolve(f'{values.layout}.variables_of', 'gan_jax.nets.published'))
   how = ' --truncation=0.5' if values.layout == 'biggan' else ''
   console.say(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir}{how}')

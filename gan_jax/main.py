@@ -51,7 +51,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError('--config is missing: to resume a run, repeat the command that started it, its --config too')
   command.require(values, 'config')
   processes.join(**flag_lib.processes(values))
-  config = config_lib.override(config_lib.load(values.config), rest)
+  config = config_lib.read(values.config, rest)
   if values.dry_run:
     _dry_run(config, values.compile)
     return

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'find',
     'from_json',
     'load',
+    'read',
     'shipped',
     'shipped_folder',
     'to_json',

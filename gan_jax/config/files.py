@@ -2,6 +2,9 @@
 
 A config is a Python file with `get_config(variant) -> ConfigDict` and a tuple `VARIANTS`, whose first entry is the
 default. It is code: run only files that you trust.
+
+A file that chooses settings by what the user gives has `OWN`, {name: default} of settings that only it knows, and
+`get_config(variant, given)`: `given` has these and every setting of the command line, {'data.path': 'photos', ...}.
 """
 
 import contextlib
@@ -9,13 +12,14 @@ import importlib.util
 import json
 import pathlib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import ml_collections
 
 from gan_jax.base.errors import UserError, one_of, short
+from gan_jax.config.overrides import override, values_of
 from gan_jax.config.settings import base, stream
 
 
@@ -67,8 +71,29 @@ def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
     raise UserError(f'config file {str(file)!r}{where} {what}: {short(error)}') from error
 
 
-def load(path: str) -> ml_collections.ConfigDict:
+def read(path: str, arguments: Sequence[str]) -> ml_collections.ConfigDict:
+  """The config of 'FILE.py' or 'FILE.py:VARIANT' with `--config.a.b=value` arguments: `load`, then `override`.
+
+  Raises:
+    UserError: there is no such file, variant or setting, or the file's code fails.
+
+  >>> read('configs/quickstart.py', ['--config.steps=5']).steps
+  5
+  """
+  own = _own(_module(find(path.partition(':')[0])))
+  return override(load(path, arguments), [given for given in arguments if not values_of([given]).keys() & own.keys()])
+
+
+def _own(module: ModuleType) -> dict[str, Any]:
+  return dict(getattr(module, 'OWN', {}))
+
+
+def load(path: str, arguments: Sequence[str] = ()) -> ml_collections.ConfigDict:
   """The config of 'FILE.py' or 'FILE.py:VARIANT'.
+
+  Args:
+    path: the file, with a variant behind a colon.
+    arguments: `--config.a.b=value`, for a file that chooses by them; `read` applies them as well.
 
   Raises:
     UserError: there is no such file or variant, or its code fails.
@@ -81,7 +106,8 @@ def load(path: str) -> ml_collections.ConfigDict:
   if variant and variant not in module.VARIANTS:
     raise one_of(f'variant of {file}', variant, module.VARIANTS)
   with _code_of(pathlib.Path(str(module.__file__)), 'gives no config'):
-    config = module.get_config(variant or module.VARIANTS[0])
+    given = ({**_own(module), **values_of(arguments)},) if hasattr(module, 'OWN') else ()
+    config = module.get_config(variant or module.VARIANTS[0], *given)
   if not isinstance(config, ml_collections.ConfigDict):
     raise UserError(
       f'config file {file!r}: get_config returned a {type(config).__name__}: return gan_jax.config.base(...)'

@@ -47,6 +47,15 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
   return config
 
 
+def values_of(arguments: Sequence[str]) -> dict[str, Any]:
+  """{'a.b': value} of `--config.a.b=value` arguments.
+
+  >>> values_of(['--config.data.path=photos', '--config.hours=0.5'])
+  {'data.path': 'photos', 'hours': 0.5}
+  """
+  return {'.'.join(_path(argument)): _literal(argument.partition('=')[2]) for argument in arguments}
+
+
 def _set_column(config: ml_collections.ConfigDict, name: list[str], argument: str) -> None:
   at = name.index('columns')
   stream, value = config.data if at == 1 else config.data.get(name[1], {}), _literal(argument.partition('=')[2])

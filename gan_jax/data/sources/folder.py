@@ -57,7 +57,7 @@ class FolderSource:
     self._stream = stream
     moving: list[epath.Path] = []
     refused: dict[str, str] = {}
-    everything = [path for path in _files(root, trees, refused) if path.name not in beside]
+    everything = [path for path in files_below(root, trees, refused) if path.name not in beside]
     found = [path for path in everything if path.suffix.lower() in SUFFIXES]
     others = collections.Counter(path.suffix.lower() for path in everything if path.suffix.lower() not in SUFFIXES)
     if others:
@@ -138,10 +138,10 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
 
 
 def _has_pictures(folder: epath.Path) -> bool:
-  return any(path.suffix.lower() in SUFFIXES for path in _files(folder, [folder], {}))
+  return any(path.suffix.lower() in SUFFIXES for path in files_below(folder, [folder], {}))
 
 
-def _files(
+def files_below(
   folder: epath.Path, trees: Sequence[epath.Path], refused: dict[str, str], above: tuple[str, ...] = ()
 ) -> Iterator[epath.Path]:
   """All files below a folder, sorted. A link to a folder is followed within the tree, but never in a circle."""
@@ -153,13 +153,13 @@ def _files(
     elif path.name.startswith('.'):
       refused[str(path)] = 'hidden'
     elif not os.path.islink(path):
-      yield from _files(path, trees, refused, (*above, real))
+      yield from files_below(path, trees, refused, (*above, real))
     elif _leaves(path, trees):
       refused[str(path)] = 'linked from out of the folder (config.data.links allows another folder)'
     elif os.path.realpath(path) in (*above, real):
       refused[str(path)] = 'linked in a circle'
     else:
-      yield from _files(path, trees, refused, (*above, real))
+      yield from files_below(path, trees, refused, (*above, real))
 
 
 def _leaves(path: epath.Path, trees: Sequence[epath.Path]) -> bool:

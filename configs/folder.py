@@ -1,0 +1,134 @@
+"""Your own pictures: looks at a folder and at the machine, and chooses the system, its size and its length.
+
+Paper: Liu et al. 2021, https://arxiv.org/abs/2101.04775, or Huang et al. 2024, https://arxiv.org/abs/2501.05441.
+Command: python -m gan_jax.main --config configs/folder.py --config.data.path=photos --workdir runs/photos
+
+  auto  FastGAN for fewer than 5,000 pictures or a small machine, R3GAN else; the default. It prints what it chose.
+
+--config.hours=2 is the time for training; repeat it when you resume. Every choice can be overridden, such as
+--config.steps or --config.data.size. Without a path it is scikit-learn's digits: needs no download.
+
+differs: these are rules of thumb. The largest size and width is taken of which 100,000 pictures can be shown in the
+  time, R3GAN only where there are 1,000,000. The speed of a machine is looked up by its name, not measured.
+"""
+
+import math
+
+from gan_jax import config as config_lib
+from gan_jax.base import console
+from gan_jax.base.errors import UserError
+from gan_jax.data.looks import look
+
+VARIANTS = ('auto',)
+OWN = {'hours': 2.0}
+#: Sides of pictures, and what FastGAN of 64 channels computes for a picture of each, 1e9 operations.
+FASTGAN = {1024: 120, 512: 96, 256: 77, 128: 57, 64: 31, 32: 14}
+#: The same for R3GAN of 96 channels and one block a resolution.
+R3GAN = {256: 20, 128: 12, 64: 8, 32: 5}
+CHANNELS, WIDTHS = (64, 32, 16), (8, 4, 2, 1)
+LEAST, MANY, ENOUGH = 100_000, 5_000, 1_000_000
+#: Operations per second while training: of a core of a CPU, and of accelerators by parts of their names.
+CORE = 2e10
+DEVICES = {
+  'H100': 1.5e14, 'H200': 1.5e14, 'A100': 6e13, 'L4': 2e13, 'V100': 2e13, 'T4': 8e12, 'P100': 4e12, 'K80': 1.5e12,
+  'v6': 2e14, 'v5p': 1e14, 'v5': 5e13, 'v4': 6e13, 'v3': 2e13, 'v2': 1e13,
+}  # fmt: skip
+
+
+def get_config(variant, given):
+  if not given.get('data.path'):
+    return config_lib.load('configs/fastgan.py:digits')
+  hours, path = given['hours'], str(given['data.path'])
+  if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours < math.inf:
+    raise UserError(f'config.hours={hours!r} must be a number of hours above 0, such as 2')
+  seen = look(path)
+  name, speed = machine()
+  operations = 3600 * hours * speed
+  side = max(min(int(given.get('data.size', seen.side)), 1024), 32)
+  console.say(
+    f'pictures  {seen.pictures} in {path}, {"grey" if seen.grey else "colour"}, mostly {seen.side} pixels or larger\n'
+    f'machine   {name}: about {speed:.1g} operations per second, {operations:.1g} in {hours:g} hours'
+  )
+  if seen.pictures < 100:
+    console.say(f'warning   {seen.pictures} pictures are few: it will mostly learn to repeat them; give some hundreds')
+  choice = _r3gan(operations, side) if seen.pictures >= MANY else None
+  config = choice or _fastgan(operations, side)
+  config.data.path, config.data.channels = path, 1 if seen.grey else 3
+  for network in (config.game.generator, config.game.discriminator):
+    if seen.grey and 'out_channels' in network:
+      network.out_channels = 1
+  every = max(config.steps // 20, 100)
+  config.sample_every = config.checkpoint_every = every
+  why = 'fewer than 5,000 pictures' if seen.pictures < MANY else 'many pictures' if choice else 'a small machine'
+  console.say(
+    f'chosen    {"R3GAN" if choice else "FastGAN"} ({why}), {config.data.size}x{config.data.size} pixels\n'
+    f'          batch {config.batch_size}, {config.steps} steps, a grid of samples every {every}; other choices: '
+    '--config.data.size, --config.steps, --config.hours'
+  )
+  return config
+
+
+def machine():
+  """(its name, operations per second while it trains)."""
+  import jax
+
+  devices = jax.devices()
+  kind = devices[0].device_kind
+  if devices[0].platform == 'cpu':
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return f'{cores} cores', cores * CORE
+  found = next((speed for part, speed in DEVICES.items() if part in kind), 1e13)
+  return f'{len(devices)} x {kind}', len(devices) * found
+
+
+def _fastgan(operations, side):
+  # The largest pictures first, then the widest networks of which enough pictures can be shown.
+  sizes = [size for size in FASTGAN if size <= side]
+  fits = [
+    (size, channels)
+    for size in sizes
+    for channels in CHANNELS
+    if operations / (FASTGAN[size] * 1e9 * (channels / 64) ** 2) >= LEAST
+  ]
+  size, channels = fits[0] if fits else (32, CHANNELS[-1])
+  config = config_lib.load('configs/fastgan.py:folder256')
+  config.batch_size = 8 if size >= 256 else 16
+  for network in (config.game.generator, config.game.discriminator):
+    network.size, network.channels = size, channels
+  config.game.discriminator.hidden = channels // 2
+  config.data.size = size
+  config.ema = dict(generator=dict(name='averages.warm_up', decay=0.999))
+  shown = operations / (FASTGAN[size] * 1e9 * (channels / 64) ** 2)
+  config.steps = _rounded(min(shown, 800_000) / config.batch_size)
+  return config
+
+
+def _r3gan(operations, side):
+  for size in (size for size in R3GAN if size <= side):
+    for width in WIDTHS:
+      shown = operations / (R3GAN[size] * 1e9 * width**2)
+      if shown >= ENOUGH:
+        config = config_lib.load('configs/r3gan.py:faces64')
+        count = int(math.log2(size)) - 1
+        channels = tuple(width * (96 if i < 4 else 96 >> (i - 3)) for i in range(count))
+        config.game.generator.channels, config.game.discriminator.channels = channels, channels[::-1]
+        config.game.generator.blocks = config.game.discriminator.blocks = (1,) * count
+        config.data.size = size
+        steps = _rounded(min(shown, 20_000_000) / config.batch_size)
+        # The schedules of faces64 end with its steps: so do these.
+        for schedule in (
+          config.game.penalty_schedule, config.game.augment.probability, config.ema.generator.images,
+          *(optimizer[name] for optimizer in config.optimizers.values() for name in ('learning_rate', 'b2')),
+        ):  # fmt: skip
+          schedule.steps = steps
+        config.steps = steps
+        return config
+  return None
+
+
+def _rounded(steps):
+  """To two digits, at least 100: the same command chooses the same again."""
+  digits = max(10 ** (int(math.log10(max(steps, 1))) - 1), 1)
+  return max(int(steps // digits * digits), 100)

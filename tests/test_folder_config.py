@@ -1,0 +1,123 @@
+"""configs/folder.py: what it sees in a folder, what it chooses for whom, and that every choice can be overridden."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_jax import config as config_lib
+from gan_jax import runs
+from gan_jax.base.errors import UserError
+from gan_jax.config import files
+from gan_jax.data import looks
+
+
+@pytest.fixture
+def photos(tmp_path):
+  """Twelve colour pictures of 70 to 92 pixels, one that is none, and a text."""
+  folder = tmp_path / 'photos'
+  folder.mkdir()
+  for i in range(12):
+    Image.fromarray(np.full((70 + 2 * i, 120, 3), i, np.uint8)).save(folder / f'{i}.png')
+  (folder / 'broken.png').write_bytes(b'none')
+  (folder / 'notes.txt').write_text('text')
+  return folder
+
+
+def of(path, *arguments):
+  return config_lib.read('configs/folder.py', [f'--config.data.path={path}', *arguments])
+
+
+def as_if(monkeypatch, speed, pictures=None, side=300, grey=False):
+  """The config file on another machine, and with another folder."""
+  original = files._module
+  module = original(files.find('configs/folder.py'))
+  monkeypatch.setattr(module, 'machine', lambda: ('a machine', speed))
+  if pictures:
+    monkeypatch.setattr(module, 'look', lambda path: looks.Look(pictures, side, grey))
+  monkeypatch.setattr(files, '_module', lambda file: module if file.name == 'folder.py' else original(file))
+  return module
+
+
+def test_a_look_counts_pictures_and_their_shorter_sides(photos):
+  assert looks.look(str(photos)) == looks.Look(13, 72, False)
+  for file in photos.glob('?.png'):
+    Image.open(file).convert('L').save(file)
+  for file in photos.glob('??.png'):
+    file.unlink()
+  assert looks.look(str(photos)).grey
+
+
+def test_a_folder_without_pictures_is_one_line(tmp_path):
+  with pytest.raises(UserError, match='is not a folder'):
+    looks.look(str(tmp_path / 'nothing'))
+  (tmp_path / 'notes.txt').write_text('text')
+  with pytest.raises(UserError, match=r'has no picture: name a folder with'):
+    looks.look(str(tmp_path))
+  (tmp_path / 'broken.png').write_bytes(b'none')
+  with pytest.raises(UserError, match='none of 1 pictures can be read'):
+    looks.look(str(tmp_path))
+
+
+def test_a_small_machine_takes_fastgan_in_the_size_that_it_has_time_for(monkeypatch, capsys):
+  as_if(monkeypatch, 4e10, 300)
+  short, long = of('photos', '--config.hours=0.1'), of('photos', '--config.hours=24')
+  assert (short.data.size, short.game.generator.size, short.game.name) == (32, 32, 'fastgan.FastGAN')
+  assert (long.data.size, long.game.discriminator.size) == (256, 256)
+  # In a day it has 3.5e15 operations: 100,000 pictures of 256 pixels by 64 channels would take 7.7e15.
+  assert long.game.generator.channels == long.game.discriminator.channels == 32
+  assert long.steps * long.batch_size >= 100_000
+  told = capsys.readouterr().out
+  assert '300 in photos, colour, mostly 300 pixels' in told and 'chosen    FastGAN (fewer than 5,000 pictures)' in told
+  assert 'few' not in told.split('chosen')[0]
+
+
+def test_many_pictures_and_a_fast_machine_take_r3gan_whose_schedules_end_with_it(monkeypatch, capsys):
+  as_if(monkeypatch, 1.5e14, 60_000, grey=True)
+  config = of('photos')
+  assert config.game.generator.name == 'r3gan.Generator' and config.data.size == 256
+  assert len(config.game.generator.channels) == int(math.log2(256)) - 1 and config.data.channels == 1
+  assert config.game.discriminator.channels == config.game.generator.channels[::-1]
+  ends = {config.game.penalty_schedule.steps, config.game.augment.probability.steps,
+          config.ema.generator.images.steps, config.optimizers.generator.b2.steps,
+          config.optimizers.discriminator.learning_rate.steps}  # fmt: skip
+  assert ends == {config.steps}
+  assert 'chosen    R3GAN (many pictures)' in capsys.readouterr().out
+  as_if(monkeypatch, 4e10, 60_000)
+  assert of('photos').game.name == 'fastgan.FastGAN'
+  assert '(a small machine)' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('speed', [4e10, 1.5e14])
+@pytest.mark.parametrize('pictures', [50, 300, 60_000])
+def test_what_is_chosen_can_be_built(monkeypatch, speed, pictures, capsys):
+  as_if(monkeypatch, speed, pictures)
+  (stage,) = runs.stages_of(of('photos'))
+  assert stage.steps >= 100
+  assert ('warning   50 pictures are few' in capsys.readouterr().out) == (pictures == 50)
+
+
+def test_every_choice_can_be_overridden(photos):
+  chosen = of(photos)
+  config = of(photos, '--config.steps=7', '--config.data.size=32', '--config.batch_size=4', '--config.hours=1')
+  assert (config.steps, config.data.size, config.game.generator.size, config.batch_size) == (7, 32, 32, 4)
+  assert chosen.data.size == 64 and chosen.data.path == str(photos)
+  assert of(photos).to_dict() == chosen.to_dict(), 'the same command chooses the same'
+
+
+@pytest.mark.parametrize('hours', ['0', '-1', 'True', 'many', '1e999'])
+def test_hours_that_are_none(photos, hours):
+  with pytest.raises(UserError, match=r'config\.hours=.* must be a number of hours above 0'):
+    of(photos, f'--config.hours={hours}')
+
+
+def test_without_a_path_it_is_the_digits():
+  assert config_lib.load('configs/folder.py').to_dict() == config_lib.load('configs/fastgan.py:digits').to_dict()
+
+
+def test_a_setting_of_another_file_is_unknown(photos):
+  with pytest.raises(UserError, match=r"unknown setting '--config\.hour'"):
+    of(photos, '--config.hour=3')
+  with pytest.raises(UserError, match=r"unknown setting '--config\.hours'"):
+    config_lib.read('configs/quickstart.py', ['--config.hours=3'])
