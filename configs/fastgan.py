@@ -7,12 +7,15 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
   folder512   the same at 512. Unmeasured.
   folder1024  the same at 1024. Unmeasured.
   faces64     64x64, a quarter as wide, batch 16; images in faces/. Unmeasured.
-  digits      32x32, an eighth as wide, scikit-learn's digits: needs no download.
+  digits      32x32, an eighth as wide, scikit-learn's digits: needs no download; 3 minutes on one core beside other
+              work. Fréchet distance 32.5, rarest class 6.9 % (2,000 samples).
 
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the
   features of a VGG network that was trained on ImageNet.
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
-differs: the running average also has the statistics of batch norm; the authors' average weights alone.
+differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; ours are drawn
+  one by one, and averaged statistics do not fit averaged weights here: samples of `digits` were grey (distance 681).
+  With --config.ema.generator=0.999 give --standing=16 to gan_jax.sample and gan_jax.evaluate.
 differs: faces64 and digits are ours: sizes, widths and lengths.
 """
 
@@ -46,7 +49,6 @@ def get_config(variant):
       ),
     ),
     optimizers=dict(generator=adam, discriminator=adam),
-    ema=dict(generator=0.999),
     data=config_lib.stream(
       size=size, channels=colours, flip=not digits, **(dict(name='digits') if digits else dict(name='folder', **path))
     ),

@@ -99,7 +99,6 @@ def _fastgan(operations, side):
     network.size, network.channels = size, channels
   config.game.discriminator.hidden = channels // 2
   config.data.size = size
-  config.ema = dict(generator=dict(name='averages.warm_up', decay=0.999))
   shown = operations / (FASTGAN[size] * 1e9 * (channels / 64) ** 2)
   config.steps = _rounded(min(shown, 800_000) / config.batch_size)
   return config

@@ -35,7 +35,6 @@ PUBLISHED = {
   'fastgan.py': {
     'batch_size': 8,
     'steps': 50_000,
-    'ema.generator': 0.999,
     'game.latents.shape': (256,),
     'game.generator.channels': 64,
     'game.augment.policy': ('color', 'translation'),
