@@ -13,8 +13,8 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the
   features of a VGG network that was trained on ImageNet.
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
-differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; ours are drawn
-  one by one, and averaged statistics do not fit averaged weights here: samples of `digits` were grey (distance 681).
+differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; here each
+  sample is drawn alone, and averaged statistics do not fit averaged weights: `digits` were grey (distance 681).
   With --config.ema.generator=0.999 give --standing=16 to gan_jax.sample and gan_jax.evaluate.
 differs: faces64 and digits are ours: sizes, widths and lengths.
 """
