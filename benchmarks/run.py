@@ -73,7 +73,7 @@ class Side:
 def examples(work: Work, folder: pathlib.Path, count: int) -> str:
   """Synthetic examples as a .npz file; returns its path."""
   random = np.random.RandomState(0)
-  arrays = {'image': random.randint(0, 256, (count, work.size, work.size, work.channels), np.uint8)}
+  arrays = {'image': random.randint(0, 256, (count, *work.shape), np.uint8)}
   if work.classes:
     arrays['label'] = random.randint(0, work.classes, count)
   path = folder / 'examples.npz'

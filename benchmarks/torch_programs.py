@@ -566,8 +566,9 @@ class Program:
 def program_of(name: str) -> Any:
   """The class of a work's programs."""
   from benchmarks.torch_translation import Translation
+  from benchmarks.torch_volumes import Volumes
 
-  return Translation if name in TRANSLATIONS else Program
+  return Translation if name in TRANSLATIONS else Volumes if name == 'volumes32' else Program
 
 
 class Arrays(torch.utils.data.Dataset):

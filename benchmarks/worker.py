@@ -41,7 +41,7 @@ def fixed(name: str, batch: int) -> dict[str, np.ndarray]:
   """Inputs on which both sides compute their losses."""
   work, random = WORKS[name], np.random.RandomState(0)
   z = random.randn(batch, latents_of(name)).astype(np.float32)
-  image = random.rand(batch, work.size, work.size, work.channels).astype(np.float32)
+  image = random.rand(batch, *work.shape).astype(np.float32)
   labels = [random.randint(max(work.classes, 1), size=batch).astype(np.int32) for _ in range(2)]
   other = random.rand(*image.shape).astype(np.float32)
   return {'z': z, 'image': image, 'other': other, 'real': labels[0], 'asked': labels[1]}

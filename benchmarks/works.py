@@ -22,7 +22,7 @@ class Work:
   Attributes:
     title: in words.
     batch: examples per move.
-    size: height and width of the images.
+    size: height and width of the images, depth too of volumes.
     channels: 1 or 3.
     examples: of the synthetic set.
     classes: 0 for no labels.
@@ -31,6 +31,7 @@ class Work:
     target: ratio wanted on a CPU and on an accelerator.
     gpu_batch: the batch on an accelerator.
     per_call: steps per compiled call.
+    axes: 2 of images, 3 of volumes.
   """
 
   title: str
@@ -44,6 +45,12 @@ class Work:
   target: tuple[float, float]
   gpu_batch: int = 0
   per_call: int = 1
+  axes: int = 2
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """Of an example."""
+    return (*[self.size] * self.axes, self.channels)
 
 
 WORKS: Mapping[str, Work] = {
@@ -61,6 +68,7 @@ WORKS: Mapping[str, Work] = {
   'cyclegan64': Work('CycleGAN, 64 pixels, 32 channels', 1, 64, 3, 256, 0, 2, (10, 100), (1.2, 1.2)),
   'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
   'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (20, 100), (1.2, 1.2)),
+  'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), axes=3),
 }
 #: Works of two domains of pictures. In the first two, moves counts the domains.
 TRANSLATIONS = ('cyclegan64', 'cyclegan128', 'pix2pix64')
@@ -76,6 +84,7 @@ SMALL = {
   'cyclegan64': dict(channels=4, blocks=2, layers=2),
   'cyclegan128': dict(channels=4, blocks=2, layers=3),
   'pix2pix64': dict(unet=(4, 8, 8), channels=4, layers=2, dropout=0),
+  'volumes32': dict(channels=(8, 8, 4)),
 }
 FULL = {
   'gan2014': dict(hidden=(1200, 1200), units=(240, 240)),
@@ -87,6 +96,7 @@ FULL = {
   'cyclegan64': dict(channels=32, blocks=6, layers=2),
   'cyclegan128': dict(channels=64, blocks=6, layers=3),
   'pix2pix64': dict(unet=(32, 64, 128, 256, 256), channels=32, layers=2, dropout=0),
+  'volumes32': dict(channels=(128, 64, 32)),
 }
 
 
@@ -101,6 +111,7 @@ def latents_of(name: str) -> int:
     'sngan32': 128,
     'biggan32': 80,
     'biggan128': 120,
+    'volumes32': 200,
     **dict.fromkeys(TRANSLATIONS, 0),
   }.get(name, 128)
 
@@ -144,6 +155,16 @@ def _translation(name: str, path: str, batch: int, small: bool, dropout: bool) -
   return config
 
 
+def _volumes(name: str, path: str, batch: int, small: bool) -> ml_collections.ConfigDict:
+  """The shipped config; the discriminator moves in every step, or the work would depend on the losses."""
+  config, channels = config_lib.load('configs/gan3d.py:modelnet32'), widths(name, small)['channels']
+  config.data = config_lib.stream(name='npz', path=path, size=WORKS[name].size, channels=1, range=(0.0, 1.0))
+  config.game.generator.channels, config.game.discriminator.channels = channels, channels[::-1]
+  config.game.most_accuracy = 1.0
+  config.batch_size, config.steps = batch, 1_000_000
+  return config
+
+
 def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
   """The config that gan_jax trains.
 
@@ -156,6 +177,8 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
   """
   if name in TRANSLATIONS:
     return _translation(name, path, batch, small, dropout)
+  if name == 'volumes32':
+    return _volumes(name, path, batch, small)
   work, width = WORKS[name], widths(name, small)
   unit = name == 'gan2014'
   latents: dict[str, Any] = dict(name='Normal', shape=(latents_of(name),))

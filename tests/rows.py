@@ -14,6 +14,7 @@ from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.calls import resolve
 from gan_jax.config.build import HOMES, NESTED
+from gan_jax.data.columns import Picture
 from gan_jax.data.sources import BUILT_IN
 
 KEY = jax.random.key(0)
@@ -187,8 +188,10 @@ class MadeUp:
     for column, kind in self.kinds.items():
       if kind.names:
         example |= {name: random.randint(2) for name in kind.names}
-      else:
+      elif isinstance(kind, Picture):
         example[column] = random.randint(0, 256, (12, 24, 3)).astype(np.uint8)
+      else:
+        example[column] = random.randint(0, 2, kind.form.shape).astype(kind.form.dtype)
     return example
 
 

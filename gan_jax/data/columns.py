@@ -176,13 +176,20 @@ class Array(Kind):
     range: where `low` and `high` go; None leaves the values as they are.
     low: the stored value that goes to the range's low end; None for 0 of bytes and booleans.
     high: the other; None for 255 of bytes and 1 of booleans.
+    shape: of an example; () takes what the data have.
   """
 
   range: tuple[float, float] | None = None
   low: float | None = None
   high: float | None = None
+  shape: tuple[int, ...] = ()
 
   title = 'an array'
+
+  @property
+  def form(self) -> jax.ShapeDtypeStruct | None:
+    dtype = np.float32 if self.range is None else np.uint8
+    return jax.ShapeDtypeStruct(self.shape, dtype) if self.shape else None
 
   def __post_init__(self) -> None:
     _check_ends(self.low, self.high)
@@ -195,9 +202,12 @@ class Array(Kind):
     """uint8 and booleans as such, floats as float32, other integers as int32.
 
     Raises:
-      UserError: no numbers, not finite, beyond 32 bits, or of a type without a scale where a range is asked for.
+      UserError: no numbers, of another shape, not finite, beyond 32 bits, or of a type without a scale where a range
+        is asked for.
     """
     array = _numbers(value)
+    if self.shape and array.shape != self.shape:
+      raise UserError(f'is {form_of(array)}, but shape={self.shape}: set it to {array.shape}')
     if array.dtype in (bool, np.uint8):
       return array
     if self.range is not None and self.low is None:

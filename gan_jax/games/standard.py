@@ -54,6 +54,8 @@ class Standard(nn.Module):
       differs: spectral norm makes one power iteration per move instead of two, and dropout uses other masks.
     dynamics: None: the players take turns. Or a rule with which both move at once, such as {'name': 'rule', 'of':
       'extragradient', 'rate': 1e-3} (`gan_jax.optim.dynamics`).
+    most_accuracy: the discriminator moves only if its accuracy on the last batch, after its turn, was at most this
+      (3D-GAN's 0.8). 1.0 for always.
     condition: a column of the data, such as a text, that both networks take as `label`: generated examples have those
       of the batch's real ones, and when it samples those of the data. '' for none.
   """
@@ -71,6 +73,7 @@ class Standard(nn.Module):
   share_latents: bool = False
   one_pass: bool = False
   dynamics: Callable[..., Any] | None = None
+  most_accuracy: float = 1.0
   condition: str = ''
 
   @property
@@ -87,8 +90,15 @@ class Standard(nn.Module):
         )
       if self.share_latents:
         raise UserError('config.game.dynamics moves both players at once, on the same latents: leave share_latents out')
+      if self.most_accuracy < 1:
+        raise UserError('config.game.dynamics moves both players at once: leave most_accuracy at 1.0')
       loss_of = {'discriminator': 'discriminator_loss', 'generator': 'generator_loss'}
       return (Turn(('discriminator', 'generator'), loss_of, dynamics=self.dynamics),)
+    if self.most_accuracy < 1 and self.pair.boundary is None:
+      raise UserError(
+        f'config.game.most_accuracy={self.most_accuracy} needs a loss whose logits say real or not, which '
+        f'{self.loss!r} does not: choose another loss, or leave most_accuracy at 1.0'
+      )
     every = getattr(self.penalty, 'every', 1)
     # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
     lazy = Turn(
@@ -96,9 +106,13 @@ class Standard(nn.Module):
     )
     # A relativistic generator compares with data, and a condition comes from them.
     streams = None if self.pair.relativistic or self.feature_matching or self.condition else ()
+    rule = None
+    if self.most_accuracy < 1:
+      rule = lambda clock, variables: variables['table']['accuracy'] <= self.most_accuracy
     return (
-      Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
+      Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps, when=rule),
       *((lazy,) if every > 1 else ()),
+      *((Turn((), 'accuracy', share='batch'),) if rule else ()),
       Turn(('generator',), 'generator_loss', self.generator_steps, streams, share=self.share_latents),
     )
 
@@ -108,6 +122,8 @@ class Standard(nn.Module):
     return pair_of(self.loss)
 
   def setup(self) -> None:
+    if self.most_accuracy < 1:
+      self.last_accuracy = self.variable('table', 'accuracy', jnp.zeros, ())
     if isinstance(self.augment, Adaptive):
       self.probability = self.variable('table', 'augment_probability', jnp.zeros, ())
       # The overfitting of the last move, averaged over its microbatches and devices, so that all use the same number.
@@ -196,6 +212,19 @@ class Standard(nn.Module):
       metrics['penalty'] = self.penalized(image, fake, real_condition)
       loss += metrics['penalty']
     return loss, metrics
+
+  def accuracy(self, batch: Batch) -> jax.Array:
+    """The share of the discriminator's last batch that it judges rightly now, kept for its next turn."""
+    batch = self.conditioned(batch)
+    image, latents = batch['images']['image'], self.paired_latents(batch)
+    # In the same order as in the discriminator's loss, because this turn shares its noise.
+    image, fake = self.augmented(image), self.augmented(generate(self.generator, latents, train=True))
+    conditions = condition_kwargs(latents, batch['images']), condition_kwargs(latents, latents)
+    shares = accuracies(self.pair, *self.discriminate(image, fake, *conditions))
+    accuracy = (shares['real_accuracy'] + shares['fake_accuracy']) / 2
+    if not self.is_initializing():
+      self.last_accuracy.value = accuracy
+    return accuracy
 
   def penalty_loss(self, batch: Batch) -> jax.Array:
     batch = self.conditioned(batch)

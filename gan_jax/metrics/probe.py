@@ -37,11 +37,11 @@ def pooled_features(layers: Sequence[jax.Array], grid: int = 4) -> jax.Array:
   Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 5.1.
 
   Args:
-    layers: maps (B, H, W, C), each H and W a multiple of the grid.
-    grid: height and width that they are pooled to.
+    layers: maps (B, H, W, C) or (B, D, H, W, C), each size a multiple of the grid.
+    grid: size of each axis that they are pooled to.
 
   Returns:
-    (B, the sum of grid * grid * C).
+    (B, the sum of grid * grid * C), or of grid^3 * C.
 
   Raises:
     UserError: a map is smaller than the grid, or no multiple of it.
@@ -51,11 +51,12 @@ def pooled_features(layers: Sequence[jax.Array], grid: int = 4) -> jax.Array:
   """
   parts = []
   for x in layers:
-    batch, height, width, channels = x.shape
-    if height % grid or width % grid:
-      raise UserError(f'grid={grid} does not divide a feature map of {height}x{width}: take a divisor of both')
-    windows = x.reshape(batch, grid, height // grid, grid, width // grid, channels)
-    parts.append(windows.max((2, 4)).reshape(batch, -1))
+    batch, *sizes, channels = x.shape
+    if any(size % grid for size in sizes):
+      shown = 'x'.join(map(str, sizes))
+      raise UserError(f'grid={grid} does not divide a feature map of {shown}: take a divisor of every size')
+    windows = x.reshape(batch, *(n for size in sizes for n in (grid, size // grid)), channels)
+    parts.append(windows.max(tuple(range(2, windows.ndim - 1, 2))).reshape(batch, -1))
   return jnp.concatenate(parts, -1)
 
 

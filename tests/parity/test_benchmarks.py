@@ -9,7 +9,9 @@ from benchmarks import run
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('biggan32', 'biggan128')]
 
 
-@pytest.mark.parametrize('work', ['gan2014', 'dcgan64', 'sngan32', 'progressive16', 'cyclegan64', 'pix2pix64', *SLOW])
+@pytest.mark.parametrize(
+  'work', ['gan2014', 'dcgan64', 'sngan32', 'progressive16', 'cyclegan64', 'pix2pix64', 'volumes32', *SLOW]
+)
 def test_two_steps_of_a_work(work):
   arguments = ['--work', work, '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--variants', 'eager']
   (row,) = run.main(arguments)

@@ -153,6 +153,8 @@ def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
       return known
     return {name: jax.ShapeDtypeStruct(np.shape(value), value.dtype) for name, value in first.items()}
   fields = {'image': jax.ShapeDtypeStruct((stream.stored_size, stream.stored_size, stream.channels), np.uint8)}
+  if stream.name == 'solids':
+    fields = {'image': jax.ShapeDtypeStruct((*[stream.size] * 3, 1), np.uint8)}
   if stream.name in POINTS:
     fields = {'image': jax.ShapeDtypeStruct((POINTS[stream.name],), np.float32)}
   if stream.classes:

@@ -1,4 +1,4 @@
-"""Sets that need no download: scikit-learn's handwritten digits, and points of the plane and the line."""
+"""Sets that need no download: scikit-learn's handwritten digits, points of the plane and the line, solids."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from gan_jax.base.errors import one_of
 from gan_jax.data.sources.base import ArraySource
+from gan_jax.data.sources.solids import solids
 from gan_jax.data.transforms import resize
 
 if TYPE_CHECKING:
@@ -108,6 +109,6 @@ def spirals(stream: 'Stream') -> ArraySource:
   return _points(stream, make)
 
 
-BUILT_IN = {'digits': digits, 'ring': ring, 'grid': grid, 'line': line, 'spirals': spirals}
+BUILT_IN = {'digits': digits, 'ring': ring, 'grid': grid, 'line': line, 'spirals': spirals, 'solids': solids}
 #: {set of points: coordinates of one}.
 POINTS = {'ring': 2, 'grid': 2, 'line': 1, 'spirals': 2}

@@ -22,6 +22,8 @@ from jax import lax
 
 #: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
 WORKING_SET = {'winograd': 1 << 25, 'gathering': 1 << 22}
+#: The same of winograd with three axes, whose 27 transforms of a tile want to stay in the second level's cache.
+WORKING_SET_OF_VOLUMES = 1 << 22
 #: With fewer channels than this the transforms of winograd cost more than the products that they save.
 FEWEST_CHANNELS = 32
 
@@ -290,11 +292,30 @@ def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
   return all(r in INPUT for r in shape.taps) and not few
 
 
+def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
+  """The sizes of a gathering convolution whose strides are turned into channels; None if that does not pay.
+
+  A volume's windows of 4x4x4 are then 8 slices of 8 C channels, not 64 of C, and the side to gather can be chosen.
+  """
+  whole = all(k % s == 0 for k, s in zip(shape.window, shape.strides, strict=True))
+  if len(shape.window) < 3 or math.prod(shape.strides) == 1 or not whole or _is_winograd(shape, inputs, outputs):
+    return None
+  blocks = tuple(o + r - 1 for o, r in zip(shape.outputs, shape.taps, strict=True))
+  return Geometry(blocks, shape.taps, (1,) * len(blocks), ((0, 0),) * len(blocks))
+
+
+def _fit_blocks(x: jax.Array, shape: Geometry, blocks: Geometry) -> jax.Array:
+  return _blocks(
+    _fit(x, shape.before, [n * s for n, s in zip(blocks.spatial, shape.strides, strict=True)]), shape.strides
+  )
+
+
 def _bytes(shape: Geometry, inputs: int, outputs: int) -> tuple[int, int]:
   """(working set of one example, of a part), bytes."""
   if _is_winograd(shape, inputs, outputs):
     entries = math.prod(r + 1 for r in shape.taps) * (inputs * math.prod(shape.strides) + outputs)
-    return 4 * math.prod(shape.tiles) * entries, WORKING_SET['winograd']
+    volumes = len(shape.window) == 3
+    return 4 * math.prod(shape.tiles) * entries, WORKING_SET_OF_VOLUMES if volumes else WORKING_SET['winograd']
   window = math.prod(shape.window) * inputs
   # Windows that are no larger than the outputs cost less than going through them in parts.
   return 4 * math.prod(shape.outputs) * (window if window > outputs else 0), WORKING_SET['gathering']
@@ -350,6 +371,8 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
   """
   shape = Geometry(x.shape[1:-1], kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
+  if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
+    return forward(_fit_blocks(x, shape, blocks), _blocked_kernel(kernel, shape), blocks.strides, blocks.pads)
   mirror = _mirror(shape)
   wide, kernel = _wide(x, kernel)
   size = _bytes(shape, inputs, outputs)
@@ -382,6 +405,9 @@ def input_adjoint(
   """
   shape = Geometry(tuple(spatial), kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
+  if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
+    x = input_adjoint(y, _blocked_kernel(kernel, shape), blocks.strides, blocks.spatial, blocks.pads)
+    return _cut(_pixels(x, shape.strides), shape.before, shape.spatial)
   if (mirror := _mirror(shape)) is not None:
     return forward(y, _mirrored(kernel), strides, mirror.pads)
   wide, kernel = _wide(y, kernel)
@@ -409,6 +435,9 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
   """
   shape = Geometry(x.shape[1:-1], tuple(window), strides, pads)
   inputs, outputs = x.shape[-1], y.shape[-1]
+  if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
+    kernel = kernel_adjoint(_fit_blocks(x, shape, blocks), y, blocks.strides, blocks.window, blocks.pads)
+    return _plain_kernel(kernel, shape)
   mirror = _mirror(shape)
   if outputs < inputs and mirror is not None and not _is_winograd(shape, inputs, outputs):
     return _mirrored(kernel_adjoint(y, x, strides, window, mirror.pads)).astype(x.dtype)
