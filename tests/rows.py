@@ -15,6 +15,7 @@ from gan_jax import runs
 from gan_jax.base.calls import resolve
 from gan_jax.config.build import HOMES, NESTED
 from gan_jax.data.sources import BUILT_IN
+from gan_jax.data.sources.made import is_made
 
 KEY = jax.random.key(0)
 HERE = pathlib.Path(__file__).parent
@@ -47,6 +48,10 @@ def _structure(value):
   return value if isinstance(value, str | bool | None) else 'numbers'
 
 
+def _at_hand(name):
+  return name in BUILT_IN or is_made(name)
+
+
 _loaded = functools.cache(config_lib.load)  # read here, never changed
 
 
@@ -54,7 +59,7 @@ def _size(row):
   """Of a row's largest examples, for sorting: those of sets that need no preparing first."""
   data = _loaded(row).data
   streams = [data] if 'name' in data else list(data.values())
-  return max(stream.size for stream in streams), sum(stream.name not in BUILT_IN for stream in streams)
+  return max(stream.size for stream in streams), sum(not _at_hand(stream.name) for stream in streams)
 
 
 @functools.cache
@@ -212,7 +217,7 @@ def shrunk(row):
   for path, key, value in _walk(config.data, '--config.data', ''):
     if '.columns.' in path:
       continue
-    if key == 'name' and value not in BUILT_IN:
+    if key == 'name' and not _at_hand(value):
       stream = path.removesuffix('name')
       columns = _stream_at(config.data, path).get('columns') or {}
       texts = any(column.name in ('Text', 'Embedding') for column in columns.values())

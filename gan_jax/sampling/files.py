@@ -1,4 +1,4 @@
-"""A file for each sample: pictures, MIDI of piano rolls, binvox of voxels."""
+"""A file for each sample: pictures, MIDI of piano rolls, binvox of voxels, texts."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -105,6 +105,14 @@ def _picture(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -
     pictures.write(drawn, path)
 
 
+def _check_text(array: np.ndarray) -> bool:
+  return array.dtype.kind == 'U'
+
+
+def _text(text: np.ndarray, limits: tuple[float, float], path: epath.Path) -> None:
+  path.write_text(f'{text}\n', encoding='utf-8')
+
+
 class _Format(NamedTuple):
   suffix: str
   what: str
@@ -115,6 +123,7 @@ class _Format(NamedTuple):
 FORMATS: dict[str, _Format] = {
   'folder': _Format('.png', 'pictures, voxels or sequences', _check_picture, _picture),
   'midi': _Format('.mid', 'piano rolls (T, 5 to 128)', _check_midi, _midi),
+  'text': _Format('.txt', 'texts', _check_text, _text),
   'binvox': _Format('.binvox', 'voxels (n, n, n) or (n, n, n, 1)', _check_binvox, _binvox),
 }
 
@@ -127,7 +136,7 @@ def write(
   Args:
     samples: {name of what the game makes: (N, ...)}; several have a folder each.
     limits: {name: (low, high) of its values}; a voxel is filled and a note sounds above the middle.
-    how: 'folder', 'midi' or 'binvox'.
+    how: 'folder', 'midi', 'binvox' or 'text'.
     folder: where.
 
   Raises:
