@@ -221,7 +221,8 @@ def shrunk(row):
       stream = path.removesuffix('name')
       columns = _stream_at(config.data, path).get('columns') or {}
       texts = any(column.name in ('Text', 'Embedding') for column in columns.values())
-      made = ('captioned.source' if texts else 'rows.MadeUp') if columns else 'digits'
+      tones = any(column.name == 'Tones' for column in columns.values())
+      made = 'melodies' if tones else ('captioned.source' if texts else 'rows.MadeUp') if columns else 'digits'
       arguments += [f'{path}={made}', f'{stream}split=train', *([f'{stream}path='] if columns else [])]
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
       arguments.append(f'{path}={min(value + value % 2, 8)}')

@@ -29,16 +29,6 @@ from gan_jax.latents.distributions import Distribution
 PHASES = ('likelihood', 'discriminator', 'adversarial')
 
 
-def advantage(rewards: jax.Array) -> jax.Array:
-  """Rewards (B, T) less the mean of the other examples' at the same place, a baseline that does not bias the gradient.
-
-  >>> advantage(jnp.array([[1.0], [0.0], [0.5]])).ravel().tolist()
-  [0.75, -0.75, 0.0]
-  """
-  count = len(rewards)
-  return (rewards - rewards.mean(0, keepdims=True)) * (count / max(count - 1, 1))
-
-
 class SeqGAN(nn.Module):
   """Two players. The stream 'images' has the field 'tokens', (B, T) integers.
 
@@ -49,7 +39,7 @@ class SeqGAN(nn.Module):
     phase: what the stage trains: 'likelihood' G alone, 'discriminator' D alone, 'adversarial' both.
     rollouts: completions of each beginning.
     rollout_rate: share of the copy that completes in its next weights; the rest is G.
-    baseline: take off the others' mean reward (`advantage`).
+    baseline: take the others' mean reward off (`losses.policy`).
     decay: weight of half the sum of squares of D's last layer.
     generator_steps: moves of G in a step of 'adversarial'.
     discriminator_steps: moves of D after them.
@@ -104,9 +94,8 @@ class SeqGAN(nn.Module):
   def generator_loss(self, batch: Batch) -> LossAndMetrics:
     tokens = jax.lax.stop_gradient(self.generate(batch['latents']))
     rewards = jax.lax.stop_gradient(self.rewards(tokens))
-    weights = advantage(rewards) if self.baseline else rewards
-    gained = (weights * self.generator.log_likelihood(tokens)).sum(1)
-    return -gained.mean(), {'reward': rewards.mean(), 'whole_reward': rewards[:, -1].mean()}
+    loss = losses.policy.policy_gradient(self.generator.log_likelihood(tokens), rewards, baseline=self.baseline)
+    return loss, {'reward': rewards.mean(), 'whole_reward': rewards[:, -1].mean()}
 
   def rewards(self, tokens: jax.Array) -> jax.Array:
     """Q (B, T): what D says, on average, of sequences that begin with the first 1, 2, ..., T of the tokens (B, T)."""

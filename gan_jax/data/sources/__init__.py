@@ -109,10 +109,11 @@ def _is_dotted(name: str) -> bool:
 def _named(stream: 'Stream') -> Source:
   if stream.name in BUILT_IN:
     return BUILT_IN[stream.name](stream)
-  if stream.name == 'lines' or is_made(stream.name):
+  if stream.name in ('lines', 'midi') or is_made(stream.name):
     raise UserError(
-      f"config.data.name={stream.name!r} has columns only: set config.data.columns, such as {{'tokens': {{'name': "
-      "'Array'}}, or for texts {'name': 'Text', 'column': 'text', 'length': 20, 'level': 'words'}"
+      f"config.data.name={stream.name!r} has columns only: set config.data.columns, such as {{'tones': {{'name': "
+      "'Tones', 'length': 100}}}, {'tokens': {'name': 'Array'}}, or for texts {'tokens': {'name': 'Text', 'column': "
+      "'text', 'length': 20, 'level': 'words'}}"
     )
   if stream.name == 'folder':
     from gan_jax.data.sources.folder import FolderSource

@@ -13,8 +13,14 @@ def _oracle(stream: 'Stream') -> Any:
   return Oracle(stream)
 
 
+def _melodies(stream: 'Stream') -> Any:
+  from gan_jax.data.sources.midi import melodies
+
+  return melodies(stream)
+
+
 #: {what stands before the first slash of the name: stream -> its source of columns}.
-MADE: dict[str, Callable[['Stream'], Any]] = {'oracle': _oracle}
+MADE: dict[str, Callable[['Stream'], Any]] = {'oracle': _oracle, 'melodies': _melodies}
 
 
 def is_made(name: str) -> bool:

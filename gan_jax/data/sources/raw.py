@@ -35,6 +35,10 @@ def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
     from gan_jax.data.sources.lines import lines
 
     return lines(stream)
+  if stream.name == 'midi':
+    from gan_jax.data.sources.midi import midi
+
+    return midi(stream)
   if is_made(stream.name):
     return made(stream)
   if '.' in stream.name and '/' not in stream.name:
