@@ -18,6 +18,7 @@ from gan_jax import core
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
+from gan_jax.data.text import Text
 from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
@@ -49,7 +50,7 @@ def _define(values: flags.FlagValues) -> None:
     '',
     ['', 'png', 'npz', *files.FORMATS],
     'png: one picture; npz: arrays; folder: a picture of each sample; midi: a file of each piano roll; binvox: of each '
-    'solid. The last three write into the folder --out. By default as --out ends.',
+    'solid; text: of each text. The last four write into the folder --out. By default as --out ends.',
     flag_values=values,
   )
   flags.DEFINE_string('output', '', 'Name of the output to show, if the game makes several.', flag_values=values)
@@ -110,6 +111,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
       made = {values.output: np.asarray(pick(made, values.output))}
     samples = named(made)
     if each:
+      if values.format == 'text':
+        samples = {name: _texts(run, name, array) for name, array in samples.items()}
       with command.writable(values.out):
         for folder in files.write(samples, _limits(run, samples), values.format, paths.expand(values.out)):
           console.say(f'{what} of step {run.step}: {folder}')
@@ -138,6 +141,16 @@ def _how(values: flags.FlagValues) -> dict[str, Any]:
 def _limits(run: Run, samples: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
   of = {name: imitated(run.stage, name) for name in samples}
   return {name: run.stage.streams[output.stream].range_of(output.field) for name, output in of.items()}
+
+
+def _texts(run: Run, name: str, tokens: np.ndarray) -> np.ndarray:
+  """Tokens (N, T) that imitate a column of texts as texts (N,); other samples as they are."""
+  output = imitated(run.stage, name)
+  stream = run.stage.streams[output.stream]
+  if not isinstance(stream.kinds.get(output.field), Text):
+    return tokens
+  kind = stream.open().kinds[output.field]  # type: ignore[attr-defined]  # which knows the words
+  return np.array([kind.decode(row) for row in tokens])
 
 
 def _write_arrays(samples: Mapping[str, np.ndarray], out: str) -> None:

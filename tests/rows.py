@@ -16,6 +16,7 @@ from gan_jax.base.calls import resolve
 from gan_jax.config.build import HOMES, NESTED
 from gan_jax.data.columns import Picture
 from gan_jax.data.sources import BUILT_IN
+from gan_jax.data.sources.made import is_made
 
 KEY = jax.random.key(0)
 HERE = pathlib.Path(__file__).parent
@@ -48,6 +49,10 @@ def _structure(value):
   return value if isinstance(value, str | bool | None) else 'numbers'
 
 
+def _at_hand(name):
+  return name in BUILT_IN or is_made(name)
+
+
 _loaded = functools.cache(config_lib.load)  # read here, never changed
 
 
@@ -55,7 +60,7 @@ def _size(row):
   """Of a row's largest examples, for sorting: those of sets that need no preparing first."""
   data = _loaded(row).data
   streams = [data] if 'name' in data else list(data.values())
-  return max(stream.size for stream in streams), sum(stream.name not in BUILT_IN for stream in streams)
+  return max(stream.size for stream in streams), sum(not _at_hand(stream.name) for stream in streams)
 
 
 @functools.cache
@@ -215,11 +220,12 @@ def shrunk(row):
   for path, key, value in _walk(config.data, '--config.data', ''):
     if '.columns.' in path:
       continue
-    if key == 'name' and value not in BUILT_IN:
+    if key == 'name' and not _at_hand(value):
       stream = path.removesuffix('name')
       columns = _stream_at(config.data, path).get('columns') or {}
       texts = any(column.name in ('Text', 'Embedding') for column in columns.values())
-      made = ('captioned.source' if texts else 'rows.MadeUp') if columns else 'digits'
+      tones = any(column.name == 'Tones' for column in columns.values())
+      made = 'melodies' if tones else ('captioned.source' if texts else 'rows.MadeUp') if columns else 'digits'
       arguments += [f'{path}={made}', f'{stream}split=train', *([f'{stream}path='] if columns else [])]
     elif key == 'batch_size' and value:  # an even one, for the laws play on two devices
       arguments.append(f'{path}={min(value + value % 2, 8)}')

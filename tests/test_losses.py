@@ -16,7 +16,7 @@ from precision import float64
 from scipy import special, stats
 
 from gan_jax import losses
-from gan_jax.losses import energy, ensembles, features, information, labels, penalties, reconstruction
+from gan_jax.losses import energy, ensembles, features, information, labels, penalties, policy, reconstruction
 
 REAL, FAKE = np.array([2.0, -1.0, 0.5]), np.array([-3.0, 1.0, 0.0])
 OTHER = (-2 * FAKE + 0.3, REAL + 1.2)
@@ -179,6 +179,13 @@ CASES = {
       lambda r, f: r.mean() + above(2 - f).mean(),
     )
     for f in (np.array([0.5, 4.0]), np.array([1.0, 1.5]))
+  ],
+  'policy_gradient': [
+    Case(lambda p, baseline=baseline: policy.policy_gradient(p, jnp.asarray(Y), baseline=baseline), (X,), expected)
+    for baseline, expected in (
+      (False, lambda p: -(Y * p).sum(1).mean()),
+      (True, lambda p: -np.mean([(Y[i] - np.delete(Y, i, 0).mean(0)) @ p[i] for i in range(4)])),
+    )
   ],
   'energy_generator': [Case(energy.energy_generator, (x,), np.mean) for x in (np.array([1.0, 4.0]), X)],
   'pulling_away': [Case(energy.pulling_away, (x,), cosines) for x in (X, np.array([[3.0, 4.0], [0.0, 1.0]]))],
@@ -420,6 +427,7 @@ def test_vmap(name, number):
 MISFITS = {
   'value': lambda: losses.value(jnp.zeros(4), jnp.zeros((4, 1))),
   'energy_discriminator': lambda: energy.energy_discriminator(jnp.zeros(4), jnp.zeros((4, 1)), margin=1.0),
+  'policy_gradient': lambda: policy.policy_gradient(jnp.zeros((4, 2)), jnp.zeros((4, 1))),
   'pulling_away': lambda: energy.pulling_away(jnp.zeros(4)),
   'feature_matching': lambda: features.feature_matching(jnp.zeros((4, 2)), jnp.zeros((4, 3))),
   'hinge_embedding': lambda: features.hinge_embedding(jnp.zeros(4), jnp.zeros((4, 1))),

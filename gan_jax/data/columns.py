@@ -16,8 +16,9 @@ from gan_jax.base.errors import UserError, short
 from gan_jax.data.kind import NOT_NUMBERS, Kind, form_of
 from gan_jax.data.picture import Picture
 from gan_jax.data.text import Text, chosen
+from gan_jax.data.tones import Tones
 
-__all__ = ['Array', 'Attributes', 'Embedding', 'Kind', 'Label', 'Number', 'Picture', 'Text']
+__all__ = ['Array', 'Attributes', 'Embedding', 'Kind', 'Label', 'Number', 'Picture', 'Text', 'Tones']
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ LEAST = {
   **dict.fromkeys(('size', 'batch_size'), 1),
   **dict.fromkeys(('classes', 'crop', 'random_crop', 'per_class', 'workers'), 0),
 }
-WITH_PATH = ('folder', 'npz')
+WITH_PATH = ('folder', 'npz', 'lines', 'midi')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,11 @@ class Stream:
   """The settings of one stream: config.data, or config.data.NAME for each of several.
 
   Attributes:
-    name: a built-in set (digits, ring, grid, line, spirals), 'folder' or 'npz' (with `path`), a TFDS name, or the
-      dotted name of a function of yours that takes this `Stream` and returns a source.
-    path: the folder of pictures, or the .npz file; '{split}' in it is replaced by the split.
+    name: a built-in set (digits, ring, grid, line, spirals, oracle/5000x20, melodies), 'folder', 'npz', 'lines' or
+      'midi' (with `path`), a TFDS name, or the dotted name of a function of yours that takes this `Stream` and returns
+      a source.
+    path: the folder of pictures or of MIDI files, the .npz file, or the text file; '{split}' in a file's path is
+      replaced by the split.
     links: a folder beside `path`: links in `path` that lead into it are followed. Others that leave `path` are not.
     split: the split of the set.
     size: height and width of pictures after cropping and resizing, pixels.

@@ -122,13 +122,15 @@ class Text(Kind):
     return tokens
 
   def decode(self, tokens: Sequence[int]) -> str:
-    """The text of (length,) tokens; '?' for what was not known.
+    """The text of (length,) tokens, up to the first that stands behind an end; '?' for what was not known.
 
     >>> Text(length=4).decode(Text(length=4).encode('Ox'))
     'ox'
     """
     known = self.vocabulary if isinstance(self.vocabulary, tuple) else ()
-    parts = [known[t - FIRST] if t >= FIRST else '?' for t in map(int, tokens) if t != FILL]
+    parts = [
+      known[t - FIRST] if t >= FIRST else '?' for t in itertools.takewhile(lambda t: t != FILL, map(int, tokens))
+    ]
     return (' ' if self.level == 'words' else '').join(parts)
 
 

@@ -10,7 +10,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_examples, of_features, of_networks, of_players, of_targets
+from gan_jax.evaluation import of_examples, of_features, of_music, of_networks, of_players, of_symbols, of_targets
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure, Measure
 from gan_jax.games.parts.conditions import condition_of
@@ -41,11 +41,21 @@ MEASURES: dict[str, Measure] = {
   'ppl': of_networks.ppl,
   'targets': of_targets.target_figures,
   'inversion': of_networks.inversion_figures,
+  'music': of_music.music_figures,
+  'oracle_nll': of_symbols.oracle_figures,
+  'likelihood': of_symbols.likelihood_figures,
+  'bleu': of_symbols.bleu_figures,
+  'self_bleu': of_symbols.self_bleu_figures,
 }
 
 
 def default_measures(e: Evidence) -> tuple[str, ...]:
   """The quick metrics that suit the set."""
+  if of_symbols.is_text(e.stream) or e.stream.name.startswith('oracle/'):  # of which distances say nothing
+    own = ['bleu', 'self_bleu'] if of_symbols.is_text(e.stream) else ['oracle_nll']
+    return tuple(own + (['likelihood'] if e.held_out is not None and hasattr(e.game, 'log_likelihood') else []))
+  if of_music.is_music(e.stream):
+    return ('music',)
   names = ['fid', 'kid']
   if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
     names.append('prdc')
@@ -69,7 +79,7 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
 FEATURELESS = frozenset(
   (
     'parzen', 'histogram', 'swd', 'ms_ssim', 'neighbours', 'two_sample', 'held_out', 'codes', 'classifier', 'pairs',
-    'gmam', 'probe', 'inversion',
+    'gmam', 'probe', 'inversion', 'music', 'oracle_nll', 'likelihood', 'bleu', 'self_bleu',
   )
 )  # fmt: skip
 
@@ -92,6 +102,11 @@ NEEDS = {
   'held_out': ('held_out',),
   'probe': ('pictures', 'classes', 'held_out'),
   'inversion': ('held_out',),
+  'music': ('music',),
+  'oracle_nll': ('oracle',),
+  'likelihood': ('held_out',),
+  'bleu': ('text', 'held_out'),
+  'self_bleu': ('text',),
 }
 
 
@@ -111,6 +126,9 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
       features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
     'held_out': lambda: sets.held_out_stream(stream) is not None,
+    'music': lambda: of_music.is_music(stream),
+    'oracle': lambda: stream.name.startswith('oracle/'),
+    'text': lambda: of_symbols.is_text(stream),
     'modes': lambda: stream.name in of_examples.MIXTURES or stream.name.startswith('stacked/'),
   }
   words = {
@@ -119,6 +137,9 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'classes': 'labels of two classes or more',
     'predicts_classes': 'features that predict classes (classifier or inception)',
     'held_out': "a held-out split 'test' beside 'train'",
+    'music': 'tones (a column Tones)',
+    'oracle': 'sequences of an oracle (oracle/5000x20)',
+    'text': 'texts (a column Text)',
     'modes': f'a set with known modes ({", ".join(of_examples.MIXTURES)}, stacked/NAME)',
   }
   for name in names:

@@ -1,7 +1,7 @@
 """Losses: pure functions on arrays. They do not depend on networks or on training.
 
 The adversarial losses on logits are names of this package. The other losses are in modules: `energy`, `ensembles`,
-`features`, `information`, `labels`, `penalties`, `reconstruction`.
+`features`, `information`, `labels`, `penalties`, `policy`, `reconstruction`.
 
 `losses.minimax` is the saturating loss of GAN 2014, an `AdversarialLoss`. The game is `gan_jax.games.minimax.Minimax`;
 the optax links are in `gan_jax.optim.minimax`.
@@ -14,7 +14,7 @@ the optax links are in `gan_jax.optim.minimax`.
 5.0
 """
 
-from gan_jax.losses import energy, ensembles, features, information, labels, penalties, reconstruction
+from gan_jax.losses import energy, ensembles, features, information, labels, penalties, policy, reconstruction
 from gan_jax.losses.adversarial import (
   AdversarialLoss,
   flip,
@@ -50,6 +50,7 @@ __all__ = [
   'minimax',
   'nonsaturating',
   'penalties',
+  'policy',
   'reconstruction',
   'relativistic',
   'relativistic_average',

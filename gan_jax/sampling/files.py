@@ -1,4 +1,4 @@
-"""A file for each sample: pictures, MIDI of piano rolls, binvox of voxels."""
+"""A file for each sample: pictures, MIDI of piano rolls and of tones, binvox of voxels, texts."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.tones import midi_of, unscaled
 from gan_jax.sampling import pictures
 
 #: Ticks of a quarter note, and steps of a piano roll in it: a step is a sixteenth.
@@ -81,7 +82,7 @@ def _check_picture(array: np.ndarray) -> bool:
 
 
 def _check_midi(array: np.ndarray) -> bool:
-  return array.ndim == 3 and 4 < array.shape[-1] <= 128
+  return array.ndim == 3 and 4 <= array.shape[-1] <= 128
 
 
 def _check_binvox(array: np.ndarray) -> bool:
@@ -89,7 +90,8 @@ def _check_binvox(array: np.ndarray) -> bool:
 
 
 def _midi(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -> None:
-  path.write_bytes(midi(array > sum(limits) / 2))
+  tones = array.shape[-1] == 4  # of a scale of its own
+  path.write_bytes(midi_of(unscaled(array)) if tones else midi(array > sum(limits) / 2))
 
 
 def _binvox(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -> None:
@@ -105,6 +107,14 @@ def _picture(array: np.ndarray, limits: tuple[float, float], path: epath.Path) -
     pictures.write(drawn, path)
 
 
+def _check_text(array: np.ndarray) -> bool:
+  return array.dtype.kind == 'U'
+
+
+def _text(text: np.ndarray, limits: tuple[float, float], path: epath.Path) -> None:
+  path.write_text(f'{text}\n', encoding='utf-8')
+
+
 class _Format(NamedTuple):
   suffix: str
   what: str
@@ -114,7 +124,8 @@ class _Format(NamedTuple):
 
 FORMATS: dict[str, _Format] = {
   'folder': _Format('.png', 'pictures, voxels or sequences', _check_picture, _picture),
-  'midi': _Format('.mid', 'piano rolls (T, 5 to 128)', _check_midi, _midi),
+  'midi': _Format('.mid', 'tones (T, 4) or piano rolls (T, 5 to 128)', _check_midi, _midi),
+  'text': _Format('.txt', 'texts', _check_text, _text),
   'binvox': _Format('.binvox', 'voxels (n, n, n) or (n, n, n, 1)', _check_binvox, _binvox),
 }
 
@@ -127,7 +138,7 @@ def write(
   Args:
     samples: {name of what the game makes: (N, ...)}; several have a folder each.
     limits: {name: (low, high) of its values}; a voxel is filled and a note sounds above the middle.
-    how: 'folder', 'midi' or 'binvox'.
+    how: 'folder', 'midi', 'binvox' or 'text'.
     folder: where.
 
   Raises:

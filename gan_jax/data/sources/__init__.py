@@ -14,6 +14,7 @@ from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, 
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.checked import Checked, check_range, checked, extent
 from gan_jax.data.sources.identity import classes_in, fingerprint
+from gan_jax.data.sources.made import is_made
 from gan_jax.data.sources.transformed import transform_of, transformed
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def _is_dotted(name: str) -> bool:
 def _named(stream: 'Stream') -> Source:
   if stream.name in BUILT_IN:
     return BUILT_IN[stream.name](stream)
+  if stream.name in ('lines', 'midi') or is_made(stream.name):
+    raise UserError(
+      f"config.data.name={stream.name!r} has columns only: set config.data.columns, such as {{'tones': {{'name': "
+      "'Tones', 'length': 100}}}, {'tokens': {'name': 'Array'}}, or for texts {'tokens': {'name': 'Text', 'column': "
+      "'text', 'length': 20, 'level': 'words'}}"
+    )
   if stream.name == 'folder':
     from gan_jax.data.sources.folder import FolderSource
 

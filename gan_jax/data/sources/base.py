@@ -1,7 +1,7 @@
 """A source has a length, and gives the fields of example i as numpy arrays."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +35,30 @@ class ArraySource:
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     return {name: array[index] for name, array in self.arrays.items()}
+
+
+class Table:
+  """Columns in memory.
+
+  Attributes:
+    columns: {column: what it is, in words}.
+  """
+
+  def __init__(self, arrays: Mapping[str, Sequence[Any] | np.ndarray]):
+    self._arrays = dict(arrays)
+    self.columns = {
+      name: f'{array.dtype} {array.shape[1:]}' if isinstance(array, np.ndarray) else 'a column'
+      for name, array in self._arrays.items()
+    }
+
+  def __len__(self) -> int:
+    return len(next(iter(self._arrays.values())))
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    return {name: array[index] for name, array in self._arrays.items()}
+
+  def column(self, name: str) -> Sequence[Any] | np.ndarray:
+    return self._arrays[name]
 
 
 class Subset:

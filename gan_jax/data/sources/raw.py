@@ -1,39 +1,15 @@
 """All columns of a source as it has them: what a stream with `columns` reads."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gan_jax.base.errors import UserError
+from gan_jax.data.sources.base import Table
+from gan_jax.data.sources.made import is_made, made
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
-
-
-class Table:
-  """Columns in memory.
-
-  Attributes:
-    columns: {column: what it is, in words}.
-  """
-
-  def __init__(self, arrays: Mapping[str, Sequence[Any] | np.ndarray]):
-    self._arrays = dict(arrays)
-    self.columns = {
-      name: f'{array.dtype} {array.shape[1:]}' if isinstance(array, np.ndarray) else 'a column'
-      for name, array in self._arrays.items()
-    }
-
-  def __len__(self) -> int:
-    return len(next(iter(self._arrays.values())))
-
-  def __getitem__(self, index: int) -> dict[str, Any]:
-    return {name: array[index] for name, array in self._arrays.items()}
-
-  def column(self, name: str) -> Sequence[Any] | np.ndarray:
-    return self._arrays[name]
 
 
 def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
@@ -55,6 +31,16 @@ def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
     return FolderColumns(stream, wanted)
   if stream.name == 'npz':
     return npz_columns(stream)
+  if stream.name == 'lines':
+    from gan_jax.data.sources.lines import lines
+
+    return lines(stream)
+  if stream.name == 'midi':
+    from gan_jax.data.sources.midi import midi
+
+    return midi(stream)
+  if is_made(stream.name):
+    return made(stream)
   if '.' in stream.name and '/' not in stream.name:
     from gan_jax.base.calls import resolve
 

@@ -1,0 +1,63 @@
+"""C-RNN-GAN: music, tone after tone, by a recurrent generator and a recurrent discriminator that hears both ways.
+
+Paper: Mogren 2016, https://arxiv.org/abs/1611.09904; settings of the authors' code (olofmogren/c-rnn-gan).
+Command: python -m gan_jax.main --config configs/crnngan.py --config.data.path=FOLDER --workdir runs/crnngan
+
+  classical         windows of 100 tones of the MIDI files below FOLDER, LSTMs of 350 as in the paper; the default.
+                    Needs mido (the extra `music`). Unmeasured.
+  feature_matching  the same, the generator's loss that of the discriminator's features. Unmeasured.
+  digits            20 tones of melodies that are made, LSTMs of 32: needs no download. Unmeasured.
+
+Then python -m gan_jax.evaluate --workdir runs/crnngan, and files:
+python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=music. Maximum likelihood alone:
+--config.stages="({'steps': 10000, 'game': {'pretraining': True}},)"
+
+differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 1, times up to four
+  quarters, where the authors' are as they are.
+differs: windows of a piece do not overlap and are the same in all epochs; the authors draw where one begins.
+differs: sequences are whole from the first step of pre-training on; the authors' grow by four tones an epoch.
+differs: the ratio of the losses is measured anew in every step, without their weight decay; the authors take the step's
+  before. Whether the generator rests too is not clear in their code; here it does not.
+differs: feature matching compares means; the authors' code compares example by example.
+differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps.
+differs: digits is ours: sizes and lengths.
+"""
+
+from gan_jax import config as config_lib
+
+VARIANTS = ('classical', 'feature_matching', 'digits')
+
+
+def get_config(variant):
+  digits = variant == 'digits'
+  length, hidden = (20, 32) if digits else (100, 350)
+  # The authors' L2 loss is 0.1 of half the sum of all squares, clipped together with the rest of the gradient.
+  descent = lambda rate: dict(
+    name='chain',
+    links=(
+      dict(name='optax.add_decayed_weights', weight_decay=1e-4 if digits else 0.1),
+      dict(name='optax.clip_by_global_norm', max_norm=5.0),
+      dict(name='optax.sgd', learning_rate=rate),
+    ),
+  )
+  columns = dict(tones=dict(name='Tones', length=length))
+  steps, before = (2_000, 500) if digits else (20_000, 600)
+  return config_lib.base(
+    game=dict(
+      name='crnngan.CRNNGAN',
+      latents=dict(name='Uniform', shape=(length + 1, 4), low=0.0, high=1.0),
+      generator=dict(name='crnngan.Generator', hidden=hidden, layers=2, dropout=0.5),
+      discriminator=dict(name='crnngan.Discriminator', hidden=hidden, layers=2, dropout=0.5),
+      pretraining=False,
+      feature_matching=variant == 'feature_matching',
+      rest=0.7,
+    ),
+    optimizers=dict(generator=descent(0.1), discriminator=descent(0.05)),
+    data=config_lib.stream(name='melodies' if digits else 'midi', path='' if digits else 'classical/', columns=columns),
+    batch_size=20,
+    stages=(dict(steps=before, game=dict(pretraining=True)), dict(steps=steps)),
+    log_every=100,
+    sample_every=steps // 10,
+    checkpoint_every=steps // 10,
+    samples=4,
+  )

@@ -1,0 +1,77 @@
+"""Metrics of sequences of symbols: what an oracle says of them, how likely data are, BLEU of texts."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax.base.errors import UserError
+from gan_jax.data.sets import title
+from gan_jax.data.sources import oracle
+from gan_jax.data.streams import Stream
+from gan_jax.data.text import FILL, Text
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.evaluation.figures import Figure
+from gan_jax.metrics import bleu
+
+#: Sentences that are compared, of each side, and the lengths of runs of words.
+SENTENCES, ORDERS = 2000, (2, 3, 4, 5)
+#: Sequences whose likelihood is computed, and at a time.
+LIKELY, BATCH = 5000, 500
+
+
+def is_text(stream: Stream) -> bool:
+  """Whether the stream is about texts."""
+  return isinstance(stream.kinds.get(stream.main), Text)
+
+
+def oracle_figures(e: Evidence) -> Iterable[Figure]:
+  vocabulary, _ = oracle.sizes(e.stream.name)
+  of_made = oracle.negative_log_likelihood(e.fake.examples, vocabulary)
+  what = 'nats a token, -log p by the oracle'
+  yield _figure('oracle_nll', of_made, f'{what}, {len(of_made)} samples')
+  real = e.once('oracle_nll', lambda: oracle.negative_log_likelihood(e.real_examples(len(of_made)), vocabulary))
+  yield _figure('oracle_nll_real', real, f'{what} of {len(real)} of its own sequences')
+
+
+def likelihood_figures(e: Evidence) -> Iterable[Figure]:
+  if not hasattr(e.game, 'log_likelihood'):
+    raise UserError(f'the metric likelihood is of games with log_likelihood, {type(e.game).__name__} has none')
+  held_out = e.held_out_examples(LIKELY)
+  score = e.once('likelihood', lambda: jax.jit(_likelihood(e.game)))
+  parts = [held_out[i : i + BATCH] for i in range(0, len(held_out), BATCH)]
+  found = -np.concatenate([np.asarray(score(e.variables, part)).mean(1) for part in parts])
+  yield _figure('likelihood', found, f'nats a token, -log p by the generator of {len(found)} of {title(e.held_out)}')  # type: ignore[arg-type]
+
+
+def _likelihood(game: Any) -> Callable[[Any, Any], jax.Array]:
+  return lambda variables, tokens: game.apply(variables, tokens, method='log_likelihood')
+
+
+def bleu_figures(e: Evidence) -> Iterable[Figure]:
+  made, references = _words(e.fake.examples[:SENTENCES]), _words(e.held_out_examples(SENTENCES))
+  whose = f'{len(references)} of {title(e.held_out)}'  # type: ignore[arg-type]
+  for order in ORDERS:
+    found = bleu.bleu(made, references, order)
+    yield _figure(f'bleu_{order}', found, f'mean of {len(made)} samples against {whose}')
+
+
+def self_bleu_figures(e: Evidence) -> Iterable[Figure]:
+  made, real = _words(e.fake.examples[:SENTENCES]), _words(e.real_examples(SENTENCES))
+  for order in ORDERS:
+    yield _figure(f'self_bleu_{order}', bleu.self_bleu(made, order), f'of {len(made)} samples among each other')
+    yield _figure(
+      f'self_bleu_{order}_real', bleu.self_bleu(real, order), f'the same of {len(real)} of {e.stream.split}'
+    )
+
+
+def _words(tokens: np.ndarray) -> list[list[int]]:
+  """The tokens of texts (N, T) up to the first that stands behind an end."""
+  rows = [[int(token) for token in row] for row in tokens]
+  return [row[: row.index(FILL)] if FILL in row else row for row in rows]
+
+
+def _figure(name: str, of_each: np.ndarray, protocol: str) -> Figure:
+  error = float(of_each.std(ddof=1) / np.sqrt(len(of_each))) if len(of_each) > 1 else float('nan')
+  return Figure(name, float(of_each.mean()), protocol, error)
