@@ -70,7 +70,7 @@ def describe(experiment: Experiment, number: int, mesh: Mesh, sizes: Mapping[str
     lines.append(f'stage     {number + 1} of {len(stages)}, steps {stage.first_step} to {stage.last_step}')
   lines += [f'game      {type(stage.game).__name__}, {stage.dtype}', *networks(stage, state)]
   for name, stream in stage.streams.items():
-    shape = 'x'.join(map(str, stream.fields(1)[stream.main].shape[1:]))
+    shape = 'x'.join(map(str, stream.fields(1)[stream.main].shape[1:])) or 'single numbers'
     examples = f'{sizes[name]:,} examples' if name in sizes else 'not opened'
     labels = f', {stream.classes} classes' if stream.classes else ''
     lines.append(f'data      {name}: {stream.name} {stream.split}, {examples} of {shape}{labels}')
