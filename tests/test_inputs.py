@@ -159,6 +159,8 @@ def test_outputs_that_do_not_fit_are_one_line():
     ({'ab': core.Output('c')}, "stream in the outputs of Both, 'ab' 'c'"),
     ({'ab': core.Output('b', of='c.image')}, "stream in the outputs of Both, 'ab' 'c'"),
     ({'ab': 'b'}, r"must be a core.Output, such as core.Output\('a'\)"),
+    ({'ab': core.Output('b', of='a', again=True)}, r"'ab' is its input again, .* write of='b.image'"),
+    ({'ab': core.Output('b', again=True)}, 'or leave out again=True'),
   ):
     game = type('Both', (Both,), {'outputs': outputs, '__annotations__': {}})(Scale(), Scale())
     with pytest.raises(UserError, match=words):

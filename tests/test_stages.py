@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import main, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.distributed import parallel
 from gan_jax.latents.distributions import Normal
+from gan_jax.nets.layers import conv
 from gan_jax.runs import entering, resume
-from gan_jax.training import loop
+from gan_jax.runs.experiment import experiment_of
+from gan_jax.training import checks, loop
 
 
 class Norm(nn.Module):
@@ -93,6 +96,24 @@ def test_a_network_begins_with_weights_statistics_and_averages_of_another():
   same(moments, jax.tree.map(jnp.zeros_like, moments))
 
 
+def test_a_summary_of_stages_traces_what_is_new_in_each(capsys, monkeypatch):
+  """Each stage is initialised once and its step is traced once, however many come before it."""
+  traced, loss = [], Pyramid.loss
+  monkeypatch.setattr(Pyramid, 'loss', lambda game, batch: traced.append('step') or loss(game, batch))
+  sample = Pyramid.sample
+  monkeypatch.setattr(Pyramid, 'sample', lambda game, batch: traced.append('sample') or sample(game, batch))
+  for population, steps, samples in ((0, 1, 0), (2, 3, 1)):
+    config = config_of(stages=({'steps': 1},) * 5, population=population)
+    traced.clear()
+    main._dry_run(config, False)
+    # A population is also entered and stepped once, to see whether its members fit one program.
+    assert (traced.count('step'), traced.count('sample')) == (5 * (1 + steps), 5 * (1 + samples))
+    traced.clear()
+    checks.check_run(experiment_of(config), parallel.make_mesh(1))
+    assert traced.count('sample') == 5 * (2 + samples), 'initialised once, sampled once'
+  assert capsys.readouterr().out.count('flops') == 10
+
+
 def test_without_a_start_it_begins_anew():
   old, new = entered({})
   kernel = lambda player, name: player.params[name]['Dense_0']['kernel']
@@ -146,3 +167,18 @@ def test_a_part_of_a_run_may_name_the_players_of_all():
   config = config_of(ema={'generater': 0.5})
   with pytest.raises(UserError, match=r"unknown player in config\.ema 'generater'"):
     runs.stages_of(config)
+
+
+class Curved(Pyramid):
+  """A loss with forward mode through a convolution, which only plain convolutions have."""
+
+  def loss(self, batch):
+    return jax.jvp(lambda z: conv.conv(z[None], jnp.ones((1, 3, 1, 1)))[0], *[(batch['latents'][..., None],)] * 2)[
+      1
+    ].sum()
+
+
+def test_forward_mode_goes_through_the_summary_of_plain_convolutions():
+  config = config_of(formulation='plain')
+  config.game.name = 'test_stages.Curved'
+  main._dry_run(config, False)

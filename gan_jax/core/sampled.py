@@ -17,11 +17,13 @@ class Output(NamedTuple):
     stream: the stream whose examples it imitates.
     field: of that stream.
     of: the input that it is made of, 'STREAM' (its image) or 'STREAM.FIELD'; '' for none.
+    again: whether each example should be its input again, a reconstruction; then `of` is what it imitates.
   """
 
   stream: str
   field: str = 'image'
   of: str = ''
+  again: bool = False
 
   @property
   def source(self) -> tuple[str, str]:
@@ -31,8 +33,8 @@ class Output(NamedTuple):
 
   @property
   def paired(self) -> bool:
-    """Whether each example has a target: the input and what is imitated are fields of one stream."""
-    return self.source[0] == self.stream and self.source[1] != self.field
+    """Whether each example has a target: a field of the stream that has its input, or that input."""
+    return self.again or (self.source[0] == self.stream and self.source[1] != self.field)
 
 
 def inputs_of(game: Any, streams: Iterable[str]) -> tuple[str, ...]:
@@ -77,4 +79,9 @@ def outputs_of(game: nn.Module, streams: Iterable[str]) -> dict[str, Output]:
     for stream in (output.stream, *([output.source[0]] if output.of else [])):
       if stream not in streams:
         raise one_of(f'stream in the {where}, {name!r}', stream, streams)
+    if output.again and (not output.of or output.source != (output.stream, output.field)):
+      raise UserError(
+        f'{where}: {name!r} is its input again, so it is made of what it imitates: write of='
+        f'{output.stream + "." + output.field!r}, or leave out again=True'
+      )
   return declared

@@ -128,7 +128,7 @@ def title(stream: Stream) -> str:
   >>> title(Stream(name='digits', size=8, channels=1))
   'digits train (1433), 8x8x1'
   """
-  shape = 'x'.join(map(str, stream.stored(1)[stream.main].shape[1:]))
+  shape = 'x'.join(map(str, stream.stored(1)[stream.main].shape[1:])) or 'single numbers'
   path = f' {paths.shown(stream.path)}' if stream.path else ''
   crop = f', crop {stream.crop}' if stream.crop else ''
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'

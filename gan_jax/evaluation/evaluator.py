@@ -113,6 +113,18 @@ def _several(stage: runs.Stage, options: Options) -> tuple[str, ...]:
   return tuple(declared) if len(declared) > 1 and not options.output and not options.stream else ()
 
 
+def _of_each(stage: runs.Stage, options: Options) -> dict[str, Options]:
+  """{output with figures of its own: its options}; where some outputs have a target, the others leave out `targets`."""
+  each = {name: options._replace(output=name) for name in _several(stage, options)}
+  aimed = {name for name, own in each.items() if _output_of(stage, own).paired}
+  for name in [name for name in each if aimed and name not in aimed]:
+    metrics = tuple(metric for metric in options.metrics if metric != 'targets')
+    each[name] = each[name]._replace(metrics=metrics)
+    if options.metrics and not metrics:
+      del each[name]
+  return each
+
+
 def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
   """Raises a UserError for what cannot be evaluated so, as far as that is known before anything is computed.
 
@@ -168,11 +180,11 @@ class Evaluator:
     self._stage, self._options, self._say = stage, options, say
     self._mesh = parallel.make_mesh() if mesh is None else mesh
     declared = core.outputs_of(stage.game, stage.streams)
-    several = _several(stage, options)
-    self._each = {name: Evaluator(stage, options._replace(output=name), self._mesh, say) for name in several}
+    each = _of_each(stage, options)
+    self._each = {name: Evaluator(stage, own, self._mesh, say) for name, own in each.items()}
     self.stream: Stream = _reference(stage, options, options.split or None)
     extractor = NONE
-    if not several and (not options.metrics or any(measures.takes_features(m, options) for m in options.metrics)):
+    if not each and (not options.metrics or any(measures.takes_features(m, options) for m in options.metrics)):
       plain = _reference(stage, options)
       extractor = choose.choose(options.features, plain, weights=options.inception_weights, say=say)
     self.scorer = Scorer(extractor, self._mesh)

@@ -10,6 +10,7 @@ from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.compute import Compute
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.nets.layers.conv import short_formulation
 from gan_jax.runs.stages import RESETTABLE, Stage
 from gan_jax.runs.survival import surviving
 
@@ -32,7 +33,9 @@ def example_batch(stage: Stage) -> dict[str, Any]:
 def new_state(stage: Stage, key: jax.Array) -> core.GameState:
   """The untrained state of a stage's game; a pure function for `jax.jit` or `jax.eval_shape`."""
   key = jax.random.fold_in(key, stage.number)
-  return core.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
+  # Few numbers that networks compute here matter, and most of them are never computed.
+  with short_formulation():
+    return core.init(stage.game, stage.optimizers, example_batch(stage), key, ema=stage.ema)
 
 
 def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.GameState:
@@ -120,10 +123,26 @@ def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False
   return survival.tree
 
 
-def abstract_state(stages: tuple[Stage, ...], number: int, key: jax.Array) -> core.GameState:
-  """Shapes and dtypes of the state in stage `number`."""
-  state: Any = None
-  for stage in stages[: number + 1]:
-    enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
-    state = jax.eval_shape(enter_stage, state, key)
-  return state
+class AbstractStates:
+  """Shapes and dtypes of the state in each of several stages. Each stage is traced once, when it is first asked for.
+
+  Args:
+    stages: of one game, from the first.
+    key: a PRNG key; only its kind matters.
+  """
+
+  def __init__(self, stages: Sequence[Stage], key: jax.Array):
+    self._stages, self._key = stages, key
+    self._found: list[core.GameState] = []
+
+  def __getitem__(self, number: int) -> core.GameState:
+    for stage in self._stages[len(self._found) : number + 1]:
+      enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
+      before = self._found[-1] if self._found else None
+      self._found.append(jax.eval_shape(enter_stage, before, self._key))
+    return self._found[number]
+
+
+def abstract_state(stages: Sequence[Stage], number: int, key: jax.Array) -> core.GameState:
+  """Shapes and dtypes of the state in stage `number`; of several stages, take `AbstractStates`."""
+  return AbstractStates(stages, key)[number]

@@ -11,6 +11,7 @@ matters if the number is close to 1: for b2 = 0.999, Adam's 1 - b2 is wrong in t
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -97,9 +98,13 @@ class Population:
     one = lambda given: entering.enter(self._stage(number, given[2]), *given[:2])
     return jax.lax.map(one, (before, keys, jnp.arange(len(self.views), dtype=jnp.int32)))
 
+  @functools.cached_property
+  def of_first(self) -> entering.AbstractStates:
+    return entering.AbstractStates(self.stages, jax.random.key(0))
+
   def abstract_state(self, number: int) -> core.GameState:
-    state = entering.abstract_state(self.stages, number, jax.random.key(0))
-    return jax.tree.map(lambda s: jax.ShapeDtypeStruct((len(self.views), *s.shape), s.dtype), state)
+    one = self.of_first[number]
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct((len(self.views), *s.shape), s.dtype), one)
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
     # The axis of the members: the first, or behind the axis of the steps of a call.

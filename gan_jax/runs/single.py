@@ -1,6 +1,7 @@
 """A run of one game."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,8 +49,12 @@ class Single:
   def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
     return entering.enter(self.stages[number], before, keys)
 
+  @functools.cached_property
+  def of_first(self) -> entering.AbstractStates:
+    return entering.AbstractStates(self.stages, jax.random.key(0))
+
   def abstract_state(self, number: int) -> core.GameState:
-    return entering.abstract_state(self.stages, number, jax.random.key(0))
+    return self.of_first[number]
 
   def make_step(self, number: int, mesh: Mesh, count: int = 1) -> Callable[..., Any]:
     return steps.make_step(self.stages[number], mesh, count)

@@ -96,7 +96,7 @@ def _row(stage: Stage, made: Mapping[str, Any], inputs: Any, output: core.Output
   for name, array in made.items():
     of = imitated(stage, name)
     columns[name or 'output'] = (array, streams[of.stream].range_of(of.field))
-  if output.paired and output.field in fields:
+  if output.paired and not output.again and output.field in fields:
     columns['target'] = (fields[output.field], streams[output.stream].range_of(output.field))
   count = min(len(array) for array, _ in columns.values())
   shapes = {np.shape(array)[1:3] for array, _ in columns.values()}

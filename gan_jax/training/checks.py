@@ -40,7 +40,7 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
 
 def _check_sampling(experiment: Experiment, stage: Stage) -> Any:
   """Traces the sampling of a stage; returns the shapes of what it makes."""
-  state = runs.abstract_state(experiment.stages, stage.number, jax.random.key(0))
+  state = experiment.of_first[stage.number]
   batch = core.given(stage.game, runs.example_batch(stage))
   least = min((len(x) for x in jax.tree.leaves(batch)), default=0)
   batch = jax.tree.map(lambda x: x[:least], batch)

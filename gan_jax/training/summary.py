@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from gan_jax import core, runs
 from gan_jax.distributed import parallel
-from gan_jax.nets.layers.conv import formulation
+from gan_jax.nets.layers.conv import short_formulation
 from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
@@ -63,14 +63,14 @@ def describe(experiment: Experiment, number: int, mesh: Mesh, sizes: Mapping[str
   """
   stages = experiment.stages
   stage = stages[number]
-  state = runs.abstract_state(stages, number, jax.random.key(0))
+  state = experiment.of_first[number]
   device = mesh.devices.flat[0]
   lines = [f'devices   {mesh.size} x {device.device_kind} ({device.platform})']
   if len(stages) > 1:
     lines.append(f'stage     {number + 1} of {len(stages)}, steps {stage.first_step} to {stage.last_step}')
   lines += [f'game      {type(stage.game).__name__}, {stage.dtype}', *networks(stage, state)]
   for name, stream in stage.streams.items():
-    shape = 'x'.join(map(str, stream.fields(1)[stream.main].shape[1:]))
+    shape = 'x'.join(map(str, stream.fields(1)[stream.main].shape[1:])) or 'single numbers'
     examples = f'{sizes[name]:,} examples' if name in sizes else 'not opened'
     labels = f', {stream.classes} classes' if stream.classes else ''
     lines.append(f'data      {name}: {stream.name} {stream.split}, {examples} of {shape}{labels}')
@@ -85,10 +85,10 @@ def flops(experiment: Experiment, number: int) -> float:
   Convolutions count as on an accelerator. All microbatches count. A loop inside a network counts once.
   """
   stage, mesh = experiment.stages[number], parallel.make_mesh(1)
-  state = runs.abstract_state(experiment.stages, number, jax.random.key(0))
+  state = experiment.of_first[number]
   # The body of a loop counts only once, so the microbatches are made one.
   step = runs.make_step(stage._replace(accumulate=1), mesh)
-  with formulation('xla'):
+  with short_formulation():
     lowered = jax.jit(step).lower(state, runs.abstract_feed(stage, mesh), jax.random.key(0))
   analysis = lowered.cost_analysis() or {}
   return len(experiment.views) * float(analysis.get('flops', float('nan')))

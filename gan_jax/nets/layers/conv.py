@@ -66,6 +66,14 @@ def chosen_formulation(name: str) -> contextlib.AbstractContextManager[None]:
   return formulation(name) if name else contextlib.nullcontext()
 
 
+def short_formulation() -> contextlib.AbstractContextManager[None]:
+  """The formulation with the fewest operations, for what is traced only for its shapes or its flops, and not run often.
+
+  'plain' stays where it was chosen: only it has forward mode.
+  """
+  return formulation('plain' if chosen() == 'plain' else 'xla')
+
+
 def chosen() -> str:
   """The formulation of convolutions that are traced now."""
   # Simulated devices stand for accelerators, so they use the same formulation.
