@@ -57,7 +57,10 @@ class GradientPenalty:
       'between': lambda: penalties.between(key, real, fake),
       'around': lambda: penalties.around(key, real),
     }[self.at]()
-    gradients = input_gradients(discriminator, points, **inputs)
+    return self.of(input_gradients(discriminator, points, **inputs))
+
+  def of(self, gradients: jax.Array) -> jax.Array:
+    """The penalty of gradients (B, ...), multiplied by `weight` and `every`."""
     return (
       self.weight * self.every * penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
     )
