@@ -12,10 +12,13 @@ Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path
   paper1024      1024x1024, the authors' `paper1024`. Unmeasured.
   digits         4x4 and 8x8, scikit-learn's digits: needs no download. Unmeasured.
 
-Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without augmentation: --config.game.augment=None.
-Other groups of transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')". Of pictures that
-may not be mirrored: --config.data.flip=False. Narrower, for a CPU: --config.game.generator.channels="(128, 128, 128, 64, 32)",
-and the same of the discriminator.
+Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without augmentation:
+--config.game.augment=None. Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')".
+Of pictures that may not be mirrored: --config.data.flip=False. Narrower, for a CPU:
+--config.game.generator.channels="(128, 128, 128, 64, 32)", and the same of the discriminator.
+
+Weights of the authors' code, saved there by torch.save(G_ema.state_dict(), 'G_ema.pth'), become a run:
+python -m gan_jax.convert --layout stylegan2 --generator G_ema.pth --config configs/stylegan2.py:paper256 --workdir runs/x
 
 differs: everything is float32; the authors compute the four highest resolutions in float16 (--config.dtype=bfloat16).
 differs: path length holds its running mean fixed when it is differentiated.

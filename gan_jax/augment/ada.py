@@ -1,7 +1,7 @@
 """The pipeline of adaptive augmentation: six groups of transformations, each applied to each example by chance.
 
-They are blitting (mirroring, turns by 90 degrees, shifts by whole pixels), geometry (scaling, rotation, shifts by parts of
-a pixel), colour, filtering of bands of frequencies, noise and cutout. While the chance is below 1 a generator does not
+They are blitting (mirroring, turns by 90 degrees, shifts by whole pixels), geometry (scaling, rotation, shifts by parts
+of a pixel), colour, filtering of bands of frequencies, noise and cutout. While the chance is below 1 a generator does not
 learn to make augmented pictures (they do not "leak").
 
 Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, appendix B and figure 20; the authors' code
@@ -186,7 +186,7 @@ def warped(x: jax.Array, inverse: jax.Array) -> jax.Array:
     Here it is filtered three pixels wide; further out the filtered picture is mirrored.
   """
   taps = tuple(tap / sum(SYM6) for tap in SYM6)
-  batch, height, width, channels = x.shape
+  height, width = x.shape[1:3]
   wide = enlarged(jnp.pad(x, ((0, 0), (BORDER, BORDER), (BORDER, BORDER), (0, 0)), 'reflect'), taps)
   # Places of the result, at twice its size and a border of 6 of these around it, from the middle, in its pixels.
   grid = lambda n: (jnp.arange(2 * n + 12, dtype=jnp.float32) - (n + 5.5) + 0.5) / 2
@@ -214,7 +214,9 @@ def _between(x: jax.Array, across: jax.Array, down: jax.Array) -> jax.Array:
       # A neighbour beyond the edge has a weight of 0.
       place = jnp.minimum(row, height - 1) * width + jnp.minimum(column, width - 1)
       index = place.astype(jnp.int32).reshape(batch, -1, 1)
-      total += (vertical * horizontal)[..., None] * jnp.take_along_axis(flat, index, 1, mode='promise_in_bounds').reshape(total.shape)
+      total += (vertical * horizontal)[..., None] * jnp.take_along_axis(
+        flat, index, 1, mode='promise_in_bounds'
+      ).reshape(total.shape)
   return total
 
 
@@ -237,7 +239,7 @@ def _colour(chance: _Chance, x: jax.Array) -> jax.Array:
 
 @functools.cache
 def bands() -> np.ndarray:
-  """(4, taps) float32: filters of the four bands of frequencies, the lowest first; their sum leaves pictures as they are."""
+  """(4, taps) float32: filters of four bands of frequencies, the lowest first; their sum leaves pictures as they are."""
   low = np.array(SYM2)
   high = low * (-1.0) ** np.arange(len(low))
   low, high = (np.convolve(f, f[::-1]) / 2 for f in (low, high))
@@ -279,9 +281,7 @@ def _noise(chance: _Chance, x: jax.Array) -> jax.Array:
 def _cutout(chance: _Chance, x: jax.Array) -> jax.Array:
   """A rectangle of half the sides around a random place is 0."""
   size, places = chance.maybe(jnp.full((x.shape[0], 1), 0.5, jnp.float32), 0), (chance.uniform(2) + 1) / 2
-  inside = lambda n, i: (
-    jnp.abs((jnp.arange(n, dtype=jnp.float32)[None] + 0.5) / n - places[:, i : i + 1]) < size / 2
-  )
+  inside = lambda n, i: jnp.abs((jnp.arange(n, dtype=jnp.float32)[None] + 0.5) / n - places[:, i : i + 1]) < size / 2
   columns, rows = inside(x.shape[2], 0), inside(x.shape[1], 1)
   return jnp.where((rows[:, :, None] & columns[:, None])[..., None], jnp.float32(0), x)
 

@@ -3,7 +3,7 @@ r"""StyleGAN 2: the standard game with path length regularisation, and a lazy pe
   min_D  E[-log D(x)] + E[-log(1 - D(G(z)))],   every 16th step gamma / 2 E[|grad_x D(T(x))|^2]
   min_G  E[-log D(G(z))],                       every 4th step E[(|J_w^T y| - a)^2]
 
-T is the augmentation, y ~ N(0, 1) / sqrt(pixels), a the running mean of |J_w^T y|, whose square is the mean over layers.
+T is the augmentation, y ~ N(0, 1) / sqrt(pixels), a the running mean of |J_w^T y|; its square is the mean over layers.
 
 Source: Karras et al. 2019 (StyleGAN 2), https://arxiv.org/abs/1912.04958, section 3 and appendix B; Karras et al. 2020
 (ADA), https://arxiv.org/abs/2006.06676; the authors' code (NVlabs/stylegan2-ada-pytorch: `training/loss.py`).
@@ -59,8 +59,17 @@ class StyleGAN2(Standard):
     super().setup()
     if self.path_weight:
       if not isinstance(self.generator, Generator):
-        raise UserError(f'path length needs stylegan2.Generator, not {type(self.generator).__name__}: set path_weight=0')
+        raise UserError(
+          f'path length needs stylegan2.Generator, not {type(self.generator).__name__}: set path_weight=0'
+        )
       self.path_mean = self.variable('table', 'path_mean', jnp.zeros, ())
+
+  def truncated(self, truncation: float) -> 'StyleGAN2':
+    """The game whose samples have styles nearer to the mean of w: psi, the share of their distance that is left."""
+    if not 0 < truncation < math.inf:
+      raise UserError(f'truncation={truncation} must be a finite number above 0, or 0 for no truncation')
+    game: StyleGAN2 = self.clone(generator=self.generator.clone(truncation=float(truncation)))
+    return game
 
   def penalty_loss(self, batch: Batch) -> jax.Array:
     """The lazy penalty; at data its gradient is that of data before they are augmented."""

@@ -1,4 +1,4 @@
-"""Low-pass filters around resampling, as sums of shifted copies: fast on every backend, exported with any batch size."""
+"""Low-pass filters around resampling, as sums of shifted copies: fast on every backend, exported for any batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +43,9 @@ def filtered(
 
 
 def enlarged(x: jax.Array, taps: Sequence[float] = BINOMIAL) -> jax.Array:
-  """Twice as high and wide: zeros between the pixels, then the filter; borders of zeros: (B, H, W, C) to (B, 2H, 2W, C).
+  """Twice as high and wide: zeros between the pixels, then the filter: (B, H, W, C) to (B, 2H, 2W, C).
+
+  Beyond the borders are zeros.
 
   Source: Karras et al. 2019 (StyleGAN 2), https://arxiv.org/abs/1912.04958, appendix B.
 

@@ -76,7 +76,11 @@ def _turned(value: np.ndarray, name: str) -> np.ndarray:
   """Their array with our order of axes: theirs are outputs first, channels before places."""
   if name == 'b4.fc.weight':  # its inputs are maps of 4x4
     outputs, inputs = value.shape
-    return np.moveaxis(value.reshape(outputs, inputs // 16, 4, 4), (2, 3), (0, 1)).transpose(0, 1, 3, 2).reshape(inputs, outputs)
+    return (
+      np.moveaxis(value.reshape(outputs, inputs // 16, 4, 4), (2, 3), (0, 1))
+      .transpose(0, 1, 3, 2)
+      .reshape(inputs, outputs)
+    )
   if name.endswith('.noise_const'):
     return value[None, :, :, None]
   if name.endswith('.const'):
