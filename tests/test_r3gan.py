@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax.augment.augmentations import Scheduled, adaptive
+from gan_jax.augment.ada import adaptive
+from gan_jax.augment.augmentations import Scheduled
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
 from gan_jax.games.parts.penalties import GradientPenalty
@@ -129,12 +130,16 @@ def test_the_penalty_of_both_is_the_sum_and_follows_its_schedule():
   np.testing.assert_allclose(metric('both', cosine(1.0, 0.0, 10)), both / 2, rtol=1e-5)
   # Of probability 0 at step 5 the augmentation changes nothing, of 1 it does.
   logit = metric('both', name='real_logit')
-  assert metric('both', augment=Scheduled(lambda step: 0.2 * (step - 5)), name='real_logit') == logit
-  assert abs(metric('both', augment=Scheduled(lambda step: 0.2 * step), name='real_logit') - logit) > 1e-3
+  assert metric('both', augment=Scheduled(lambda step: 0.2 * (step - 5), ('blit',)), name='real_logit') == logit
+  assert abs(metric('both', augment=Scheduled(lambda step: 0.2 * step, ('blit',)), name='real_logit') - logit) > 1e-3
 
 
 def test_a_scheduled_augmentation_needs_a_schedule():
   with pytest.raises(UserError, match=r'probability=0.3 is no schedule'):
     Scheduled(0.3)
   x, key = normal(2, 4, 4, 3), jax.random.key(0)
-  np.testing.assert_array_equal(Scheduled(cosine(0.0, 1.0, 9))(key, x, 0.5), adaptive(key, x, 0.5))
+  groups = ('blit', 'colour')
+  scheduled = Scheduled(cosine(0.0, 1.0, 9), groups)
+  np.testing.assert_array_equal(scheduled(key, x, 0.5), adaptive(key, x, 0.5, groups))
+  with pytest.raises(UserError, match=r"group of Scheduled 'flip'"):
+    Scheduled(cosine(0.0, 1.0, 9), ('flip',))

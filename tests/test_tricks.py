@@ -7,6 +7,7 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import core, losses, runs
+from gan_jax.augment import ada
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
@@ -16,6 +17,7 @@ from gan_jax.optim import averages
 from gan_jax.sampling import standing
 
 KEY = jax.random.key(0)
+RANDOM = np.random.RandomState(0)
 IMAGES = jax.random.uniform(jax.random.key(1), (64, 8, 8, 3), minval=-1.0)
 
 
@@ -62,13 +64,99 @@ def test_diff_augment_lets_gradients_through():
 
 def test_adaptive_augmentation_is_as_frequent_as_asked():
   many = jnp.tile(IMAGES[:1], (2000, 1, 1, 1))
-  np.testing.assert_array_equal(augment.adaptive(KEY, many, 0.0), many)
-  untouched = lambda p: float((augment.adaptive(KEY, many, p) == many).all((1, 2, 3)).mean())
-  # Mirroring, turns, moves and reflection may draw the identity: the rest is (1 - p)^2 of brightness and contrast.
+  np.testing.assert_array_equal(augment.adaptive(KEY, many, 0.0, ('blit', 'colour')), many)
+  change = jax.jit(lambda p: augment.adaptive(KEY, many, p, ('blit', 'colour')))
+  untouched = lambda p: float((change(p) == many).all((1, 2, 3)).mean())
+  # Mirroring, turns, moves and reflection may draw the identity: the rest is (1 - p)^4 of the others.
   for p in (0.1, 0.5):
-    kept = (1 - p / 2) * (1 - 3 * p / 4) * (1 - p * 8 / 9) * (1 - p) ** 2 * (1 - p / 2)
+    kept = (1 - p / 2) * (1 - 3 * p / 4) * (1 - p * 3 / 4) * (1 - p / 2) * (1 - p) ** 4
     assert abs(untouched(p) - kept) < 0.04
   assert untouched(1.0) == 0.0
+  with pytest.raises(UserError, match="unknown group of adaptive augmentation 'color'"):
+    augment.adaptive(KEY, many, 0.5, ('color',))
+
+
+def test_every_group_of_adaptive_augmentation_changes_pictures_when_it_shall():
+  x = jax.random.uniform(KEY, (4, 12, 12, 3), jnp.float32, -1.0, 1.0)
+  change = jax.jit(lambda p, x: augment.adaptive(KEY, x, p, ada.GROUPS))
+  np.testing.assert_array_equal(change(0.0, x), x)
+  assert (np.abs(change(1.0, x) - x).max((1, 2, 3)) > 0.01).all()
+
+
+def affine(*rows):
+  return jnp.asarray(np.array([[*rows, (0, 0, 1)]], np.float32))
+
+
+def test_warped_pictures_are_where_they_should_be():
+  x = jnp.asarray(RANDOM.standard_normal((1, 12, 12, 2)), jnp.float32)
+  warp = jax.jit(ada.warped)
+  turned, shifted = affine((0, -1, 0), (1, 0, 0)), affine((1, 0, -2), (0, 1, -1))
+  np.testing.assert_allclose(warp(x, turned), np.rot90(x, 1, (1, 2)), atol=1e-5)
+  np.testing.assert_allclose(ada.moved(x, turned), np.rot90(x, 1, (1, 2)))
+  around = np.pad(x, ((0, 0), (1, 0), (2, 0), (0, 0)), 'reflect')[:, :12, :12]
+  np.testing.assert_allclose(ada.moved(x, shifted), around)
+  np.testing.assert_allclose(warp(x, shifted)[:, 2:, 2:], around[:, 2:, 2:], atol=1e-2)
+  # A slope stays one when it is enlarged, turned and moved by parts of a pixel.
+  rows, columns = np.mgrid[:12, :12] - 5.5
+  a, b, c, d = 0.6, -0.3, 0.2, 0.7
+  inverse = affine((a, b, 0.3), (c, d, -0.4))
+  slope = jnp.asarray(columns + 2 * rows, jnp.float32)[None, ..., None]
+  expected = (a * columns + b * rows + 0.3) + 2 * (c * columns + d * rows - 0.4)
+  np.testing.assert_allclose(warp(slope, inverse)[0, 3:-3, 3:-3, 0], expected[3:-3, 3:-3], atol=0.05)
+  far = affine((1, 0, 30), (0, 1, 0))  # further than one picture away
+  assert not np.abs(warp(x, far)[:, :, 4:]).any()
+
+
+class Drawn(ada._Chance):
+  """Every example is changed, by numbers that are told."""
+
+  def on(self, number):
+    return self
+
+  def normal(self, width=1):
+    return jnp.full((self.batch, width), 0.5, jnp.float32)
+
+  def uniform(self, width=1):
+    return jnp.full((self.batch, width), 0.25, jnp.float32)
+
+  def choice(self, count):
+    return jnp.ones((self.batch, 1), jnp.float32)
+
+
+def chance(batch):
+  return Drawn(KEY, batch, jnp.float32(1.0))
+
+
+def test_colours_are_changed_by_the_matrices_of_the_paper():
+  x = RANDOM.standard_normal((2, 3, 3, 3)).astype(np.float32)
+  v = np.ones((3, 1)) / 3**0.5
+  angle = 0.25 * np.pi
+  cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+  hue = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * v @ v.T
+  saturation = v @ v.T + 2**0.5 * (np.eye(3) - v @ v.T)
+  matrix = saturation @ hue @ (np.eye(3) - 2 * v @ v.T) * 2**0.25
+  np.testing.assert_allclose(ada._colour(chance(2), jnp.asarray(x)), (x + 0.1) @ matrix.T, atol=1e-5)
+  np.testing.assert_allclose(
+    ada._colour(chance(2), jnp.asarray(x[..., :1])), -(2**0.25) * (x[..., :1] + 0.1), atol=1e-5
+  )
+
+
+def test_bands_noise_and_cutout():
+  bank = ada.bands()
+  np.testing.assert_allclose(bank.sum(0), np.eye(1, 43, 21)[0], atol=1e-6)
+  np.testing.assert_allclose(bank.sum(1), [1, 0, 0, 0], atol=1e-6)  # only the lowest has what is constant
+  gain = np.ones(4)
+  for i in range(4):
+    one = np.where(np.arange(4) == i, 2**0.5, 1)
+    gain *= one / np.sqrt((one**2 * np.array([10, 1, 1, 1]) / 13).sum())
+  even = jnp.full((2, 30, 30, 1), 2.0)
+  np.testing.assert_allclose(jax.jit(lambda x: ada._filter(chance(2), x))(even), 2 * gain[0] ** 2, rtol=1e-4)
+  noisy = np.asarray(ada._noise(chance(2), jnp.zeros((2, 50, 50, 1))))
+  assert abs(noisy.std() - 0.05) < 0.002
+  cut = np.asarray(ada._cutout(chance(2), jnp.ones((2, 8, 8, 1))))  # around 5/8 of the sides: from 3/8 to 7/8
+  holes = np.ones((8, 8))
+  holes[3:7, 3:7] = 0
+  np.testing.assert_array_equal(cut[..., 0], np.stack([holes, holes]))
 
 
 def test_the_controller_moves_towards_its_target():

@@ -5,5 +5,6 @@ from gan_jax.base import lazy
 __getattr__, __dir__, __all__ = lazy.attach(
   __name__,
   __path__,
-  augmentations=['Adaptive', 'DiffAugment', 'adapted', 'adaptive', 'color', 'cutout', 'top_k', 'translation'],
+  ada=['adaptive'],
+  augmentations=['Adaptive', 'DiffAugment', 'adapted', 'color', 'cutout', 'top_k', 'translation'],
 )

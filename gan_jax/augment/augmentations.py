@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gan_jax.augment.ada import GROUPS, USUAL, adaptive
 from gan_jax.base.errors import UserError, one_of
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -100,47 +101,6 @@ class DiffAugment:
     return images
 
 
-def adaptive(key: jax.Array, images: jax.Array, probability: jax.Array | float) -> jax.Array:
-  """The augmentations of ADA: each transformation is applied to each example with a probability.
-
-  They are mirroring, turns by 90 degrees (square images), shifts by whole pixels with wrap-around, brightness,
-  contrast and luma reflection: the paper's pixel blitting and colour groups, not its geometric and filtering groups.
-  With a probability below 1 the generator does not learn to make augmented images (they do not "leak").
-  Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, appendix B and figure 3.
-
-  Args:
-    key: a PRNG key.
-    images: (B, H, W, C) in [-1, 1].
-    probability: p, a scalar, such as `adapted` returns.
-
-  >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
-  >>> bool((adaptive(jax.random.key(1), x, 0.0) == x).all())
-  True
-  """
-  keys = iter(jax.random.split(key, 16))
-  batch, height, width, _ = images.shape
-  wide = (batch, 1, 1, 1)
-
-  def maybe(changed: jax.Array, images: jax.Array) -> jax.Array:
-    return jnp.where(jax.random.bernoulli(next(keys), jnp.float32(probability), wide), changed, images)
-
-  coin = lambda: jax.random.bernoulli(next(keys), jnp.float32(0.5), wide)
-  images = maybe(jnp.where(coin(), images[:, :, ::-1], images), images)
-  if height == width:
-    turns = jax.random.randint(next(keys), wide, 0, 4, jnp.int32)
-    turned = images
-    for n in (1, 2, 3):
-      turned = jnp.where(turns == n, jnp.rot90(images, n, (1, 2)), turned)
-    images = maybe(turned, images)
-  most = jnp.array([[max(height // 8, 1), max(width // 8, 1)]], jnp.int32)
-  shifts = jax.random.randint(next(keys), (batch, 2), -most, most + 1, jnp.int32)
-  images = maybe(jax.vmap(lambda image, shift: jnp.roll(image, shift, (0, 1)))(images, shifts), images)
-  images = maybe(images + 0.2 * jax.random.normal(next(keys), wide, jnp.float32), images)
-  images = maybe(images * jnp.exp2(0.5 * jax.random.normal(next(keys), wide, jnp.float32)), images)
-  luma = images.mean(-1, keepdims=True)
-  return maybe(jnp.where(coin(), images - 2 * luma, images), images)
-
-
 @dataclass(frozen=True)
 class Adaptive:
   """Adaptive augmentation (ADA) in a game. The game keeps the probability as a variable and updates it as it trains.
@@ -150,16 +110,28 @@ class Adaptive:
   Attributes:
     target: the mean sign of the logits on data that it aims for.
     speed: number of images in which the probability can go from 0 to 1.
+    groups: of transformations, see `ada.adaptive`.
+    every: moves of the discriminator from one change of the probability to the next, which looks at the signs of all
+      of them; the authors' is 4.
   """
 
   target: float = 0.6
   speed: int = 500_000
+  groups: Sequence[str] = USUAL
+  every: int = 1
+
+  def __post_init__(self) -> None:
+    for name in self.groups:
+      if name not in GROUPS:
+        raise one_of('group of Adaptive', name, GROUPS)
+    if self.every < 1 or self.speed < 1:
+      raise UserError(f'Adaptive: every={self.every} and speed={self.speed} must be at least 1')
 
   def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
-    return adaptive(key, images, probability)
+    return adaptive(key, images, probability, self.groups)
 
   def next(self, probability: jax.Array, overfitting: jax.Array, images: int) -> jax.Array:
-    """The next probability, from the `overfitting` of a move on `images` images (all microbatches and devices)."""
+    """The next probability, from the mean `overfitting` of moves on `images` images (all microbatches and devices)."""
     return _next_probability(probability, overfitting, self.target, images, self.speed)
 
 
@@ -171,11 +143,16 @@ class Scheduled:
 
   Attributes:
     probability: from the number of finished steps to a number from 0 to 1, such as `optim.schedules.cosine`.
+    groups: of transformations, see `ada.adaptive`; R3GAN's by default.
   """
 
   probability: Callable[[Any], Any]
+  groups: Sequence[str] = (*USUAL, 'cutout')
 
   def __post_init__(self) -> None:
+    for name in self.groups:
+      if name not in GROUPS:
+        raise one_of('group of Scheduled', name, GROUPS)
     if not callable(self.probability):
       raise UserError(
         f'Scheduled augmentation: probability={self.probability!r} is no schedule: write '
@@ -183,7 +160,7 @@ class Scheduled:
       )
 
   def __call__(self, key: jax.Array, images: jax.Array, probability: jax.Array) -> jax.Array:
-    return adaptive(key, images, probability)
+    return adaptive(key, images, probability, self.groups)
 
 
 def overfitting(real_logits: jax.Array) -> jax.Array:

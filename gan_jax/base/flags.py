@@ -30,7 +30,7 @@ def define_samples(values: flags.FlagValues) -> None:
   flags.DEFINE_float(
     'truncation',
     0.0,
-    'Draw normal latents again until their absolute value is below this number; 0 for no truncation.',
+    'Draw normal latents again until their absolute value is below this number, or as the game says; 0 for none.',
     lower_bound=0.0,
     flag_values=values,
   )

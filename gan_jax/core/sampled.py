@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.latents import distributions
 
 
 class Output(NamedTuple):
@@ -85,3 +86,20 @@ def outputs_of(game: nn.Module, streams: Iterable[str]) -> dict[str, Output]:
         f'{output.stream + "." + output.field!r}, or leave out again=True'
       )
   return declared
+
+
+def truncated(game: Any, truncation: float) -> tuple[Any, Any]:
+  """(the game, its latents) with less variety: the game's own `truncated(truncation)`, else normal latents near 0.
+
+  Args:
+    game: the module.
+    truncation: what it means the game says; for normal latents their largest absolute value. 0 changes nothing.
+
+  Raises:
+    UserError: the number does not suit, or the game has no normal latents.
+  """
+  own = getattr(game, 'truncated', None)
+  if truncation and own is not None:
+    game = own(truncation)
+    return game, game.latents
+  return game, distributions.truncated(game.latents, truncation)

@@ -189,15 +189,15 @@ def _added(totals: Mapping[str, jax.Array], metrics: Mapping[str, jax.Array]) ->
 
 def _play_if(condition: jax.Array, move: Callable[[GameState], Any], state: GameState) -> Any:
   """`move(state)` if the condition holds; else the same state, with zeros for new scratch entries and metrics."""
-  shapes, metric_shapes = jax.eval_shape(move, state)
+  jaxpr, (shapes, metric_shapes) = jax.make_jaxpr(move, return_shape=True)(state)
 
   def skip(state: GameState) -> tuple[GameState, Any]:
     scratch = {k: jnp.zeros(s.shape, s.dtype) for k, s in flatten_dict(shapes.scratch).items()}
     scratch = unflatten_dict(scratch | flatten_dict(state.scratch))
     return state.replace(scratch=scratch), jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), metric_shapes)
 
-  if jax.default_backend() == 'cpu':
-    # XLA:CPU computes convolutions inside a branch so slowly that it is 20 times faster to always play the move and
-    # then drop its result.
+  if unrolling(jaxpr, 2) > 1:
+    # XLA:CPU computes its own convolutions inside a branch so slowly that it is 20 times faster to always play the move
+    # and then drop its result.
     return jax.tree.map(lambda new, old: jnp.where(condition, new, old), move(state), skip(state))
   return jax.lax.cond(condition, move, skip, state)

@@ -15,6 +15,7 @@ from gan_jax import core, runs
 from gan_jax.base.errors import one_of, short
 from gan_jax.base.seeds import check_seed
 from gan_jax.config.evaluation import Options
+from gan_jax.core.sampled import truncated
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
@@ -24,7 +25,6 @@ from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
 from gan_jax.features import choose
 from gan_jax.features.base import NONE
-from gan_jax.latents import distributions as latents_lib
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing
 from gan_jax.sampling.outputs import imitated, pick
@@ -139,7 +139,7 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
   check_count(options.samples, 2, 'samples to evaluate')
   check_count(options.standing, 0, 'standing')
   check_seed(options.seed)
-  latents_lib.truncated(stage.game.latents, options.truncation)
+  truncated(stage.game, options.truncation)
   if options.weights not in ('ema', 'raw'):
     raise one_of('weights to evaluate', options.weights, ('ema', 'raw'))
   if options.stream and options.stream not in stage.streams:
@@ -261,7 +261,8 @@ class Evaluator:
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
     averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
     weights = 'running averages' if averaged else 'raw weights'
-    truncated = f', latents within {options.truncation}' if options.truncation else ''
+    what = 'truncation' if hasattr(self._stage.game, 'truncated') else 'latents within'
+    cut = f', {what} {options.truncation}' if options.truncation else ''
     stood = f', statistics of {options.standing} batches' if options.standing else ''
     made_of = ''.join(f', made of {name}: {sets.title(stream)}' for name, stream in self._inputs.items())
     return Evaluation(
@@ -269,7 +270,7 @@ class Evaluator:
       tuple(figures),
       seconds,
       {
-        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{truncated}{stood}{made_of}',
+        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{cut}{stood}{made_of}',
         'reference': sets.title(self.stream),
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },

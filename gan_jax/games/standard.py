@@ -126,8 +126,10 @@ class Standard(nn.Module):
       self.last_accuracy = self.variable('table', 'accuracy', jnp.zeros, ())
     if isinstance(self.augment, Adaptive):
       self.probability = self.variable('table', 'augment_probability', jnp.zeros, ())
-      # The overfitting of the last move, averaged over its microbatches and devices, so that all use the same number.
+      # The mean overfitting of the last `every` moves, and over microbatches and devices, so that all use one number.
       self.overfitting = self.variable('table', 'augment_overfitting', jnp.zeros, ())
+      if self.augment.every > 1:
+        self.judged = self.variable('table', 'augment_moves', jnp.zeros, ())
 
   def augmented(self, images: jax.Array) -> jax.Array:
     """The images after `augment`."""
@@ -137,6 +139,16 @@ class Standard(nn.Module):
     if isinstance(self.augment, Scheduled):
       probability = (self.augment.probability(read_clock(self).step),)
     return self.augment(self.make_rng('noise'), images, *probability).astype(images.dtype)
+
+  def _adapt(self, augment: Adaptive, images: int) -> None:
+    """Before a move on `images` images: changes the probability of augmentation, if that is due."""
+    changed = augment.next(self.probability.value, self.overfitting.value, images * augment.every)
+    due: Any = True
+    if augment.every > 1:
+      due = self.judged.value >= augment.every
+      self.judged.value = jnp.where(due, 0.0, self.judged.value) + 1
+    self.probability.value = jnp.where(due, changed, self.probability.value)
+    self.overfitting.value = jnp.where(due, 0.0, self.overfitting.value)
 
   def discriminate(
     self,
@@ -195,8 +207,7 @@ class Standard(nn.Module):
     fake = generate(self.generator, latents, train=True)
     check_same_shape(fake, image)
     if isinstance(self.augment, Adaptive) and not self.is_initializing():
-      images = image.shape[0] * read_parts(self)
-      self.probability.value = self.augment.next(self.probability.value, self.overfitting.value, images)
+      self._adapt(self.augment, image.shape[0] * read_parts(self))
     image, fake = self.augmented(image), self.augmented(fake)
     real_condition, fake_condition = condition_kwargs(latents, batch['images']), condition_kwargs(latents, latents)
     real_logits, fake_logits = self.discriminate(image, fake, real_condition, fake_condition)
@@ -206,7 +217,7 @@ class Standard(nn.Module):
     metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       if not self.is_initializing():
-        self.overfitting.value = overfitting(real_logits)
+        self.overfitting.value += overfitting(real_logits) / self.augment.every
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
       metrics['penalty'] = self.penalized(image, fake, real_condition)

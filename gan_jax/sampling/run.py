@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from gan_jax import core, runs
 from gan_jax.base import console, paths
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.runs import saved
 from gan_jax.sampling import conditions, sheets
 from gan_jax.sampling import inputs as inputs_lib
@@ -79,7 +79,7 @@ class Run:
         where there is such.
       ema: use running averages where the run keeps them.
       truncation: normal latents are drawn anew until they lie within it (Brock et al. 2018,
-        https://arxiv.org/abs/1809.11096, section 3.1); 0 for none.
+        https://arxiv.org/abs/1809.11096, section 3.1), unless the game has a truncation of its own; 0 for none.
       standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
     variables = self.variables(ema, standing, truncation)
@@ -119,6 +119,11 @@ class Run:
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """The latents that `sample` uses with the same arguments: (count, ...) numpy, or a dict of such arrays."""
+    if truncation and hasattr(self.stage.game, 'truncated'):
+      title = type(self.stage.game).__name__
+      raise UserError(
+        f'truncation={truncation} of {title} acts behind the latents: leave it out here, or sample a grid'
+      )
     return self._sampler(truncation).latents(count, seed, label)
 
   def generate(self, latents: Any, *, seed: int = 0, ema: bool = True, inputs: Any = None) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.seeds import key_of
+from gan_jax.core.sampled import truncated
 from gan_jax.latents import distributions as latents_lib
 
 #: Number of samples in a block. It is fixed, so that a sample has the same numbers in every call.
@@ -23,7 +24,7 @@ class Sampler:
 
   Args:
     game: the module.
-    truncation: threshold for normal latents; 0 for no truncation.
+    truncation: threshold for normal latents, or what the game's own `truncated` makes of it; 0 for no truncation.
 
   Attributes:
     game: the module.
@@ -33,8 +34,7 @@ class Sampler:
   """
 
   def __init__(self, game: Any, truncation: float = 0.0):
-    self.game = game
-    self._latents = latents_lib.truncated(game.latents, truncation)
+    self.game, self._latents = truncated(game, truncation)
     self._block = jax.jit(self.block)
     # A separate program: latents drawn in the program that also generates could differ in their last digits.
     self._draw = jax.jit(lambda key, start: latents_lib.draw(self._latents, key, CHUNK, start=start))

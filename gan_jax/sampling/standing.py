@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.core.game import RANDOM_STREAMS, samples_in_training
-from gan_jax.core.sampled import inputs_of
+from gan_jax.core.sampled import inputs_of, truncated
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.sampler import check_count
@@ -79,7 +79,8 @@ def of_stage(
     raise UserError(f'standing={count} asked of {title}, whose sample takes no argument `train`: leave it out')
   if 'batch_stats' not in variables:
     raise UserError(f'standing={count}: {title} has no batch statistics, leave standing out')
-  latents, size = latents_lib.truncated(game.latents, truncation), stage.batch_size // stage.accumulate
+  game, latents = truncated(game, truncation)
+  size = stage.batch_size // stage.accumulate
 
   @functools.partial(jax.jit, static_argnames='mutable')
   def sample(variables: Any, given: Any, mutable: tuple[str, ...]) -> Any:

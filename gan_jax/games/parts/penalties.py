@@ -54,8 +54,7 @@ class GradientPenalty:
       **inputs: further inputs of the discriminator, such as a label.
     """
     places = ('real', 'fake') if self.at == 'both' else (self.at,)
-    found = [self._at(place, discriminator, key, real, fake, inputs) for place in places]
-    return self.weight * self.every * sum(found)
+    return sum(self.of(self._at(place, discriminator, key, real, fake, inputs)) for place in places)
 
   def _at(self, place: str, discriminator: nn.Module, key: jax.Array, real: Any, fake: Any, inputs: Any) -> Any:
     points = {
@@ -64,5 +63,10 @@ class GradientPenalty:
       'between': lambda: penalties.between(key, real, fake),
       'around': lambda: penalties.around(key, real),
     }[place]()
-    gradients = input_gradients(discriminator, points, **inputs)
-    return penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
+    return input_gradients(discriminator, points, **inputs)
+
+  def of(self, gradients: jax.Array) -> jax.Array:
+    """The penalty of gradients (B, ...), multiplied by `weight` and `every`."""
+    return (
+      self.weight * self.every * penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
+    )

@@ -1,0 +1,111 @@
+"""StyleGAN 2 with adaptive augmentation: styles from a mapping network govern each layer; for small sets of pictures.
+
+Paper: Karras et al. 2019, https://arxiv.org/abs/1912.04958 and Karras et al. 2020 (ADA),
+https://arxiv.org/abs/2006.06676; settings of the authors' code (NVlabs/stylegan2-ada-pytorch: `train.py`).
+Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path=photos/ --workdir runs/photos
+
+  faces64        64x64, the authors' `auto` for one GPU; pictures in faces/, or --config.data.path=FOLDER; the default.
+                 Unmeasured.
+  cifar          32x32, the authors' `cifar`, 100 million pictures. Unmeasured.
+  cifar_classes  the same with classes. Unmeasured.
+  paper256       256x256, the authors' `paper256`, 25 million pictures; pictures in faces/. Unmeasured.
+  paper1024      1024x1024, the authors' `paper1024`. Unmeasured.
+  digits         4x4 and 8x8, scikit-learn's digits: needs no download. Unmeasured.
+
+Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without augmentation:
+--config.game.augment=None. Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')".
+Of pictures that may not be mirrored: --config.data.flip=False. Narrower, for a CPU:
+--config.game.generator.channels="(128, 128, 128, 64, 32)", and the same of the discriminator.
+
+Weights of the authors' code, saved there by torch.save(G_ema.state_dict(), 'G_ema.pth'), become a run:
+python -m gan_jax.convert --layout stylegan2 --generator G_ema.pth --config configs/stylegan2.py:paper256 --workdir runs/x
+
+differs: everything is float32; the authors compute the four highest resolutions in float16 (--config.dtype=bfloat16).
+differs: path length holds its running mean fixed when it is differentiated.
+differs: styles are mixed from a layer of each example's own; the authors' code draws one for a batch.
+differs: the mean of w follows the generator's moves, not the discriminator's too, and the running average of the
+  generator has the running average of it.
+differs: the probability of augmentation is at most 1; the authors' may rise above, where it acts as 1.
+differs: what lies outside of a picture that was moved is mirrored after the filter, beyond three pixels; pictures that
+  are no squares are not turned by 90 degrees.
+differs: classes of generated pictures are uniform; the authors' are as frequent as in the data.
+differs: gradients that are not finite stop the run; the authors replace them by numbers.
+differs: digits is ours: widths, batch and length; its transformations are blit and colour, at ten times the speed.
+"""
+
+from gan_jax import config as config_lib
+from gan_jax.nets.stylegan2 import widths
+
+VARIANTS = ('faces64', 'cifar', 'cifar_classes', 'paper256', 'paper1024', 'digits')
+#: (resolution, base of the widths, mapping layers, batch, group of the deviation, learning rate, gamma of R1, half-life
+#: of the average in thousand pictures, its limit as a share of the pictures so far, thousand pictures in all).
+RECIPES = {
+  'faces64': (64, 16_384, 2, 32, 4, 2.5e-3, 0.0256, 10, 0.05, 25_000),
+  'cifar': (32, 32_768, 2, 64, 32, 2.5e-3, 0.01, 500, 0.05, 100_000),
+  'paper256': (256, 16_384, 8, 64, 8, 2.5e-3, 1.0, 20, None, 25_000),
+  'paper1024': (1024, 32_768, 8, 32, 4, 2e-3, 2.0, 10, None, 25_000),
+  'digits': (8, 256, 2, 32, 4, 2.5e-3, 0.01, 10, 0.05, 160),
+}
+
+
+def get_config(variant):
+  name = variant.removesuffix('_classes')
+  size, base, layers, batch, group, rate, gamma, life, ramp, thousands = RECIPES[name]
+  cifar, digits, classes = name == 'cifar', name == 'digits', 10 if variant.endswith('_classes') else 0
+  channels, units, colours = widths(size, base), 32 if digits else 512, 1 if digits else 3
+  z, steps = dict(name='Normal', shape=(units,)), 1000 * thousands // batch
+  return config_lib.base(
+    game=dict(
+      name='stylegan2.StyleGAN2',
+      latents=dict(z=z, label=dict(name='Label', classes=classes)) if classes else z,
+      generator=dict(
+        name='stylegan2.Generator',
+        resolution=size,
+        channels=channels,
+        image_channels=colours,
+        units=units,
+        layers=layers,
+        classes=classes,
+        mixing=0.0 if cifar else 0.9,
+      ),
+      discriminator=dict(
+        name='stylegan2.Discriminator',
+        resolution=size,
+        channels=channels,
+        group=group,
+        classes=classes,
+        form='plain' if cifar else 'residual',
+      ),
+      loss='nonsaturating',
+      penalty=dict(name='GradientPenalty', weight=gamma / 2, at='real', target=0.0, every=16),
+      augment=dict(
+        name='Adaptive',
+        target=0.6,
+        speed=50_000 if digits else 500_000,
+        groups=('blit', 'colour') if digits else ('blit', 'geometry', 'colour'),
+        every=4,
+      ),
+      path_weight=0.0 if cifar else 2.0,
+    ),
+    optimizers=dict(generator=_adam(rate, 4), discriminator=_adam(rate, 16)),
+    ema=dict(generator=dict(name='averages.half_life', images=1000.0 * life, batch_size=batch, ramp_up=ramp)),
+    data=_data(name, size, classes),
+    batch_size=batch,
+    steps=steps,
+    log_every=50,
+    sample_every=1000,
+    checkpoint_every=1000,
+  )
+
+
+def _adam(rate, every):
+  """Adam of a player whose lazy penalty is played every so many steps: as far in as many steps as without it."""
+  share = every / (every + 1)
+  return dict(name='optax.adam', learning_rate=rate * share, b1=0.0, b2=0.99**share, eps=1e-8)
+
+
+def _data(name, size, classes):
+  if name in ('cifar', 'digits'):
+    colours = 3 if name == 'cifar' else 1
+    return config_lib.stream(name={'cifar': 'cifar10'}.get(name, name), size=size, channels=colours, classes=classes)
+  return config_lib.stream(name='folder', path='faces/', size=size, channels=3, flip=True)
