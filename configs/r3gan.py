@@ -22,8 +22,8 @@ differs: transformations of colours are as probable as the others; the authors' 
 differs: pictures are not mirrored besides; the authors' commands say --mirror=1.
 differs: bfloat16, where it is asked for by --config.dtype, is that of all layers; the authors' 4x4 layers are float32.
 differs: the authors name no end; `cifar10` has 200 million pictures, the others as many as their schedules ten times.
-differs: faces64 and digits are ours: widths, batches and lengths; `digits` learns five times as fast, and is only mirrored,
-  turned and shifted.
+differs: faces64 and digits are ours: widths, batches and lengths; `digits` learns five times as fast, and
+  is only mirrored, turned and shifted.
 """
 
 from gan_jax import config as config_lib
@@ -62,6 +62,7 @@ def get_config(variant):
   cosine = lambda start, end: dict(name='optim.schedules.cosine', start=start, end=end, steps=decay)
   rate = 5 if variant == 'digits' else 1
   adam = dict(name='adam', learning_rate=cosine(rate * 2e-4, rate * 5e-5), b1=0.0, b2=cosine(0.9, 0.99))
+  groups = ('blit',) if variant == 'digits' else ('blit', 'geometry', 'colour', 'cutout')
   network = dict(blocks=blocks, group=group, classes=classes)
   normal = dict(name='Normal', shape=(64,))
   return config_lib.base(
@@ -70,11 +71,7 @@ def get_config(variant):
       loss='relativistic',
       penalty=dict(name='GradientPenalty', weight=gamma / 2, at='both', target=0.0),
       penalty_schedule=cosine(1.0, 0.1),
-      augment=dict(
-        name='Scheduled',
-        probability=cosine(0.0, probability),
-        **(dict(groups=('blit',)) if variant == 'digits' else {}),
-      ),
+      augment=dict(name='Scheduled', probability=cosine(0.0, probability), groups=groups),
       latents=dict(z=normal, label=dict(name='Label', classes=classes)) if classes else normal,
       generator=dict(name='r3gan.Generator', channels=channels, out_channels=colours, **network),
       discriminator=dict(name='r3gan.Discriminator', channels=channels[::-1], embedding=channels[0], **network),
