@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from benchmarks import volumes as figures
+from gan_jax import config as config_lib
 from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns
@@ -19,6 +20,7 @@ from gan_jax.latents.distributions import Normal
 from gan_jax.metrics import probe
 from gan_jax.nets import mlp, volumes
 from gan_jax.nets.layers import matmul_conv
+from gan_jax.training import loop
 
 KEY = jax.random.key(0)
 
@@ -85,6 +87,8 @@ def test_a_rule_that_cannot_hold_is_one_line():
     _ = game_of(most_accuracy=0.8, loss='wasserstein').turns
   with pytest.raises(UserError, match=r'leave most_accuracy at 1\.0'):
     _ = game_of(most_accuracy=0.8, dynamics=lambda field, params: field(params)).turns
+  with pytest.raises(UserError, match='most_accuracy=80 must be above 0 and at most 1'):
+    _ = game_of(most_accuracy=80).turns
   assert [turn.when for turn in game_of().turns] == [None, None]
 
 
@@ -156,3 +160,25 @@ def test_figures_by_hand():
   assert [(k, j) for k, j, _ in found] == [(0, 1), (1, 0)]
   tall, low, other, result = (part.item() for part in found[0][2])
   assert (tall, low, other) == (7.0, 1.0, 13.0) and result == tall - low + other
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_run(tmp_path):
+  narrow = ['--config.game.generator.channels=(8, 4)', '--config.game.discriminator.channels=(4, 8)']
+  config = config_lib.override(
+    config_lib.load('configs/gan3d.py:solids'),
+    [*narrow, '--config.steps=2', '--config.batch_size=8', '--config.devices=1', '--config.sample_every=0'],
+  )
+  loop.run(config, tmp_path / 'run', silent=True)
+  printed = figures.main(['--workdir', str(tmp_path / 'run'), '--count', '60'])
+  for row in (
+    '| raw voxels | 4,096 |',
+    '| random weights | 96 |',
+    '| step 2 | 96 |',
+    '| 60 samples |',
+    '| 600 test volumes |',
+  ):
+    assert row in printed
+  for name in ('samples', 'nearest', 'interpolation'):
+    assert (tmp_path / 'run' / 'volumes' / f'{name}.png').exists()
+  assert (tmp_path / 'run' / 'volumes' / 'figures.md').read_text() == printed + '\n'

@@ -83,6 +83,8 @@ class Standard(nn.Module):
 
   @property
   def turns(self) -> tuple[Turn, ...]:
+    if not 0 < self.most_accuracy <= 1:
+      raise UserError(f'config.game.most_accuracy={self.most_accuracy} must be above 0 and at most 1, such as 0.8')
     if self.dynamics is not None:
       if (self.discriminator_steps, self.generator_steps, getattr(self.penalty, 'every', 1)) != (1, 1, 1):
         raise UserError(

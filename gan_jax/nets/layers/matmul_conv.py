@@ -23,7 +23,7 @@ from jax import lax
 #: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
 WORKING_SET = {'winograd': 1 << 25, 'gathering': 1 << 22}
 #: The same of winograd with three axes, whose 27 transforms of a tile want to stay in the second level's cache.
-WORKING_SET_OF_VOLUMES = 1 << 22
+WORKING_SET_OF_VOLUMES = 1 << 21
 #: With fewer channels than this the transforms of winograd cost more than the products that they save.
 FEWEST_CHANNELS = 32
 
