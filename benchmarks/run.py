@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.works import WORKS, Work
+from benchmarks.works import SEQUENCES, WORKS, Work
 
 TOLERANCE = {'cpu': 1e-4, 'gpu': 3e-2}
 VARIANTS = ('eager', 'channels_last', 'compile')
@@ -70,10 +70,13 @@ class Side:
     self.process.wait()
 
 
-def examples(work: Work, folder: pathlib.Path, count: int) -> str:
+def examples(name: str, folder: pathlib.Path, count: int) -> str:
   """Synthetic examples as a .npz file; returns its path."""
-  random = np.random.RandomState(0)
-  arrays = {'image': random.randint(0, 256, (count, *work.shape), np.uint8)}
+  work, random = WORKS[name], np.random.RandomState(0)
+  shape = work.shape
+  arrays = {
+    'image': random.rand(count, *shape) if name in SEQUENCES else random.randint(0, 256, (count, *shape), np.uint8)
+  }
   if work.classes:
     arrays['label'] = random.randint(0, work.classes, count)
   path = folder / 'examples.npz'
@@ -99,7 +102,7 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
   count = max(batch * work.moves, 64) if values.small else max(work.examples, 2 * batch)
   with tempfile.TemporaryDirectory() as folder:
     settings = dict(
-      path=examples(work, pathlib.Path(folder), count),
+      path=examples(name, pathlib.Path(folder), count),
       batch=batch,
       small=values.small,
       input=values.input,
@@ -118,7 +121,7 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
       side.ask('time', 1)
       others['before'] = (side.ask('time', steps) / steps, side)
     for variant in values.variants.split(',') if values.variants and not values.against else ():
-      if variant == 'channels_last' and name == 'gan2014':
+      if variant == 'channels_last' and name in ('gan2014', *SEQUENCES):
         continue
       side = Side('torch', name, variant, settings)
       row['difference'] = max(agree([ours, side], weights, values.device), row.get('difference', 0.0))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from benchmarks.works import TRANSLATIONS, WORKS, latents_of, widths
+from benchmarks.works import SEQUENCES, TRANSLATIONS, WORKS, latents_of, widths
 from gan_jax.nets.biggan import WIDTHS, channels_of
 
 Tree = Mapping[str, Any]
@@ -565,10 +565,13 @@ class Program:
 
 def program_of(name: str) -> Any:
   """The class of a work's programs."""
+  from benchmarks.torch_sequences import Sequences
   from benchmarks.torch_translation import Translation
   from benchmarks.torch_volumes import Volumes
 
-  return Translation if name in TRANSLATIONS else Volumes if name == 'volumes32' else Program
+  if name in TRANSLATIONS:
+    return Translation
+  return Sequences if name in SEQUENCES else Volumes if name == 'volumes32' else Program
 
 
 class Arrays(torch.utils.data.Dataset):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.works import WORKS, batch_of, config, latents_of
+from benchmarks.works import WORKS, batch_of, config, latents_shape
 
 MATRIX = 2048
 
@@ -40,7 +40,7 @@ def resident_peak() -> int:
 def fixed(name: str, batch: int) -> dict[str, np.ndarray]:
   """Inputs on which both sides compute their losses."""
   work, random = WORKS[name], np.random.RandomState(0)
-  z = random.randn(batch, latents_of(name)).astype(np.float32)
+  z = random.randn(batch, *latents_shape(name)).astype(np.float32)
   image = random.rand(batch, *work.shape).astype(np.float32)
   labels = [random.randint(max(work.classes, 1), size=batch).astype(np.int32) for _ in range(2)]
   other = random.rand(*image.shape).astype(np.float32)
@@ -95,7 +95,7 @@ class GanJax:
 
     @functools.partial(jax.jit, static_argnums=1)
     def apply(variables: Any, method: str) -> Any:
-      rngs, mutable = {'noise': self.key, 'dropout': self.key}, ['batch_stats', 'spectral', 'scratch']
+      rngs, mutable = {'noise': self.key, 'dropout': self.key}, ['batch_stats', 'spectral', 'scratch', 'table']
       return stage.game.apply(variables, batch, method=method, rngs=rngs, mutable=mutable)
 
     value = lambda out: float(out[0] if isinstance(out, tuple) else out)

@@ -69,9 +69,12 @@ WORKS: Mapping[str, Work] = {
   'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
   'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (20, 100), (1.2, 1.2)),
   'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), axes=3),
+  'crnngan': Work('C-RNN-GAN, 100 tones, LSTMs of 350', 20, 100, 4, 1_000, 0, 1, (2, 20), (1.0, 1.0), axes=1),
 }
 #: Works of two domains of pictures. In the first two, moves counts the domains.
 TRANSLATIONS = ('cyclegan64', 'cyclegan128', 'pix2pix64')
+#: Works of sequences: `size` steps of `channels` numbers.
+SEQUENCES = ('crnngan',)
 
 #: Widths that make every work small, for a run of 2 steps in the tests.
 SMALL = {
@@ -85,6 +88,7 @@ SMALL = {
   'cyclegan128': dict(channels=4, blocks=2, layers=3),
   'pix2pix64': dict(unet=(4, 8, 8), channels=4, layers=2, dropout=0),
   'volumes32': dict(channels=(8, 8, 4)),
+  'crnngan': dict(hidden=8),
 }
 FULL = {
   'gan2014': dict(hidden=(1200, 1200), units=(240, 240)),
@@ -97,11 +101,17 @@ FULL = {
   'cyclegan128': dict(channels=64, blocks=6, layers=3),
   'pix2pix64': dict(unet=(32, 64, 128, 256, 256), channels=32, layers=2, dropout=0),
   'volumes32': dict(channels=(128, 64, 32)),
+  'crnngan': dict(hidden=350),
 }
 
 
 def widths(name: str, small: bool) -> dict[str, Any]:
   return (SMALL if small else FULL)[name]
+
+
+def latents_shape(name: str) -> tuple[int, ...]:
+  """Of the latents of an example."""
+  return (WORKS[name].size + 1, WORKS[name].channels) if name in SEQUENCES else (latents_of(name),)
 
 
 def latents_of(name: str) -> int:
@@ -122,6 +132,8 @@ def batch_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {'a': {'image': given['image']}, 'b': {'image': given['other']}}
   if name in TRANSLATIONS:
     return {'images': {'a': given['image'], 'b': given['other']}}
+  if name in SEQUENCES:
+    return {'images': {'tones': given['image']}, 'latents': given['z']}
   classes = WORKS[name].classes
   return {
     'images': {'image': given['image'], **({'label': given['real']} if classes else {})},
@@ -165,6 +177,19 @@ def _volumes(name: str, path: str, batch: int, small: bool) -> ml_collections.Co
   return config
 
 
+def _sequences(name: str, path: str, batch: int, small: bool, dropout: bool) -> ml_collections.ConfigDict:
+  """The shipped config's second stage, the discriminator never at rest, on examples of numbers."""
+  config = config_lib.load('configs/crnngan.py')
+  for network in (config.game.generator, config.game.discriminator):
+    network.update(hidden=widths(name, small)['hidden'], dropout=0.5 if dropout else 0.0)
+  config.game.rest = 0.0
+  config.data = config_lib.stream(
+    name='npz', path=path, columns=dict(tones=dict(name='Array', column='image', range=(0.0, 1.0), low=0.0, high=1.0))
+  )
+  config.batch_size, config.steps, config.stages = batch, 1_000_000, ()
+  return config
+
+
 def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
   """The config that gan_jax trains.
 
@@ -179,6 +204,8 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
     return _translation(name, path, batch, small, dropout)
   if name == 'volumes32':
     return _volumes(name, path, batch, small)
+  if name in SEQUENCES:
+    return _sequences(name, path, batch, small, dropout)
   work, width = WORKS[name], widths(name, small)
   unit = name == 'gan2014'
   latents: dict[str, Any] = dict(name='Normal', shape=(latents_of(name),))

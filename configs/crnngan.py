@@ -3,10 +3,11 @@
 Paper: Mogren 2016, https://arxiv.org/abs/1611.09904; settings of the authors' code (olofmogren/c-rnn-gan).
 Command: python -m gan_jax.main --config configs/crnngan.py --config.data.path=FOLDER --workdir runs/crnngan
 
-  classical         windows of 100 tones of the MIDI files below FOLDER, LSTMs of 350 as in the paper; the default.
-                    Needs mido (the extra `music`). Unmeasured.
-  feature_matching  the same, the generator's loss that of the discriminator's features. Unmeasured.
-  digits            20 tones of melodies that are made, LSTMs of 32: needs no download. Unmeasured.
+  classical  windows of 100 tones of the MIDI files below FOLDER, LSTMs of 350 as in the paper; the default. Needs mido
+             (the extra `music`). Unmeasured.
+  digits     20 tones of melodies that are made, LSTMs of 32: needs no download. Unmeasured.
+
+The generator's loss is that of the discriminator's features with --config.game.feature_matching=True.
 
 Then python -m gan_jax.evaluate --workdir runs/crnngan, and files:
 python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=music. Maximum likelihood alone:
@@ -25,7 +26,7 @@ differs: digits is ours: sizes and lengths.
 
 from gan_jax import config as config_lib
 
-VARIANTS = ('classical', 'feature_matching', 'digits')
+VARIANTS = ('classical', 'digits')
 
 
 def get_config(variant):
@@ -49,11 +50,13 @@ def get_config(variant):
       generator=dict(name='crnngan.Generator', hidden=hidden, layers=2, dropout=0.5),
       discriminator=dict(name='crnngan.Discriminator', hidden=hidden, layers=2, dropout=0.5),
       pretraining=False,
-      feature_matching=variant == 'feature_matching',
+      feature_matching=False,
       rest=0.7,
     ),
     optimizers=dict(generator=descent(0.1), discriminator=descent(0.05)),
-    data=config_lib.stream(name='melodies' if digits else 'midi', path='' if digits else 'classical/', columns=columns),
+    data=config_lib.stream(
+      name='melodies' if digits else 'midi', size=length, path='' if digits else 'classical/', columns=columns
+    ),
     batch_size=20,
     stages=(dict(steps=before, game=dict(pretraining=True)), dict(steps=steps)),
     log_every=100,

@@ -96,5 +96,5 @@ def get_config(variant):
 def _data(variant, vocabulary, length):
   if variant == 'captions':
     text = dict(name='Text', column='text', length=length, level='words', vocabulary=vocabulary - 2, captions=1)
-    return config_lib.stream(name='lines', path='captions.txt', columns=dict(tokens=text))
-  return config_lib.stream(name=f'oracle/{vocabulary}x{length}', columns=dict(tokens=dict(name='Array')))
+    return config_lib.stream(name='lines', path='captions.txt', size=length, columns=dict(tokens=text))
+  return config_lib.stream(name=f'oracle/{vocabulary}x{length}', size=length, columns=dict(tokens=dict(name='Array')))

@@ -8,6 +8,7 @@ import pytest
 from gan_jax import metrics
 from gan_jax.base.errors import UserError
 from gan_jax.metrics import (
+  bleu,
   codes,
   diversity,
   frechet,
@@ -20,6 +21,7 @@ from gan_jax.metrics import (
   makers,
   manifolds,
   modes,
+  music,
   neighbours,
   paired,
   parzen,
@@ -63,6 +65,10 @@ Z = np.random.RandomState(2).rand(20, 3)
     lambda: inversion.recovery(BAD[:, 1], X[:, 1]),
     lambda: sliced_wasserstein.sliced_wasserstein(X, BAD),
     lambda: sliced_wasserstein.pyramid_distance(np.zeros((2, 16, 16, 1)), np.full((2, 16, 16, 1), np.nan)),
+    lambda: music.scale_consistency(BAD[:, 1]),
+    lambda: music.repetitions(BAD[:, 1]),
+    lambda: music.span(BAD[:, 1]),
+    lambda: music.polyphony(BAD[:, 1]),
     lambda: gmam.gmam(-1.0, -1.0, float('nan'), -1.0),
     lambda: paired.absolute_errors(X, BAD),
     lambda: paired.psnr(BAD, X),
@@ -103,6 +109,9 @@ def test_every_metric_is_asked_here():
     (lambda: histograms.histogram_distances(X[:, 1], X[:0, 1]), 'real: 0 examples'),
     (lambda: inversion.recovery(X[:0, 1], X[:, 1]), 'training: 0 examples'),
     (lambda: makers.division(np.zeros(0, int), np.zeros(0, int), 2, 3), 'samples: 0 examples'),
+    (lambda: music.scale_consistency(X[:0, 1]), 'pitches: 0 examples'),
+    (lambda: bleu.bleu([], [['a']], 2), 'BLEU of 0 sentences against 1 references'),
+    (lambda: bleu.self_bleu([['a']], 2), 'BLEU of 1 sentences against 0 references'),
     (lambda: paired.psnr(X[:0], X[:0]), 'give one or more, of one shape'),
     (lambda: paired.absolute_errors(X, Y[:5]), 'give one or more, of one shape'),
     (lambda: sliced_wasserstein.sliced_wasserstein(X[:0], X[:0]), 'x: 0 examples'),

@@ -16,7 +16,9 @@ from gan_jax.base.errors import UserError
 from gan_jax.data import tones as tones_lib
 from gan_jax.data.columns import Tones
 from gan_jax.data.streams import Stream
+from gan_jax.games.crnngan import CRNNGAN
 from gan_jax.games.parts import drawn
+from gan_jax.latents.distributions import Uniform
 from gan_jax.metrics import music
 from gan_jax.nets import crnngan
 from gan_jax.sampling import files
@@ -164,8 +166,23 @@ def test_the_discriminator_rests_by_the_ratio_of_losses():
   assert measure.movers == () and measure.when is None and judge.share == 'batch' and generator.when is None
   awake = lambda ratio: bool(judge.when(None, {'table': {'ratio': jnp.float32(ratio)}}))
   assert [awake(0.69), awake(0.71)] == [False, True]
-  matching = runs.stages_of(config_lib.load('configs/crnngan.py:feature_matching'))[1].game
-  assert matching.turns[2].streams is None and generator.streams == ()
+
+
+def test_feature_matching_compares_what_the_discriminator_hears():
+  networks = crnngan.Generator(hidden=3, layers=1, dropout=0.0), crnngan.Discriminator(hidden=3, layers=1, dropout=0.0)
+  game = CRNNGAN(*networks, Uniform((4, 4), 0.0, 1.0), feature_matching=True)
+  assert game.turns[2].streams is None and game.clone(feature_matching=False).turns[2].streams == ()
+  batch = {'latents': jax.random.uniform(KEY, (2, 4, 4)), 'images': {'tones': jax.random.uniform(KEY, (2, 3, 4))}}
+  keys = dict.fromkeys(('params', 'noise', 'dropout'), KEY)
+  found, variables = game.init_with_output(keys, batch, method='generator_loss')
+  hear = lambda tones: network_of(networks[1], variables)(tones, train=False, features=True)[1]
+  made = game.apply(variables, batch, method='sample')
+  wanted = ((hear(batch['images']['tones']).mean(0) - hear(made).mean(0)) ** 2).mean()
+  np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def network_of(network, variables):
+  return lambda *inputs, **options: network.apply({'params': variables['params']['discriminator']}, *inputs, **options)
 
 
 # A run

@@ -7,6 +7,8 @@ Source: Mogren 2016, https://arxiv.org/abs/1611.09904, section 4; the authors' c
 
 import numpy as np
 
+from gan_jax.metrics.checks import check_count, check_finite
+
 #: Steps of a major scale, and of the natural and the harmonic minor.
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 8, 11))
 #: Tones of a repetition.
@@ -21,6 +23,7 @@ def scale_consistency(pitches: np.ndarray) -> float:
   >>> scale_consistency(np.array([60, 61, 62, 63]))
   0.75
   """
+  _check(pitches=pitches)
   classes = np.bincount(pitches.astype(int) % 12, minlength=12)
   return float(max(classes[(np.array(scale) + key) % 12].sum() for scale in SCALES for key in range(12)) / len(pitches))
 
@@ -31,6 +34,7 @@ def repetitions(pitches: np.ndarray, run: int = RUN) -> int:
   >>> repetitions(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3]))  # 123 three times, 231 and 312 twice
   5
   """
+  _check(pitches=pitches)
   if len(pitches) < run:
     return 0
   runs = np.lib.stride_tricks.sliding_window_view(pitches, run)
@@ -40,6 +44,7 @@ def repetitions(pitches: np.ndarray, run: int = RUN) -> int:
 
 def span(values: np.ndarray) -> float:
   """The largest less the smallest: half tones of pitches, units of intensities."""
+  _check(values=values)
   return float(values.max() - values.min())
 
 
@@ -49,5 +54,11 @@ def polyphony(times: np.ndarray) -> float:
   >>> polyphony(np.array([0.0, 1.0, 1.0, 2.0]))
   0.5
   """
+  _check(times=times)
   _, counts = np.unique(times, return_counts=True)
   return float(counts[counts > 1].sum() / len(times))
+
+
+def _check(**tones: np.ndarray) -> None:
+  check_count(1, **tones)
+  check_finite(**tones)

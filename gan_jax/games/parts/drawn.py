@@ -8,7 +8,7 @@ from PIL import Image
 from gan_jax.data.tones import LENGTH, heard, unscaled
 
 #: Sides of a square of a symbol, pixels; sequences that are drawn at most.
-SIDE, MOST = 12, 64
+SIDE, MOST = 16, 64
 #: Piano rolls that are drawn at most, and their width.
 ROLLS, WIDTH = 8, 512
 
@@ -17,7 +17,7 @@ def symbols(tokens: np.ndarray) -> Image.Image:
   """A row for each sequence (N, T) of whole numbers, a colour for each number; 0 is black.
 
   >>> symbols(np.array([[0, 1, 2], [3, 3, 0]])).size
-  (36, 24)
+  (48, 32)
   """
   numbers, places = np.unique(np.asarray(tokens)[:MOST], return_inverse=True)
   # Steps of the golden ratio around the circle of colours: neighbours differ.
