@@ -34,7 +34,8 @@ def config_of(name, steps):
       stage['data'] = {'size': size}
       stage['game'] = {'sizes': (12, 16)[: i + 1], 'generators': (patches(3),) * (i + 1)}
     del config.optimizers['generators_2'], config.optimizers['generators_3']
-    changes |= {'stages': (first, second)}
+    # The steps of stages belong to what a run is; those of a run without stages may grow.
+    changes |= {'stages': (first, second), 'resume': 'force'}
   if name.startswith('ctgan'):
     changes |= {'batch_size': 20}
     for network in ('generator', 'discriminator'):
