@@ -13,7 +13,7 @@ Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path
   digits         4x4 and 8x8, scikit-learn's digits: needs no download; 8 minutes. 3,000 of its 5,000 steps, seed 0:
                  Fréchet distance 106.9, still far from trained.
 
-Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. No augmentation: --config.game.augment=None.
+Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without ADA: --config.game.augment=None.
 Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')". Of pictures that may
 not be mirrored: --config.data.flip=False. Narrower, for a CPU:
 --config.game.generator.channels="(128, 128, 128, 64, 32)", and the same of the discriminator.
