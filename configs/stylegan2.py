@@ -10,15 +10,16 @@ Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path
   cifar_classes  the same with classes. Unmeasured.
   paper256       256x256, the authors' `paper256`, 25 million pictures; pictures in faces/. Unmeasured.
   paper1024      1024x1024, the authors' `paper1024`. Unmeasured.
-  digits         4x4 and 8x8, scikit-learn's digits: needs no download. Unmeasured.
+  digits         4x4 and 8x8, scikit-learn's digits: needs no download; 8 minutes. 3,000 of its 5,000 steps, seed 0:
+                 Fréchet distance 106.9, still far from trained.
 
-Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without augmentation:
---config.game.augment=None. Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')".
-Of pictures that may not be mirrored: --config.data.flip=False. Narrower, for a CPU:
+Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without ADA: --config.game.augment=None.
+Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')". Of pictures that may
+not be mirrored: --config.data.flip=False. Narrower, for a CPU:
 --config.game.generator.channels="(128, 128, 128, 64, 32)", and the same of the discriminator.
 
-Weights of the authors' code, saved there by torch.save(G_ema.state_dict(), 'G_ema.pth'), become a run:
-python -m gan_jax.convert --layout stylegan2 --generator G_ema.pth --config configs/stylegan2.py:paper256 --workdir runs/x
+Weights of the authors' code, saved there by torch.save(G_ema.state_dict(), 'G_ema.pth'), become a run by
+python -m gan_jax.convert --layout stylegan2 --generator G_ema.pth --config configs/stylegan2.py:paper256 and --workdir.
 
 differs: everything is float32; the authors compute the four highest resolutions in float16 (--config.dtype=bfloat16).
 differs: path length holds its running mean fixed when it is differentiated.
@@ -28,6 +29,7 @@ differs: the mean of w follows the generator's moves, not the discriminator's to
 differs: the probability of augmentation is at most 1; the authors' may rise above, where it acts as 1.
 differs: what lies outside of a picture that was moved is mirrored after the filter, beyond three pixels; pictures that
   are no squares are not turned by 90 degrees.
+differs: blit without geometry moves whole pixels; the authors filter there too, not quite without loss.
 differs: classes of generated pictures are uniform; the authors' are as frequent as in the data.
 differs: gradients that are not finite stop the run; the authors replace them by numbers.
 differs: digits is ours: widths, batch and length; its transformations are blit and colour, at ten times the speed.

@@ -74,6 +74,26 @@ PUBLISHED = {
     'optimizers.generator.learning_rate.init_value': 1e-4,
   },
   'pix2pix.py:facades': {'batch_size': 1, 'data.random_crop': 286, 'game.l1': 100.0, 'game.generator.dropout': 3},
+  'stylegan2.py:cifar': {
+    'batch_size': 64,
+    'steps': 1_562_500,
+    'game.penalty.weight': 0.005,
+    'game.path_weight': 0.0,
+    'game.generator.mixing': 0.0,
+    'game.discriminator.form': 'plain',
+    'game.discriminator.group': 32,
+    'ema.generator.images': 500_000.0,
+    'optimizers.generator.learning_rate': 0.0025 * 4 / 5,
+    'optimizers.discriminator.learning_rate': 0.0025 * 16 / 17,
+    'optimizers.discriminator.b2': 0.99 ** (16 / 17),
+  },
+  'stylegan2.py:faces64': {
+    'batch_size': 32,
+    'game.penalty.weight': 0.0002 * 64**2 / 32 / 2,
+    'ema.generator.images': 10_000.0,
+    'game.generator.channels': (512, 512, 512, 512, 256),
+    'game.generator.layers': 2,
+  },
   'wgan_gp.py': {'batch_size': 50, 'game.generator.norm': 'none', 'game.discriminator.norm': 'none'},
 }
 

@@ -174,7 +174,7 @@ def test_lazy_moves_are_branches_where_convolutions_are_products(kind, branches)
 
 
 def test_the_probability_moves_by_the_signs_of_several_moves():
-  """The authors' rule: every 4 moves, by the sign of the mean sign minus the target times the pictures of these moves."""
+  """The authors' rule: every 4 moves, by the sign of (mean sign - target) times the pictures of these moves."""
 
   class Judge(nn.Module):
     @nn.compact

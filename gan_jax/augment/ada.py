@@ -1,8 +1,8 @@
 """The pipeline of adaptive augmentation: six groups of transformations, each applied to each example by chance.
 
 They are blitting (mirroring, turns by 90 degrees, shifts by whole pixels), geometry (scaling, rotation, shifts by parts
-of a pixel), colour, filtering of bands of frequencies, noise and cutout. While the chance is below 1 a generator does not
-learn to make augmented pictures (they do not "leak").
+of a pixel), colour, filtering of bands of frequencies, noise and cutout. While the chance is below 1 a generator does
+not learn to make augmented pictures (they do not "leak").
 
 Source: Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676, appendix B and figure 20; the authors' code
 (NVlabs/stylegan2-ada-pytorch: `training/augment.py`).
@@ -101,7 +101,7 @@ def adaptive(
     same = (inverse == jnp.eye(3, dtype=jnp.float32)[None]).all((1, 2))
     x = jnp.where(same[:, None, None, None], x, warped(x, inverse))
   elif 'blit' in groups:
-    x = moved(x, inverse)  # whole pixels need no filter: those of `warped` cancel
+    x = moved(x, inverse)  # whole pixels need no filter
   for number, (name, change) in enumerate(CHANGES.items(), 2):
     if name in groups:
       x = change(chance.on(number), x)
@@ -239,7 +239,7 @@ def _colour(chance: _Chance, x: jax.Array) -> jax.Array:
 
 @functools.cache
 def bands() -> np.ndarray:
-  """(4, taps) float32: filters of four bands of frequencies, the lowest first; their sum leaves pictures as they are."""
+  """(4, taps) float32: filters of four bands of frequencies, the lowest first; their sum changes nothing."""
   low = np.array(SYM2)
   high = low * (-1.0) ** np.arange(len(low))
   low, high = (np.convolve(f, f[::-1]) / 2 for f in (low, high))
