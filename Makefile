@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme clean
+.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme notebooks clean
 
 # Installs into environment $(1), without the lock; $(2) are settings for uv, $(3) for pip.
 install = if command -v uv >/dev/null; then set -- uv pip install --quiet --python $(1)/bin/python $(2); else \
@@ -24,7 +24,11 @@ versions = $(1)/bin/python -c 'import platform, flax, jax; print("Python", platf
 demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check what it makes
 	@workdir=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	  $(BIN)/python -m gan_jax.main --config configs/quickstart.py --workdir $$workdir && \
-	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000
+	  $(BIN)/python -m gan_jax.evaluate --workdir $$workdir --samples 5000 && \
+	  printf '\npicture   %s\nnext      %s\n          %s\n          %s\n' "$$(ls $$workdir/samples/*.png | tail -n 1)" \
+	    "$(BIN)/python -m gan_jax.sample --workdir $$workdir --picture=interpolation --out interpolation.png" \
+	    "$(BIN)/python -m gan_jax.main --config configs/gan.py:ring --workdir runs/ring" \
+	    "$(BIN)/python -m gan_jax.main --list"
 
 # Most of the time goes into compiling small programs that run a few times: with these flags a third of what it is for a
 # user's run, which `make test-all` and pytest alone compile for. The second is of the locked jax; others may not know it.
@@ -81,7 +85,7 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0 prdc==0.2 foolbox==3.3.4
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check eagerpy==0.30.0 GitPython requests
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,notebooks]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps jax2onnx==0.17.1
 	@touch $@
 
@@ -124,6 +128,12 @@ lock:  ## after a change of the dependencies (needs uv)
 
 readme: .venv/.library  ## after a change of the configs: the README's table of systems
 	$(BIN)/python docs/systems_table.py
+
+NOTEBOOKS ?=
+notebooks: .venv/.library  ## after a change of notebooks/src: runs them and writes them with their outputs
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	$(BIN)/python notebooks/build.py $(NOTEBOOKS)
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .venv-uv .cache .pytest_cache .mypy_cache .ruff_cache dist

@@ -17,7 +17,7 @@ import pytest
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main
-from gan_jax.base import console
+from gan_jax.base import console, progress
 from gan_jax.base.errors import UserError
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt
@@ -174,6 +174,82 @@ def test_half_a_row_is_taken_back(tmp_path):
   writer.metrics(3, {'loss': 3.0}, {})
   writer.close()
   assert steps_of(tmp_path) == [1, 2, 3]
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def test_a_bar_shows_what_takes_long_on_a_terminal_only(monkeypatch):
+  monkeypatch.setattr(progress, 'DELAY', 0.0)
+  shown = {}
+  for stream in (io.StringIO(), Terminal(), None):
+    monkeypatch.setattr(sys, 'stderr', stream)
+    assert list(progress.shown(iter('abc'), 3, 'letters')) == ['a', 'b', 'c']
+    shown[type(stream)] = stream and stream.getvalue()
+  assert shown[io.StringIO] == '' and 'letters' in shown[Terminal] and '3' in shown[Terminal]
+  monkeypatch.setattr(progress, 'DELAY', 60.0)
+  monkeypatch.setattr(sys, 'stderr', Terminal())
+  assert list(progress.shown('abc', 3, 'letters')) == ['a', 'b', 'c'] and sys.stderr.getvalue() == ''
+
+
+def test_a_terminal_that_is_gone_stops_no_work(monkeypatch):
+  monkeypatch.setattr(progress, 'DELAY', 0.0)
+  terminal = Terminal()
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  found = []
+  for item in progress.shown('abc', 3, 'letters'):
+    found.append(item)
+    terminal.close()
+  assert found == ['a', 'b', 'c']
+
+
+class FakeWandb:
+  """What of wandb is called, with what it is told."""
+
+  def __init__(self, fails=False):
+    self.told, self.fails, self.Image = [], fails, lambda pixels: pixels.shape
+
+  def init(self, **settings):
+    self.told.append(('init', settings))
+    return self
+
+  def log(self, values, step):
+    if self.fails:
+      raise ConnectionError('no network')
+    self.told.append(('log', step, values))
+
+  def finish(self):
+    self.told.append(('finish',))
+
+
+def test_wandb_gets_settings_metrics_and_pictures_and_a_resumed_run_goes_on(tmp_path, monkeypatch):
+  fake = FakeWandb()
+  monkeypatch.setitem(sys.modules, 'wandb', fake)
+  settings = ('--config.wandb=gans', '--config.sample_every=2')
+  train.run(small(*settings, '--config.steps=2'), tmp_path / 'run', silent=True)
+  train.run(small(*settings), tmp_path / 'run', silent=True)
+  inits = [told[1] for told in fake.told if told[0] == 'init']
+  assert [one['project'] for one in inits] == ['gans', 'gans'] and len({one['id'] for one in inits}) == 1
+  assert all(one['resume'] == 'allow' and one['dir'] == str(tmp_path / 'run') for one in inits)
+  assert inits[0]['config']['batch_size'] == small().batch_size
+  logged = [told[1:] for told in fake.told if told[0] == 'log']
+  assert sorted({step for step, _ in logged}) == [1, 2, 3, 4]
+  assert any('discriminator_loss' in values for _, values in logged)
+  assert any(shape[-1] == 3 for _, values in logged for shape in values.values() if isinstance(shape, tuple))
+  assert [told[0] for told in fake.told].count('finish') == 2
+
+
+def test_a_training_goes_on_without_wandb_which_is_asked_for_before_it_starts(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, 'wandb', FakeWandb(fails=True))
+  train.run(small('--config.wandb=gans'), tmp_path / 'run')
+  assert capsys.readouterr().out.count('warning: writing wandb failed (ConnectionError: no network)') == 1
+  assert steps_of(tmp_path / 'run') == [1, 2, 3, 4] and any((tmp_path / 'run' / 'tensorboard').iterdir())
+  monkeypatch.setitem(sys.modules, 'wandb', None)
+  with pytest.raises(UserError, match=r'config\.wandb needs wandb.*pip install'):
+    train.run(small('--config.wandb=gans'), tmp_path / 'none')
+  assert not (tmp_path / 'none').exists()
 
 
 def test_a_training_goes_on_without_pictures(tmp_path, monkeypatch, capsys):

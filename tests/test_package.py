@@ -11,6 +11,7 @@ import zipfile
 import pytest
 
 from gan_jax import cli
+from gan_jax.base.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 HEAVY = (
@@ -97,5 +98,35 @@ def test_all_commands_have_one_name(tmp_path):
   assert run('evaluate', '--help').stdout.startswith('Evaluates a run')
   wrong, unknown = run('trian'), run('train', '--stpes=3')
   assert (wrong.returncode, unknown.returncode) == (2, 2)
-  assert wrong.stderr.splitlines() == ["error: unknown command 'trian': choose one of " + ', '.join(cli.COMMANDS)]
+  assert wrong.stderr.splitlines() == [
+    "error: unknown command 'trian': choose one of " + ', '.join([*cli.COMMANDS, 'completion'])
+  ]
   assert len(unknown.stderr.splitlines()) == 1
+
+
+def completed(script, *words):
+  """What bash completes the last of some words to."""
+  lines = [
+    f'source {script}; words=({" ".join(map(repr, words))})',
+    'COMP_WORDS=("${words[@]}"); COMP_CWORD=$((${#words[@]} - 1))',
+    '_shtab_gan_jax gan-jax "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"',
+    'printf "%s\\n" "${COMPREPLY[@]}"',
+  ]
+  return set(subprocess.run(['bash', '-c', '\n'.join(lines)], capture_output=True, text=True).stdout.split())
+
+
+def test_a_shell_completes_commands_flags_and_configs(tmp_path, monkeypatch, capsys):
+  (tmp_path / 'script').write_text(cli.completion('bash'))
+  script = tmp_path / 'script'
+  assert completed(script, 'gan-jax', 'e') == {'evaluate', 'export'}
+  assert completed(script, 'gan-jax', 'train', '--wo') == {'--workdir'}
+  assert completed(script, 'gan-jax', 'train', '--config', 'configs/quick') == {'configs/quickstart.py:default'}
+  assert 'manifold' in completed(script, 'gan-jax', 'sample', '--picture', 'm')
+  assert completed(script, 'gan-jax', 'sample', '--workdir', f'{tmp_path}/s') == {str(script)}
+  with pytest.raises(UserError, match=r'unknown shell .*bash'):
+    cli.completion('cmd')
+  monkeypatch.setitem(sys.modules, 'shtab', None)
+  monkeypatch.setattr(sys, 'argv', ['gan-jax', 'completion', 'bash'])
+  with pytest.raises(SystemExit) as stopped:
+    cli.main()
+  assert stopped.value.code == 2 and 'pip install shtab' in capsys.readouterr().err

@@ -51,6 +51,7 @@ class Settings:
     eval: {'every': steps between evaluations, 0 for none; and any of `evaluation.options.Options`, such as 'metrics',
       'samples', 'features'}. Its figures are metrics called eval_NAME, which keep_best may name.
     profile: steps of a trace for TensorBoard and Perfetto in WORKDIR/profile, after the first 10 steps; 0 for none.
+    wandb: a project of Weights & Biases that metrics and pictures go to as well; '' for none.
     init_from: a run whose weights and running averages to start from, or {player: run}; empty for none.
     init_players: the players that take them; empty for all that the two runs share.
     resume: 'auto' goes on with a run of the same settings; 'force' with one of others, as far as its arrays fit.
@@ -82,6 +83,7 @@ class Settings:
   samples: int = 64
   eval: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(IN_TRAINING))
   profile: int = 0
+  wandb: str = ''
   init_from: str | Mapping[str, str] = ''
   init_players: Sequence[str] = ()
   resume: str = 'auto'

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from gan_jax.base import progress
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sources
@@ -224,7 +225,8 @@ class Generated:
     one = jax.eval_shape(self._made, variables, jax.random.key(0), jnp.zeros((1, 1), jnp.int32), few)[0]
     blocks = min(blocks_per_device(one.shape[2:]), -(-count // (CHUNK * devices)))
     size = blocks * CHUNK
-    for first in range(0, count, devices * size):
+    firsts = range(0, count, devices * size)
+    for first in progress.shown(firsts, len(firsts), 'samples'):
       starts = first + CHUNK * np.arange(devices * blocks, dtype=np.int32).reshape(devices, blocks)
       mine = split_rows(self._mesh, starts)
       inputs = jax.tree.map(lambda x: split(self._mesh, x), self._read(mine[..., None] + np.arange(CHUNK)))
@@ -265,7 +267,8 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
     return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
   with concurrent.futures.ThreadPoolExecutor(READ_THREADS) as pool:
-    for start in range(0, len(chosen), devices * size):
+    starts = range(0, len(chosen), devices * size)
+    for start in progress.shown(starts, len(starts), 'reference'):
       places = start + np.arange(devices * size).reshape(devices, size)
       mine = split_rows(mesh, chosen[np.minimum(places, len(chosen) - 1)])
       fields = read(mine.reshape(-1), pool)

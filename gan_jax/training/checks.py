@@ -13,6 +13,7 @@ from gan_jax.evaluation.options import options_of
 from gan_jax.runs import run_config
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import Experiment
+from gan_jax.training import boards
 
 
 def check_run(experiment: Experiment, mesh: Mesh) -> None:
@@ -20,7 +21,7 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
 
   Raises:
     UserError: batch sizes do not divide over the devices, networks do not fit, sampling or an evaluation cannot work,
-      data do not exist, or config.json cannot hold a setting.
+      data do not exist, wandb is asked for and missing, or config.json cannot hold a setting.
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   for stage in experiment.stages:
@@ -35,6 +36,8 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
     )
   for stream in experiment.stages[0].streams.values():
     stream.open()
+  if config.wandb:
+    boards.wandb()
   run_config.check_config(config)
 
 

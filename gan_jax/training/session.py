@@ -101,7 +101,8 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
       with writable(workdir):
         run_config.write_config(workdir, config)
         run_config.write_examples(workdir, [stage.streams for stage in experiment.stages])
-        writer = Writer(workdir, place.step, experiment.stages[-1].last_step, silent=silent)
+        shown = dict(wandb=config.wandb, settings=config.to_dict() if config.wandb else None)
+        writer = Writer(workdir, place.step, experiment.stages[-1].last_step, silent=silent, **shown)
     profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say, writer.guard)
     try:
       with interrupt.Watch(tell=not silent) as watch:

@@ -179,11 +179,12 @@ def notes_on_averages(stages: Sequence[runs.Stage]) -> list[str]:
 def closing(workdir: epath.Path, *, done: bool) -> str:
   """What a run says at its end: where things are, and what to do next."""
   folder = epath.Path(workdir) / 'samples'
+  drawn = sorted(folder.iterdir()) if folder.is_dir() else []
   # What has no picture is written as arrays.
-  suffix = 'npz' if folder.is_dir() and not any(folder.iterdir()) else 'png'
+  suffix = 'npz' if folder.is_dir() and not drawn else 'png'
   lines = [
     f'run       {workdir}',
-    f'samples   {workdir}/samples/',
+    f'samples   {drawn[-1] if drawn else folder}',
     f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
   ]
   if done:

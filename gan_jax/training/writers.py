@@ -1,11 +1,10 @@
-"""Writes metrics to the console, metrics.jsonl and TensorBoard."""
+"""Writes metrics to the console, metrics.jsonl, TensorBoard and, if asked, Weights & Biases."""
 
 import contextlib
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,53 +14,8 @@ from tqdm import tqdm
 
 from gan_jax.base import console
 from gan_jax.base.files import write_text
+from gan_jax.training.boards import Board, TensorBoard, WandB
 from gan_jax.training.guard import Guard
-
-#: Seconds between two flushes of TensorBoard's file. A flush to gs:// sends the whole file.
-FLUSH = 60
-
-
-class _Board:
-  """Writes TensorBoard's file in this thread. The thread of tensorboardX dies when the disk is full, and the run hangs.
-
-  Args:
-    folder: the folder of the file.
-    purge_step: TensorBoard ignores entries of older files from this step on; None for none.
-  """
-
-  def __init__(self, folder: epath.Path, purge_step: int | None):
-    from tensorboardX import record_writer, summary
-    from tensorboardX.event_file_writer import EventsWriter
-    from tensorboardX.proto import event_pb2
-
-    self._summary, self._protos = summary, event_pb2
-    record_writer.directory_check(str(folder))
-    self._events = EventsWriter(os.path.join(str(folder), 'events'))
-    self._flushed = 0.0
-    if purge_step is not None:
-      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-      self._events.write_event(event_pb2.Event(wall_time=time.time(), step=purge_step, session_log=start))
-
-  def scalars(self, values: Mapping[str, float], step: int) -> None:
-    for name, value in values.items():
-      self._write(self._summary.scalar(name, value), step)
-    if time.monotonic() - self._flushed > FLUSH:
-      self._flushed = time.monotonic()
-      self._events.flush()
-
-  def image(self, name: str, pixels: np.ndarray, step: int) -> None:
-    self._write(self._summary.image(name, pixels, dataformats='HWC'), step)
-
-  def _write(self, summary: Any, step: int) -> None:
-    self._events.write_event(self._protos.Event(wall_time=time.time(), step=step, summary=summary))
-
-  def discard(self) -> None:
-    """Closes the file without writing the rest."""
-    with contextlib.suppress(OSError, ValueError):
-      self._events._py_recordio_writer.close()
-
-  def close(self) -> None:
-    self._events.close()
 
 
 class Writer:
@@ -72,12 +26,23 @@ class Writer:
     step: steps finished at the start; rows of later steps, which a killed run wrote, are deleted.
     steps: the steps of the whole run.
     silent: write files only.
+    wandb: a project of Weights & Biases; '' for none.
+    settings: of the run, which it shows.
 
   Attributes:
     guard: the guard of the run.
   """
 
-  def __init__(self, workdir: epath.Path, step: int, steps: int, *, silent: bool = False):
+  def __init__(
+    self,
+    workdir: epath.Path,
+    step: int,
+    steps: int,
+    *,
+    silent: bool = False,
+    wandb: str = '',
+    settings: Mapping[str, Any] | None = None,
+  ):
     self._silent = silent
     self._console_works = True
     self.guard = Guard(workdir, self.say)
@@ -88,9 +53,12 @@ class Writer:
       # A killed run may have left half a line, and rows of steps that are trained again.
       rows = [line for line in self._file.read_text().splitlines() if line.endswith('}')]
       write_text(self._file, ''.join(row + '\n' for row in rows if json.loads(row)['step'] <= step))
-    self._board: _Board | None = None
+    self._boards: dict[str, Board] = {}
     with self.guard.tolerating('opening TensorBoard'):
-      self._board = _Board(workdir / 'tensorboard', step + 1 if step else None)
+      self._boards['TensorBoard'] = TensorBoard(workdir / 'tensorboard', step + 1 if step else None)
+    if wandb:
+      with self.guard.tolerating('opening wandb'):
+        self._boards['wandb'] = WandB(workdir, wandb, settings or {})
     self._bar: Any = None
     if sys.stderr is not None and sys.stderr.isatty() and not silent:
       with contextlib.suppress(OSError, ValueError):
@@ -122,9 +90,7 @@ class Writer:
     self._unwritten.append(json.dumps(row) + '\n')
     with self.guard.tolerating('writing metrics.jsonl'):
       self._write_rows()
-    with self._on_board() as board:
-      if board is not None:
-        board.scalars({**values, **rates}, step)
+    self._on_boards(lambda board: board.scalars({**values, **rates}, step))
     chosen = {k: v for k, v in values.items() if k.endswith(('loss', 'value'))} or dict(values)
     shown = {k.removesuffix('_loss'): f'{v:.3f}' for k, v in chosen.items()}
     if self._bar is not None:
@@ -145,23 +111,20 @@ class Writer:
       self.say(line)
 
   def picture(self, name: str, step: int, image: Image) -> None:
-    """Shows a PIL image in TensorBoard."""
-    with self._on_board() as board:
-      if board is not None:
-        board.image(name, np.asarray(image.convert('RGB')), step)
+    """Shows a PIL image on the boards."""
+    self._on_boards(lambda board: board.image(name, np.asarray(image.convert('RGB')), step))
 
-  @contextlib.contextmanager
-  def _on_board(self) -> Iterator[_Board | None]:
-    """TensorBoard's file; None after its first error, because a half record would hide all later ones."""
-    board, self._board = self._board, None
-    with self.guard.tolerating('writing TensorBoard'):
-      try:
-        yield board
-      except Exception:
-        if board is not None:
+  def _on_boards(self, act: Callable[[Board], None]) -> None:
+    """Does something with each board. One that fails is left out from then on: half a record hides all later ones."""
+    for name in list(self._boards):
+      board = self._boards.pop(name)
+      with self.guard.tolerating(f'writing {name}'):
+        try:
+          act(board)
+        except Exception:
           board.discard()
-        raise
-      self._board = board
+          raise
+        self._boards[name] = board
 
   def _write_rows(self) -> None:
     """Appends all rows that are not written yet. After a full disk has room again, no row is missing."""
@@ -179,9 +142,7 @@ class Writer:
     if self._unwritten:
       with self.guard.tolerating(f'writing the last {len(self._unwritten)} rows of metrics.jsonl'):
         self._write_rows()
-    with self._on_board() as board:
-      if board is not None:
-        board.close()
+    self._on_boards(lambda board: board.close())
     if self._bar is not None:
       with contextlib.suppress(OSError, ValueError):
         self._bar.close()
