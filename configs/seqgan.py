@@ -4,7 +4,7 @@ Paper: Yu et al. 2017, https://arxiv.org/abs/1609.05473; settings of the authors
 Command: python -m gan_jax.main --config configs/seqgan.py --workdir runs/seqgan
 
   oracle      sequences of 20 of 5,000 symbols that an LSTM with random weights says; the default. Unmeasured.
-  oracle_500  20 of 500 symbols, a quarter as many filters, short: half an hour of one core for three seeds.
+  oracle_500  20 of 500 symbols, a quarter as many filters, short: three minutes of a core. See docs/results.md.
   captions    a text file, a caption a line: --config.data.path=FILE; by words. Unmeasured.
   digits      8 of 20 symbols: minutes on a CPU. Unmeasured.
 
