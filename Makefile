@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme notebooks clean
+.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme notebooks site clean
 
 # Installs into environment $(1), without the lock; $(2) are settings for uv, $(3) for pip.
 install = if command -v uv >/dev/null; then set -- uv pip install --quiet --python $(1)/bin/python $(2); else \
@@ -128,6 +128,12 @@ lock:  ## after a change of the dependencies (needs uv)
 
 readme: .venv/.library  ## after a change of the configs: the README's table of systems
 	$(BIN)/python docs/systems_table.py
+
+site: .venv/.library  ## the documents and the API of the docstrings as a site in dist/site; a warning is an error
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs dist/site
+	@echo dist/site/index.html
 
 NOTEBOOKS ?=
 notebooks: .venv/.library  ## after a change of notebooks/src: runs them and writes them with their outputs

@@ -115,7 +115,8 @@ pictures.grid(np.asarray(generate(params, z)), (-1, 1), columns=16, least_side=7
 #
 # Our networks are Linen modules. `nnx.bridge.ToNNX` makes an NNX module of one, **batch statistics and the vectors of
 # spectral norm included**: a call with `mutable=[...]` lets it update these collections, as a training pass must; a
-# call with `train=False` changes nothing. Losses, `nnx.Optimizer` and `nnx.jit` work as with any NNX module. Give
+# call with `train=False` changes nothing. (`'params'` stands there for Flax 0.11, Colab's, which else loses those of
+# nested layers; a call does not change them.) Losses, `nnx.Optimizer` and `nnx.jit` work as with any NNX module. Give
 # every module that a loss calls as an argument, as `nnx.grad` asks of modules that change.
 
 # %%
@@ -130,8 +131,8 @@ linen_generator = dcgan.Generator(channels=(2 * NARROW, NARROW), base=2, kernel=
 linen_discriminator = dcgan.Discriminator(channels=(NARROW, 2 * NARROW), kernel=4, weights='spectral', norm='none')
 generator = nnx.bridge.ToNNX(linen_generator, rngs=rngs).lazy_init(latents, train=True)
 discriminator = nnx.bridge.ToNNX(linen_discriminator, rngs=rngs).lazy_init(example, train=True)
-fake = lambda generator, z: generator(z, train=True, mutable=['batch_stats'])
-logits = lambda discriminator, x: discriminator(x, train=True, mutable=['spectral'])
+fake = lambda generator, z: generator(z, train=True, mutable=['params', 'batch_stats'])
+logits = lambda discriminator, x: discriminator(x, train=True, mutable=['params', 'spectral'])
 print('collections:', sorted({type(v).__name__ for _, v in nnx.to_flat_state(nnx.state((generator, discriminator)))}))
 
 

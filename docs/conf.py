@@ -1,0 +1,39 @@
+"""The site: `make site` builds these pages, and the API from the docstrings, into dist/site."""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+project = 'gan_jax'
+author = 'The gan_jax authors'
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon']
+html_theme = 'sphinx_book_theme'
+html_title = 'gan_jax'
+exclude_patterns = ['example', 'clusters']
+templates_path = ['_templates']
+myst_enable_extensions = ['dollarmath']
+myst_heading_anchors = 3
+autosummary_generate = True
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'none'
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+
+def as_rst(app, what, name, of, options, lines):
+  """Docstrings are plain text with $formulas$: outside of examples `*` and `|` mean themselves."""
+  example = False
+  for number, line in enumerate(lines):
+    example = line.strip().startswith('>>>') or (example and bool(line.strip()))
+    if not example:
+      parts = re.split(r'(\$[^$]+\$|`[^`]+`)', line)
+      parts[::2] = [re.sub(r'([*|])', r'\\\1', part) for part in parts[::2]]
+      parts[1::2] = [f':math:`{part[1:-1]}`' if part[0] == '$' else f'``{part[1:-1]}``' for part in parts[1::2]]
+      lines[number] = ''.join(parts)
+
+
+def setup(app):
+  app.connect('autodoc-process-docstring', as_rst, priority=400)  # before napoleon
