@@ -125,12 +125,11 @@ from flax import nnx
 from gan_jax.nets import dcgan
 
 NARROW = 32  # quick: 8
-rngs = nnx.Rngs(0)
 latents, example = jnp.zeros((2, LATENTS)), jnp.zeros((2, 8, 8, 1))
 linen_generator = dcgan.Generator(channels=(2 * NARROW, NARROW), base=2, kernel=4, image_channels=1)
 linen_discriminator = dcgan.Discriminator(channels=(NARROW, 2 * NARROW), kernel=4, weights='spectral', norm='none')
-generator = nnx.bridge.ToNNX(linen_generator, rngs=rngs).lazy_init(latents, train=True)
-discriminator = nnx.bridge.ToNNX(linen_discriminator, rngs=rngs).lazy_init(example, train=True)
+generator = nnx.bridge.ToNNX(linen_generator, rngs=nnx.Rngs(0)).lazy_init(latents, train=True)
+discriminator = nnx.bridge.ToNNX(linen_discriminator, rngs=nnx.Rngs(1)).lazy_init(example, train=True)
 fake = lambda generator, z: generator(z, train=True, mutable=['params', 'batch_stats'])
 logits = lambda discriminator, x: discriminator(x, train=True, mutable=['params', 'spectral'])
 print('collections:', sorted({type(v).__name__ for _, v in nnx.to_flat_state(nnx.state((generator, discriminator)))}))
