@@ -115,7 +115,10 @@ def test_every_command_of_the_page_runs(tmp_path, capsys):
   ran = 0
   for command in COMMANDS:
     _, _, module, *arguments = shlex.split(command)
-    if module == 'gan_jax.main':
+    if 'configs/folder.py' in arguments:  # tests/test_folder_config.py has what it chooses
+      main.main([*arguments, '--config.hours=0.01', '--dry_run'])
+      assert 'chosen    FastGAN' in capsys.readouterr().out
+    elif module == 'gan_jax.main':
       main.main([*arguments, *small, '--workdir', f'run{ran}'])
       assert (tmp_path / f'run{ran}' / 'metrics.jsonl').exists()
       ran += 1

@@ -292,7 +292,7 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
     (['--condition', 'Hat=1'], "condition Hat='1': Both takes no condition, leave it out"),
     (['--condition', 'Hat'], '--condition=Hat must be NAME=VALUE'),
     (['--condition', 'Hat=1', '--picture', 'interpolation'], '--condition with --picture=interpolation'),
-    (['--format', 'midi', '--out', str(tmp_path / 'z')], '--format=midi writes piano rolls'),
+    (['--format', 'midi', '--out', str(tmp_path / 'z')], '--format=midi writes tones (T, 4) or piano rolls'),
     (['--format', 'folder', '--out', 'x.png'], 'name a folder, in which each sample has a file'),
     (['--format', 'npz', '--out', 'x.png'], '--out=x.png must end in .npz'),
     (['--format', 'folder', '--picture', 'interpolation'], 'it works only with a grid, leave it out'),

@@ -223,6 +223,10 @@ SHIPPED = [
 def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row, request):
   only_if_covering(request, row)
   config = config_lib.override(load_shrunk(row), ['--config.dtype=bfloat16'])
+  if 'seqgan' in row:  # what draws tokens refuses it
+    with pytest.raises(UserError, match=r'set config\.dtype=float32'):
+      runs.abstract_state(runs.stages_of(config), 0, KEY)
+    return
   for stage in runs.stages_of(config):
     if 'biggan' in row:  # the orthogonal link multiplies kernels, in float32
       stage = stage._replace(optimizers=dict.fromkeys(stage.optimizers, optax.adam(1e-3)))
@@ -236,9 +240,12 @@ def test_every_shipped_config_computes_in_bfloat16_and_keeps_float32(row, reques
     assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype('float32')}
     found = products(traced.jaxpr, [])
     wide = [pair for pair in found if {v.dtype for v in pair} != {jnp.dtype('bfloat16')}]
-    # Power iteration is float32, by vectors; and losses, such as the pulling-away term's product of all pairs of
+    # Power iteration is float32, by vectors; so are maps of the plane, 3x3, by which augmentation moves pictures, and
+    # the styles of StyleGAN 2, as its authors' are; and losses, such as the pulling-away term's product of all pairs of
     # examples with its two adjoints.
-    wide = [pair for pair in wide if min(v.ndim for v in pair) > 1]
+    wide = [pair for pair in wide if min(v.ndim for v in pair) > 1 and pair[0].shape[-2:] != (3, 3)]
+    if 'stylegan2' in row:
+      wide = [pair for pair in wide if max(v.ndim for v in pair) > 2]
     assert len(found) > len(wide) == (3 if 'ebgan' in row else 0)
 
 

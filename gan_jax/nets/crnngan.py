@@ -37,15 +37,17 @@ class Stack(nn.Module):
   def __call__(self, states: Any, x: jax.Array, train: bool) -> tuple[Any, jax.Array]:
     after = []
     for i, state in enumerate(states):
-      cell = nn.OptimizedLSTMCell(self.hidden, kernel_init=INIT, recurrent_kernel_init=INIT, name=f'lstm_{i}')
+      cell = nn.OptimizedLSTMCell(
+        self.hidden, kernel_init=INIT, recurrent_kernel_init=INIT, dtype=x.dtype, name=f'lstm_{i}'
+      )
       state, x = cell(state, x)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
       after.append(state)
     return tuple(after), x
 
-  def rest(self, rows: int) -> Any:
+  def rest(self, rows: int, dtype: Any) -> Any:
     """The states before the first step."""
-    zeros = jnp.zeros((rows, self.hidden))
+    zeros = jnp.zeros((rows, self.hidden), dtype)
     return ((zeros, zeros),) * self.layers
 
 
@@ -72,9 +74,9 @@ class Generator(nn.Module):
   def __call__(self, z: jax.Array, *, train: bool, given: jax.Array | None = None) -> jax.Array:
     """With `given` tones (B, T, n) it hears those before each, as in pre-training."""
     size = z.shape[-1]
-    front = nn.Dense(self.hidden, kernel_init=INIT, name='front')
+    front = nn.Dense(self.hidden, kernel_init=INIT, dtype=z.dtype, name='front')
     stack = Stack(self.hidden, self.layers, self.dropout, name='stack')
-    out = nn.Dense(size, kernel_init=INIT, name='out')
+    out = nn.Dense(size, kernel_init=INIT, dtype=z.dtype, name='out')
     first, noise = z[:, 0], z[:, 1:]
     heard = noise if given is None else jnp.concatenate([first[:, None], given[:, :-1]], 1)
 
@@ -86,7 +88,7 @@ class Generator(nn.Module):
       tone = out(x)
       return (states, tone), tone
 
-    start = (stack.rest(len(z)), first.astype(jnp.float32))
+    start = (stack.rest(len(z), z.dtype), first)
     tones: jax.Array = _scan(step)(self, start, (noise, heard))[1]
     return tones
 
@@ -112,7 +114,7 @@ class Discriminator(nn.Module):
     for name in ('forward', 'backward'):
       stack = Stack(self.hidden, self.layers, self.dropout, name=name)
       step = lambda module, states, x, stack=stack: stack(states, x, train)
-      heard = _scan(step)(self, stack.rest(len(x)), x if name == 'forward' else x[:, ::-1])[1]
+      heard = _scan(step)(self, stack.rest(len(x), x.dtype), x if name == 'forward' else x[:, ::-1])[1]
       sides.append(heard if name == 'forward' else heard[:, ::-1])
     heard = jnp.concatenate(sides, -1)
     logits = log_odds_of_mean(dense(heard, 1, kernel_init=INIT, name='decision')[..., 0])
