@@ -16,7 +16,8 @@ Command: python -m gan_jax.main --config configs/adversarial_examples.py:digits 
   digits_plain     without a defence.
   digits_ensemble  against examples made for two others too.
 
-What attacks make of them: `python -m benchmarks.attacks --workdir runs/attacks`.
+What attacks make of mnist, mnist_plain and mnist_softmax: docs/results.md; the others are unmeasured. The command is
+`python -m benchmarks.attacks --workdir runs/attacks`.
 
 differs: the paper's adversarially trained network has 1,600 units a layer and stops early; here 240 and a fixed end:
   --config.game.classifier.units="(1600, 1600)".
