@@ -7,7 +7,7 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
   folder512   the same at 512. Unmeasured.
   folder1024  the same at 1024. Unmeasured.
   faces64     64x64, a quarter as wide, batch 16; images in faces/. Unmeasured.
-  digits      32x32, an eighth as wide, scikit-learn's digits: needs no download; 3 minutes on one core beside other
+  digits      32x32, an eighth as wide, scikit-learn's digits: needs no download; 4 minutes on one core beside other
               work. Fréchet distance 32.5, rarest class 6.9 % (2,000 samples).
 
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the

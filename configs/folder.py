@@ -21,13 +21,12 @@ from gan_jax.data.looks import look
 
 VARIANTS = ('auto',)
 OWN = {'hours': 2.0}
-#: Sides of pictures, and what FastGAN of 64 channels computes for a picture of each, 1e9 operations.
-FASTGAN = {1024: 120, 512: 96, 256: 77, 128: 57, 64: 31, 32: 14}
-#: The same for R3GAN of 96 channels and one block a resolution.
-R3GAN = {256: 20, 128: 12, 64: 8, 32: 5}
+#: {side: what FastGAN of 64 channels computes for a picture, 1e9 operations}, by `--dry_run`; and R3GAN of 96 channels.
+FASTGAN = {1024: 109, 512: 96, 256: 77, 128: 57, 64: 31, 32: 21}
+R3GAN = {256: 31, 128: 15, 64: 8, 32: 4}
 CHANNELS, WIDTHS = (64, 32, 16), (8, 4, 2, 1)
 LEAST, MANY, ENOUGH = 100_000, 5_000, 1_000_000
-#: Operations per second while training: of a core of a CPU, and of accelerators by parts of their names.
+#: Operations per second while training, roughly: of a core, and of accelerators by parts of their names (guesses).
 CORE = 2e10
 DEVICES = {
   'H100': 1.5e14, 'H200': 1.5e14, 'A100': 6e13, 'L4': 2e13, 'V100': 2e13, 'T4': 8e12, 'P100': 4e12, 'K80': 1.5e12,
@@ -111,7 +110,8 @@ def _r3gan(operations, side):
       if shown >= ENOUGH:
         config = config_lib.load('configs/r3gan.py:faces64')
         count = int(math.log2(size)) - 1
-        channels = tuple(width * (96 if i < 4 else 96 >> (i - 3)) for i in range(count))
+        # Twice the channels are divided into groups of 16.
+        channels = tuple(width * max(96 >> max(i - 3, 0), 16) for i in range(count))
         config.game.generator.channels, config.game.discriminator.channels = channels, channels[::-1]
         config.game.generator.blocks = config.game.discriminator.blocks = (1,) * count
         config.data.size = size

@@ -210,5 +210,5 @@ def test_the_probability_moves_by_the_signs_of_several_moves():
   assert found == pytest.approx([0.5] * 4 + [0.58] * 4 + [0.5] * 4 + [0.58], abs=1e-6)
   with pytest.raises(UserError, match='every=0'):
     Adaptive(every=0)
-  with pytest.raises(UserError, match="unknown group of Adaptive 'color'"):
+  with pytest.raises(UserError, match="unknown group of adaptive augmentation 'color'"):
     Adaptive(groups=('color',))

@@ -67,6 +67,13 @@ class _Chance(NamedTuple):
     return jnp.where(hit, changed, jnp.float32(otherwise))
 
 
+def check_groups(groups: Sequence[str]) -> None:
+  """Raises a UserError if one of the groups of transformations is unknown."""
+  for name in groups:
+    if name not in GROUPS:
+      raise one_of('group of adaptive augmentation', name, GROUPS)
+
+
 def adaptive(
   key: jax.Array, images: jax.Array, probability: jax.Array | float, groups: Sequence[str] = USUAL
 ) -> jax.Array:
@@ -86,9 +93,7 @@ def adaptive(
   >>> bool((adaptive(jax.random.key(1), x, 0.0, GROUPS) == x).all())
   True
   """
-  for name in groups:
-    if name not in GROUPS:
-      raise one_of('group of adaptive augmentation', name, GROUPS)
+  check_groups(groups)
   batch, height, width, _ = images.shape
   chance = _Chance(key, batch, jnp.asarray(probability, jnp.float32))
   x = full_precision(images)

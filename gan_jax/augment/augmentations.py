@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gan_jax.augment.ada import GROUPS, USUAL, adaptive
+from gan_jax.augment.ada import USUAL, adaptive, check_groups
 from gan_jax.base.errors import UserError, one_of
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -121,9 +121,7 @@ class Adaptive:
   every: int = 1
 
   def __post_init__(self) -> None:
-    for name in self.groups:
-      if name not in GROUPS:
-        raise one_of('group of Adaptive', name, GROUPS)
+    check_groups(self.groups)
     if self.every < 1 or self.speed < 1:
       raise UserError(f'Adaptive: every={self.every} and speed={self.speed} must be at least 1')
 
@@ -150,9 +148,7 @@ class Scheduled:
   groups: Sequence[str] = (*USUAL, 'cutout')
 
   def __post_init__(self) -> None:
-    for name in self.groups:
-      if name not in GROUPS:
-        raise one_of('group of Scheduled', name, GROUPS)
+    check_groups(self.groups)
     if not callable(self.probability):
       raise UserError(
         f'Scheduled augmentation: probability={self.probability!r} is no schedule: write '

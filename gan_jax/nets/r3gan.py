@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
 from gan_jax.nets.layers.conv import Conv, kept
+from gan_jax.nets.layers.filters import enlarged, reduced
 from gan_jax.nets.layers.grouped import GroupedConv
 
 SLOPE = 0.2
@@ -22,61 +23,6 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))
 def scaled(gain: float = 1.0) -> nn.initializers.Initializer:
   """N(0, gain^2 / fan-in); zeros for a gain of 0."""
   return nn.initializers.variance_scaling(gain**2, 'fan_in', 'normal') if gain else nn.initializers.zeros
-
-
-def _neighbours(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-  """The values before and after each place of an axis; 0 beyond the edge."""
-  pads = [(0, 0)] * x.ndim
-  pads[axis] = (1, 1)
-  padded = jnp.pad(x, pads)
-  size = x.shape[axis]
-  return (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))  # type: ignore[return-value]
-
-
-def smooth_upsample(x: jax.Array) -> jax.Array:
-  """Twice as high and wide, by the filter (1, 3, 3, 1) / 4 per axis; 0 beyond the edge.
-
-  Source: the authors' `InterpolativeUpsampler` with the filter (1, 2, 1).
-
-  Args:
-    x: (B, H, W, C).
-
-  Returns:
-    (B, 2H, 2W, C).
-
-  >>> smooth_upsample(jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1))[0, 0].ravel().tolist()
-  [0.0, 0.75, 2.25, 2.25]
-  """
-  for axis in (1, 2):
-    before, after = _neighbours(x, axis)
-    pairs = jnp.stack([(before + 3 * x) / 4, (3 * x + after) / 4], axis + 1)
-    x = pairs.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
-  return x
-
-
-def smooth_downsample(x: jax.Array) -> jax.Array:
-  """Half as high and wide, by the filter (1, 3, 3, 1) / 8 per axis; 0 beyond the edge. The adjoint of the other, / 4.
-
-  Source: as `smooth_upsample`.
-
-  Args:
-    x: (B, H, W, C), of even sizes.
-
-  Returns:
-    (B, H / 2, W / 2, C).
-
-  >>> smooth_downsample(jnp.ones((1, 4, 4, 1)))[0, 1].ravel().tolist()
-  [0.765625, 0.765625]
-  """
-  for axis in (1, 2):
-    if x.shape[axis] % 2:
-      raise ValueError(f'smooth_downsample: height and width must be even, not {x.shape[1:3]}')
-    halves = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-    even, odd = (jax.lax.index_in_dim(halves, i, axis + 1, keepdims=False) for i in (0, 1))
-    before, _ = _neighbours(odd, axis)
-    _, after = _neighbours(even, axis)
-    x = (before + 3 * even + 3 * odd + after) / 8
-  return x
 
 
 class Activated(nn.Module):
@@ -175,7 +121,7 @@ class Generator(nn.Module):
       if i:
         if width != x.shape[-1]:
           x = Conv(width, (1, 1), use_bias=False, kernel_init=scaled(), name=f'change{i}')(x)
-        x = smooth_upsample(x)
+        x = enlarged(x)
       for j in range(count):
         x = Block(self.group, sum(self.blocks), self.expansion, name=f'block{i}_{j}')(x)
     return Conv(self.out_channels, (1, 1), use_bias=False, kernel_init=scaled(), name='to_image')(x)
@@ -212,7 +158,7 @@ class Discriminator(nn.Module):
     x = Conv(self.channels[0], (1, 1), use_bias=False, kernel_init=scaled(), name='from_image')(image)
     for i, (width, count) in enumerate(zip(self.channels, self.blocks, strict=True)):
       if i:
-        x = smooth_downsample(x)
+        x = reduced(x)
         if width != x.shape[-1]:
           x = Conv(width, (1, 1), use_bias=False, kernel_init=scaled(), name=f'change{i}')(x)
       for j in range(count):

@@ -12,7 +12,8 @@ from gan_jax.nets.layers.conv import chosen, kept
 def grouped_conv(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
   """A convolution in which each group of channels sees the channels of its own group: `nn.Conv(feature_group_count=)`.
 
-  On one CPU it is one product of matrices for each group: XLA's own takes 4 to 100 times longer there.
+  On one CPU device it is one product of matrices for each group: with gradients, XLA's own took 10 to 34 times as long
+  there, for 6 to 24 groups of 16 channels.
   Source: Xie et al. 2016 (ResNeXt), https://arxiv.org/abs/1611.05431, section 3.3.
 
   Args:
