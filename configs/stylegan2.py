@@ -10,7 +10,8 @@ Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path
   cifar_classes  the same with classes. Unmeasured.
   paper256       256x256, the authors' `paper256`, 25 million pictures; pictures in faces/. Unmeasured.
   paper1024      1024x1024, the authors' `paper1024`. Unmeasured.
-  digits         4x4 and 8x8, scikit-learn's digits: needs no download; 8 minutes. 3,000 of its 5,000 steps, seed 0:
+  digits         4x4 and 8x8, scikit-learn's digits: needs no download. 3,000 of its 5,000 steps, seed 0,
+                 4 to 5 minutes on one core beside other work (docs/results.md):
                  Fréchet distance 106.9, still far from trained.
 
 Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without ADA: --config.game.augment=None.
@@ -32,6 +33,7 @@ differs: what lies outside of a picture that was moved is mirrored after the fil
 differs: blit without geometry moves whole pixels; the authors filter there too, not quite without loss.
 differs: classes of generated pictures are uniform; the authors' are as frequent as in the data.
 differs: gradients that are not finite stop the run; the authors replace them by numbers.
+differs: faces64, paper256 and paper1024 mirror half of the data; the authors only with --mirror=1.
 differs: digits is ours: widths, batch and length; its transformations are blit and colour, at ten times the speed.
 """
 
@@ -90,7 +92,12 @@ def get_config(variant):
       path_weight=0.0 if cifar else 2.0,
     ),
     optimizers=dict(generator=_adam(rate, 4), discriminator=_adam(rate, 16)),
-    ema=dict(generator=dict(name='averages.half_life', images=1000.0 * life, batch_size=batch, ramp_up=ramp)),
+    # The average follows each move of the generator. With path length there are 5 in 4 steps.
+    ema=dict(
+      generator=dict(
+        name='averages.half_life', images=1000.0 * life, batch_size=batch if cifar else batch * 4 / 5, ramp_up=ramp
+      )
+    ),
     data=_data(name, size, classes),
     batch_size=batch,
     steps=steps,

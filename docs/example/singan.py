@@ -94,7 +94,7 @@ class SinGAN(nn.Module):
 
   def discriminator_loss(self, batch):
     image = batch['images']['image']
-    if len(self.sizes) > 1:  # what is below does not move in this stage, so it is the same in all of its steps
+    if len(self.sizes) > 1:  # the same in all steps of a stage, and cheap beside the critic's move
       self.amounts[-1].value = 0.1 * jnp.sqrt(jnp.square(self.reconstruct()[1] - image).mean())
     fake, _ = self.pyramid(batch['latents'], train=True)
     judge = lambda x: self.discriminator(x, train=True)

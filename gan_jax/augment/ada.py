@@ -217,8 +217,11 @@ def _between(x: jax.Array, across: jax.Array, down: jax.Array) -> jax.Array:
   for row, vertical in ((top, 1 - (down - top)), (top + 1, down - top)):
     for column, horizontal in ((left, 1 - (across - left)), (left + 1, across - left)):
       # A neighbour beyond the edge has a weight of 0.
-      place = jnp.minimum(row, height - 1) * width + jnp.minimum(column, width - 1)
-      index = place.astype(jnp.int32).reshape(batch, -1, 1)
+      # As integers: float32 cannot count the pixels of a picture of more than 2^24.
+      down_to, across_to = (
+        jnp.minimum(place.astype(jnp.int32), size - 1) for place, size in ((row, height), (column, width))
+      )
+      index = (down_to * width + across_to).reshape(batch, -1, 1)
       total += (vertical * horizontal)[..., None] * jnp.take_along_axis(
         flat, index, 1, mode='promise_in_bounds'
       ).reshape(total.shape)

@@ -137,10 +137,13 @@ class Standard(nn.Module):
     """The images after `augment`."""
     if self.augment is None:
       return images
-    probability: tuple[Any, ...] = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
+    return self.augment(self.make_rng('noise'), images, *self.chance()).astype(images.dtype)
+
+  def chance(self) -> tuple[jax.Array, ...]:
+    """The last argument of `augment`, if it takes one: the probability of each transformation now."""
     if isinstance(self.augment, Scheduled):
-      probability = (self.augment.probability(read_clock(self).step),)
-    return self.augment(self.make_rng('noise'), images, *probability).astype(images.dtype)
+      return (self.augment.probability(read_clock(self).step),)
+    return (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
 
   def _adapt(self, augment: Adaptive, images: int) -> None:
     """Before a move on `images` images: changes the probability of augmentation, if that is due."""
@@ -250,8 +253,11 @@ class Standard(nn.Module):
   def penalized(self, image: jax.Array, fake: jax.Array, condition: Mapping[str, jax.Array]) -> jax.Array:
     """The penalty of real and generated images, as they are augmented, times its schedule."""
     assert self.penalty is not None
-    found: jax.Array = self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **condition)
-    return found if self.penalty_schedule is None else found * self.penalty_schedule(read_clock(self).step)
+    return self.scheduled(self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **condition))
+
+  def scheduled(self, penalty: jax.Array) -> jax.Array:
+    """The penalty times `penalty_schedule`."""
+    return penalty if self.penalty_schedule is None else penalty * self.penalty_schedule(read_clock(self).step)
 
   def generator_loss(self, batch: Batch) -> jax.Array | LossAndMetrics:
     batch = self.conditioned(batch)

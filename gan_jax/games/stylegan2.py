@@ -15,12 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.augment.augmentations import Adaptive
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
+from gan_jax.latents import distributions
 from gan_jax.losses import penalties
 from gan_jax.nets.stylegan2 import Generator
 
@@ -33,6 +33,8 @@ class StyleGAN2(Standard):
     path_every: steps between its moves; its weight is multiplied by them.
     path_share: it takes one of so many latents of a move.
     path_decay: share of the new lengths in their running mean.
+
+  A penalty of every step (every=1) is taken in augmented pictures, a lazy one in those before.
 
   differs: the running mean is held fixed when the penalty is differentiated; in the authors' code a hundredth of the
     gradient flows through it.
@@ -52,8 +54,10 @@ class StyleGAN2(Standard):
         f'path_every={self.path_every} and path_share={self.path_share} of StyleGAN2 must be at least 1: for no path '
         'length set path_weight=0'
       )
+    if self.dynamics is not None:
+      raise UserError('config.game.dynamics moves both players at once: set path_weight to 0.0')
     due = lambda clock, variables: clock.step % self.path_every == 0
-    return (*super().turns, Turn(('generator',), 'path_loss', streams=(), when=due))
+    return (*super().turns, Turn(('generator',), 'path_loss', streams=None if self.condition else (), when=due))
 
   def setup(self) -> None:
     super().setup()
@@ -66,8 +70,9 @@ class StyleGAN2(Standard):
 
   def truncated(self, truncation: float) -> 'StyleGAN2':
     """The game whose samples have styles nearer to the mean of w: psi, the share of their distance that is left."""
-    if not 0 < truncation < math.inf:
-      raise UserError(f'truncation={truncation} must be a finite number above 0, or 0 for no truncation')
+    distributions.check_truncation(truncation)
+    if not isinstance(self.generator, Generator):
+      return self.clone(latents=distributions.truncated(self.latents, truncation))
     game: StyleGAN2 = self.clone(generator=self.generator.clone(truncation=float(truncation)))
     return game
 
@@ -77,20 +82,20 @@ class StyleGAN2(Standard):
       return super().penalty_loss(batch)
     batch = self.conditioned(batch)
     image, key = batch['images']['image'], self.make_rng('noise')
-    probability = (self.probability.value,) if isinstance(self.augment, Adaptive) else ()
-    label = condition_kwargs(batch['latents'], batch['images'])
+    label, chance = condition_kwargs(batch['latents'], batch['images']), self.chance()
 
     def logits(discriminator: nn.Module, image: jax.Array) -> jax.Array:
       assert self.augment is not None
-      seen = self.augment(key, image, *probability).astype(image.dtype)
+      seen = self.augment(key, image, *chance).astype(image.dtype)
       out: jax.Array = discriminator(seen, train=True, **label)
       return out.astype(jnp.float32)
 
     out, backward = nn.vjp(logits, self.discriminator, image)
-    return self.penalty.of(backward(jnp.ones_like(out))[-1])
+    return self.scheduled(self.penalty.of(backward(jnp.ones_like(out))[-1]))
 
   def path_loss(self, batch: Batch) -> LossAndMetrics:
-    latents = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, None, self.path_share), batch['latents'])
+    latents = self.conditioned(batch)['latents']
+    latents = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, None, self.path_share), latents)
     label = condition_kwargs(latents, latents)
     z = latents if condition_of(latents) is None else latents['z']
     styles = self.generator.styles(z, train=True, **label)

@@ -161,6 +161,12 @@ class Scales:
     return tuple(jax.random.normal(k, shape, jnp.float32) for k, shape in zip(keys, self.shapes, strict=True))
 
 
+def check_truncation(value: float) -> None:
+  """Raises a UserError if a truncation other than 0 is negative or not finite."""
+  if not 0 < value < math.inf:
+    raise UserError(f'truncation={value} must be a finite number above 0, or 0 for no truncation')
+
+
 def truncated(latents: Any, threshold: float) -> Any:
   """The latents of a game with each `Normal` replaced by `Truncated`. A threshold of 0 changes nothing.
 
@@ -176,8 +182,7 @@ def truncated(latents: Any, threshold: float) -> Any:
   """
   if threshold == 0:
     return latents
-  if not 0 < threshold < math.inf:
-    raise UserError(f'truncation={threshold} must be a finite number above 0, or 0 for no truncation')
+  check_truncation(threshold)
   parts = latents if isinstance(latents, Mapping) else {'': latents}
   if not any(isinstance(part, Normal) for part in parts.values()):
     raise UserError(f'truncation={threshold} works only on Normal latents, and this game has none: leave it out')

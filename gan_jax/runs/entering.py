@@ -43,14 +43,13 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
 
   Parts that the stage resets are new. A weight is kept even if its network now belongs to another player. New optimizer
   states and new running averages start from the kept weights. If this stage's game lacks a player, the player's state
-  is kept unchanged for a later stage.
+  is kept unchanged for a later stage. A network that the stage's `start` names begins with the weights, statistics and
+  averages of another.
 
   Args:
     stage: the stage to start.
     before: the state at the end of the stage before; None for the first stage.
     key: the PRNG key of the run.
-
-  A network that the stage's `start` names begins with the weights, statistics and averages of another.
 
   Raises:
     UserError: a weight of the same path has another shape, or `start` names a network that is not there.

@@ -1,8 +1,8 @@
 """Where curves and pictures are looked at: TensorBoard's file, and Weights & Biases."""
 
 import contextlib
-import hashlib
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -85,8 +85,11 @@ class WandB:
 
   def __init__(self, workdir: epath.Path, project: str, settings: Mapping[str, Any]):
     self._wandb = wandb()
-    # The same folder is the same run.
-    name = hashlib.sha256(str(workdir.resolve()).encode()).hexdigest()[:12]
+    # A training that is resumed goes on with its run; another one in a folder of the same name does not.
+    file = workdir / 'wandb_id'
+    if not file.exists():
+      file.write_text(secrets.token_hex(6))
+    name = file.read_text().strip()
     self._run = self._wandb.init(
       project=project, id=name, name=workdir.name, dir=os.fspath(workdir), config=dict(settings), resume='allow'
     )

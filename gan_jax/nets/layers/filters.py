@@ -56,6 +56,8 @@ def enlarged(x: jax.Array, taps: Sequence[float] = BINOMIAL) -> jax.Array:
   >>> enlarged(jnp.full((1, 2, 2, 1), 16.0))[0, :, :, 0].tolist()[1]
   [12.0, 16.0, 16.0, 12.0]
   """
+  if len(taps) % 4:
+    raise UserError(f'a filter that enlarges has {len(taps)} taps: give it a multiple of 4')
   # A pixel of even place meets every second tap, one of odd place the others; the filter is turned round, as in a
   # convolution.
   first, second = ([2 * tap for tap in tuple(taps)[::-1][start::2]] for start in (0, 1))
@@ -80,6 +82,8 @@ def reduced(x: jax.Array, taps: Sequence[float] = BINOMIAL) -> jax.Array:
   >>> reduced(jnp.full((1, 4, 4, 1), 64.0))[0, :, :, 0].tolist()
   [[49.0, 49.0], [49.0, 49.0]]
   """
+  if len(taps) % 2 or x.shape[1] % 2 or x.shape[2] % 2:
+    raise UserError(f'{len(taps)} taps reduce {x.shape[1]}x{x.shape[2]} pixels: all three numbers must be even')
   pads = ((len(taps) - 1) // 2, len(taps) // 2 - 1)
   for axis in (1, 2):
     x = filtered(x, tuple(taps)[::-1], axis, pads, stride=2)
