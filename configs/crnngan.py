@@ -21,7 +21,7 @@ differs: the ratio of the losses is measured anew in every step, without their w
   before. Whether the generator rests too is not clear in their code; here it does not.
 differs: feature matching compares means; the authors' code compares example by example.
 differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps.
-differs: digits is ours: sizes and lengths.
+differs: digits is ours: sizes, lengths, and a weight decay of 1e-4, the authors' 0.1.
 """
 
 from gan_jax import config as config_lib

@@ -19,7 +19,7 @@ differs: the embeddings of the copy that completes sequences move slowly, as all
 differs: in oracle_500, captions and digits rewards have a baseline, where the authors' have none; the generator's rate
   is 0.001 where rewards train it, the discriminator's 0.001, because it moves so much less often.
 differs: captions have no code of the authors; words are of letters and digits, without full stops.
-differs: oracle_500, captions and digits are ours: sizes and lengths.
+differs: oracle_500, captions and digits are ours: sizes, lengths, moves of the discriminator and rollouts.
 """
 
 from gan_jax import config as config_lib

@@ -164,6 +164,20 @@ def test_the_discriminator_rests_by_the_ratio_of_losses():
   assert [turn.movers for turn in pretrained.turns] == [('generator',)] and pretrained.frozen == ('discriminator',)
   measure, judge, generator = both.turns
   assert measure.movers == () and measure.when is None and judge.share == 'batch' and generator.when is None
+  game = CRNNGAN(
+    crnngan.Generator(hidden=3, layers=1, dropout=0.0), crnngan.Discriminator(hidden=3, layers=1, dropout=0.0),
+    Uniform((4, 4), 0.0, 1.0),
+  )  # fmt: skip
+  batch = {'latents': jax.random.uniform(KEY, (2, 4, 4)), 'images': {'tones': jax.random.uniform(KEY, (2, 3, 4))}}
+  keys = dict.fromkeys(('params', 'noise', 'dropout'), KEY)
+  (found, metrics), variables = game.init_with_output(keys, batch, method='measure')
+  logits = lambda tones: game.apply(variables, tones, method='logits')
+  real, fake = logits(batch['images']['tones']), logits(game.apply(variables, batch, method='sample'))
+  loss = jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()
+  np.testing.assert_allclose(found, loss, rtol=1e-5)
+  np.testing.assert_allclose(metrics['loss_ratio'], loss / jax.nn.softplus(-fake).mean(), rtol=1e-5)
+  found = game.apply(variables, batch, method='discriminator_loss', rngs={'dropout': KEY})
+  np.testing.assert_allclose(found, loss, rtol=1e-5)
   awake = lambda ratio: bool(judge.when(None, {'table': {'ratio': jnp.float32(ratio)}}))
   assert [awake(0.69), awake(0.71)] == [False, True]
 

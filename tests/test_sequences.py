@@ -94,6 +94,33 @@ def small(**settings):
   return game, batch, variables
 
 
+def test_the_other_losses_and_the_highway_by_hand():
+  game, batch, variables = small(decay=0.1)
+  apply = lambda method, *inputs: game.apply(variables, *inputs, method=method, rngs={'dropout': KEY})
+  tokens = jnp.array([[1, 3, 0], [2, 2, 2], [0, 1, 2], [3, 3, 1], [0, 0, 0], [1, 2, 3]])
+  batch = {**batch, 'images': {'tokens': tokens}}
+  real, fake = (apply('logits', x) for x in (tokens, apply('sample', batch)))
+  out = variables['params']['discriminator']['out']
+  squares = sum(float((w**2).sum()) for w in out.values())
+  wanted = -(jax.nn.log_sigmoid(real).mean() + jax.nn.log_sigmoid(-fake).mean()) / 2 + 0.1 / 2 * squares
+  np.testing.assert_allclose(apply('discriminator_loss', batch)[0], wanted, rtol=1e-5)
+  np.testing.assert_allclose(apply('likelihood_loss', batch), -apply('log_likelihood', tokens).mean(), rtol=1e-5)
+  with pytest.raises(UserError, match=r'latents\.shape=\(3,\) must be \(2,\), the length of the data'):
+    apply('likelihood_loss', {**batch, 'images': {'tokens': tokens[:, :2]}})
+
+
+def test_settings_that_train_nothing_are_one_line():
+  game, batch, variables = small()
+  for settings, words in (
+    (dict(rollouts=0), 'rollouts=0 must be at least 1'),
+    (dict(generator=seqgan.Generator(5, units=2, hidden=3)), 'generator has vocabulary=5, the discriminator 4'),
+  ):
+    with pytest.raises(UserError, match=words):
+      _ = game.clone(**settings).turns
+  with pytest.raises(UserError, match='a baseline of rewards needs two examples'):
+    losses.policy.policy_gradient(jnp.ones((1, 3)), jnp.ones((1, 3)))
+
+
 def test_the_gradient_is_of_the_reward_times_the_likelihood_alone():
   game, batch, variables = small(baseline=False)
   variables = {**variables, 'clock': {'now': core.Clock(*map(jnp.int32, (3, 3, 9)), jnp.float32(0))}}

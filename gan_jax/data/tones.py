@@ -87,6 +87,8 @@ def read_midi(data: bytes, name: str = 'the file') -> np.ndarray:
     file = mido.MidiFile(file=io.BytesIO(data), clip=True)
   except Exception as error:  # EOFError, OSError, ValueError, KeyError
     raise UserError(f'{name} is no MIDI file ({short(error)}): remove it') from error
+  if file.ticks_per_beat <= 0 or file.type == 2:
+    raise UserError(f'{name}: its times are no parts of a quarter, or its tracks are separate pieces: remove it')
   found: list[tuple[float, float, float, float]] = []
   for track in file.tracks:
     now, open_notes = 0, dict[tuple[int, int], tuple[int, int]]()
@@ -97,7 +99,8 @@ def read_midi(data: bytes, name: str = 'the file') -> np.ndarray:
       key = message.channel, message.note
       if key in open_notes:  # a tone that is struck again ends
         begin, velocity = open_notes.pop(key)
-        found.append((begin, now - begin, message.note, velocity))
+        if now > begin:
+          found.append((begin, now - begin, message.note, velocity))
       if message.type == 'note_on' and message.velocity:
         open_notes[key] = now, message.velocity
     found += [(begin, file.ticks_per_beat, note, velocity) for (_, note), (begin, velocity) in open_notes.items()]

@@ -59,11 +59,10 @@ def bleu_figures(e: Evidence) -> Iterable[Figure]:
 
 def self_bleu_figures(e: Evidence) -> Iterable[Figure]:
   made, real = _words(e.fake.examples[:SENTENCES]), _words(e.real_examples(SENTENCES))
+  of_real = lambda order: e.once(f'self_bleu_{order}', lambda: bleu.self_bleu(real, order))
   for order in ORDERS:
     yield _figure(f'self_bleu_{order}', bleu.self_bleu(made, order), f'of {len(made)} samples among each other')
-    yield _figure(
-      f'self_bleu_{order}_real', bleu.self_bleu(real, order), f'the same of {len(real)} of {e.stream.split}'
-    )
+    yield _figure(f'self_bleu_{order}_real', of_real(order), f'the same of {len(real)} of {e.stream.split}')
 
 
 def _words(tokens: np.ndarray) -> list[list[int]]:

@@ -66,6 +66,11 @@ class SeqGAN(nn.Module):
   def turns(self) -> tuple[Turn, ...]:
     if self.phase not in PHASES:
       raise one_of('config.game.phase', self.phase, PHASES)
+    if self.rollouts < 1:
+      raise UserError(f'config.game.rollouts={self.rollouts} must be at least 1')
+    sizes = self.generator.vocabulary, self.discriminator.vocabulary
+    if sizes[0] != sizes[1]:
+      raise UserError(f'the generator has vocabulary={sizes[0]}, the discriminator {sizes[1]}: make them equal')
     if self.phase == 'likelihood':
       return (Turn(('generator',), 'likelihood_loss'),)
     judge = Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps)
@@ -75,7 +80,12 @@ class SeqGAN(nn.Module):
 
   def likelihood_loss(self, batch: Batch) -> jax.Array:
     """Negative log-likelihood of a token of the data, nats."""
-    return -self.generator.log_likelihood(batch['images']['tokens']).mean()
+    tokens, shares = batch['images']['tokens'], batch['latents']
+    if tokens.shape[1:] != shares.shape[1:]:
+      raise UserError(
+        f'config.game.latents.shape={shares.shape[1:]} must be {tokens.shape[1:]}, the length of the data'
+      )
+    return -self.generator.log_likelihood(tokens).mean()
 
   def generate(self, shares: jax.Array) -> jax.Array:
     if shares.dtype != jnp.float32:

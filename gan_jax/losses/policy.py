@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 
 
@@ -22,6 +23,7 @@ def policy_gradient(log_likelihoods: jax.Array, rewards: jax.Array, *, baseline:
 
   Raises:
     AssertionError: the shapes differ or have another rank.
+    UserError: a baseline of one example alone.
 
   >>> float(policy_gradient(jnp.array([[-1.0], [-2.0]]), jnp.array([[1.0], [0.0]])))  # ((1 - 0) 1 + (0 - 1) 2) / 2
   -0.5
@@ -31,5 +33,9 @@ def policy_gradient(log_likelihoods: jax.Array, rewards: jax.Array, *, baseline:
   worth = jax.lax.stop_gradient(full_precision(rewards))
   if baseline:
     count = len(worth)
-    worth = (worth - worth.mean(0, keepdims=True)) * (count / max(count - 1, 1))
+    if count < 2:
+      raise UserError(
+        'a baseline of rewards needs two examples: raise batch_size, or set config.game.baseline to False'
+      )
+    worth = (worth - worth.mean(0, keepdims=True)) * (count / (count - 1))
   return -jnp.mean(jnp.sum(worth * full_precision(log_likelihoods), 1))

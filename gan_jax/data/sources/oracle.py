@@ -50,8 +50,7 @@ def network(vocabulary: int, seed: int = 0) -> tuple[Generator, Any]:
 
 def negative_log_likelihood(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
   """-log p of sequences (N, T) by the oracle, the mean over their tokens: (N,), nats."""
-  lstm, weights = network(vocabulary)
-  score = jax.jit(lambda tokens: -lstm.apply(weights, tokens, method='log_likelihood').mean(1))  # type: ignore[union-attr]
+  score = _score(vocabulary)
   padded = np.resize(tokens, (-(-len(tokens) // BLOCK) * BLOCK, tokens.shape[1])).astype(np.int32)
   return np.concatenate([score(part) for part in padded.reshape(-1, BLOCK, tokens.shape[1])])[: len(tokens)]
 
@@ -88,6 +87,12 @@ def _block(vocabulary: int, length: int, split: str, number: int) -> np.ndarray:
   shares = np.random.RandomState([SEEDS[split], number]).random_sample((BLOCK, length)).astype(np.float32)
   with jax.ensure_compile_time_eval():  # the source may be opened while a step is traced
     return np.asarray(_draw(vocabulary)(shares))
+
+
+@functools.lru_cache(maxsize=2)
+def _score(vocabulary: int) -> Any:
+  lstm, weights = network(vocabulary)
+  return jax.jit(lambda tokens: -lstm.apply(weights, tokens, method='log_likelihood').mean(1))  # type: ignore[union-attr]
 
 
 @functools.lru_cache(maxsize=2)
