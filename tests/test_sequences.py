@@ -16,6 +16,7 @@ from gan_jax.data.sources import oracle
 from gan_jax.data.streams import Stream
 from gan_jax.games.seqgan import SeqGAN
 from gan_jax.latents.distributions import Uniform
+from gan_jax.losses import policy
 from gan_jax.metrics import bleu
 from gan_jax.nets import seqgan
 from gan_jax.training import loop
@@ -110,7 +111,7 @@ def test_the_other_losses_and_the_highway_by_hand():
 
 
 def test_settings_that_train_nothing_are_one_line():
-  game, batch, variables = small()
+  game, *_ = small()
   for settings, words in (
     (dict(rollouts=0), 'rollouts=0 must be at least 1'),
     (dict(generator=seqgan.Generator(5, units=2, hidden=3)), 'generator has vocabulary=5, the discriminator 4'),
@@ -118,7 +119,7 @@ def test_settings_that_train_nothing_are_one_line():
     with pytest.raises(UserError, match=words):
       _ = game.clone(**settings).turns
   with pytest.raises(UserError, match='a baseline of rewards needs two examples'):
-    losses.policy.policy_gradient(jnp.ones((1, 3)), jnp.ones((1, 3)))
+    policy.policy_gradient(jnp.ones((1, 3)), jnp.ones((1, 3)))
 
 
 def test_the_gradient_is_of_the_reward_times_the_likelihood_alone():

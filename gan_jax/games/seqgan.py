@@ -82,9 +82,8 @@ class SeqGAN(nn.Module):
     """Negative log-likelihood of a token of the data, nats."""
     tokens, shares = batch['images']['tokens'], batch['latents']
     if tokens.shape[1:] != shares.shape[1:]:
-      raise UserError(
-        f'config.game.latents.shape={shares.shape[1:]} must be {tokens.shape[1:]}, the length of the data'
-      )
+      length = tokens.shape[1:]
+      raise UserError(f'config.game.latents.shape={shares.shape[1:]} must be {length}, the length of the data')
     return -self.generator.log_likelihood(tokens).mean()
 
   def generate(self, shares: jax.Array) -> jax.Array:

@@ -34,8 +34,6 @@ def policy_gradient(log_likelihoods: jax.Array, rewards: jax.Array, *, baseline:
   if baseline:
     count = len(worth)
     if count < 2:
-      raise UserError(
-        'a baseline of rewards needs two examples: raise batch_size, or set config.game.baseline to False'
-      )
+      raise UserError('a baseline of rewards needs two examples: raise batch_size, or set game.baseline to False')
     worth = (worth - worth.mean(0, keepdims=True)) * (count / (count - 1))
   return -jnp.mean(jnp.sum(worth * full_precision(log_likelihoods), 1))
