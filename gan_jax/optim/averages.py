@@ -47,14 +47,14 @@ def starting_at(decay: float, step: int) -> Decay:
   return lambda clock: jnp.where(clock.step + 1 < step, 0.0, decay)
 
 
-def half_life(images: float | Schedule, batch_size: int, ramp_up: float | None = 0.05) -> Decay:
+def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None = 0.05) -> Decay:
   """A decay with a half-life in images: after that many images the old weights count half. It ramps up at the start.
 
   Source: Karras et al. 2017 (Progressive GAN) and the code of StyleGAN 2 ADA, `ema_kimg` and `ema_rampup`.
 
   Args:
     images: the half-life; a number, or a schedule of it by the step.
-    batch_size: images in one step.
+    batch_size: images for one move of the player: those of a step, divided by its moves in a step.
     ramp_up: the half-life is at most this share of the images trained on so far; None for no limit.
 
   >>> from gan_jax.core.clock import Clock

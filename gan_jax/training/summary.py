@@ -164,9 +164,7 @@ def notes_on_averages(stages: Sequence[runs.Stage]) -> list[str]:
     for stage in stages:
       if any(player in stage.reset.get(part, ()) for part in ('params', 'ema')):
         moves = 0
-      moves += stage.steps * sum(
-        turn.repeat for turn in stage.game.turns if player in turn.movers and turn.when is None
-      )
+      moves += stage.steps * sum(turn.repeat for turn in stage.game.turns if player in turn.movers)
     left = 0.0 if callable(decay) or not moves else float(decay) ** moves
     if left > STALE:
       fits = max(0.0, 1 - 5 / moves)
