@@ -12,6 +12,7 @@ the first --count pictures of the test split, in the order of evaluations, are a
             discriminator's logits too with --gan RUN
   project   accuracy behind the projection onto the generator of --gan RUN (Defense-GAN)
   picture   ten pictures, what changes them, the result
+  seeds     errors on all test pictures, clean and under FGSM, of each row with seeds 0, 1, ...: mean and deviation
   speed     PGD-40 of Madry's network, in turn with foolbox
 """
 
@@ -36,13 +37,13 @@ from gan_jax.sampling import pictures
 from gan_jax.training import loop as train
 
 ROWS = {
-  'mnist': {'plain': 'mnist_plain', 'softmax': 'mnist_softmax', 'fgsm': 'mnist', 'pgd': 'mnist_pgd',
-            'trades': 'mnist_trades', 'ensemble': 'mnist_ensemble'},
+  'mnist': {'plain': 'mnist_plain', 'softmax': 'mnist_softmax', 'fgsm': 'mnist', 'noise': 'mnist_noise',
+            'pgd': 'mnist_pgd', 'trades': 'mnist_trades', 'ensemble': 'mnist_ensemble'},
   'cifar10': {'plain': 'cifar10_plain', 'pgd': 'cifar10_pgd'},
   'digits': {'plain': 'digits_plain', 'fgsm': 'digits', 'ensemble': 'digits_ensemble'},
 }  # fmt: skip
 EPS = {'mnist': 0.25, 'cifar10': 8 / 255, 'digits': 0.25}
-PARTS = ('table', 'transfer', 'density', 'project', 'picture', 'speed')
+PARTS = ('table', 'transfer', 'density', 'project', 'picture', 'seeds', 'speed')
 KEY = jax.random.key(0)
 
 
@@ -65,6 +66,10 @@ def all_attacks(eps: float, quick: bool) -> dict[str, tuple[Any, dict[str, Any]]
   }
 
 
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+  return (pixels / np.float32(255)).astype(np.float32)
+
+
 def network_of(folder: pathlib.Path) -> Partial:
   """The classifier of a run, trained."""
   run = gan_jax.load(folder)
@@ -73,10 +78,10 @@ def network_of(folder: pathlib.Path) -> Partial:
   return attacks.logits_fn(run.stage.game.classifier, variables)
 
 
-def trained(values, row: str) -> Partial:
-  folder = pathlib.Path(values.workdir) / values.set / f'{row}-seed{values.seed}'
+def trained(values, row: str, seed: int) -> Partial:
+  folder = pathlib.Path(values.workdir) / values.set / f'{row}-seed{seed}'
   config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][row]}')
-  changes = [f'--config.seed={values.seed}', '--config.devices=1']
+  changes = [f'--config.seed={seed}', '--config.devices=1']
   if values.inner and ROWS[values.set][row].endswith(('pgd', 'trades')):
     changes += [f'--config.game.defence.steps={values.inner}', f'--config.game.defence.step_size={2.5 / values.inner}']
   if values.steps:
@@ -133,6 +138,26 @@ def transfer(values, networks, x, labels) -> list[str]:
     f'{name} {100 * attacks.error_rate(ensemble, attack(f), labels):.1f} %' for name, f in networks.items()
   )
   return [*rows, '', 'error in %, MIM-10', told, f'and by examples made for one network: {by_one}']
+
+
+def over_seeds(values, names, stream) -> list[str]:
+  pixels, labels = sets.examples(stream, 10**9)
+  x, labels = _scaled(pixels), np.asarray(labels)
+  rows = ['| trained | clean error, % | each seed | FGSM, % | its confidence, % |', '|---|---|---|---|---|']
+  shown = lambda numbers: f'{np.mean(numbers):.2f} +- {np.std(numbers, ddof=1):.2f}'
+  for name in names:
+    clean, fooled, confidence = [], [], []
+    for seed in range(values.seeds):
+      network = trained(values, name, seed)
+      made = attacks.in_batches(attacks.fgsm, KEY, network, x, labels, size=values.batch, eps=EPS[values.set])
+      found = attacks.report(network, x, made, labels)
+      clean.append(100 * attacks.error_rate(network, x, labels))
+      fooled.append(100 - 100 * found.accuracy)
+      confidence.append(100 * found.confidence)
+    each = ', '.join(f'{error:.2f}' for error in clean)
+    rows.append(f'| {name} | {shown(clean)} | {each} | {shown(fooled)} | {shown(confidence)} |')
+    print(rows[-1], flush=True)
+  return [*rows, '', f'{len(x)} test pictures, {values.seeds} seeds, deviation over seeds']
 
 
 def density(values, networks, x, labels, windows) -> list[str]:
@@ -269,6 +294,7 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--count', type=int, default=1000, help='test pictures')
   parser.add_argument('--batch', type=int, default=250)
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--seeds', type=int, default=5, help='of the part seeds')
   parser.add_argument('--steps', type=int, default=0, help="of training; 0 for the config's")
   parser.add_argument(
     '--inner', type=int, default=0, help="PGD's steps in training, of 2.5 eps in all; 0: the config's"
@@ -288,17 +314,18 @@ def main(arguments: list[str] | None = None) -> str:
   out = []
   pathlib.Path(values.workdir).mkdir(parents=True, exist_ok=True)
   if parts != ['speed']:
-    networks = {row: trained(values, row) for row in rows}
+    networks = {row: trained(values, row, values.seed) for row in rows}
     config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][rows[0]]}')
     stream = next(iter(runs.stages_of(config)[0].streams.values()))
-    scaled = lambda pixels: (pixels / np.float32(255)).astype(np.float32)
     held_out = sets.held_out_stream(stream)
     pixels, labels = sets.examples(held_out, values.count)
-    windows = scaled(sets.examples(stream, 1000 if values.quick else 10_000)[0])
-    x, labels = scaled(pixels), np.asarray(labels)
+    windows = _scaled(sets.examples(stream, 1000 if values.quick else 10_000)[0])
+    x, labels = _scaled(pixels), np.asarray(labels)
     for name, part in (('table', table), ('transfer', transfer), ('project', project), ('picture', picture)):
       if name in parts:
         out += ['', f'## {name}', '', *part(values, networks, x, labels)]
+    if 'seeds' in parts:
+      out += ['', '## seeds', '', *over_seeds(values, rows, held_out)]
     if 'density' in parts:
       out += ['', '## density', '', *density(values, networks, x, labels, windows)]
   if 'speed' in parts:

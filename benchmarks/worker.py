@@ -54,9 +54,11 @@ class GanJax:
     import jax
 
     from gan_jax import runs
+    from gan_jax.base import memory
     from gan_jax.data.feed import Feed
     from gan_jax.distributed import parallel
 
+    memory.keep()  # As `training.loop.run` does.
     self.name, self.settings, self.jax = name, settings, jax
     cache = settings.get('compilation_cache')
     if cache:

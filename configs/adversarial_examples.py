@@ -5,6 +5,7 @@ Command: python -m gan_jax.main --config configs/adversarial_examples.py:digits 
 
   mnist            the maxout network of that paper (240 units), trained by FGSM's mixed objective; the default.
   mnist_plain      the same network without a defence.
+  mnist_noise      the maxout network on noise of the same size in place of FGSM's examples.
   mnist_softmax    softmax regression, without a defence.
   mnist_pgd        Madry's network, trained on PGD's examples (Madry et al. 2017, https://arxiv.org/abs/1706.06083).
   mnist_trades     the same network by TRADES (Zhang et al. 2019, https://arxiv.org/abs/1901.08573).
@@ -27,8 +28,8 @@ differs: the paper trains on all 60,000 digits in the end; here on the first 50,
 from gan_jax import config as config_lib
 
 VARIANTS = (
-  'mnist', 'mnist_plain', 'mnist_softmax', 'mnist_pgd', 'mnist_trades', 'mnist_ensemble', 'cifar10_plain',
-  'cifar10_pgd', 'digits', 'digits_plain', 'digits_ensemble',
+  'mnist', 'mnist_plain', 'mnist_noise', 'mnist_softmax', 'mnist_pgd', 'mnist_trades', 'mnist_ensemble',
+  'cifar10_plain', 'cifar10_pgd', 'digits', 'digits_plain', 'digits_ensemble',
 )  # fmt: skip
 CLASSES = 10
 #: {set: (pixels a side, channels, split, batch size, eps)}
@@ -42,6 +43,7 @@ STEPS = {'mnist': 25_000, 'mnist_pgd': 5_000, 'mnist_trades': 5_000, 'cifar10_pg
 DEFENCES = {
   'plain': dict(name='Plain'),
   'softmax': dict(name='Plain'),
+  'noise': dict(name='Noise', alpha=0.5),
   'pgd': dict(name='PGD', steps=40, step_size=1 / 30),
   'trades': dict(name='TRADES', beta=1.0, steps=40, step_size=1 / 30),
   'ensemble': dict(name='Ensemble'),
@@ -59,7 +61,7 @@ def get_config(variant):
     eps = 0.3 if data == 'mnist' else eps
   steps = STEPS.get(variant, {'mnist': 25_000, 'cifar10': 8_000, 'digits': 2_000}[data])
   adam = dict(name='optax.adam', learning_rate=1e-3)
-  maxout = data != 'cifar10' and kind in ('', 'plain', 'ensemble')
+  maxout = data != 'cifar10' and kind in ('', 'plain', 'noise', 'ensemble')
   return config_lib.base(
     game=dict(
       name='robust.Robust',

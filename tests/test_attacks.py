@@ -181,7 +181,7 @@ def _batch(count=8):
   return {'images': {'image': x, 'label': (x.mean((1, 2, 3)) > 0.5).astype(jnp.int32)}}
 
 
-@pytest.mark.parametrize('name', ['Plain', 'FGSM', 'PGD', 'TRADES', 'Ensemble'])
+@pytest.mark.parametrize('name', ['Plain', 'FGSM', 'Noise', 'PGD', 'TRADES', 'Ensemble'])
 def test_a_defence_moves_the_classifier_alone_and_a_network_of_convolutions_can_be_attacked(name):
   defence = getattr(defences, name)(**(dict(steps=2) if name in ('PGD', 'TRADES') else {}))
   sources = (mlp.Softmax(2),) if name == 'Ensemble' else ()
@@ -210,6 +210,20 @@ def test_the_mixed_objective_by_hand():
   made = jnp.clip(x + 0.1 * jnp.sign(slope), 0, 1)
   wanted = 0.25 * cross_entropy(network(x), labels).mean() + 0.75 * cross_entropy(network(made), labels).mean()
   loss, _ = game.apply(variables, _batch(), method='classifier_loss', rngs={'noise': KEY})
+  np.testing.assert_allclose(loss, wanted, rtol=1e-6)
+
+
+def test_noise_moves_every_pixel_by_eps_inside_the_range():
+  game = Robust(mlp.Softmax(2), defences.Noise(alpha=0.25), eps=0.1)
+  state = core.init(game, {'classifier': optax.sgd(0.1)}, _batch(), KEY)
+  variables, x, labels = core.game_variables(game, state), *_batch()['images'].values()
+  network = lambda x: mlp.Softmax(2).apply({'params': variables['params']['classifier']}, x, train=False)
+  loss, made = game.defence(network, [network], KEY, x, labels, eps=0.1, low=0.0, high=1.0)
+  assert made.min() == 0 and made.max() == 1
+  inside = (x > 0.1) & (x < 0.9)
+  np.testing.assert_allclose(np.abs(made - x)[inside], 0.1, atol=1e-6)
+  assert 0.4 < (made > x)[inside].mean() < 0.6
+  wanted = 0.25 * cross_entropy(network(x), labels).mean() + 0.75 * cross_entropy(network(made), labels).mean()
   np.testing.assert_allclose(loss, wanted, rtol=1e-6)
 
 

