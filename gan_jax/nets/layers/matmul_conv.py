@@ -8,9 +8,13 @@ A convolution y = conv(x, kernel) and its two adjoints, each in the faster of tw
              https://arxiv.org/abs/1509.09308, section 4.1, for r of 2 or 3 in every axis. A stride of s is first turned
              into channels (blocks of s pixels per axis), so that 4x4 at stride 2 has r = 2
 
+The three are jitted: a program that has a convolution of the same sizes many times is traced and written out once for
+all of them, and XLA compiles it as before.
+
 Both work through the batch in parts that fit into the cache. Inputs of less than 32 bits are computed in float32.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -358,6 +362,7 @@ def _wide(*arrays: jax.Array) -> list[jax.Array]:
   return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays]
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None = None) -> jax.Array:
   """The convolution.
 
@@ -389,6 +394,7 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
   return y.astype(x.dtype)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def input_adjoint(
   y: jax.Array, kernel: jax.Array, strides: Index, spatial: Index, pads: Pads | None = None
 ) -> jax.Array:
@@ -421,6 +427,7 @@ def input_adjoint(
   return x.astype(y.dtype)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pads: Pads | None = None) -> jax.Array:
   """The adjoint of `forward` in the kernel.
 
