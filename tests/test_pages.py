@@ -1,0 +1,144 @@
+"""Every command in the README and in the docs is one that the code takes: flags, settings, configs, networks."""
+
+import ast
+import functools
+import importlib
+import re
+import shutil
+import tomllib
+
+import numpy as np
+import pages
+import pytest
+from absl import flags
+from PIL import Image
+
+from gan_jax import cli
+from gan_jax import config as config_lib
+from gan_jax.evaluation import measures
+from gan_jax.exports import folder
+from gan_jax.runs.experiment import experiment_of
+
+ROOT = pages.ROOT
+
+
+@functools.cache
+def shown():
+  return pages.unique()
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+  """A reader's folder: their own config files, and their pictures."""
+  for file in (ROOT / 'docs' / 'example').glob('*.py'):
+    shutil.copy(file, tmp_path)
+  random = np.random.RandomState(0)
+  for place in ('photos', 'faces/train'):
+    (tmp_path / place).mkdir(parents=True)
+    for number in range(3):
+      Image.fromarray(random.randint(0, 256, (48, 48, 3), np.uint8)).save(tmp_path / place / f'{number}.png')
+  rows = ''.join(f'{number}.png,0,1\n' for number in range(3))
+  (tmp_path / 'faces/train/metadata.csv').write_text('file_name,Male,Smiling\n' + rows)
+  monkeypatch.chdir(tmp_path)
+
+
+def parsed(module, arguments):
+  """(flags, what is left) of a command, which must be settings of a config if it takes them."""
+  values = flags.FlagValues()
+  importlib.import_module(module)._define(values)
+  flags.DEFINE_bool('debug', False, '', flag_values=values)
+  rest = values(['gan_jax', *arguments], known_only=True)[1:]
+  takes_settings = 'config' in values
+  assert all(takes_settings and re.match(r'--config\.[\w.]+=', argument) for argument in rest), rest
+  return values, rest
+
+
+def check_door(module, arguments):
+  """Checks a command of ours; returns its config, if it trains."""
+  if '--help' in arguments:
+    return None
+  values, rest = parsed(module, arguments)
+  if module.endswith('.evaluate'):
+    assert all('.' in name or name in measures.MEASURES for name in values.metrics or ())
+  if module.endswith('.export'):
+    assert set(values.format) <= set(folder.FORMATS)
+  return config_lib.read(values.config, rest) if 'config' in values and values.config else None
+
+
+def check_benchmark(module, arguments):
+  source = (ROOT / (module.replace('.', '/') + '.py')).read_text()
+  known = set(re.findall(r'add_argument\(\s*[\'"](--[\w-]+)', source))
+  assert {argument.partition('=')[0] for argument in arguments if argument.startswith('--')} <= known
+
+
+def check(call):
+  """Checks a call as far as it can be without running it; returns the config of a training."""
+  program, *arguments = call
+  if program == 'gan-jax':
+    name, *arguments = arguments
+    if name in ('--help', 'COMMAND', 'completion'):
+      return None
+    return check_door(f'gan_jax.{cli.COMMANDS[name][0]}', arguments)
+  if program == 'python' and arguments[0] == '-m':
+    _, module, *arguments = arguments
+    if module.startswith('gan_jax.'):
+      return check_door(module, arguments)
+    if module.startswith('benchmarks.'):
+      check_benchmark(module, arguments)
+    else:
+      importlib.import_module(module)
+      assert all((ROOT / name).exists() for name in arguments if name.endswith('.py'))
+  elif program == 'python' and arguments[0] == '-c':
+    ast.parse(arguments[1])
+  elif program == 'python':
+    assert (ROOT / arguments[0]).exists()
+  elif program == 'make':
+    makefile = (ROOT / 'Makefile').read_text()
+    for target in arguments:
+      if '=' not in target:
+        pattern = 'config_' + target.removeprefix('reproduce-') if target.startswith('reproduce-') else target
+        assert re.search(rf'^{re.escape(pattern)}(:| =)', makefile, re.MULTILINE), target
+  elif program == 'pip':
+    extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
+    for asked in re.findall(r'(?:gan_jax|^\.)\[([\w,]+)\]', ' '.join(arguments)):
+      assert set(asked.split(',')) <= extras.keys(), asked
+  return None
+
+
+def test_every_command_in_the_pages_is_taken(at_home):
+  """Flags, metrics, formats, targets, extras; of a training the config with every setting, and the networks."""
+  assert len(shown()) > 100 and ('python', '-m', 'gan_jax.main', '--list') in shown()
+  built = set()
+  for call, page in shown().items():
+    try:
+      config = check(call)
+      if config is not None and config_lib.to_json(config) not in built:
+        built.add(config_lib.to_json(config))
+        experiment_of(config)
+    except Exception as error:
+      raise AssertionError(f'{page}: {" ".join(call)}: {error}') from error
+
+
+def test_a_command_that_is_wrong_is_found(tmp_path):
+  page = tmp_path / 'page.md'
+  wrong = [
+    'python -m gan_jax.main --config configs/dcgan.py:minst',
+    'python -m gan_jax.main --config configs/dcgan.py --config.batchsize=3',
+    'python -m gan_jax.evaluate --wordkir runs/x',
+    'python -m gan_jax.evaluate --workdir runs/x --metrics fit',
+    'python -m gan_jax.sample --workdir runs/x --picture=grit',
+    'python -m gan_jax.export --workdir runs/x --format tflite',
+    'python -m benchmarks.losses --nonsense',
+    'gan-jax trian',
+    'make tset',
+    "pip install 'gan_jax[gpu]'",
+  ]
+  page.write_text('# Page\n\n' + '\n\n'.join(f'    {line}' for line in wrong))
+  calls = pages.calls(page)
+  assert len(calls) == len(wrong)
+  for call in calls:
+    with pytest.raises(Exception):  # noqa: B017
+      check(call)
+  page.write_text('    python -m gan_jax.main "--config\n')
+  with pytest.raises(AssertionError, match='page.md'):
+    pages.calls(page)
