@@ -40,7 +40,7 @@ def blocks(page: pathlib.Path) -> list[str]:
 
 
 def calls(page: pathlib.Path) -> list[list[str]]:
-  """[program, argument, ...] of every program that the commands of a page start, by bash with programs that only note it.
+  """[program, argument, ...] of every program that a page starts, by bash with programs that only note their calls.
 
   Raises:
     AssertionError: bash refuses a block, or it names a program that is not in PROGRAMS.

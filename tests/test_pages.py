@@ -4,8 +4,11 @@ import ast
 import functools
 import importlib
 import re
+import runpy
 import shutil
 import tomllib
+import types
+from typing import NamedTuple
 
 import numpy as np
 import pages
@@ -15,6 +18,7 @@ from PIL import Image
 
 from gan_jax import cli
 from gan_jax import config as config_lib
+from gan_jax.base.calls import resolve
 from gan_jax.evaluation import measures
 from gan_jax.exports import folder
 from gan_jax.runs.experiment import experiment_of
@@ -140,5 +144,92 @@ def test_a_command_that_is_wrong_is_found(tmp_path):
     with pytest.raises(Exception):  # noqa: B017
       check(call)
   page.write_text('    python -m gan_jax.main "--config\n')
-  with pytest.raises(AssertionError, match='page.md'):
+  with pytest.raises(AssertionError, match=r'page\.md'):
     pages.calls(page)
+
+
+def setting_exists(config, path):
+  """Whether 'config.a.b' is in a config."""
+  here = config
+  for name in path.split('.')[1:]:
+    if name not in here:
+      return False
+    here = here[name]
+  return True
+
+
+def flags_of_doors():
+  """The names of all flags of all commands."""
+  names = set()
+  for module, _ in cli.COMMANDS.values():
+    values = flags.FlagValues()
+    importlib.import_module(f'gan_jax.{module}')._define(values)
+    names |= set(values)
+  return names
+
+
+def check_name(name, config, known):
+  """Checks a name of ours in a table: a setting, a flag, a config, a module, a function or a class."""
+  if name.startswith('config.'):
+    assert setting_exists(config, name)
+  elif name.startswith('--'):
+    flag, _, value = name.removeprefix('--').partition('=')
+    assert flag in known
+    assert flag != 'metrics' or set(value.split(',')) <= measures.MEASURES.keys()
+  elif name.startswith('configs/'):
+    config_lib.load(name)
+  elif name.startswith('gan_jax.'):
+    resolve(name)
+
+
+def test_every_name_of_ours_for_those_who_come_from_elsewhere():
+  text, known = (ROOT / 'docs' / 'coming_from.md').read_text(), flags_of_doors()
+  sections = re.split(r'^## ', text, flags=re.MULTILINE)[1:]
+  assert len(sections) == 5
+  for section in sections:
+    config = config_lib.load(re.search(r'Settings of `(configs/[\w.:]+)`', section)[1])
+    rows = re.findall(r'^\| (.*) \| (.*) \|$', section, re.MULTILINE)[2:]
+    assert len(rows) > 15
+    for _, ours in rows:
+      # Nothing is logged, and no run is read.
+      names = [re.sub(r'=(PROJECT|runs/converted)$', '=', name) for name in re.findall(r'`([^`]+)`', ours)]
+      settings = [name for name in names if name.startswith('--config.')]
+      try:
+        if settings:
+          experiment_of(config_lib.override(config_lib.from_json(config_lib.to_json(config)), settings))
+        for name in set(names) - set(settings):
+          check_name(name, config, known)
+      except Exception as error:
+        raise AssertionError(f'{section.splitlines()[0]}: {ours}: {error}') from error
+
+
+class Looks(NamedTuple):
+  """What `configs/folder.py` sees in a folder."""
+
+  pictures: int
+  side: int = 512
+  grey: bool = False
+
+
+def test_the_table_of_choices_is_what_the_config_for_folders_chooses(monkeypatch):
+  text = (ROOT / 'docs' / 'choosing.md').read_text()
+  module = runpy.run_path(str(ROOT / 'configs' / 'folder.py'))
+  choose, machine = module['get_config'], module['machine']
+  names = choose.__globals__
+  rows = re.findall(r'^\| ([^|]*(?:cores|T4|v5e)) \|(.*)\|$', text, re.MULTILINE)
+  speeds = {'2 CPU cores': [2 * names['CORE']], '8 CPU cores': [8 * names['CORE']], 'one T4': [names['DEVICES']['T4']]}
+  several = 'one L4, A100, H100 or a chip of TPU v5e'
+  speeds[several] = [names['DEVICES'][name] for name in ('L4', 'A100', 'H100', 'v5')]
+  assert [name for name, _ in rows] == list(speeds) and callable(machine)
+  monkeypatch.setitem(names, 'console', types.SimpleNamespace(say=lambda line: None))
+  for name, cells in rows:
+    for speed in speeds[name]:
+      found = []
+      for count in (1_000, 20_000):
+        monkeypatch.setitem(names, 'look', lambda path, count=count: Looks(count))
+        monkeypatch.setitem(names, 'machine', lambda name=name, speed=speed: (name, speed))
+        for hours in (2, 12):
+          config = choose('auto', {'data.path': 'photos', 'hours': hours})
+          system = 'FastGAN' if config.game.name.startswith('fastgan') else 'R3GAN'
+          found.append(f'{system}, {config.data.size} pixels')
+      assert [cell.strip() for cell in cells.split('|')] == found

@@ -1,7 +1,5 @@
 """StableHLO by `jax.export`: one file for CPU, CUDA and TPU and any number of examples, weights inside or beside."""
 
-from typing import Any
-
 import jax
 from jax import export
 
