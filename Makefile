@@ -126,7 +126,7 @@ lock:  ## after a change of the dependencies (needs uv)
 	uv lock
 	uv export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-annotate --no-header -o constraints.txt
 
-readme: .venv/.library  ## after a change of the configs: the README's table of systems
+readme: .venv/.library  ## after a change of the configs: the table of docs/systems.md
 	$(BIN)/python docs/systems_table.py
 
 site: .venv/.library  ## the documents and the API of the docstrings as a site in dist/site; a warning is an error
