@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import textwrap
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')])
@@ -13,7 +14,7 @@ PROGRAMS = ('git', 'hf', 'make', 'gan-jax', 'pip', 'pre-commit', 'python', 'tens
 STARTS = rf'(?:[A-Z_]+=\S+ )*(?:{"|".join(PROGRAMS)}|source) [-\w.<(\'"]'
 #: What stands for something of the reader's, and what a test takes in its place.
 PLACEHOLDERS = (
-  (r'\.venv/bin/python', 'python'),
+  (r'[\w./]*/bin/(python|pip|gan-jax)', r'\1'),
   (r'<[\w ]+>', 'FOLDER'),
   (r'--config \.\.\.', '--config configs/quickstart.py'),
   (r'=(S|SEED)\b', '=0'),
@@ -29,9 +30,7 @@ def blocks(page: pathlib.Path) -> list[str]:
     text = re.sub(pattern, replacement, text)
   fenced = re.findall(r'^```(?:bash|sh|shell)\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
   text = re.sub(r'^```.*?^```', '', text, flags=re.MULTILINE | re.DOTALL)
-  indented = [
-    re.sub('^    ', '', block, flags=re.MULTILINE) for block in re.findall(r'(?:^    .*\n)+', text + '\n', re.MULTILINE)
-  ]
+  indented = map(textwrap.dedent, re.findall(r'(?:^    .*\n)+', text + '\n', re.MULTILINE))
   within = re.findall(r'`([^`]+)`', re.sub(r'^    .*\n', '', text, flags=re.MULTILINE))
   starts = re.compile(rf'^(?:for .*)?{STARTS}', re.MULTILINE)
   return [block for block in (*indented, *fenced) if starts.search(block)] + [

@@ -31,7 +31,7 @@ def test_docstring_examples(name, monkeypatch):
 def test_examples_and_links_of_pages(page):
   failed, _ = doctest.testfile(str(page), module_relative=False)
   assert not failed
-  for link in re.findall(r'\]\(([^)]+)\)', without_code(page.read_text())):
+  for link in re.findall(r'(?:\]\(|src=")([^)"]+)', without_code(page.read_text())):
     address = urllib.parse.urlsplit(link)
     if address.scheme:  # no network here: by its form
       assert address.scheme == 'https' and re.fullmatch(r'[\w-]+(\.[\w-]+)+', address.netloc), f'{page.name}: {link}'
