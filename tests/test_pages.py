@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import pages
 import pytest
+import rows
 from absl import flags
 from PIL import Image
 
 from gan_jax import cli
 from gan_jax import config as config_lib
+from gan_jax.base import command
 from gan_jax.base.calls import resolve
 from gan_jax.evaluation import measures
 from gan_jax.exports import folder
@@ -37,7 +39,7 @@ def at_home(tmp_path, monkeypatch):
   for file in (ROOT / 'docs' / 'example').glob('*.py'):
     shutil.copy(file, tmp_path)
   random = np.random.RandomState(0)
-  for place in ('photos', 'faces/train'):
+  for place in ('photos', 'faces/train', 'horses', 'zebras'):
     (tmp_path / place).mkdir(parents=True)
     for number in range(3):
       Image.fromarray(random.randint(0, 256, (48, 48, 3), np.uint8)).save(tmp_path / place / f'{number}.png')
@@ -233,3 +235,81 @@ def test_the_table_of_choices_is_what_the_config_for_folders_chooses(monkeypatch
           system = 'FastGAN' if config.game.name.startswith('fastgan') else 'R3GAN'
           found.append(f'{system}, {config.data.size} pixels')
       assert [cell.strip() for cell in cells.split('|')] == found
+
+
+#: What a command asks for that is not at hand here: the network, weights, other data, other processes, a cluster.
+NOT_HERE = (
+  'inception', '--distributed', '--coordinator', '--condition', '--inputs', '--member', '--concepts', '--label',
+  '--checkpoint', 'classes', 'held_out', 'codes', 'oracle', 'onnx', '--workdir=', 'runs/three', '--dry_run', '--list',
+  'runs/animals',
+)  # fmt: skip
+SMALL = [
+  '--config.steps=2',
+  '--config.batch_size=8',
+  '--config.samples=4',
+  '--config.eval.every=0',
+  '--config.devices=1',
+]
+RUN = ('start.md', 'choosing.md', 'troubleshooting.md', 'README.md', 'exploring.md', 'evaluation.md', 'export.md')
+
+
+def short_ones():
+  """The commands of the pages that a newcomer follows, as far as all they need is here."""
+  found = unique_of(*RUN)
+  doors = ('gan_jax.main', 'gan_jax.sample', 'gan_jax.evaluate', 'gan_jax.export')
+  return [call for call in found if call[2:3] and call[2] in doors and len(call) > 4 and not asks(call)]
+
+
+def unique_of(*names):
+  return pages.unique([page for page in pages.PAGES if page.name in names and page.parent.name != 'benchmarks'])
+
+
+def asks(call):
+  return any(word in ' '.join(call) for word in NOT_HERE)
+
+
+@pytest.fixture(scope='module')
+def run_of_digits(tmp_path_factory):
+  from gan_jax import main
+
+  workdir = tmp_path_factory.mktemp('pages') / 'run'
+  main.main(
+    ['--config', 'configs/quickstart.py', *SMALL, *rows.shrunk('configs/quickstart.py')[:2], '--workdir', str(workdir)]
+  )
+  return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize('call', short_ones(), ids=lambda call: ' '.join(call[2:])[-80:])
+def test_a_command_of_the_pages_runs_on_small_settings(call, at_home, run_of_digits):
+  """Trainings of two steps on narrow networks and digits; the others on a run of digits."""
+  module, arguments = importlib.import_module(call[2]), list(call[3:])
+  run = lambda arguments: command.main(module._define, module._run, module.__doc__, arguments)
+  if call[2] != 'gan_jax.main':
+    folder = arguments[arguments.index('--workdir') + 1]
+    shutil.copytree(run_of_digits, folder)
+    run([*arguments, *(['--samples=100'] if call[2] == 'gan_jax.evaluate' else [])])
+    return
+  name = arguments[arguments.index('--config') + 1]
+  own = [argument.partition('=')[0] for argument in arguments]
+  small = (
+    SMALL if name == 'configs/folder.py' else [*rows.shrunk(name), *SMALL] if name.startswith('configs/') else SMALL
+  )
+  if any(setting.startswith('--config.data.') and setting.endswith('.path') for setting in own):
+    small = [setting for setting in small if not setting.startswith('--config.data.')]
+  if any('init_from' in setting for setting in own):
+    shutil.copytree(run_of_digits, 'runs/x')
+  # The last of two settings counts.
+  run([*arguments, *(['--workdir', 'runs/new'] if '--workdir' not in arguments else []), *small])
+
+
+def test_the_public_checks_call_targets_that_exist():
+  yaml = pytest.importorskip('yaml')
+  jobs = yaml.safe_load((ROOT / '.github' / 'workflows' / 'tests.yml').read_text())['jobs']
+  assert jobs['fast']['strategy']['matrix']['python'] == ['3.11', '3.12', '3.13']
+  targets = jobs['whole']['strategy']['matrix']['target']
+  assert {'test', 'test-oldest', 'test-newest', 'test-parity', 'site'} <= set(targets)
+  check(['make', *targets, *jobs['fast']['steps'][-1]['run'].split()[1:]])
+  hooks = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos'][0]['hooks']
+  assert all(re.match(r'(\.venv/bin/ruff|make lint)', hook['entry']) for hook in hooks)

@@ -1,6 +1,7 @@
 """Exported generators as others run them: onnxruntime, and safetensors' own reader."""
 
 import base64
+import inspect
 import re
 import subprocess
 import sys
@@ -53,3 +54,19 @@ def made_elsewhere(card, kind, tmp_path):
   code = absent + lines + '\nnp.save("samples.npy", np.asarray(samples))'
   subprocess.run([sys.executable, '-c', code], cwd=tmp_path, check=True)
   return np.load(tmp_path / 'samples.npy')
+
+
+def test_a_push_calls_the_hub_as_its_library_has_it(tmp_path, monkeypatch):
+  """The real library, which makes no call: what `tests/test_exports.py` has in its place takes the same arguments."""
+  hub = pytest.importorskip('huggingface_hub')
+  calls = []
+
+  def noted(name):
+    signature = inspect.signature(getattr(hub.HfApi, name))
+    return lambda *given, **named: calls.append((name, signature.bind(*given, **named).arguments)) or 'https://hub'
+
+  for name in ('create_repo', 'upload_folder'):
+    monkeypatch.setattr(hub.HfApi, name, noted(name))
+  assert folder.push(tmp_path, 'me/gan') == 'https://hub'
+  assert [(name, given['repo_id']) for name, given in calls] == [('create_repo', 'me/gan'), ('upload_folder', 'me/gan')]
+  assert calls[1][1]['folder_path'] == str(tmp_path)
