@@ -37,5 +37,11 @@ def as_rst(app, what, name, of, options, lines):
       lines[number] = ''.join(parts)
 
 
+def without_flax(app, what, name, of, options, signature, returned):
+  """The arguments of a module without the two that Flax adds to each."""
+  return re.sub(r'(, )?parent=<flax[^>]*>, name=None', '', signature or '') or None, returned
+
+
 def setup(app):
+  app.connect('autodoc-process-signature', without_flax)
   app.connect('autodoc-process-docstring', as_rst, priority=400)  # before napoleon
