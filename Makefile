@@ -85,7 +85,7 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0 prdc==0.2 foolbox==3.3.4
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check eagerpy==0.30.0 GitPython requests
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,notebooks]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,export,notebooks]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps jax2onnx==0.17.1
 	@touch $@
 
@@ -126,7 +126,7 @@ lock:  ## after a change of the dependencies (needs uv)
 	uv lock
 	uv export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-annotate --no-header -o constraints.txt
 
-readme: .venv/.library  ## after a change of the configs: the README's table of systems
+readme: .venv/.library  ## after a change of the configs: the table of docs/systems.md
 	$(BIN)/python docs/systems_table.py
 
 site: .venv/.library  ## the documents and the API of the docstrings as a site in dist/site; a warning is an error

@@ -12,9 +12,11 @@ author = 'The gan_jax authors'
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon']
 html_theme = 'sphinx_book_theme'
 html_title = 'gan_jax'
+html_static_path = ['_static']
+html_css_files = ['site.css']
 exclude_patterns = ['example', 'clusters']
 templates_path = ['_templates']
-myst_enable_extensions = ['dollarmath']
+myst_enable_extensions = ['attrs_inline', 'dollarmath']
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = 'bysource'
@@ -35,5 +37,11 @@ def as_rst(app, what, name, of, options, lines):
       lines[number] = ''.join(parts)
 
 
+def without_flax(app, what, name, of, options, signature, returned):
+  """The arguments of a module without the two that Flax adds to each."""
+  return re.sub(r'(, )?parent=<flax[^>]*>, name=None', '', signature or '') or None, returned
+
+
 def setup(app):
+  app.connect('autodoc-process-signature', without_flax)
   app.connect('autodoc-process-docstring', as_rst, priority=400)  # before napoleon

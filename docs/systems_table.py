@@ -1,11 +1,11 @@
-"""Writes the README's table of systems from the shipped configs: `make readme`."""
+"""Writes the table of docs/systems.md from the shipped configs: `make readme`."""
 
 import pathlib
 import re
 
 from gan_jax import config
 
-README = pathlib.Path(__file__).parent.parent / 'README.md'
+PAGE = pathlib.Path(__file__).parent / 'systems.md'
 MARKS = ('<!-- systems -->\n', '<!-- end of systems -->\n')
 
 
@@ -16,15 +16,15 @@ def table() -> str:
     paper = re.search(r'^Paper: (.*?), (https?://[^\s;,]+[^\s;,.])', doc, re.MULTILINE)
     cited = f'[{paper[1]}]({paper[2]})' if paper else ''
     listed = ', '.join(f'`{variant}`' for variant in variants)
-    rows.append(f'| [`{file}`]({file}) | {doc.splitlines()[0].rstrip(".")} | {cited} | {listed} |')
+    rows.append(f'| [`{file}`](../{file}) | {doc.splitlines()[0].rstrip(".")} | {cited} | {listed} |')
   return '\n'.join(rows) + '\n'
 
 
 def filled(text: str) -> str:
-  """The README's text with the table in its place."""
+  """The text of the page with the table in its place."""
   start, end = (text.index(mark) for mark in MARKS)
   return text[: start + len(MARKS[0])] + table() + text[end:]
 
 
 if __name__ == '__main__':
-  README.write_text(filled(README.read_text()))
+  PAGE.write_text(filled(PAGE.read_text()))

@@ -13,16 +13,24 @@ import pathlib
 import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 HERE = pathlib.Path(__file__).parent
-#: The public repository. OWNER is replaced when there is one (CONTRIBUTING.md, "A release").
-REPOSITORY = 'OWNER/gan_jax'
+#: The public repository on GitHub: `Repository` in `[project.urls]` of pyproject.toml; '' before there is one.
+URLS = tomllib.loads((HERE.parent / 'pyproject.toml').read_text())['project'].get('urls', {})
+REPOSITORY = URLS.get('Repository', '').removeprefix('https://github.com/').rstrip('/')
 BADGE = (
-  '[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
-  f'(https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{{name}}.ipynb)'
+  (
+    '\n\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
+    f'(https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{{name}}.ipynb)'
+  )
+  if REPOSITORY
+  else ''
 )
+#: What pip installs where gan_jax is missing.
+SOURCE = f'git+https://github.com/{REPOSITORY}' if REPOSITORY else 'gan_jax'
 #: The largest .ipynb, bytes.
 LARGEST = 300_000
 #: Colours of a picture in a notebook.
@@ -40,7 +48,7 @@ if importlib.util.find_spec('gan_jax') is None:
   here = [f'{{d.name}}=={{d.version}}' for d in importlib.metadata.distributions()]
   kept = [one for one in here if one.startswith(('jax', 'libtpu', 'numpy='))]
   pathlib.Path('kept.txt').write_text('\\n'.join(kept))
-  source = 'git+https://github.com/{REPOSITORY}'
+  source = '{SOURCE}'  # or the folder of a clone, or its address: 'git+https://...'
   subprocess.check_call([sys.executable, '-m', 'pip', 'install', '--quiet', '-c', 'kept.txt', source])
 
 import jax
@@ -84,7 +92,7 @@ def cells(name: str, *, quick: bool = False) -> list[Cell]:
     code = kind.strip() != '[markdown]'
     found.append(Cell(code, body.strip() if code else re.sub(r'^# ?', '', body.strip(), flags=re.MULTILINE)))
   title, *others = found
-  return [title._replace(text=f'{title.text}\n\n{BADGE.format(name=name)}'), Cell(True, SETUP.strip()), *others]
+  return [title._replace(text=title.text + BADGE.format(name=name)), Cell(True, SETUP.strip()), *others]
 
 
 def _without_quick(line: re.Match[str]) -> str:

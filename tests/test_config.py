@@ -32,6 +32,16 @@ def test_overrides_keep_types():
   assert config.data.flip is True and config.data.name == 'ring'
 
 
+def test_none_takes_away_a_part_that_a_file_sets():
+  """An augmentation of StyleGAN 2, a penalty of WGAN-GP."""
+  for file, part in (('stylegan2.py:digits', 'augment'), ('wgan_gp.py:digits', 'penalty')):
+    config = config_lib.override(config_lib.load(f'configs/{file}'), [f'--config.game.{part}=None'])
+    assert config.game[part] is None
+    assert config_lib.from_json(config_lib.to_json(config)).game[part] is None
+  with pytest.raises(UserError, match=r'config\.optimizers=None'):
+    config_lib.override(config, ['--config.optimizers=None'])
+
+
 @pytest.mark.parametrize(('name', 'config'), list(config_lib.shipped()), ids=lambda x: x if isinstance(x, str) else '')
 def test_json_returns_the_same_config(name, config):
   text = config_lib.to_json(config)

@@ -80,6 +80,7 @@ def test_the_lines_of_the_card_load_the_file(run, tmp_path, monkeypatch, capsys)
     'samples.png',
   }
   text = (tmp_path / 'README.md').read_text()
+  assert '`pip install jax flatbuffers`' in text
   assert '| fid | 1.5 | 10 samples |' in text and 'digits train (1433), 8x8x1' in text
   lines, found = text.partition('```python\n')[2].partition('```')[0], {}
   assert len(lines.splitlines()) <= 10
@@ -106,12 +107,23 @@ def test_what_cannot_be_exported_is_one_line(run, made, tmp_path, monkeypatch):
   assert not list(pathlib.Path(tmp_path).iterdir())
 
 
+def test_constants_of_as_many_rows_as_examples_are_left_to_the_file(made):
+  """Noise of FastGAN and StyleGAN 2, first states of recurrent networks: the weights are inside all the same."""
+  noise = lambda z: jax.random.normal(jax.random.key(0), z.shape)
+  noisy = made._replace(apply=lambda weights, inputs: {'samples': inputs['z'] + noise(inputs['z'])})
+  exported = jax.export.deserialize(bytearray(stablehlo.program(noisy)))
+  z = np.ones((5, 100), np.float32)
+  np.testing.assert_allclose(
+    exported.call({'z': z, 'label': np.zeros(5, np.int32)})['samples'], z + noise(z), atol=1e-6
+  )
+
+
 def test_every_format_has_a_file_and_lines():
-  assert card.FILES.keys() == card.LOADERS.keys() == folder.FORMATS.keys()
+  assert card.FILES.keys() == card.LOADERS.keys() == card.PACKAGES.keys() == folder.FORMATS.keys()
 
 
-#: MAD-GAN shares a batch out between its generators; a defended classifier makes attacks, no samples.
-OF_ONE_BATCH = ('madgan', 'adversarial_examples')
+#: A defended classifier makes attacks, no samples.
+OF_ONE_BATCH = ('adversarial_examples',)
 
 
 @pytest.mark.slow

@@ -1,9 +1,14 @@
 """configs/folder.py: what it sees in a folder, what it chooses for whom, and that every choice can be overridden."""
 
 import math
+import re
+import runpy
+import types
+from typing import NamedTuple
 
 import jax
 import numpy as np
+import pages
 import pytest
 from PIL import Image
 
@@ -123,3 +128,35 @@ def test_a_setting_of_another_file_is_unknown(photos):
     of(photos, '--config.hour=3')
   with pytest.raises(UserError, match=r"unknown setting '--config\.hours'"):
     config_lib.read('configs/quickstart.py', ['--config.hours=3'])
+
+
+class Looks(NamedTuple):
+  """What `configs/folder.py` sees in a folder."""
+
+  pictures: int
+  side: int = 512
+  grey: bool = False
+
+
+def test_the_table_of_choices_is_what_the_config_for_folders_chooses(monkeypatch):
+  text = (pages.ROOT / 'docs' / 'choosing.md').read_text()
+  module = runpy.run_path(str(pages.ROOT / 'configs' / 'folder.py'))
+  choose, machine = module['get_config'], module['machine']
+  names = choose.__globals__
+  rows = re.findall(r'^\| ([^|]*(?:cores|T4|v5e)) \|(.*)\|$', text, re.MULTILINE)
+  speeds = {'2 CPU cores': [2 * names['CORE']], '8 CPU cores': [8 * names['CORE']], 'one T4': [names['DEVICES']['T4']]}
+  several = 'one L4, A100, H100 or a chip of TPU v5e'
+  speeds[several] = [names['DEVICES'][name] for name in ('L4', 'A100', 'H100', 'v5')]
+  assert [name for name, _ in rows] == list(speeds) and callable(machine)
+  monkeypatch.setitem(names, 'console', types.SimpleNamespace(say=lambda line: None))
+  for name, cells in rows:
+    for speed in speeds[name]:
+      found = []
+      for count in (1_000, 20_000):
+        monkeypatch.setitem(names, 'look', lambda path, count=count: Looks(count))
+        monkeypatch.setitem(names, 'machine', lambda name=name, speed=speed: (name, speed))
+        for hours in (2, 12):
+          config = choose('auto', {'data.path': 'photos', 'hours': hours})
+          system = 'FastGAN' if config.game.name.startswith('fastgan') else 'R3GAN'
+          found.append(f'{system}, {config.data.size} pixels')
+      assert [cell.strip() for cell in cells.split('|')] == found

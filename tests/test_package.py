@@ -79,13 +79,30 @@ def test_the_wheel_carries_the_configs_and_runs_from_any_folder(tmp_path):
   where, listed = python(code, **settings).split('\n', 1)
   assert str(site) in where
   assert 'configs/dcgan.py' in listed and 'configs/quickstart.py' in listed
-  subprocess.run(
-    [sys.executable, '-m', 'gan_jax.main', '--config', 'configs/gan.py:ring', '--config.steps=2', '--workdir', 'run'],
-    check=True,
-    capture_output=True,
-    **settings,
-  )
-  assert list((tmp_path / 'elsewhere' / 'run' / 'samples').glob('*.png'))
+  # The README's commands after `pip install`, by the door `gan-jax`: in one process, which costs less.
+  commands = [
+    'train --config configs/gan.py:ring --config.steps=2 --workdir run',
+    'train --config configs/gan.py:ring --config.steps=3 --workdir run',
+    'sample --workdir run --count 100 --seed 1 --out more.png',
+    'evaluate --workdir run --metrics modes --samples 200',
+    'export --workdir run',
+  ]
+  code = 'import sys, gan_jax.cli; assert "tests" not in sys.path[0]'
+  for command in commands:
+    code += f'; sys.argv[1:] = {command.split()}; gan_jax.cli.main()'
+  said = python(code, **settings)
+  assert 'resuming at step 2' in said and 'generator.stablehlo' in said
+  made = {str(path.relative_to(tmp_path / 'elsewhere')) for path in (tmp_path / 'elsewhere').rglob('*.*')}
+  assert {'more.png', 'run/samples/step_0000003.png', 'run/evaluation.json', 'run/export/generator.stablehlo'} <= made
+
+
+def test_all_places_name_the_same_version():
+  import gan_jax
+
+  version = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['version']
+  cited = re.search(r'^version: (.*)$', (ROOT / 'CITATION.cff').read_text(), re.MULTILINE)[1]
+  newest = re.search(r'^## ([\d.]+)', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)[1]
+  assert version == gan_jax.__version__ == cited == newest
 
 
 def test_all_commands_have_one_name(tmp_path):

@@ -30,7 +30,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
     if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
       _set_column(config, name, argument)
       continue
-    if _is_new(config, argument):
+    if _is_new(config, argument) or (_literal(value) is None and _is_dict(config, argument)):
       with config.unlocked():
         here = config
         for part in name[:-1]:
@@ -105,6 +105,15 @@ def _is_new(config: Any, argument: str) -> bool:
       raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
     here = here[part]
   return here is None
+
+
+def _is_dict(config: Any, argument: str) -> bool:
+  """Whether the setting of an argument is a dict with a name, such as a penalty, which None takes away."""
+  for part in _path(argument):
+    if not isinstance(config, ml_collections.ConfigDict) or part not in config:
+      return False
+    config = config[part]
+  return isinstance(config, ml_collections.ConfigDict) and 'name' in config
 
 
 def _siblings(config: Any, argument: str) -> str:

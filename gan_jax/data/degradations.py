@@ -1,9 +1,7 @@
 """Pictures made worse: what a network learns to undo. Any set of pictures becomes pairs by a column of these.
 
-    columns = dict(
-      a=dict(name='data.degradations.Degraded', column='image', by=('grey',)),
-      b=dict(name='Picture', column='image'),
-    )
+    a=dict(name='data.degradations.Degraded', column='image', by=('grey',))
+    b=dict(name='Picture', column='image')
 
 Windows and flips are those of the other columns of the example; holes and noise are drawn anew each time.
 """

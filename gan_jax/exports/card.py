@@ -10,8 +10,10 @@ from gan_jax.data import sets
 from gan_jax.exports.function import Exported
 from gan_jax.sampling.run import Run
 
-#: {format: (file, the lines that load it)}; the lines need jax, or for ONNX onnxruntime, and not this library.
+#: {format: (file, the lines that load it)}; the lines need the packages below, and not this library.
 FILES = {'stablehlo': 'generator.stablehlo', 'onnx': 'generator.onnx', 'safetensors': 'generator.safetensors'}
+#: What `pip install` needs to load each; the program of JAX is read with flatbuffers.
+PACKAGES = {'stablehlo': 'jax flatbuffers', 'onnx': 'onnxruntime', 'safetensors': 'jax flatbuffers safetensors'}
 LOADERS = {
   'stablehlo': """import jax
 generator = jax.export.deserialize(bytearray(open('generator.stablehlo', 'rb').read())).call
@@ -49,7 +51,7 @@ def card(run: Run, made: Exported, formats: tuple[str, ...]) -> str:
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
     f'**Inputs** {_described(made)}; **outputs** {", ".join(f"`{name}`" for name in made.outputs)}: '
     f'values from {low:g} (black) to {high:g} (white), height, width, channels.\n',
-    *(f'## {kind}\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
+    *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]
   return '\n'.join(part for part in parts if part)

@@ -94,5 +94,33 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
   return Exported(apply, {name: everything[name] for name in everything if name in used}, inputs, tuple(shapes))
 
 
+def alone(made: Exported) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]:
+  """The function with its weights inside, {name: (B, ...)} -> {name: (B, ...)}, in the order to be tried.
+
+  The first computes what follows from the weights alone, such as their spectral norms, while it is traced: then the
+  file does not compute it in every call. It also tries to make constants of shape (B, ...) there, such as noise,
+  which has no value while B is a symbol: then the second, which leaves all to the file, is the one that can be traced.
+  """
+  whole = lambda inputs: made.apply(made.weights, inputs)
+
+  def folded(inputs: dict[str, Any]) -> dict[str, Any]:
+    with jax.ensure_compile_time_eval():
+      return whole(inputs)
+
+  return folded, whole
+
+
+def first_that_works(write: Callable[[Any], Any], functions: tuple[Any, ...]) -> Any:
+  """What `write` makes of the first function that it takes; the error is that of the last."""
+  for function in functions[:-1]:
+    try:
+      return write(function)
+    except ImportError:
+      raise
+    except Exception:  # of jax.export and jax2onnx, of many kinds
+      continue
+  return write(functions[-1])
+
+
 def _path(path: tuple[Any, ...]) -> str:
   return '/'.join(jax.tree_util.keystr((part,), simple=True) for part in path)

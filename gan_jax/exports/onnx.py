@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from gan_jax.base.errors import UserError, short
-from gan_jax.exports.function import Exported
+from gan_jax.exports.function import Exported, alone, first_that_works
 
 #: The largest difference from the run's own samples, of values in a range of 2.
 MOST = 1e-4
@@ -32,17 +32,16 @@ def model(made: Exported) -> bytes:
     raise UserError(f'{error.name} is not installed: {how}') from error
   names = list(made.inputs)
 
-  def function(*arrays: Any) -> Any:
-    with jax.ensure_compile_time_eval():  # what follows from the weights alone, such as their spectral norms
-      found = made.apply(made.weights, dict(zip(names, arrays, strict=True)))
-    return tuple(found[name] for name in made.outputs) if len(made.outputs) > 1 else found[made.outputs[0]]
+  def converted(function: Any) -> Any:
+    def of_arrays(*arrays: Any) -> Any:
+      found = function(dict(zip(names, arrays, strict=True)))
+      return tuple(found[name] for name in made.outputs) if len(made.outputs) > 1 else found[made.outputs[0]]
+
+    shapes = [jax.ShapeDtypeStruct(('B', *x.shape[1:]), x.dtype) for x in made.inputs.values()]
+    return jax2onnx.to_onnx(of_arrays, inputs=shapes, model_name='gan_jax')
 
   try:
-    proto = jax2onnx.to_onnx(
-      function,
-      inputs=[jax.ShapeDtypeStruct(('B', *x.shape[1:]), x.dtype) for x in made.inputs.values()],
-      model_name='gan_jax',
-    )
+    proto = first_that_works(converted, alone(made))
   except Exception as error:  # of jax2onnx, of many kinds
     raise UserError(
       f'this game cannot be written as ONNX ({short(error)}): --format=stablehlo and --format=safetensors take any game'

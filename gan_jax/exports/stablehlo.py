@@ -1,12 +1,10 @@
 """StableHLO by `jax.export`: one file for CPU, CUDA and TPU and any number of examples, weights inside or beside."""
 
-from typing import Any
-
 import jax
 from jax import export
 
 from gan_jax.base.errors import UserError, short
-from gan_jax.exports.function import Exported
+from gan_jax.exports.function import Exported, alone, first_that_works
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
@@ -27,14 +25,11 @@ def program(made: Exported, *, weights: bool = True) -> bytes:
   (batch,) = export.symbolic_shape('batch')
   inputs = {name: jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for name, x in made.inputs.items()}
 
-  @jax.jit
-  def inside(inputs: Any) -> Any:
-    with jax.ensure_compile_time_eval():  # what follows from the weights alone, such as their spectral norms
-      return made.apply(made.weights, inputs)
-
   try:
     if weights:
-      exported = export.export(inside, platforms=PLATFORMS)(inputs)
+      exported = first_that_works(
+        lambda function: export.export(jax.jit(function), platforms=PLATFORMS)(inputs), alone(made)
+      )
     else:
       shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in made.weights.items()}
       exported = export.export(jax.jit(made.apply), platforms=PLATFORMS)(shapes, inputs)

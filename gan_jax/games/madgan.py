@@ -77,4 +77,5 @@ class MADGAN(nn.Module):
 
   def sample(self, batch: Batch) -> jax.Array:
     examples, maker = self.generate_all(batch['latents']['z'], train=False), batch['latents']['maker']
-    return examples[maker, jnp.arange(len(maker))]
+    own = jnp.expand_dims(maker, (0, *range(2, examples.ndim)))
+    return jnp.take_along_axis(examples, own, 0)[0]

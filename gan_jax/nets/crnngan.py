@@ -88,7 +88,7 @@ class Generator(nn.Module):
       tone = out(x)
       return (states, tone), tone
 
-    start = (stack.rest(len(z), z.dtype), first)
+    start = (stack.rest(z.shape[0], z.dtype), first)
     tones: jax.Array = _scan(step)(self, start, (noise, heard))[1]
     return tones
 
@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
     for name in ('forward', 'backward'):
       stack = Stack(self.hidden, self.layers, self.dropout, name=name)
       step = lambda module, states, x, stack=stack: stack(states, x, train)
-      heard = _scan(step)(self, stack.rest(len(x), x.dtype), x if name == 'forward' else x[:, ::-1])[1]
+      heard = _scan(step)(self, stack.rest(x.shape[0], x.dtype), x if name == 'forward' else x[:, ::-1])[1]
       sides.append(heard if name == 'forward' else heard[:, ::-1])
     heard = jnp.concatenate(sides, -1)
     logits = log_odds_of_mean(dense(heard, 1, kernel_init=INIT, name='decision')[..., 0])

@@ -92,7 +92,7 @@ class Generator(nn.Module):
     """The logits (B, T, V) of each of the tokens (B, T), given those before it."""
     before = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=START)
     step = lambda module, state, word: module.cell(state, word)
-    _, hidden = self._scan(step, self._rest(len(tokens)), self.words(before))
+    _, hidden = self._scan(step, self._rest(tokens.shape[0]), self.words(before))
     return self.out(hidden)
 
   def log_likelihood(self, tokens: jax.Array) -> jax.Array:
@@ -119,13 +119,13 @@ class Generator(nn.Module):
       token = jnp.where(place < kept, given, drawn(module.out(hidden), share))
       return (state, token, place + 1), token
 
-    start = (self._rest(len(tokens)), jnp.full((len(tokens),), START, jnp.int32), jnp.zeros((), jnp.int32))
+    start = (self._rest(tokens.shape[0]), jnp.full(tokens.shape[:1], START, jnp.int32), jnp.zeros((), jnp.int32))
     made: jax.Array = self._scan(step, start, (tokens, shares))[1]
     return made
 
   def generate(self, shares: jax.Array) -> jax.Array:
     """Sequences (B, T) int32 of shares (B, T), uniform on [0, 1)."""
-    return self.complete(jnp.zeros(shares.shape, jnp.int32), jnp.zeros(len(shares), jnp.int32), shares)
+    return self.complete(jnp.zeros(shares.shape, jnp.int32), jnp.zeros(shares.shape[:1], jnp.int32), shares)
 
 
 class Discriminator(nn.Module):

@@ -2,11 +2,11 @@
 
 The formulations give the same numbers up to rounding:
 
-  matmul  matrix products (`nets.matmul_conv`): one CPU device. As fast inside loops and branches as outside, where
-          XLA's own take 60 times longer
-  xla     XLA's convolutions: accelerators, and several devices, simulated ones too. The weight gradient of a
-          transposed convolution is written as that of the strided one, which XLA computes 50 times faster on CPUs
-  plain   the same with JAX's own derivatives: for export, and the only one with forward mode (`jax.jvp`)
+- `matmul`: matrix products (`nets.matmul_conv`): one CPU device. As fast inside loops and branches as outside, where
+  XLA's own take 60 times longer.
+- `xla`: XLA's convolutions: accelerators, and several devices, simulated ones too. The weight gradient of a transposed
+  convolution is written as that of the strided one, which XLA computes 50 times faster on CPUs.
+- `plain`: the same with JAX's own derivatives: for export, and the only one with forward mode (`jax.jvp`).
 
 `formulation` chooses another than the default. All have reverse-mode derivatives of any order.
 """
