@@ -505,3 +505,18 @@ def test_an_edge_repeats_its_pixel_and_borders_that_do_not_fit_say_so():
     conv.conv_transpose(x, kernel, (2,), 'REFLECT')
   with pytest.raises(ValueError, match='choose before'):
     conv.conv_transpose(x, kernel, (2,), [3])
+
+
+def test_convolutions_of_one_size_are_written_out_once():
+  x, kernel = jnp.zeros((2, 16, 16, 32)), jnp.zeros((3, 3, 32, 32))
+
+  def lines(count):
+    def through(kernel, x):
+      with conv.formulation('matmul'):
+        for _ in range(count):
+          x = conv.conv(x, kernel)
+      return x.sum()
+
+    return len(jax.jit(jax.grad(through)).lower(kernel, x).as_text().splitlines())
+
+  assert lines(8) < 1.5 * lines(2)
