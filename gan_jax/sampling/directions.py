@@ -105,8 +105,8 @@ def shift(found: Directions, amounts: Sequence[float]) -> np.ndarray:
   >>> shift(Directions('latents', np.eye(2), np.array([0.7, 0.3])), [0.0, 2.0]).tolist()
   [0.0, 2.0]
   """
-  amounts = np.asarray([*amounts, *[0.0] * (len(found.steps) - len(amounts))], np.float32)
-  total: np.ndarray = np.tensordot(amounts, found.steps, 1).astype(np.float32)
+  all_of = np.asarray([*amounts, *[0.0] * (len(found.steps) - len(amounts))], np.float32)
+  total: np.ndarray = np.tensordot(all_of, found.steps, 1).astype(np.float32)
   return total
 
 

@@ -20,7 +20,9 @@ ROWS = 16
 POINTS = 1000
 
 
-def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False) -> dict[str, Image]:
+def sheets(
+  stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False, rows: int = ROWS, side: int = 192
+) -> dict[str, Image]:
   """{name of what a game makes: its picture}, the main output's first; what has no picture is left out.
 
   Several outputs of single numbers are the columns of a table: one picture of their marginals beside the data's.
@@ -32,6 +34,8 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
     samples: that the game made, numpy.
     inputs: that they were made of, numpy.
     real: draw points of the data behind points.
+    rows: examples below each other, of those that stand beside what they are made of; more stand side by side.
+    side: width of a column of a table, pixels.
   """
   declared = core.outputs_of(stage.game, stage.streams)
   made: dict[str, Any] = dict(named(samples, declared))
@@ -39,7 +43,7 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
   if hasattr(stage.game, 'pictures'):
     made = dict(stage.game.pictures(samples))
   elif len(made) > 1 and all(np.ndim(array) == 1 for array in made.values()):
-    return {'': pictures.marginals(made, _columns(stage, made))}
+    return {'': pictures.marginals(made, _columns(stage, made), side=side)}
   for name, array in made.items():
     if isinstance(array, Image):
       drawn[name] = array
@@ -49,7 +53,7 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
     row = _row(stage, {n: v for n, v in made.items() if imitated(stage, n).of == output.of}, inputs, output)
     if row is not None:
       if next(iter(row.made)) == name:  # the others stand beside it
-        drawn[name] = row.picture()
+        drawn[name] = row.picture(rows)
       continue
     points = inputs_lib.examples(stream, np.arange(POINTS)) if real and array.ndim == 2 else {}
     behind = points.get(output.field)
@@ -78,11 +82,11 @@ class _Row:
   def __init__(self, columns: Mapping[str, np.ndarray], made: Mapping[str, Any]):
     self._columns, self.made = columns, made
 
-  def picture(self) -> Image:
+  def picture(self, rows: int) -> Image:
     most = max(x.shape[-1] for x in self._columns.values())
     parts = [np.broadcast_to(x, (*x.shape[:-1], most)) if x.shape[-1] == 1 else x for x in self._columns.values()]
     images = np.stack(parts, 1).reshape(-1, *parts[0].shape[1:])
-    across = max(1, -(-len(parts[0]) // ROWS))
+    across = max(1, -(-len(parts[0]) // rows))
     return pictures.grid(images, (0.0, 255.0), columns=across * len(parts), heads=list(self._columns) * across)
 
 
