@@ -96,8 +96,12 @@ def test_the_main_directions_are_those_that_the_first_layer_stretches_most():
 
 
 def fake_run(game, variables):
-  """What `Explorer` needs of a run."""
-  stream = types.SimpleNamespace(main='image', range_of=lambda field: (-4.0, 4.0))
+  """What `Explorer` needs of a run whose data are not there."""
+
+  def gone(*_):
+    raise UserError('data/x: no such folder; download it')
+
+  stream = types.SimpleNamespace(main='image', range_of=lambda field: (-4.0, 4.0), open=gone)
   stage = types.SimpleNamespace(game=game, streams={'images': stream})
   z = np.random.RandomState(0).randn(600, 3).astype(np.float32)
   return types.SimpleNamespace(
@@ -121,6 +125,33 @@ def test_styles_are_moved_and_truncated_as_the_game_does_itself(monkeypatch):
   np.testing.assert_allclose(asked, own, atol=1e-5)
   moved = page.made(Choice(amounts=(2.0,))).samples[''] - plain.samples['']
   np.testing.assert_allclose(moved[..., 0], np.broadcast_to(2 * page.directions.steps[:1, None], (16, 2, 3)), atol=1e-4)
+
+
+class Rows(nn.Module):
+  """z (B, 3) to rows of 5 numbers, which have no picture."""
+
+  @nn.compact
+  def __call__(self, z):
+    return nn.Dense(5)(z)
+
+
+class Reading(Maker):
+  inputs = ('images',)
+
+
+def test_a_run_with_nothing_to_show_is_one_line(monkeypatch):
+  monkeypatch.setattr(conditions, 'asked', lambda stage: {})
+  game = Maker(Rows())
+  with pytest.raises(UserError, match=r'shape \(5,\) have no picture: .*npz'):
+    Explorer(fake_run(game, made_of(game)[0]))
+  run = fake_run(Reading(Rows()), {})
+  run.stage.streams['images'].fields = lambda n: {'image': np.zeros((n, 8, 8, 1))}
+  run.inputs = run.stage.streams['images'].open
+  with pytest.raises(UserError, match=r'nothing to show\. No examples of its data: data/x: no such folder'):
+    Explorer(run)
+  run.stage.game = Reading(Rows(), latents=None)  # a translator: pictures of one's own can be dropped
+  page = Explorer(run)
+  assert page.lacks_data and page.streams == ('images',) and len(page.notes) == 1
 
 
 def test_a_choice_changes_the_samples_as_it_says(page):

@@ -85,6 +85,9 @@ class Explorer:
   Args:
     run: from `gan_jax.load`.
 
+  Raises:
+    UserError: there is nothing to show: samples have no picture, or need data that are not there.
+
   Attributes:
     run: the run.
     asked: {condition: what it takes}.
@@ -115,7 +118,7 @@ class Explorer:
     self.asked = self._try('', lambda: conditions.asked(stage)) or {}
     reads = core.inputs_of(game, stage.streams)
     self.streams = tuple(name for name in reads if self._takes_pictures(name))
-    self.lacks_data = bool(reads) and self._try('its own data', lambda: run.inputs(1)) is None
+    self.lacks_data = bool(reads) and self._try('examples of its data', lambda: run.inputs(1)) is None
     self.truncation, self._styles = self._truncation()
     self.outputs, self.counts = [''], PICTURES
     self.pictures = self.single = self.attention = False
@@ -129,14 +132,18 @@ class Explorer:
       self.single = self.pictures and self.drawn and not made_of and not hasattr(game, 'pictures')
       self.counts = POINTS if max(x.ndim for x in first.samples.values()) < 3 else PICTURES
       self.directions = self._try('sliders', self._main_directions) if self.drawn else None
+      if not self.pictures:
+        self.grid(Choice())  # an error says that there is nothing to show
       self.attention = self.single and bool(self._attention(Choice(), 0, look=False))
+    elif not self.streams:
+      raise UserError(f'there is nothing to show. {" ".join(self.notes)}')
 
   def _try(self, what: str, function: Any) -> Any:
     """What a function gives, or None and a note of what cannot be shown."""
     try:
       return function()
     except UserError as error:
-      self.notes.append(f'No {what}: {error}' if what else str(error))
+      self.notes.append(f'No {what}: {error}.' if what else str(error))
       return None
 
   def _takes_pictures(self, stream: str) -> bool:
@@ -251,7 +258,8 @@ class Explorer:
     samples = made.samples[''] if [*made.samples] == [''] else dict(made.samples)
     drawn = sheets.sheets(self.run.stage, samples, made.inputs, real=True, rows=ROWS, side=SIDE)
     if not drawn:
-      raise UserError(f'samples of shape {made.samples[name].shape[1:]} have no picture')
+      shape = made.samples[name].shape[1:]
+      raise UserError(f'samples of shape {shape} have no picture: gan_jax.sample writes them with --out=samples.npz')
     return drawn.get(name) or next(iter(drawn.values()))
 
   def at(self, choice: Choice, x: float, y: float) -> int:

@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling import inputs as inputs_lib
@@ -55,14 +56,21 @@ def sheets(
       if next(iter(row.made)) == name:  # the others stand beside it
         drawn[name] = row.picture(rows)
       continue
-    points = inputs_lib.examples(stream, np.arange(POINTS)) if real and array.ndim == 2 else {}
-    behind = points.get(output.field)
+    behind = _points(stream).get(output.field) if real and array.ndim == 2 else None
     picture = pictures.picture_of(
       array, stream.range_of(output.field), behind if behind is not None and behind.ndim == 2 else None
     )
     if picture is not None:
       drawn[name] = picture
   return drawn
+
+
+def _points(stream: Stream) -> dict[str, np.ndarray]:
+  """Points of the data; none where they are not there any more."""
+  try:
+    return inputs_lib.examples(stream, np.arange(POINTS))
+  except UserError:
+    return {}
 
 
 def _columns(stage: Stage, made: Mapping[str, Any]) -> dict[str, np.ndarray]:
