@@ -130,7 +130,8 @@ class Explorer:
       self.pictures = shown.ndim == 4 and shown.shape[-1] in (1, 3)
       made_of = any(output.of for output in core.outputs_of(game, stage.streams).values())
       self.single = self.pictures and self.drawn and not made_of and not hasattr(game, 'pictures')
-      self.counts = POINTS if max(x.ndim for x in first.samples.values()) < 3 else PICTURES
+      flat = max(x.ndim for x in first.samples.values()) < 3 and not hasattr(game, 'pictures')
+      self.counts = POINTS if flat else PICTURES
       self.directions = self._try('sliders', self._main_directions) if self.drawn else None
       if not self.pictures:
         self.grid(Choice())  # an error says that there is nothing to show

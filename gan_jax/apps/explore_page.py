@@ -13,7 +13,7 @@ from gan_jax.sampling.conditions import Asked
 #: How far a slider goes to each side, standard deviations.
 REACH = 5
 #: A condition of more numbers is not offered: nobody types them.
-MOST = 32
+MOST = 8
 ANY = 'any'
 #: {kind of truncation: (label, lowest, highest, value that changes nothing)}.
 TRUNCATIONS = {
