@@ -1,7 +1,7 @@
 # Everything sets itself up into .venv on a machine that has only python3 (uv is used when it is there).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: demo test test-fast test-oldest test-newest test-parity test-all soak lint lock readme notebooks site clean
+.PHONY: demo test test-fast test-oldest test-newest test-parity test-app test-all soak lint lock readme notebooks site clean
 
 # Installs into environment $(1), without the lock; $(2) are settings for uv, $(3) for pip.
 install = if command -v uv >/dev/null; then set -- uv pip install --quiet --python $(1)/bin/python $(2); else \
@@ -91,6 +91,15 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 
 test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch
 	GAN_JAX_PARITY=1 $(BIN)/python -m pytest -m 'not slow' tests/parity
+
+# The pages in Debian's chromium (apt-get install chromium).
+.venv/.app: .venv/.test
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[app]' playwright==1.65.2
+	@touch $@
+
+test-app: .venv/.app  ## the pages of gan_jax.app in a browser without a window
+	$(QUICKER) $(BIN)/python -m pytest -rs tests/test_app_browser.py
 
 test-all: .venv/.parity lint  ## the long product as well
 	$(BIN)/python -m pytest

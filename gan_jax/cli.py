@@ -13,12 +13,13 @@ COMMANDS = {
   'train': ('main', 'train a GAN, or go on with a run'),
   'sample': ('sample', 'samples of a run, and pictures of what it has learnt'),
   'evaluate': ('evaluate', 'the figures of a run, each with its protocol'),
+  'app': ('app', 'a page in the browser: a look at a run, or GAN Lab'),
   'export': ('export', 'a generator as StableHLO, ONNX or safetensors'),
   'convert': ('convert', 'weights of other code as a run'),
   'prepare': ('prepare', 'download and prepare a set of TensorFlow Datasets'),
 }
 #: Flags whose values are no files.
-NO_FILES = ('config', 'count', 'samples', 'seed', 'step', 'checkpoint', 'member', 'metrics', 'features')
+NO_FILES = ('config', 'count', 'samples', 'seed', 'step', 'checkpoint', 'member', 'metrics', 'features', 'host', 'port')
 
 
 def completion(shell: str) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 from absl import flags
 from PIL.Image import Image
 
-from gan_jax import core
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
@@ -23,6 +22,7 @@ from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
 from gan_jax.sampling.run import Run, load
+from gan_jax.sampling.translation import translated
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -179,38 +179,19 @@ def _translate(values: flags.FlagValues) -> None:
   for name, default in (('picture', 'grid'), ('count', None), ('split', ''), ('format', '')):
     if getattr(values, name) != default:
       raise UserError(f'--{name} with --inputs, which makes one picture of each of the folder: leave it out')
-  run, folder = (
-    load(values.workdir, values.step, values.member),
-    paths.expand(values.inputs.partition('=')[2] or values.inputs),
-  )
+  folder = paths.expand(values.inputs.partition('=')[2] or values.inputs)
   out = paths.expand(values.out)
   if out.resolve() == folder.resolve():
     raise UserError(f'--out={out} is the folder of the inputs, which would be written over: name another')
-  stream, found, fields = inputs_lib.of_folder(run.stage, values.inputs)
-  count = len(found)
-  try:
-    given = run.inputs(count) or {}
-  except UserError:
-    if core.inputs_of(run.stage.game, run.stage.streams) != (stream,):
-      raise
-    given = {}  # the run's own data need not be there
-  if run.stage.streams[stream].columns:  # what else it reads beside the pictures is the run's own, or --condition
-    fields = {**given.get(stream, {}), **fields}
-  made = run.sample(count, inputs={**given, stream: fields}, **_how(values))
-  samples = {values.output: np.asarray(pick(made, values.output))} if values.output else named(made)
-  # What is made of other streams says nothing of these pictures.
-  of = {name: imitated(run.stage, name) for name in samples}
-  samples = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
-  for name, array in samples.items():
-    if array.ndim != 4 or array.shape[-1] > 4:
-      raise UserError(f'{name or "samples"} of shape {array.shape[1:]} are no pictures: choose another --output')
-    limits = _limits(run, {name: array})[name]
-    where = out / name if len(samples) > 1 else out
+  run = load(values.workdir, values.step, values.member)
+  found, made, _ = translated(run, values.inputs, output=values.output, **_how(values))
+  for name, (array, limits) in made.items():
+    where = out / name if len(made) > 1 else out
     for file, image in zip(found, array, strict=True):
       with command.writable(where / file):
         (where / file).parent.mkdir(parents=True, exist_ok=True)
         pictures.write_one(image, limits, where / file)
-    console.say(f'{count} pictures of step {run.step}: {where}')
+    console.say(f'{len(found)} pictures of step {run.step}: {where}')
 
 
 def _exploration(run: Run, values: flags.FlagValues) -> dict[str, Image]:

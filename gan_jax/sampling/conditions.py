@@ -5,7 +5,7 @@ it samples (a class, attributes, a number, a text, an embedding). It replaces wh
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -41,13 +41,60 @@ def parsed(texts: Sequence[str]) -> dict[str, str]:
   return found
 
 
+class Asked(NamedTuple):
+  """What one condition takes.
+
+  Attributes:
+    kind: 'class', 'attribute' (0 or 1), 'number', 'text' or 'numbers'.
+    choices: of a class, their names; its number where it has no name.
+    size: how many numbers; 0 where the data say.
+  """
+
+  kind: str
+  choices: tuple[str, ...] = ()
+  size: int = 0
+
+
 def known(stage: Stage) -> list[str]:
   """The names that a stage's game can be asked for."""
-  names = list(_parts(stage.game.latents))
+  return list(asked(stage))
+
+
+def asked(stage: Stage) -> dict[str, Asked]:
+  """{name that a stage's game can be asked for: what it takes}, for a page that shows them."""
+  found: dict[str, Asked] = {}
+  for name, part in _parts(stage.game.latents).items():
+    distribution = stage.game.latents[part]
+    if isinstance(distribution, latents_lib.Attributes):
+      found[name] = Asked('attribute')
+    elif isinstance(distribution, latents_lib.Label):
+      found[name] = _of_kind(_classes(stage, distribution))
+    else:
+      shape = jax.eval_shape(distribution.sample, jax.random.key(0))
+      found[name] = Asked('numbers', size=int(np.prod(getattr(shape, 'shape', (0,)))))
   for stream in _streams(stage).values():
     for field, kind in _kinds(stream).items():
-      names += kind.names if isinstance(kind, columns.Attributes) else [field] if _askable(kind) else []
-  return names
+      if isinstance(kind, columns.Attributes):
+        found.update((name, Asked('attribute')) for name in kind.names)
+      elif _askable(kind):
+        found[field] = _of_kind(kind)
+  return found
+
+
+def _of_kind(kind: Any) -> Asked:
+  if isinstance(kind, columns.Label):
+    return Asked('class', tuple(map(str, kind.classes if isinstance(kind.classes, tuple) else range(kind.count))))
+  return Asked(
+    'number' if isinstance(kind, columns.Number) else 'text' if isinstance(kind, columns.Text) else 'numbers'
+  )
+
+
+def _classes(stage: Stage, distribution: latents_lib.Label) -> columns.Label:
+  """The classes of the data, with their names, where the latents draw those."""
+  kind = _kinds(next(iter(stage.streams.values()))).get('label')
+  if isinstance(kind, columns.Label) and kind.count == distribution.classes:
+    return kind
+  return columns.Label(classes=distribution.classes)
 
 
 def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tuple[Any, Any]:
@@ -94,15 +141,12 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
     latents[part] = _with_entry(distribution.names, name, value, drawn)
     return
   if isinstance(distribution, latents_lib.Label):
-    kind = _kinds(next(iter(stage.streams.values()))).get('label')
-    if not isinstance(kind, columns.Label) or kind.count != distribution.classes:  # not the classes of the data
-      kind = columns.Label(classes=distribution.classes)
-    latents[part] = np.full(drawn.shape, _stored(kind, name, value), drawn.dtype)
+    latents[part] = np.full(drawn.shape, _stored(_classes(stage, distribution), name, value), drawn.dtype)
     return
   vector = _stored(columns.Array(), name, _numbers(value))
-  if vector.shape != drawn.shape[1:]:
+  if vector.size != np.prod(drawn.shape[1:]):
     raise UserError(f'condition {name}={value!r} has {vector.size} numbers, it takes {int(np.prod(drawn.shape[1:]))}')
-  latents[part] = np.broadcast_to(vector, drawn.shape).astype(drawn.dtype)
+  latents[part] = np.broadcast_to(vector.reshape(drawn.shape[1:]), drawn.shape).astype(drawn.dtype)
 
 
 def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any]) -> bool:

@@ -97,11 +97,25 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
     nearest_count: training examples beside each.
   """
   images = _images(run, _start(run, count, options), options)
-  stream = _reference(run, options)
+  train = training_pictures(run, options.output)
+  return with_nearest(to_uint8(images, _reference(run, options).range), train, nearest_count)
+
+
+def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
+  """(N, H, W, C) uint8: the pictures of the set that an output imitates, at most 256 MB of them, in a random order.
+
+  Raises:
+    UserError: the set is not there, or has no pictures of 8 bits.
+  """
+  stream = _reference(run, Options(output=output))
   if not stream.pictures:
     raise UserError(f'{stream.name!r} has no pictures of 8 bits to compare samples with: use --picture=grid')
-  train, _ = sets.examples(stream, len(stream.open()))
-  samples = to_uint8(images, stream.range)
+  train: np.ndarray = sets.examples(stream, len(stream.open()))[0]
+  return train
+
+
+def with_nearest(samples: np.ndarray, train: np.ndarray, nearest_count: int = 5) -> Image:
+  """Samples (S, H, W, C) uint8, each in a row with its nearest training pictures."""
   indices = nearest(samples, train, k=min(nearest_count, len(train))).indices
   rows = np.concatenate([samples[:, None], train[indices]], 1)
   heads = ['sample', 'nearest'] + [''] * (indices.shape[1] - 1)
@@ -203,14 +217,20 @@ def attention(run: 'Run', count: int = 6, options: Options = Options(), *, point
   """
   latents = _start(run, count, options)
   images = to_uint8(_images(run, latents, options), run.range)
-  layers = {}
-  for layer, weights in run.attention(latents, seed=options.seed, ema=options.ema).items():
-    cells = [_attention_maps(image, maps, points) for image, maps in zip(images, weights, strict=True)]
-    heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
-    layers[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
+  layers = run.attention(latents, seed=options.seed, ema=options.ema)
   if not layers:
     raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has no attention; use grid')
-  return layers
+  return with_attention(images, layers, points)
+
+
+def with_attention(images: np.ndarray, layers: Mapping[str, np.ndarray], points: int = 5) -> dict[str, Image]:
+  """{layer: picture}: a row for each image (N, H, W, C) uint8, of its layers' weights {layer: (N, queries, keys)}."""
+  heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
+  drawn = {}
+  for layer, weights in layers.items():
+    cells = [_attention_maps(image, maps, points) for image, maps in zip(images, weights, strict=True)]
+    drawn[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
+  return drawn
 
 
 def _attention_maps(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:

@@ -150,9 +150,7 @@ class Run:
       {layer: (count, queries, keys)}; the weights of each query sum to 1.
     """
     found = self._sampler().intermediates(self.variables(ema), latents, seed, self._inputs_of(latents, inputs))
-    leaves = jax.tree_util.tree_leaves_with_path(found)
-    name = lambda path: '_'.join(part.key for part in path[:-2])
-    return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
+    return attention_of(found)
 
   def _inputs_of(self, latents: Any, inputs: Any) -> Any:
     return self.inputs(max((len(x) for x in jax.tree.leaves(latents)), default=1)) if inputs is None else inputs
@@ -182,6 +180,13 @@ class Run:
       inputs: that they were made of, to stand beside them.
     """
     return sheets.sheets(self.stage, samples, inputs)
+
+
+def attention_of(intermediates: Any) -> dict[str, Any]:
+  """{layer: its weights (count, queries, keys)} of what networks sow."""
+  leaves = jax.tree_util.tree_leaves_with_path(intermediates)
+  name = lambda path: '_'.join(part.key for part in path[:-2])
+  return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
 
 
 def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:

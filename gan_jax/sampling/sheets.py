@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling import inputs as inputs_lib
@@ -20,7 +21,9 @@ ROWS = 16
 POINTS = 1000
 
 
-def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False) -> dict[str, Image]:
+def sheets(
+  stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False, rows: int = ROWS, side: int = 192
+) -> dict[str, Image]:
   """{name of what a game makes: its picture}, the main output's first; what has no picture is left out.
 
   Several outputs of single numbers are the columns of a table: one picture of their marginals beside the data's.
@@ -32,6 +35,8 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
     samples: that the game made, numpy.
     inputs: that they were made of, numpy.
     real: draw points of the data behind points.
+    rows: examples below each other, of those that stand beside what they are made of; more stand side by side.
+    side: width of a column of a table, pixels.
   """
   declared = core.outputs_of(stage.game, stage.streams)
   made: dict[str, Any] = dict(named(samples, declared))
@@ -39,7 +44,7 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
   if hasattr(stage.game, 'pictures'):
     made = dict(stage.game.pictures(samples))
   elif len(made) > 1 and all(np.ndim(array) == 1 for array in made.values()):
-    return {'': pictures.marginals(made, _columns(stage, made))}
+    return {'': pictures.marginals(made, _columns(stage, made), side=side)}
   for name, array in made.items():
     if isinstance(array, Image):
       drawn[name] = array
@@ -49,16 +54,23 @@ def sheets(stage: Stage, samples: Any, inputs: Any = None, *, real: bool = False
     row = _row(stage, {n: v for n, v in made.items() if imitated(stage, n).of == output.of}, inputs, output)
     if row is not None:
       if next(iter(row.made)) == name:  # the others stand beside it
-        drawn[name] = row.picture()
+        drawn[name] = row.picture(rows)
       continue
-    points = inputs_lib.examples(stream, np.arange(POINTS)) if real and array.ndim == 2 else {}
-    behind = points.get(output.field)
+    behind = _points(stream).get(output.field) if real and array.ndim == 2 else None
     picture = pictures.picture_of(
       array, stream.range_of(output.field), behind if behind is not None and behind.ndim == 2 else None
     )
     if picture is not None:
       drawn[name] = picture
   return drawn
+
+
+def _points(stream: Stream) -> dict[str, np.ndarray]:
+  """Points of the data; none where they are not there any more."""
+  try:
+    return inputs_lib.examples(stream, np.arange(POINTS))
+  except UserError:
+    return {}
 
 
 def _columns(stage: Stage, made: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -78,11 +90,11 @@ class _Row:
   def __init__(self, columns: Mapping[str, np.ndarray], made: Mapping[str, Any]):
     self._columns, self.made = columns, made
 
-  def picture(self) -> Image:
+  def picture(self, rows: int) -> Image:
     most = max(x.shape[-1] for x in self._columns.values())
     parts = [np.broadcast_to(x, (*x.shape[:-1], most)) if x.shape[-1] == 1 else x for x in self._columns.values()]
     images = np.stack(parts, 1).reshape(-1, *parts[0].shape[1:])
-    across = max(1, -(-len(parts[0]) // ROWS))
+    across = max(1, -(-len(parts[0]) // rows))
     return pictures.grid(images, (0.0, 255.0), columns=across * len(parts), heads=list(self._columns) * across)
 
 
