@@ -2,14 +2,20 @@
 
 import pathlib
 import re
+import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+# Sphinx takes pages of this folder only.
+(ROOT / 'docs/notebooks').mkdir(exist_ok=True)
+for notebook in (ROOT / 'notebooks').glob('*.ipynb'):
+  shutil.copy(notebook, ROOT / 'docs/notebooks')
+
 project = 'gan_jax'
 author = 'The gan_jax authors'
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon']
 html_theme = 'sphinx_book_theme'
 html_title = 'gan_jax'
 html_static_path = ['_static']
@@ -18,6 +24,7 @@ exclude_patterns = ['example', 'clusters']
 templates_path = ['_templates']
 myst_enable_extensions = ['attrs_inline', 'dollarmath']
 myst_heading_anchors = 3
+nb_execution_mode = 'off'  # they come with their outputs
 autosummary_generate = True
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'
@@ -42,6 +49,12 @@ def without_flax(app, what, name, of, options, signature, returned):
   return re.sub(r'(, )?parent=<flax[^>]*>, name=None', '', signature or '') or None, returned
 
 
+def with_own_notebooks(app, page, source):
+  """Links to notebooks/ lead to the copies in this folder."""
+  source[0] = source[0].replace('](../notebooks/', '](notebooks/')
+
+
 def setup(app):
+  app.connect('source-read', with_own_notebooks)
   app.connect('autodoc-process-signature', without_flax)
   app.connect('autodoc-process-docstring', as_rst, priority=400)  # before napoleon
