@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from gan_jax.evaluation.evidence import Evidence
 
 
@@ -23,6 +25,13 @@ class Figure(NamedTuple):
   protocol: str
   standard_error: float | None = None
   parts: list[float] | None = None
+
+
+def mean_figure(name: str, of_each: np.ndarray, protocol: str) -> Figure:
+  """The mean of figures of examples (N,) and its standard error."""
+  count = len(of_each)
+  error = float(of_each.std(ddof=1) / np.sqrt(count)) if count > 1 else float('nan')
+  return Figure(name, float(of_each.mean()) if count else float('nan'), protocol, error)
 
 
 Measure = Callable[[Evidence], Iterable[Figure]]

@@ -7,7 +7,7 @@ import numpy as np
 from gan_jax.data.streams import Stream
 from gan_jax.data.tones import INTENSITY, PITCH, Tones, heard, unscaled
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.figures import Figure, mean_figure
 from gan_jax.metrics import music
 
 #: Sequences that are measured, of each side.
@@ -33,9 +33,7 @@ def music_figures(e: Evidence) -> Iterable[Figure]:
   for name, what in WHAT.items():
     for suffix, of_each in (('', made[name]), ('_real', real[name])):
       whose = f'of {e.stream.split}' if suffix else 'samples'
-      error = float(of_each.std(ddof=1) / np.sqrt(len(of_each))) if len(of_each) > 1 else float('nan')
-      mean = float(of_each.mean()) if len(of_each) else float('nan')
-      yield Figure(f'{name}{suffix}', mean, f'{what}, mean of {len(of_each)} {whose} that sound', error)
+      yield mean_figure(f'{name}{suffix}', of_each, f'{what}, mean of {len(of_each)} {whose} that sound')
 
 
 def _statistics(tones: np.ndarray) -> dict[str, np.ndarray]:

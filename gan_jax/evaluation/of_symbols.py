@@ -12,7 +12,7 @@ from gan_jax.data.sources import oracle
 from gan_jax.data.streams import Stream
 from gan_jax.data.text import FILL, Text
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.figures import Figure, mean_figure
 from gan_jax.metrics import bleu
 
 #: Sentences that are compared, of each side, and the lengths of runs of words.
@@ -30,9 +30,9 @@ def oracle_figures(e: Evidence) -> Iterable[Figure]:
   vocabulary, _ = oracle.sizes(e.stream.name)
   of_made = oracle.negative_log_likelihood(e.fake.examples, vocabulary)
   what = 'nats a token, -log p by the oracle'
-  yield _figure('oracle_nll', of_made, f'{what}, {len(of_made)} samples')
+  yield mean_figure('oracle_nll', of_made, f'{what}, {len(of_made)} samples')
   real = e.once('oracle_nll', lambda: oracle.negative_log_likelihood(e.real_examples(len(of_made)), vocabulary))
-  yield _figure('oracle_nll_real', real, f'{what} of {len(real)} of its own sequences')
+  yield mean_figure('oracle_nll_real', real, f'{what} of {len(real)} of its own sequences')
 
 
 def likelihood_figures(e: Evidence) -> Iterable[Figure]:
@@ -42,7 +42,8 @@ def likelihood_figures(e: Evidence) -> Iterable[Figure]:
   score = e.once('likelihood', lambda: jax.jit(_likelihood(e.game)))
   parts = [held_out[i : i + BATCH] for i in range(0, len(held_out), BATCH)]
   found = -np.concatenate([np.asarray(score(e.variables, part)).mean(1) for part in parts])
-  yield _figure('likelihood', found, f'nats a token, -log p by the generator of {len(found)} of {title(e.held_out)}')  # type: ignore[arg-type]
+  whose = f'{len(found)} of {title(e.held_out)}'  # type: ignore[arg-type]
+  yield mean_figure('likelihood', found, f'nats a token, -log p by the generator of {whose}')
 
 
 def _likelihood(game: Any) -> Callable[[Any, Any], jax.Array]:
@@ -54,23 +55,18 @@ def bleu_figures(e: Evidence) -> Iterable[Figure]:
   whose = f'{len(references)} of {title(e.held_out)}'  # type: ignore[arg-type]
   for order in ORDERS:
     found = bleu.bleu(made, references, order)
-    yield _figure(f'bleu_{order}', found, f'mean of {len(made)} samples against {whose}')
+    yield mean_figure(f'bleu_{order}', found, f'mean of {len(made)} samples against {whose}')
 
 
 def self_bleu_figures(e: Evidence) -> Iterable[Figure]:
   made, real = _words(e.fake.examples[:SENTENCES]), _words(e.real_examples(SENTENCES))
   of_real = lambda order: e.once(f'self_bleu_{order}', lambda: bleu.self_bleu(real, order))
   for order in ORDERS:
-    yield _figure(f'self_bleu_{order}', bleu.self_bleu(made, order), f'of {len(made)} samples among each other')
-    yield _figure(f'self_bleu_{order}_real', of_real(order), f'the same of {len(real)} of {e.stream.split}')
+    yield mean_figure(f'self_bleu_{order}', bleu.self_bleu(made, order), f'of {len(made)} samples among each other')
+    yield mean_figure(f'self_bleu_{order}_real', of_real(order), f'the same of {len(real)} of {e.stream.split}')
 
 
 def _words(tokens: np.ndarray) -> list[list[int]]:
   """The tokens of texts (N, T) up to the first that stands behind an end."""
   rows = [[int(token) for token in row] for row in tokens]
   return [row[: row.index(FILL)] if FILL in row else row for row in rows]
-
-
-def _figure(name: str, of_each: np.ndarray, protocol: str) -> Figure:
-  error = float(of_each.std(ddof=1) / np.sqrt(len(of_each))) if len(of_each) > 1 else float('nan')
-  return Figure(name, float(of_each.mean()), protocol, error)

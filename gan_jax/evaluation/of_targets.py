@@ -7,7 +7,7 @@ import numpy as np
 from gan_jax.base.errors import UserError
 from gan_jax.data.sets import title
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.figures import Figure, mean_figure
 from gan_jax.metrics import paired, similarity
 
 #: Pairs of pictures whose structural similarity is computed at a time.
@@ -24,7 +24,7 @@ def target_figures(e: Evidence) -> Iterable[Figure]:
   wanted = e.target_examples(count)
   made = e.fake.examples[: len(wanted)]
   protocol = f'{len(made)} pairs of {title(e.targets)}'
-  figure = lambda name, values, what: Figure(name, float(values.mean()), f'{what}, {protocol}', _error(values))
+  figure = lambda name, values, what: mean_figure(name, values, f'{what}, {protocol}')
   yield figure('l1', paired.absolute_errors(e.unit(made), e.unit(wanted)), f'mean absolute difference, {e.values}')
   if e.pictures:
     yield figure('psnr', paired.psnr(made, wanted), 'decibels, mean over pairs, 8 bits')
@@ -32,7 +32,3 @@ def target_figures(e: Evidence) -> Iterable[Figure]:
     yield figure('ssim', np.concatenate(parts), 'mean over pairs, 8 bits')
   features = paired.feature_distances(e.fake.features[: len(made)], e.target_features(len(wanted)))
   yield figure('perceptual', features, 'mean squared distance of features of length 1')
-
-
-def _error(values: np.ndarray) -> float:
-  return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float('nan')
