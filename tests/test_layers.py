@@ -10,7 +10,7 @@ from jax import export
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import pool
 from gan_jax.nets import mlp, resnet
-from gan_jax.nets.layers import attention, minibatch, norms, resample, text, weights
+from gan_jax.nets.layers import attention, minibatch, norms, recurrent, resample, text, weights
 from gan_jax.nets.layers import basic as layers
 
 KEY = jax.random.key(0)
@@ -370,3 +370,18 @@ def test_a_text_is_encoded_by_its_words_and_their_order_and_by_nothing_behind_it
   np.testing.assert_array_equal(y[3], y[4])  # what is not in the vocabulary is unknown
   distances = jnp.abs(y[None, :4] - y[:4, None]).max(-1) + jnp.eye(4)
   assert float(distances.min()) > 1e-4
+
+
+def test_an_lstm_over_whole_sequences_is_flaxs_cell_in_a_scan():
+  x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+  ours, cell = recurrent.LSTM(4), nn.OptimizedLSTMCell(4)
+  variables = nn.RNN(cell).init(jax.random.key(1), x)['params']['cell']
+  assert jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x)['params']) == jax.tree.map(jnp.shape, variables)
+  variables = jax.tree.map(lambda w: w + jax.random.normal(jax.random.key(w.size), w.shape), variables)
+  of = lambda apply: lambda variables, x: jnp.sin(apply({'params': variables}, x)).sum()
+  one = of(ours.apply)
+  other = of(lambda variables, x: nn.RNN(cell).apply({'params': {'cell': variables['params']}}, x))
+  for order in (lambda f: f, lambda f: lambda v, x: (jax.grad(f, 1)(v, x) ** 2).sum()):  # as a penalty on gradients
+    a, b = (jax.jit(jax.value_and_grad(order(f), (0, 1)))(variables, x) for f in (one, other))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), a, b)
+  assert ours.apply({'params': variables}, x.astype(jnp.bfloat16)).dtype == jnp.bfloat16

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.basic import dense, uniform_init
+from gan_jax.nets.layers.recurrent import LSTM
 
 INIT = uniform_init(0.05)
 
@@ -49,6 +50,21 @@ class Stack(nn.Module):
     """The states before the first step."""
     zeros = jnp.zeros((rows, self.hidden), dtype)
     return ((zeros, zeros),) * self.layers
+
+
+class Whole(nn.Module):
+  """A `Stack` over sequences that are known from the start: (B, T, n) to (B, T, hidden)."""
+
+  hidden: int
+  layers: int
+  dropout: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    for i in range(self.layers):
+      x = LSTM(self.hidden, kernel_init=INIT, recurrent_kernel_init=INIT, name=f'lstm_{i}')(x)
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    return x
 
 
 def _scan(body: Any) -> Any:
@@ -110,13 +126,13 @@ class Discriminator(nn.Module):
   def __call__(self, tones: jax.Array, *, train: bool, features: bool = False) -> Any:
     """logits; with features=True (logits, the LSTMs' outputs (B, T, 2 hidden))."""
     x = nn.Dropout(self.dropout, deterministic=not train)(tones)
-    sides = []
-    for name in ('forward', 'backward'):
-      stack = Stack(self.hidden, self.layers, self.dropout, name=name)
-      step = lambda module, states, x, stack=stack: stack(states, x, train)
-      heard = _scan(step)(self, stack.rest(x.shape[0], x.dtype), x if name == 'forward' else x[:, ::-1])[1]
-      sides.append(heard if name == 'forward' else heard[:, ::-1])
-    heard = jnp.concatenate(sides, -1)
+    heard = jnp.concatenate(
+      [
+        Whole(self.hidden, self.layers, self.dropout, name='forward')(x, train),
+        Whole(self.hidden, self.layers, self.dropout, name='backward')(x[:, ::-1], train)[:, ::-1],
+      ],
+      -1,
+    )
     logits = log_odds_of_mean(dense(heard, 1, kernel_init=INIT, name='decision')[..., 0])
     return (logits, heard) if features else logits
 
