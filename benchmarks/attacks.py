@@ -30,6 +30,7 @@ from jax.tree_util import Partial
 import gan_jax
 from gan_jax import attacks, runs
 from gan_jax import config as config_lib
+from gan_jax.base import memory
 from gan_jax.data import sets
 from gan_jax.metrics import parzen
 from gan_jax.nets import classifier
@@ -80,6 +81,8 @@ def network_of(folder: pathlib.Path) -> Partial:
 
 def trained(values, row: str, seed: int) -> Partial:
   folder = pathlib.Path(values.workdir) / values.set / f'{row}-seed{seed}'
+  if values.trained and folder.exists():
+    return network_of(folder)
   config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][row]}')
   changes = [f'--config.seed={seed}', '--config.devices=1']
   if values.inner and ROWS[values.set][row].endswith(('pgd', 'trades')):
@@ -238,6 +241,7 @@ def speed(values) -> list[str]:
   import foolbox
   import torch
 
+  memory.keep()  # as a loaded run does; it serves both
   count, channels, hidden = (20, (4, 8), 32) if values.quick else (1000, (32, 64), 1024)
   x = np.random.RandomState(0).rand(count, 28, 28, 1).astype(np.float32)
   labels = np.arange(count) % 10
@@ -299,6 +303,7 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument(
     '--inner', type=int, default=0, help="PGD's steps in training, of 2.5 eps in all; 0: the config's"
   )
+  parser.add_argument('--trained', action='store_true', help='takes runs that exist as they are, and trains others')
   parser.add_argument('--restarts', type=int, default=10, help='of the projection')
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
