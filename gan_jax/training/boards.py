@@ -93,12 +93,15 @@ class WandB:
     self._run = self._wandb.init(
       project=project, id=name, name=workdir.name, dir=os.fspath(workdir), config=dict(settings), resume='allow'
     )
+    # Not W&B's own step, which must grow: a training that resumes from an earlier checkpoint would lose its rows.
+    self._run.define_metric('step')
+    self._run.define_metric('*', step_metric='step')
 
   def scalars(self, values: Mapping[str, float], step: int) -> None:
-    self._run.log(dict(values), step=step)
+    self._run.log({**values, 'step': step})
 
   def image(self, name: str, pixels: np.ndarray, step: int) -> None:
-    self._run.log({name: self._wandb.Image(pixels)}, step=step)
+    self._run.log({name: self._wandb.Image(pixels), 'step': step})
 
   def discard(self) -> None:
     """Leaves the run as it is."""
