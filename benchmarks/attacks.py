@@ -17,6 +17,7 @@ the first --count pictures of the test split, in the order of evaluations, are a
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import statistics
@@ -45,7 +46,11 @@ ROWS = {
 }  # fmt: skip
 EPS = {'mnist': 0.25, 'cifar10': 8 / 255, 'digits': 0.25}
 PARTS = ('table', 'transfer', 'density', 'project', 'picture', 'seeds', 'speed')
-KEY = jax.random.key(0)
+
+
+@functools.cache
+def key() -> jax.Array:
+  return jax.random.key(0)
 
 
 def all_attacks(eps: float, quick: bool) -> dict[str, tuple[Any, dict[str, Any]]]:
@@ -104,9 +109,11 @@ def table(values, networks, x, labels) -> list[str]:
   for title, (attack, settings) in all_attacks(EPS[values.set], values.quick).items():
     cells = []
     for name, network in networks.items():
-      attacks.in_batches(attack, KEY, network, x[: values.batch], labels[: values.batch], size=values.batch, **settings)
+      attacks.in_batches(
+        attack, key(), network, x[: values.batch], labels[: values.batch], size=values.batch, **settings
+      )
       start = time.perf_counter()
-      made = attacks.in_batches(attack, KEY, network, x, labels, size=values.batch, **settings)
+      made = attacks.in_batches(attack, key(), network, x, labels, size=values.batch, **settings)
       cells.append(cell(found := attacks.report(network, x, made, labels), time.perf_counter() - start))
       if title == 'FGSM':
         confident.append(
@@ -119,7 +126,7 @@ def table(values, networks, x, labels) -> list[str]:
 
 def transfer(values, networks, x, labels) -> list[str]:
   eps = EPS[values.set]
-  attack = lambda f: attacks.in_batches(attacks.mim, KEY, f, x, labels, size=values.batch, eps=eps)
+  attack = lambda f: attacks.in_batches(attacks.mim, key(), f, x, labels, size=values.batch, eps=eps)
   found = attacks.transfer_rates(attack, networks, labels)
   rows = ['| made for | ' + ' | '.join(networks) + ' |', '|---' * (len(networks) + 1) + '|']
   for source, shown in found.items():
@@ -131,7 +138,7 @@ def transfer(values, networks, x, labels) -> list[str]:
     shown = []
     for name, network in networks.items():
       others = join(*(other for key, other in networks.items() if key != name))
-      made = attacks.in_batches(attacks.mim, KEY, others, x, labels, size=values.batch, eps=eps, **settings)
+      made = attacks.in_batches(attacks.mim, key(), others, x, labels, size=values.batch, eps=eps, **settings)
       shown.append(attacks.error_rate(network, made, labels))
     rows.append(f'| {title} | ' + ' | '.join(f'{100 * share:.1f}' for share in shown) + ' |')
   ensemble = attacks.mean_of_logits(*networks.values())
@@ -152,7 +159,7 @@ def over_seeds(values, names, stream) -> list[str]:
     clean, fooled, confidence = [], [], []
     for seed in range(values.seeds):
       network = trained(values, name, seed)
-      made = attacks.in_batches(attacks.fgsm, KEY, network, x, labels, size=values.batch, eps=EPS[values.set])
+      made = attacks.in_batches(attacks.fgsm, key(), network, x, labels, size=values.batch, eps=EPS[values.set])
       found = attacks.report(network, x, made, labels)
       clean.append(100 * attacks.error_rate(network, x, labels))
       fooled.append(100 - 100 * found.accuracy)
@@ -170,8 +177,8 @@ def density(values, networks, x, labels, windows) -> list[str]:
     'clean': x,
     'noise, uniform': np.clip(x + random.uniform(-eps, eps, x.shape), 0, 1).astype(np.float32),
     'noise, signs': np.clip(x + eps * random.choice([-1, 1], x.shape), 0, 1).astype(np.float32),
-    'FGSM': attacks.in_batches(attacks.fgsm, KEY, network, x, labels, size=values.batch, eps=eps),
-    'PGD-40': attacks.in_batches(attacks.pgd, KEY, network, x, labels, size=values.batch, eps=eps),
+    'FGSM': attacks.in_batches(attacks.fgsm, key(), network, x, labels, size=values.batch, eps=eps),
+    'PGD-40': attacks.in_batches(attacks.pgd, key(), network, x, labels, size=values.batch, eps=eps),
   }
   judged = discriminator_of(values.gan) if values.gan else None
   rows = ['| pictures | log-density, 5 %, 50 %, 95 %, nats |' + (' logit of the discriminator |' if judged else ''),
@@ -205,7 +212,7 @@ def project(values, networks, x, labels) -> list[str]:
   low, high = run.range
 
   def generate(variables, z):
-    made = run.stage.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': KEY})
+    made = run.stage.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key()})
     return (made - low) / (high - low)
 
   maker = Partial(generate, run.variables())
@@ -215,7 +222,7 @@ def project(values, networks, x, labels) -> list[str]:
   steps = 20 if values.quick else 200
   cleaned = attacks.project(maker, x, starts, steps=steps)
   for name, network in networks.items():
-    made = attacks.in_batches(attacks.fgsm, KEY, network, x, labels, size=values.batch, eps=EPS[values.set])
+    made = attacks.in_batches(attacks.fgsm, key(), network, x, labels, size=values.batch, eps=EPS[values.set])
     shown = (x, cleaned, made, attacks.project(maker, made, starts, steps=steps))
     rows.append(
       f'| {name} | ' + ' | '.join(f'{100 - 100 * attacks.error_rate(network, s, labels):.1f}' for s in shown) + ' |'
@@ -227,7 +234,7 @@ def picture(values, networks, x, labels) -> list[str]:
   chosen = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
   lines = []
   for name, network in networks.items():
-    made = np.asarray(attacks.fgsm(KEY, network, x[chosen], labels[chosen], eps=EPS[values.set]))
+    made = np.asarray(attacks.fgsm(key(), network, x[chosen], labels[chosen], eps=EPS[values.set]))
     rows = np.concatenate([x[chosen], (made - x[chosen]) / (2 * EPS[values.set]) + 0.5, made])
     file = pathlib.Path(values.workdir) / f'{values.set}-{name}.png'
     pictures.write(pictures.grid(rows, (0.0, 1.0), columns=len(chosen)), file)
@@ -241,12 +248,11 @@ def speed(values) -> list[str]:
   import foolbox
   import torch
 
-  memory.keep()  # as a loaded run does; it serves both
   count, channels, hidden = (20, (4, 8), 32) if values.quick else (1000, (32, 64), 1024)
   x = np.random.RandomState(0).rand(count, 28, 28, 1).astype(np.float32)
   labels = np.arange(count) % 10
   net = classifier.ConvClassifier(10, channels, (hidden,))
-  variables = net.init(KEY, x[:1], train=False)
+  variables = net.init(key(), x[:1], train=False)
   p = jax.device_get(variables['params'])
   theirs = torch.nn.Sequential(
     torch.nn.Conv2d(1, channels[0], 5, padding=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
@@ -267,7 +273,9 @@ def speed(values) -> list[str]:
   assert difference < 1e-3, f'the networks differ by {difference}'
   attack = foolbox.attacks.LinfPGD(rel_stepsize=1 / 30, steps=40)
   sides = {
-    'gan_jax': lambda: attacks.in_batches(attacks.pgd, KEY, network, x, labels, size=min(values.batch, count), eps=0.3),
+    'gan_jax': lambda: attacks.in_batches(
+      attacks.pgd, key(), network, x, labels, size=min(values.batch, count), eps=0.3
+    ),
     'foolbox': lambda: [
       attack(model, given[0][i : i + values.batch], given[1][i : i + values.batch], epsilons=0.3)
       for i in range(0, count, values.batch)
@@ -308,9 +316,13 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
   values = parser.parse_args(arguments)
+  if arguments is None:
+    memory.keep()  # as the commands do; foolbox has it too
   parts = values.parts.split(',')
   if unknown := sorted(set(parts) - set(PARTS)):
     parser.error(f'unknown part {unknown[0]!r}: choose of {", ".join(PARTS)}')
+  if 'seeds' in parts and values.seeds < 2:
+    parser.error('--seeds must be at least 2')
   if 'project' in parts and not values.gan:
     parser.error('the part project needs --gan, a run of a GAN on the same pictures')
   rows = values.rows.split(',') if values.rows else list(ROWS[values.set])

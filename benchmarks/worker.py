@@ -51,14 +51,15 @@ class GanJax:
   """gan_jax: its own stages, feed and compiled step."""
 
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
+    from gan_jax.base import memory
+
+    memory.keep()  # as the commands do, before anything is computed
     import jax
 
     from gan_jax import runs
-    from gan_jax.base import memory
     from gan_jax.data.feed import Feed
     from gan_jax.distributed import parallel
 
-    memory.keep()  # As `training.loop.run` does.
     self.name, self.settings, self.jax = name, settings, jax
     cache = settings.get('compilation_cache')
     if cache:

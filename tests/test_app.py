@@ -218,7 +218,7 @@ def test_conditions_say_what_they_take(page):
 
 
 def test_the_controls_of_a_page_are_a_choice(page):
-  values = {'seed': 3, 'count': 4, 'condition label': 'any', 'truncation': 3.0, 'direction 0': 1, 'direction 1': 0}
+  values = {'seed': 3, 'count': 4, 'condition label': '', 'truncation': 3.0, 'direction 0': 1, 'direction 1': 0}
   assert explore_page.choice_of(page, values) == Choice(3, 4, 3.0 if not page.truncation else 0.0, (), (1.0, 0.0))
   assert explore_page.choice_of(page, {**values, 'condition label': '7'}).condition == (('label', '7'),)
   for seed in (None, -1, 0.5):
@@ -235,6 +235,18 @@ def small():
     patch.setattr(lab, 'HIDDEN', (8,))
     yield lab.Lab()
   lab._program.cache_clear()
+
+
+def test_the_lab_keeps_a_drawing(small):
+  ink = np.zeros((4, 4))
+  ink[0, 3] = 1
+  small.draw(ink)
+  drawn, settings = small.points, small.settings
+  small.change(settings._replace(distribution='ring'))
+  assert (small.points != drawn).any()
+  small.change(settings)
+  np.testing.assert_array_equal(small.points, drawn)
+  small.change(settings._replace(distribution='ring'))
 
 
 def test_the_lab_plays_the_steps_of_the_config(small):

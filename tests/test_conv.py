@@ -507,6 +507,24 @@ def test_an_edge_repeats_its_pixel_and_borders_that_do_not_fit_say_so():
     conv.conv_transpose(x, kernel, (2,), [3])
 
 
+def test_each_way_is_taken(monkeypatch):
+  x, kernel = drawn(0, 2, 6, 6, 3), drawn(1, 3, 3, 3, 4)
+  for name in WAYS:  # what was traced before for these sizes must not be taken again
+    with way(name):
+      conv.conv(x, kernel)
+
+  def taken(*_):
+    raise InterruptedError
+
+  for function, names in (('_winograd', WAYS[4:]), ('_gathered', WAYS[2:4])):
+    jax.clear_caches()
+    monkeypatch.setattr(matmul_conv, function, taken)
+    for name in WAYS:
+      with way(name), pytest.raises(InterruptedError) if name in names else contextlib.nullcontext():
+        conv.conv(x, kernel)
+    monkeypatch.undo()
+
+
 def test_convolutions_of_one_size_are_written_out_once():
   x, kernel = jnp.zeros((2, 16, 16, 32)), jnp.zeros((3, 3, 32, 32))
 

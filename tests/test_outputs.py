@@ -242,7 +242,7 @@ def test_wandb_gets_settings_metrics_and_pictures_and_a_resumed_run_goes_on(tmp_
   assert any('discriminator_loss' in values for _, values in logged)
   assert any(shape[-1] == 3 for _, values in logged for shape in values.values() if isinstance(shape, tuple))
   assert [told[0] for told in fake.told].count('finish') == 2
-  # W&B drops what comes with a step of its own that is not above the last: ours is the axis, so that any may come again.
+  # W&B drops what comes with a step of its own that is not above the last: ours is the axis, so that it may come again.
   assert ('metric', '*', {'step_metric': 'step'}) in fake.told
 
 

@@ -103,8 +103,9 @@ def check(call):
         assert re.search(rf'^{re.escape(pattern)}(:| =)', makefile, re.MULTILINE), target
   elif program == 'pip':
     extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
-    for asked in re.findall(r'(?:gan_jax|^\.)\[([\w,]+)\]', ' '.join(arguments)):
-      assert set(asked.split(',')) <= extras.keys(), asked
+    for argument in arguments:
+      if asked := re.fullmatch(r'(?:gan_jax|\.)\[([\w,]+)\]', argument):
+        assert set(asked[1].split(',')) <= extras.keys(), argument
   return None
 
 
@@ -135,6 +136,7 @@ def test_a_command_that_is_wrong_is_found(tmp_path):
     'gan-jax trian',
     'make tset',
     "pip install 'gan_jax[gpu]'",
+    "pip install '.[gpu]'",
   ]
   page.write_text('# Page\n\n' + '\n\n'.join(f'    {line}' for line in wrong))
   calls = pages.calls(page)

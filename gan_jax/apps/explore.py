@@ -99,7 +99,7 @@ class Explorer:
     pictures: whether what it makes are pictures.
     single: whether they can be chosen one by one: pictures made of latents.
     attention: whether a network has attention.
-    directions: the main directions; None where there are none.
+    directions: the main directions of the averages, or of the weights; None where there are none.
     lacks_data: whether the game samples from data that are not there, so that it shows only what is dropped.
     notes: one line for each thing that this run cannot show.
   """
@@ -119,7 +119,8 @@ class Explorer:
     reads = core.inputs_of(game, stage.streams)
     self.streams = tuple(name for name in reads if self._takes_pictures(name))
     self.lacks_data = bool(reads) and self._try('examples of its data', lambda: run.inputs(1)) is None
-    self.truncation, self._styles = self._truncation()
+    self.truncation = self._truncation()[0]
+    self._styles = functools.lru_cache(2)(lambda ema: self._truncation(ema)[1])
     self.outputs, self.counts = [''], PICTURES
     self.pictures = self.single = self.attention = False
     self.directions = None
@@ -155,7 +156,7 @@ class Explorer:
     shapes = {name: x.shape for name, x in self.run.stage.streams[stream].fields(1).items()}
     return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
 
-  def _truncation(self) -> tuple[str, Any]:
+  def _truncation(self, ema: bool = True) -> tuple[str, Any]:
     """(its kind, (mean style (styles, units), which styles are truncated (styles,)) or None)."""
     game = self.run.stage.game
     try:
@@ -166,7 +167,7 @@ class Explorer:
       return 'threshold', None
     drawn = self.run.latents(1)
     try:
-      whole, half = (directions_lib.styles(g, self.run.variables(), drawn)[0] for g in (game, other))
+      whole, half = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (game, other))
     except UserError:
       return '', None
     # Styles of psi lie on the line from their mean to what they are: two of them give the mean.
@@ -205,7 +206,9 @@ class Explorer:
     shift = None
     if self.directions is not None and self.directions.space == 'styles':
       shift = directions_lib.shift(self.directions, choice.amounts)
-    psi = np.float32(choice.truncation or 1.0) if self.truncation == 'psi' else None
+    psi = None
+    if self.truncation == 'psi':
+      psi = (np.float32(choice.truncation or 1.0), *self._styles(choice.ema))
     count = len(jax.tree.leaves((latents, inputs))[0])
     blocks = []
     for start in range(0, count, BLOCK):
@@ -220,8 +223,8 @@ class Explorer:
       if context.method_name != directions_lib.STYLES:
         return out
       if psi is not None:
-        mean, acts = self._styles
-        out = jax.numpy.where(acts[None, :, None], mean[None] + psi * (out - mean[None]), out)
+        size, mean, acts = psi
+        out = jax.numpy.where(acts[None, :, None], mean[None] + size * (out - mean[None]), out)
       return out if shift is None else out + shift.reshape(1, *[1] * (out.ndim - 2), -1)
 
     batch = {**inputs, **({} if latents is None else {'latents': latents})}

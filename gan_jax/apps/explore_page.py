@@ -74,8 +74,8 @@ def _condition(gr: Any, name: str, asked: Asked) -> Any:
   how = dict(label=name, elem_id=f'condition-{name}')
   if asked.kind in ('class', 'attribute'):
     known = asked.choices if asked.kind == 'class' else ('1', '0')
-    shown = [(ANY, ANY), *(({'1': 'yes', '0': 'no'}[c] if asked.kind == 'attribute' else c, c) for c in known)]
-    return gr.Dropdown(shown, value=ANY, **how)
+    shown = [(ANY, ''), *(({'1': 'yes', '0': 'no'}[c] if asked.kind == 'attribute' else c, c) for c in known)]
+    return gr.Dropdown(shown, value='', **how)
   if asked.kind == 'number':
     return gr.Number(None, **how)
   size = f'{asked.size} numbers with spaces between' if asked.size else 'numbers with spaces between'
@@ -99,7 +99,7 @@ def choice_of(explorer: Explorer, values: Mapping[str, Any]) -> Choice:
     seed=int(seed),
     count=int(values['count']),
     truncation=float(truncation),
-    condition=tuple((name, value) for name, value in asked if value not in (None, '', ANY)),
+    condition=tuple((name, value) for name, value in asked if value not in (None, '')),
     amounts=tuple(float(value) for name, value in values.items() if name.startswith('direction ')),
     output=values.get('output', ''),
     ema=bool(values.get('ema', True)),

@@ -278,6 +278,7 @@ class Lab:
   Attributes:
     settings: what is chosen now.
     points: (N, 2) the data.
+    drawing: (N, 2) the last drawing's points; None before there is one.
     state: the `GameState`.
     history: a `Row` after each `advance`.
     lock: of who changes it; a page has several threads.
@@ -286,6 +287,7 @@ class Lab:
 
   def __init__(self, settings: Settings = Settings(), seed: int = 0):
     self.settings, self.seed, self.lock = settings, seed, threading.RLock()
+    self.drawing: np.ndarray | None = None
     self.reset()
 
   def reset(self) -> None:
@@ -307,7 +309,8 @@ class Lab:
 
   def draw(self, ink: np.ndarray) -> None:
     """Trains on a drawing (H, W) from now on, with the networks as they are."""
-    self._take(points_of_drawing(ink))
+    self.drawing = points_of_drawing(ink)
+    self._take(self.drawing)
     self.settings = self.settings._replace(distribution=DRAWN)
 
   def change(self, settings: Settings) -> None:
@@ -321,7 +324,8 @@ class Lab:
     config_of(settings)  # an error says so before anything changes
     fresh = _program(_rules(settings)).start(jax.random.key(self.seed))
     if settings.distribution != self.settings.distribution:
-      self._take(points_of(settings.distribution))
+      drawn = settings.distribution == DRAWN and self.drawing is not None
+      self._take(self.drawing if drawn else points_of(settings.distribution))  # type: ignore[arg-type]
     players = {}
     for name, player in self.state.players.items():
       new = fresh.players[name].opt_state

@@ -48,7 +48,7 @@ def page() -> Any:
       return (made, *look(made))
 
     def change(lab: Lab, *values: Any) -> tuple[Any, ...]:
-      return after(lab, lambda: lab.change(settings_of(*values, drawn=lab.settings.distribution == DRAWN)))
+      return after(lab, lambda: lab.change(settings_of(*values, drawn=lab.drawing is not None)))
 
     def draw(lab: Lab, sketch: Any) -> tuple[Any, ...]:
       seen = after(lab, lambda: lab.draw(ink_of(sketch)))

@@ -29,11 +29,9 @@ def gradio() -> Any:
   try:
     import gradio
   except ImportError as error:
-    raise UserError(
-      f"gan_jax.app needs gradio, which is not installed ({error}): pip install 'gan_jax[app]'"
-    ) from error
+    raise UserError(f'gan_jax.app needs gradio, which is not installed ({error}): {INSTALL}') from error
   if int(gradio.__version__.partition('.')[0]) < 6:
-    raise UserError(f"gan_jax.app needs gradio 6, but {gradio.__version__} is installed: pip install 'gan_jax[app]'")
+    raise UserError(f'gan_jax.app needs gradio 6, but {gradio.__version__} is installed: {INSTALL}')
   return gradio
 
 

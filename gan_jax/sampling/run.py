@@ -8,7 +8,7 @@ from etils import epath
 from PIL.Image import Image
 
 from gan_jax import core, runs
-from gan_jax.base import console, memory, paths
+from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.runs import saved
 from gan_jax.sampling import conditions, sheets
@@ -201,5 +201,4 @@ def load(workdir: epath.PathLike, step: int | str | None = None, member: int | N
   Raises:
     UserError: the run, the checkpoint or the member does not exist.
   """
-  memory.keep()
   return Run(workdir, step, member)

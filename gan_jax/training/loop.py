@@ -7,7 +7,7 @@ import jax
 import ml_collections
 from etils import epath
 
-from gan_jax.base import console, memory, paths
+from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
 from gan_jax.data.feed import Feed
@@ -42,7 +42,6 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
     interrupt.Stopped: a signal came after the first step; the run is saved. If no code catches it, the program ends.
     Exception: any other error, after the last good state is saved. Outputs that fail raise no error.
   """
-  memory.keep()
   with chosen_formulation(config.formulation):
     return _run(config, paths.expand(workdir), silent or not processes.first())
 

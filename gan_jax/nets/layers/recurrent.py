@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.precision import full_precision
+
 GATES = ('i', 'f', 'g', 'o')
 
 
@@ -13,7 +15,8 @@ class LSTM(nn.Module):
   """`nn.RNN(nn.OptimizedLSTMCell(hidden))` with the same parameters: (B, T, n) to (B, T, hidden); it begins at zeros.
 
   The inputs of all steps are projected by one product, and the gradients of all weights are one product each; in a scan
-  over cells both are as many small ones as there are steps.
+  over cells both are as many small ones as there are steps. It has reverse-mode derivatives of any order, but no
+  forward mode (`jax.jvp`).
 
   Attributes:
     hidden: entries of the state.
@@ -34,8 +37,10 @@ class LSTM(nn.Module):
     inputs = [_Gate(shape, self.kernel_init, False, name=f'i{gate}')() for gate in GATES]
     states = [_Gate((self.hidden,) * 2, self.recurrent_kernel_init, True, name=f'h{gate}')() for gate in GATES]
     join = lambda arrays: jnp.concatenate(arrays, -1).astype(x.dtype)
-    kernel, recurrent, bias = join([k for k, _ in inputs]), join([k for k, _ in states]), join([b for _, b in states])
-    projected = x @ kernel + bias.reshape(1, 1, -1)
+    kernel, recurrent = join([k for k, _ in inputs]), join([k for k, _ in states])
+    # The gradient of the bias is a sum over all steps of all examples: not of bfloat16.
+    bias = jnp.concatenate([b for _, b in states]).reshape(1, 1, -1)
+    projected = (full_precision(x @ kernel) + bias).astype(x.dtype)
     return jnp.swapaxes(_through(jnp.swapaxes(projected, 0, 1), recurrent), 0, 1)
 
 
