@@ -17,11 +17,13 @@ Command: python -m gan_jax.main --config configs/adversarial_examples.py:digits 
   digits_plain     without a defence.
   digits_ensemble  against examples made for two others too.
 
-What attacks make of mnist, mnist_plain and mnist_softmax: docs/results.md; the others are unmeasured. The command is
-`python -m benchmarks.attacks --workdir runs/attacks`.
+What attacks make of the networks of MNIST but that of TRADES: docs/results.md; the others are unmeasured. The
+command is `python -m benchmarks.attacks --workdir runs/attacks`.
 
 differs: the paper's adversarially trained network has 1,600 units a layer and stops early; here 240 and a fixed end:
   --config.game.classifier.units="(1600, 1600)".
+differs: PGD training and TRADES end after 5,000 steps, Madry et al. after 100,000; TRADES has Madry's network, batch
+  and Adam at 1e-4, its authors another network, batches of 128 and momentum at 0.01.
 differs: the paper trains on all 60,000 digits in the end; here on the first 50,000.
 """
 
