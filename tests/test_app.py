@@ -12,7 +12,7 @@ import pytest
 
 import gan_jax
 from gan_jax import app, core, main
-from gan_jax.apps import drawing, explore_page, lab, lab_page, serving
+from gan_jax.apps import drawing, explore_page, lab, lab_page, plane, serving
 from gan_jax.apps.explore import Choice, Explorer
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
@@ -293,15 +293,15 @@ def test_a_drawing_becomes_data(small):
 
 
 def test_points_and_divergence_by_hand():
-  for name in lab.DISTRIBUTIONS:
-    points = lab.points_of(name, 100)
-    assert points.shape == (100, 2) and np.abs(points).max() < lab.EXTENT
+  for name in plane.DISTRIBUTIONS:
+    points = plane.points_of(name, 100)
+    assert points.shape == (100, 2) and np.abs(points).max() < plane.EXTENT
   half = np.array([[0.1, 0.1]] * 2 + [[1.0, 1.0]] * 2)
   # P = (1/2, 1/2), Q = (1, 0): KL to the middle (3/4, 1/4)
   expected = (0.5 * np.log(2 / 3) + 0.5 * np.log(2) + np.log(4 / 3)) / 2
-  assert abs(lab.divergence(half, half[:2]) - expected) < 1e-12
+  assert abs(plane.divergence(half, half[:2]) - expected) < 1e-12
   with pytest.raises(UserError, match='unknown distribution'):
-    lab.points_of('rings')
+    plane.points_of('rings')
 
 
 def test_the_controls_of_the_lab_are_settings():

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from gan_jax.apps.lab import EXTENT, Row, View
+from gan_jax.apps.lab import Row, View
+from gan_jax.apps.plane import EXTENT
 
 #: Colours of data and of samples; the surface goes from the samples' to white to the data's.
 DATA, SAMPLES, PUSHES = '#1f6fb4', '#d9650a', '#7a2c00'

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from gan_jax.apps import drawing, serving
-from gan_jax.apps.lab import DISTRIBUTIONS, DRAWN, DYNAMICS, LOSSES, OPTIMIZERS, PENALTIES, Lab, Settings
+from gan_jax.apps.lab import DRAWN, DYNAMICS, LOSSES, OPTIMIZERS, PENALTIES, Lab, Settings
+from gan_jax.apps.plane import DISTRIBUTIONS
 from gan_jax.base.errors import UserError
 
 #: Seconds between two pictures, and steps between them at first.

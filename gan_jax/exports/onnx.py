@@ -44,7 +44,7 @@ def model(made: Exported) -> bytes:
     proto = first_that_works(converted, alone(made))
   except Exception as error:  # of jax2onnx, of many kinds
     raise UserError(
-      f'this game cannot be written as ONNX ({short(error)}): --format=stablehlo and --format=safetensors take any game'
+      f'this game cannot be written as ONNX ({short(error)}): --format=stablehlo takes more games'
     ) from error
   _rename(proto.graph, names, list(made.outputs))
   data = bytes(proto.SerializeToString())
