@@ -317,7 +317,7 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
   values = parser.parse_args(arguments)
   if arguments is None:
-    memory.keep()  # as the commands do; foolbox has it too
+    memory.keep_if_asked()
   parts = values.parts.split(',')
   if unknown := sorted(set(parts) - set(PARTS)):
     parser.error(f'unknown part {unknown[0]!r}: choose of {", ".join(PARTS)}')

@@ -53,7 +53,7 @@ class GanJax:
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
     from gan_jax.base import memory
 
-    memory.keep()  # as the commands do, before anything is computed
+    memory.keep_if_asked()  # before anything is computed
     import jax
 
     from gan_jax import runs

@@ -38,7 +38,7 @@ def main(
   flags.DEFINE_bool('debug', False, 'Show the traceback of an error.', flag_values=values)
   arguments = list(sys.argv[1:] if argv is None else argv)
   if argv is None:  # the process is this command's
-    memory.keep()
+    memory.keep_if_asked()
   if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # Ctrl-C ends the process at once, as SIGTERM does. By default Python would wait for compiled code to return, and
     # print a traceback.

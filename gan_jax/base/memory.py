@@ -12,15 +12,19 @@ def keep() -> None:
   """Makes this process keep the memory that it frees. Call it before the first computation of the process.
 
   XLA on a CPU asks for the memory of a program anew at each call. glibc gets a block of over 32 MiB from the operating
-  system and gives it back after the call, so that each step waits for the system to clear its pages: about 0.4 ms a
-  MiB. All commands call this; with GAN_JAX_KEEP_MEMORY=0 in the environment it does nothing. The process then holds as
-  much as it ever needed, for NumPy and others too.
+  system and gives it back after the call, so that each step waits for the system to clear its pages. Long trainings of
+  wide convolutions gain a little; compiling and small steps become slower, because all threads share one arena.
   """
-  if os.environ.get('GAN_JAX_KEEP_MEMORY') != '0':
-    # Threads that have computed keep an arena of their own, and those return whole heaps whatever is set.
-    _tell('mallopt', _M_ARENA_MAX, 1)
-    _tell('mallopt', _M_MMAP_MAX, 0)
-    _tell('mallopt', _M_TRIM_THRESHOLD, -1)
+  # Threads that have computed keep an arena of their own, and those return whole heaps whatever is set.
+  _tell('mallopt', _M_ARENA_MAX, 1)
+  _tell('mallopt', _M_MMAP_MAX, 0)
+  _tell('mallopt', _M_TRIM_THRESHOLD, -1)
+
+
+def keep_if_asked() -> None:
+  """`keep`, if GAN_JAX_KEEP_MEMORY=1 is in the environment."""
+  if os.environ.get('GAN_JAX_KEEP_MEMORY') == '1':
+    keep()
 
 
 def release() -> None:
