@@ -105,7 +105,8 @@ def test_what_is_chosen_can_be_built(monkeypatch, speed, pictures, capsys):
   assert ('warning   50 pictures are few' in capsys.readouterr().out) == (pictures == 50)
 
 
-def test_every_choice_can_be_overridden(photos):
+def test_every_choice_can_be_overridden(photos, monkeypatch):
+  as_if(monkeypatch, 4e10)
   chosen = of(photos)
   config = of(photos, '--config.steps=7', '--config.data.size=32', '--config.batch_size=4', '--config.hours=1')
   assert (config.steps, config.data.size, config.game.generator.size, config.batch_size) == (7, 32, 32, 4)
