@@ -83,8 +83,8 @@ def _smallest():
   return {min(group)[1] for group in rows.values()}
 
 
-#: Rows whose laws are shown in `make test` whatever they cost: of each file those of the smallest examples and, for
-#: shapes, those of its first variant, which is the paper's.
+#: Rows whose laws are shown in `make test` whatever they cost: of each file those of the smallest examples; for shapes
+#: those of its first variant instead, which is the paper's.
 SMALLEST = _smallest()
 FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
 #: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
@@ -263,7 +263,7 @@ def load_shrunk(row):
   return config_lib.override(config_lib.load(row), shrunk(row))
 
 
-def only_if_covering(request, row, others=frozenset()):
-  """Skips a row in `make test`, if its parts are in cheaper rows and it is none of the others."""
-  if 'not slow' in request.config.option.markexpr and row not in covering() | others:
+def only_if_covering(request, row, others=frozenset(), without=frozenset()):
+  """Skips a row in `make test`, if its parts are in cheaper rows, or it is one of `without`, and none of the others."""
+  if 'not slow' in request.config.option.markexpr and row not in covering() - without | others:
     pytest.skip('for make test-all: cheaper rows have the parts of this one')
