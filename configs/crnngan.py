@@ -13,17 +13,16 @@ Then python -m gan_jax.evaluate --workdir runs/crnngan, and files:
 python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=music. Maximum likelihood alone:
 --config.stages="({'steps': 10000, 'game': {'pretraining': True}},)"
 
-differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 1, times up to four
-  quarters, where the authors' are as they are.
+differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 127, times up to four
+  quarters, where the authors' are as they are (pitches in hertz, times in ticks).
 differs: windows of a piece do not overlap and are the same in all epochs; the authors draw where one begins.
 differs: sequences are whole from the first step of pre-training on; the authors' grow by four tones an epoch.
 differs: the ratio of the losses is measured anew in every step, without their weight decay; the authors take the step's
   before. Whether the generator rests too is not clear in their code; here it does not.
 differs: feature matching compares means; the authors' code compares example by example.
 differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps.
-differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz; with
-  numbers from 0 to 1 it moved all, and both networks went to zero. As in their code it is of the generator alone: they
-  collect its terms before there is a discriminator.
+differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz. As in
+  their code it is of the generator alone: they collect its terms before there is a discriminator.
 differs: digits is ours: sizes and lengths.
 """
 
@@ -56,6 +55,7 @@ def get_config(variant):
       pretraining=False,
       feature_matching=False,
       rest=0.7,
+      scale=127.0,
     ),
     optimizers=dict(generator=clipped(0.1, decayed), discriminator=clipped(0.05)),
     data=config_lib.stream(

@@ -384,6 +384,12 @@ def test_an_lstm_over_whole_sequences_is_flaxs_cell_in_a_scan():
   for order in (lambda f: f, lambda f: lambda v, x: (jax.grad(f, 1)(v, x) ** 2).sum()):  # as a penalty on gradients
     a, b = (jax.jit(jax.value_and_grad(order(f), (0, 1)))(variables, x) for f in (one, other))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), a, b)
+  state = (jnp.zeros((3, 4)),) * 2
+  for i in range(5):  # a step at a time
+    state, step = recurrent.LSTMCell(4).apply({'params': variables}, state, x[:, i])
+    np.testing.assert_allclose(step, ours.apply({'params': variables}, x)[:, i], rtol=1e-5, atol=1e-6)
+  begun = recurrent.LSTM(4, forget_bias=1.0).init(jax.random.key(1), x)['params']
+  assert {name: gate['bias'].max() for name, gate in begun.items() if 'bias' in gate} == dict(hi=0, hf=1, hg=0, ho=0)
   low = jax.random.normal(jax.random.key(0), (32, 50, 2))
   slope = lambda x: jax.grad(lambda v: ours.apply({'params': v}, x).mean(dtype=jnp.float32))(variables)
   wanted, found = slope(low), slope(low.astype(jnp.bfloat16))  # a sum over 1,600 rows in bfloat16 is off by a tenth

@@ -36,6 +36,8 @@ class CRNNGAN(nn.Module):
     pretraining: only G learns, by maximum likelihood. For a first stage.
     feature_matching: G's loss is that of D's features.
     rest: D moves if its loss is at least so much of G's; 0 for always.
+    scale: what tones, from 0 to 1, are multiplied with for both networks; the authors' numbers go to hundreds, without
+      which their weights and rates hardly move.
   """
 
   generator: nn.Module
@@ -44,6 +46,7 @@ class CRNNGAN(nn.Module):
   pretraining: bool = False
   feature_matching: bool = False
   rest: float = 0.7
+  scale: float = 1.0
 
   outputs = {'tones': core.Output('images', 'tones')}
 
@@ -72,7 +75,7 @@ class CRNNGAN(nn.Module):
 
   def judge(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """D's logits of the data and of generated tones."""
-    tones, fake = batch['images']['tones'], self.generator(batch['latents'], train=True)
+    tones, fake = self.given(batch), self.generator(batch['latents'], train=True)
     check_same_shape(fake, tones)
     return self.discriminator(tones, train=True), self.discriminator(fake, train=True)
 
@@ -91,18 +94,23 @@ class CRNNGAN(nn.Module):
     logits, features = self.discriminator(fake, train=True, features=True)
     if not self.feature_matching:
       return losses.nonsaturating.generator(logits)
-    _, real = self.discriminator(batch['images']['tones'], train=True, features=True)
+    _, real = self.discriminator(self.given(batch), train=True, features=True)
     return losses.features.feature_matching(real, features)
 
   def pretraining_loss(self, batch: Batch) -> jax.Array:
     """Mean squared error of the next tone."""
-    tones = batch['images']['tones']
+    tones = self.given(batch)
     told = self.generator(batch['latents'], train=True, given=tones)
     check_same_shape(told, tones)
     return jnp.mean((told - tones) ** 2)
 
+  def given(self, batch: Batch) -> jax.Array:
+    """The data's tones as networks hear them."""
+    tones: jax.Array = self.scale * batch['images']['tones']
+    return tones
+
   def sample(self, batch: Batch) -> jax.Array:
-    return self.generator(batch['latents'], train=False)
+    return self.generator(batch['latents'], train=False) / self.scale
 
   def pictures(self, samples: np.ndarray) -> dict[str, Image]:
     return {'': drawn.piano_rolls(samples)}
@@ -113,4 +121,4 @@ class CRNNGAN(nn.Module):
 
   def logits(self, tones: jax.Array) -> jax.Array:
     """D's logits (B,) of tones (B, T, 4)."""
-    return self.discriminator(tones, train=False)
+    return self.discriminator(self.scale * tones, train=False)

@@ -3,8 +3,9 @@
 Source: Mogren 2016, https://arxiv.org/abs/1611.09904, section 3; the authors' code (olofmogren/c-rnn-gan:
 `rnn_gan.py`).
 
-differs: all weights start uniform on (-0.05, 0.05), the authors' setting; their code has it only for some layers.
-differs: forget gates have no bias of 1.
+Weights begin as in that code: those of LSTMs uniform on (-0.05, 0.05), others N(0, 1); forget gates have a bias of 1.
+
+differs: that 1 is where a bias begins, and not added to it, so that weight decay moves it.
 """
 
 import math
@@ -16,9 +17,11 @@ import jax.numpy as jnp
 
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.basic import dense, uniform_init
-from gan_jax.nets.layers.recurrent import LSTM
+from gan_jax.nets.layers.recurrent import LSTM, LSTMCell
 
 INIT = uniform_init(0.05)
+PLAIN = nn.initializers.normal(1.0)
+CELLS = dict(kernel_init=INIT, recurrent_kernel_init=INIT, forget_bias=1.0)
 
 
 class Stack(nn.Module):
@@ -38,10 +41,7 @@ class Stack(nn.Module):
   def __call__(self, states: Any, x: jax.Array, train: bool) -> tuple[Any, jax.Array]:
     after = []
     for i, state in enumerate(states):
-      cell = nn.OptimizedLSTMCell(
-        self.hidden, kernel_init=INIT, recurrent_kernel_init=INIT, dtype=x.dtype, name=f'lstm_{i}'
-      )
-      state, x = cell(state, x)
+      state, x = LSTMCell(self.hidden, **CELLS, name=f'lstm_{i}')(state, x)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
       after.append(state)
     return tuple(after), x
@@ -62,7 +62,7 @@ class Whole(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     for i in range(self.layers):
-      x = LSTM(self.hidden, kernel_init=INIT, recurrent_kernel_init=INIT, name=f'lstm_{i}')(x)
+      x = LSTM(self.hidden, **CELLS, name=f'lstm_{i}')(x)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return x
 
@@ -90,9 +90,9 @@ class Generator(nn.Module):
   def __call__(self, z: jax.Array, *, train: bool, given: jax.Array | None = None) -> jax.Array:
     """With `given` tones (B, T, n) it hears those before each, as in pre-training."""
     size = z.shape[-1]
-    front = nn.Dense(self.hidden, kernel_init=INIT, dtype=z.dtype, name='front')
+    front = nn.Dense(self.hidden, kernel_init=PLAIN, dtype=z.dtype, name='front')
     stack = Stack(self.hidden, self.layers, self.dropout, name='stack')
-    out = nn.Dense(size, kernel_init=INIT, dtype=z.dtype, name='out')
+    out = nn.Dense(size, kernel_init=PLAIN, dtype=z.dtype, name='out')
     first, noise = z[:, 0], z[:, 1:]
     heard = noise if given is None else jnp.concatenate([first[:, None], given[:, :-1]], 1)
 
@@ -133,7 +133,7 @@ class Discriminator(nn.Module):
       ],
       -1,
     )
-    logits = log_odds_of_mean(dense(heard, 1, kernel_init=INIT, name='decision')[..., 0])
+    logits = log_odds_of_mean(dense(heard, 1, kernel_init=PLAIN, name='decision')[..., 0])
     return (logits, heard) if features else logits
 
 

@@ -1,4 +1,4 @@
-"""LSTMs over whole sequences that are given: what needs no state is one matrix product over all steps."""
+"""LSTMs: over whole sequences, where what needs no state is one matrix product over all steps, and a step at a time."""
 
 from typing import Any
 
@@ -22,6 +22,7 @@ class LSTM(nn.Module):
     hidden: entries of the state.
     kernel_init: initializer of the input kernels (n, hidden).
     recurrent_kernel_init: initializer of the recurrent kernels (hidden, hidden).
+    forget_bias: where the forget gate's bias begins; with 1, as TensorFlow has it, an LSTM remembers longer at first.
 
   >>> LSTM(8).init_with_output(jax.random.key(0), jnp.zeros((2, 5, 3)))[0].shape
   (2, 5, 8)
@@ -30,33 +31,75 @@ class LSTM(nn.Module):
   hidden: int
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
   recurrent_kernel_init: nn.initializers.Initializer = nn.initializers.orthogonal()
+  forget_bias: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    shape = (x.shape[-1], self.hidden)
-    inputs = [_Gate(shape, self.kernel_init, False, name=f'i{gate}')() for gate in GATES]
-    states = [_Gate((self.hidden,) * 2, self.recurrent_kernel_init, True, name=f'h{gate}')() for gate in GATES]
-    join = lambda arrays: jnp.concatenate(arrays, -1).astype(x.dtype)
-    kernel, recurrent = join([k for k, _ in inputs]), join([k for k, _ in states])
+    kernel, recurrent, bias = _weights(self, x)
     # The gradient of the bias is a sum over all steps of all examples: not of bfloat16.
-    bias = jnp.concatenate([b for _, b in states]).reshape(1, 1, -1)
-    projected = (full_precision(x @ kernel) + bias).astype(x.dtype)
+    projected = (full_precision(x @ kernel) + bias[None, None]).astype(x.dtype)
     return jnp.swapaxes(_through(jnp.swapaxes(projected, 0, 1), recurrent), 0, 1)
 
 
+class LSTMCell(nn.Module):
+  """A step of `LSTM`, with the same parameters: ((cell, hidden), (B, n)) to ((cell, hidden), (B, hidden)).
+
+  Attributes:
+    hidden: entries of the state.
+    kernel_init: initializer of the input kernels (n, hidden).
+    recurrent_kernel_init: initializer of the recurrent kernels (hidden, hidden).
+    forget_bias: where the forget gate's bias begins.
+
+  >>> state = (jnp.zeros((2, 8)),) * 2
+  >>> LSTMCell(8).init_with_output(jax.random.key(0), state, jnp.zeros((2, 3)))[0][1].shape
+  (2, 8)
+  """
+
+  hidden: int
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  recurrent_kernel_init: nn.initializers.Initializer = nn.initializers.orthogonal()
+  forget_bias: float = 0.0
+
+  @nn.compact
+  def __call__(self, state: Any, x: jax.Array) -> tuple[Any, jax.Array]:
+    cell, hidden = state
+    kernel, recurrent, bias = _weights(self, x)
+    product = jnp.concatenate([x, hidden], -1) @ jnp.concatenate([kernel, recurrent])
+    before = (full_precision(product) + bias[None]).astype(x.dtype)
+    i, f, g, o = _gates(before)
+    cell = f * cell + i * g
+    hidden = o * jnp.tanh(cell)
+    return (cell, hidden), hidden
+
+
+def _weights(lstm: LSTM | LSTMCell, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Kernels of the inputs (n, 4 H) and of the state (H, 4 H) in the dtype of x, the bias (4 H,) in float32."""
+  shapes = {'i': (x.shape[-1], lstm.hidden), 'h': (lstm.hidden, lstm.hidden)}
+  starts = {'i': lstm.kernel_init, 'h': lstm.recurrent_kernel_init}
+  given = {
+    side: [
+      _Gate(shapes[side], starts[side], None if side == 'i' else lstm.forget_bias * (gate == 'f'), name=side + gate)()
+      for gate in GATES
+    ]
+    for side in ('i', 'h')
+  }
+  kernel, recurrent = (jnp.concatenate([k for k, _ in given[side]], -1).astype(x.dtype) for side in ('i', 'h'))
+  return kernel, recurrent, jnp.concatenate([b for _, b in given['h']])
+
+
 class _Gate(nn.Module):
-  """The parameters of a gate, named as the cell names them: (kernel, bias or None)."""
+  """The parameters of a gate, named as flax's cell names them: (kernel, bias or None)."""
 
   shape: tuple[int, int]
   start: nn.initializers.Initializer
-  biased: bool
+  bias: float | None
 
   @nn.compact
   def __call__(self) -> tuple[jax.Array, Any]:
     kernel = self.param('kernel', self.start, self.shape, jnp.float32)
-    if not self.biased:
+    if self.bias is None:
       return kernel, None
-    return kernel, self.param('bias', nn.initializers.zeros_init(), self.shape[1:], jnp.float32)
+    return kernel, self.param('bias', nn.initializers.constant(self.bias), self.shape[1:], jnp.float32)
 
 
 def _gates(before: jax.Array) -> tuple[jax.Array, ...]:
