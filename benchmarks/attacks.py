@@ -31,7 +31,6 @@ from jax.tree_util import Partial
 import gan_jax
 from gan_jax import attacks, runs
 from gan_jax import config as config_lib
-from gan_jax.base import memory
 from gan_jax.data import sets
 from gan_jax.metrics import parzen
 from gan_jax.nets import classifier
@@ -316,8 +315,6 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
   values = parser.parse_args(arguments)
-  if arguments is None:
-    memory.keep_if_asked()
   parts = values.parts.split(',')
   if unknown := sorted(set(parts) - set(PARTS)):
     parser.error(f'unknown part {unknown[0]!r}: choose of {", ".join(PARTS)}')

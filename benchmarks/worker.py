@@ -51,9 +51,6 @@ class GanJax:
   """gan_jax: its own stages, feed and compiled step."""
 
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
-    from gan_jax.base import memory
-
-    memory.keep_if_asked()  # before anything is computed
     import jax
 
     from gan_jax import runs

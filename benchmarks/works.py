@@ -65,10 +65,10 @@ WORKS: Mapping[str, Work] = {
     for size, steps in ((4, (100, 100)), (8, (50, 100)), (16, (20, 100)), (32, (10, 100)))
   },
   'biggan128': Work('BigGAN-128, ch 96', 64, 128, 3, 512, 1000, 2, (0, 10), (0.0, 1.3)),
-  'cyclegan64': Work('CycleGAN, 64 pixels, 32 channels', 1, 64, 3, 256, 0, 2, (10, 100), (1.2, 1.2)),
+  'cyclegan64': Work('CycleGAN, 64 pixels, 32 channels', 1, 64, 3, 256, 0, 2, (16, 96), (1.2, 1.2), per_call=8),
   'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
-  'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (20, 100), (1.2, 1.2)),
-  'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), axes=3),
+  'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (24, 96), (1.2, 1.2), per_call=8),
+  'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), per_call=4, axes=3),
   'crnngan': Work('C-RNN-GAN, 100 tones, LSTMs of 350', 20, 100, 4, 1_000, 0, 1, (2, 20), (1.0, 1.0), axes=1),
 }
 #: Works of two domains of pictures. In the first two, moves counts the domains.

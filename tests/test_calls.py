@@ -279,25 +279,3 @@ sys.exit(not before - resident() > 50)
   if not os.path.exists('/proc/self/status'):
     pytest.skip('not Linux')
   assert subprocess.run([sys.executable, '-c', script]).returncode == 0
-
-
-def test_what_is_kept_is_not_fetched_anew():
-  """A block of 64 MiB that is freed and asked for again, as the memory of a program is."""
-  script = """
-import ctypes, resource, sys
-from gan_jax import memory
-memory.keep()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-def use():
-  block = libc.malloc(64 << 20)
-  ctypes.memset(block, 1, 64 << 20)
-  libc.free(block)
-use()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-use()
-sys.exit(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 1000)
-"""
-  if not sys.platform.startswith('linux'):
-    pytest.skip('not Linux')
-  assert subprocess.run([sys.executable, '-c', script]).returncode == 0

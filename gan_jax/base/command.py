@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags, logging
 
-from gan_jax.base import cache, console, memory
+from gan_jax.base import cache, console
 from gan_jax.base.errors import UserError, short
 
 
@@ -37,8 +37,6 @@ def main(
   define(values)
   flags.DEFINE_bool('debug', False, 'Show the traceback of an error.', flag_values=values)
   arguments = list(sys.argv[1:] if argv is None else argv)
-  if argv is None:  # the process is this command's
-    memory.keep_if_asked()
   if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # Ctrl-C ends the process at once, as SIGTERM does. By default Python would wait for compiled code to return, and
     # print a traceback.
