@@ -144,12 +144,12 @@ class GanJax:
 
 
 class Torch:
-  """PyTorch: one of the variants of `benchmarks.torch_programs`."""
+  """PyTorch: one of the variants of `benchmarks.pytorch.programs`."""
 
   def __init__(self, name: str, variant: str, settings: dict[str, Any]):
     import torch
 
-    from benchmarks.torch_programs import Arrays, program_of
+    from benchmarks.pytorch.programs import Arrays, program_of
 
     self.name, self.settings, self.torch = name, settings, torch
     self.device = 'cuda' if torch.cuda.is_available() and settings['device'] != 'cpu' else 'cpu'

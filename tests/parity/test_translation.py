@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import torch_translation as theirs
+from benchmarks.pytorch import translation as theirs
 from gan_jax import convert, load
 from gan_jax.base import command
 from gan_jax.base.errors import UserError

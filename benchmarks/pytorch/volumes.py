@@ -6,20 +6,14 @@ and the optimizers are fused.
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.pytorch.weights import Tree, copied_into
 from benchmarks.works import latents_of, widths
-
-Tree = Mapping[str, Any]
-
-
-def _put(to: torch.Tensor, array: np.ndarray) -> None:
-  to.data.copy_(torch.from_numpy(np.array(array, order='C')))
 
 
 def _take(module: nn.Module, params: Tree) -> None:
@@ -28,10 +22,10 @@ def _take(module: nn.Module, params: Tree) -> None:
   norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm3d)]
   name = 'ConvTranspose' if isinstance(convs[0], nn.ConvTranspose3d) else 'Conv'
   for i, conv in enumerate(convs):
-    _put(conv.weight, params[f'{name}_{i}']['kernel'].transpose(4, 3, 0, 1, 2))
+    copied_into(conv.weight, params[f'{name}_{i}']['kernel'].transpose(4, 3, 0, 1, 2))
   for i, norm in enumerate(norms):
-    _put(norm.weight, params[f'BatchNorm_{i}']['norm']['scale'])
-    _put(norm.bias, params[f'BatchNorm_{i}']['norm']['bias'])
+    copied_into(norm.weight, params[f'BatchNorm_{i}']['norm']['scale'])
+    copied_into(norm.bias, params[f'BatchNorm_{i}']['norm']['bias'])
 
 
 class Generator(nn.Module):
@@ -46,7 +40,7 @@ class Generator(nn.Module):
 
   def take(self, params: Tree) -> None:
     kernel = params['project']['kernel']  # (latents, 4 * 4 * 4 * C) to (C * 4 * 4 * 4, latents)
-    _put(self.project.weight, kernel.reshape(len(kernel), 64, -1).transpose(2, 1, 0).reshape(-1, len(kernel)))
+    copied_into(self.project.weight, kernel.reshape(len(kernel), 64, -1).transpose(2, 1, 0).reshape(-1, len(kernel)))
     _take(self, params)
 
   def forward(self, z):
@@ -64,7 +58,7 @@ class Discriminator(nn.Module):
 
   def take(self, params: Tree) -> None:
     kernel = params['logit']['kernel']  # (4 * 4 * 4 * C, 1) to (1, C * 4 * 4 * 4)
-    _put(self.logit.weight, kernel.reshape(64, -1).T.reshape(1, -1))
+    copied_into(self.logit.weight, kernel.reshape(64, -1).T.reshape(1, -1))
     _take(self, params)
 
   def forward(self, x):
@@ -72,7 +66,7 @@ class Discriminator(nn.Module):
 
 
 class Volumes:
-  """3D-GAN in one variant; arguments as `torch_programs.Program`."""
+  """3D-GAN in one variant; arguments as `programs.Program`."""
 
   def __init__(self, name: str, variant: str, device: str, batch: int, small: bool, dropout: bool = True):
     torch.manual_seed(0)

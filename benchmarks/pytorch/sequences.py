@@ -5,16 +5,15 @@ config.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.pytorch.weights import Tree
 from benchmarks.works import WORKS, latents_shape, widths
 
-Tree = Mapping[str, Any]
 GATES = 'ifgo'
 
 
@@ -81,7 +80,7 @@ class Discriminator(nn.Module):
 
 
 class Sequences:
-  """One work of sequences in one variant; arguments as `torch_programs.Program`."""
+  """One work of sequences in one variant; arguments as `programs.Program`."""
 
   def __init__(self, name: str, variant: str, device: str, batch: int, small: bool, dropout: bool = True):
     torch.manual_seed(0)

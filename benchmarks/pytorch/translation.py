@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from flax import traverse_util
 from torch import nn
 
+from benchmarks.pytorch.weights import Tree
 from benchmarks.works import widths
 from gan_jax.nets.published.cyclegan import calls
-
-Tree = Mapping[str, Any]
 
 
 class Block(nn.Module):
@@ -149,7 +148,7 @@ def _frozen(modules: list[nn.Module]) -> Iterator[None]:
 
 
 class Translation:
-  """One work of translation in one variant; arguments as `torch_programs.Program`."""
+  """One work of translation in one variant; arguments as `programs.Program`."""
 
   def __init__(self, name: str, variant: str, device: str, batch: int, small: bool, dropout: bool = True):
     torch.manual_seed(0)

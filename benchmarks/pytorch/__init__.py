@@ -1,0 +1,1 @@
+"""The works of `benchmarks.works` in PyTorch: networks, losses and optimizers, written as one would for speed."""
