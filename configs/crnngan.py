@@ -4,7 +4,7 @@ Paper: Mogren 2016, https://arxiv.org/abs/1611.09904; settings of the authors' c
 Command: python -m gan_jax.main --config configs/crnngan.py --config.data.path=FOLDER --workdir runs/crnngan
 
   classical  windows of 100 tones of the MIDI files below FOLDER, LSTMs of 350 as in the paper; the default. Needs mido
-             (the extra `music`). Unmeasured.
+             (the extra `music`). Melodies with LSTMs of 100: docs/results.md.
   digits     20 tones of melodies that are made, LSTMs of 32: needs no download. Unmeasured.
 
 The generator's loss is that of the discriminator's features with --config.game.feature_matching=True.
@@ -13,8 +13,8 @@ Then python -m gan_jax.evaluate --workdir runs/crnngan, and files:
 python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=music. Maximum likelihood alone:
 --config.stages="({'steps': 10000, 'game': {'pretraining': True}},)"
 
-differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 127, times up to four
-  quarters, where the authors' are as they are (pitches in hertz, times in ticks).
+differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 127, times up to
+  four quarters, where the authors' are as they are (pitches in hertz, times in ticks).
 differs: windows of a piece do not overlap and are the same in all epochs; the authors draw where one begins.
 differs: sequences are whole from the first step of pre-training on; the authors' grow by four tones an epoch.
 differs: the ratio of the losses is measured anew in every step, without their weight decay; the authors take the step's

@@ -21,7 +21,7 @@ from gan_jax.nets.layers.recurrent import LSTM, LSTMCell
 
 INIT = uniform_init(0.05)
 PLAIN = nn.initializers.normal(1.0)
-CELLS = dict(kernel_init=INIT, recurrent_kernel_init=INIT, forget_bias=1.0)
+CELLS: dict[str, Any] = dict(kernel_init=INIT, recurrent_kernel_init=INIT, forget_bias=1.0)
 
 
 class Stack(nn.Module):
