@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.works import WORKS, batch_of, config, latents_shape
+from benchmarks.works import SEQUENCES, WORKS, batch_of, config, latents_shape
 
 MATRIX = 2048
 
@@ -89,7 +89,9 @@ class GanJax:
     variables = core.game_variables(stage.game, self.state)
     # GAN 2014's first weights are so small that every judge says 0: whatever differed would not show in a loss.
     random = np.random.RandomState(1)
-    moved = lambda leaf: leaf + random.normal(0, 0.05, leaf.shape).astype(leaf.dtype)
+    # A generator that hears itself makes rounding grow from tone to tone, unless its weights are small.
+    share = 0.05 if self.name in SEQUENCES else 1.0
+    moved = lambda leaf: share * leaf + random.normal(0, 0.05, leaf.shape).astype(leaf.dtype)
     variables = {**variables, 'params': jax.tree.map(moved, variables['params'])}
     batch = batch_of(self.name, fixed(self.name, self.settings['batch']))
 

@@ -157,13 +157,13 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
   Traced in bfloat16, in which every shipped config can compute; its state stays float32.
   """
   only_if_covering(request, row)
-  config, small = load_shrunk(row), 'probes' not in row
-  if small:
+  config, rounded = load_shrunk(row), 'probes' not in row
+  if rounded:
     config = config_lib.override(config, ['--config.dtype=bfloat16'])
   if 'seqgan' in row:  # what draws tokens refuses it
     with pytest.raises(UserError, match=r'set config\.dtype=float32'):
       runs.abstract_state(runs.stages_of(config), 0, KEY)
-    config, small = load_shrunk(row), False
+    config, rounded = load_shrunk(row), False
   stages = runs.stages_of(config)
   for stage in stages:
     state = runs.abstract_state(stages, stage.number, KEY)
@@ -183,7 +183,7 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
       assert types(after.players) == types(state.players) and types(after.variables) == types(state.variables)
       found += products(closed.jaxpr)
       state = after  # later turns may read what this one left in scratch
-    if small:
+    if rounded:
       assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(state.players))
       assert_in_bfloat16(row, found)
 

@@ -195,6 +195,24 @@ def test_feature_matching_compares_what_the_discriminator_hears():
   np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_networks_hear_scaled_tones_and_samples_are_from_0_to_1():
+  networks = crnngan.Generator(hidden=3, layers=1, dropout=0.0), crnngan.Discriminator(hidden=3, layers=1, dropout=0.0)
+  game, plain = (CRNNGAN(*networks, Uniform((4, 4), 0.0, 1.0), scale=scale) for scale in (5.0, 1.0))
+  tones = jax.random.uniform(KEY, (2, 3, 4))
+  batch = {'latents': jax.random.uniform(KEY, (2, 4, 4)), 'images': {'tones': tones}}
+  larger = batch | {'images': {'tones': 5 * tones}}
+  keys = dict.fromkeys(('params', 'noise', 'dropout'), KEY)
+  variables = game.init(keys, batch, method='measure')
+  for method in ('measure', 'discriminator_loss', 'generator_loss', 'pretraining_loss'):
+    of = lambda game, batch, method=method: game.apply(
+      variables, batch, method=method, rngs={'dropout': KEY}, mutable=['table']
+    )[0]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), of(game, batch), of(plain, larger))
+  of = lambda game, method, x: game.apply(variables, x, method=method)
+  np.testing.assert_allclose(5 * of(game, 'sample', batch), of(plain, 'sample', batch), rtol=1e-5)
+  np.testing.assert_allclose(of(game, 'logits', tones), of(plain, 'logits', 5 * tones), rtol=1e-5)
+
+
 def network_of(network, variables):
   return lambda *inputs, **options: network.apply({'params': variables['params']['discriminator']}, *inputs, **options)
 

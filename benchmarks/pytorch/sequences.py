@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.pytorch.weights import Tree
+from benchmarks.pytorch.weights import Tree, take
 from benchmarks.works import WORKS, latents_shape, widths
 
 GATES = 'ifgo'
+#: As in configs/crnngan.py: what tones are multiplied with, and the weight of the generator's L2 loss.
+SCALE, DECAY = 127.0, 1e-4
 
 
 def take_cell(params: Tree, weights: tuple[torch.Tensor, ...]) -> None:
@@ -25,11 +27,6 @@ def take_cell(params: Tree, weights: tuple[torch.Tensor, ...]) -> None:
   of_state.data.copy_(joined('h', 'kernel'))
   bias_input.data.zero_()
   bias_state.data.copy_(joined('h', 'bias'))
-
-
-def take_linear(params: Tree, layer: nn.Linear) -> None:
-  layer.weight.data.copy_(torch.from_numpy(np.array(params['kernel']).T.copy()))
-  layer.bias.data.copy_(torch.from_numpy(np.array(params['bias'])))
 
 
 class Generator(nn.Module):
@@ -51,8 +48,8 @@ class Generator(nn.Module):
     return torch.stack(tones, 1)
 
   def take(self, params: Tree) -> None:
-    take_linear(params['front'], self.front)
-    take_linear(params['out'], self.out)
+    take(self.front, params['front'])
+    take(self.out, params['out'])
     for i, cell in enumerate(self.cells):
       take_cell(params['stack'][f'lstm_{i}'], (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh))
 
@@ -73,7 +70,7 @@ class Discriminator(nn.Module):
     return F.logsigmoid(each).logsumexp(1) - F.logsigmoid(-each).logsumexp(1)
 
   def take(self, params: Tree) -> None:
-    take_linear(params['decision'], self.decision)
+    take(self.decision, params['decision'])
     for name, lstm in zip(('forward', 'backward'), self.sides, strict=True):
       for i, weights in enumerate(lstm.all_weights):
         take_cell(params[name][f'lstm_{i}'], tuple(weights))
@@ -99,7 +96,7 @@ class Sequences:
       module.take(params[player])
 
   def judged(self, image, fake):
-    return F.softplus(-self.discriminator(image)).mean() + F.softplus(self.discriminator(fake)).mean()
+    return F.softplus(-self.discriminator(SCALE * image)).mean() + F.softplus(self.discriminator(fake)).mean()
 
   def losses(self, given: Mapping[str, np.ndarray], tree: Tree) -> dict[str, torch.Tensor]:
     """The losses of both players from the weights as they are."""
@@ -109,9 +106,10 @@ class Sequences:
 
   def move(self, player: int, loss) -> None:
     loss.backward()
-    with torch.no_grad():
-      for weight in self.modules[player].parameters():
-        weight.grad.add_(weight, alpha=0.1)
+    if player == 0:
+      with torch.no_grad():
+        for weight in self.modules[player].parameters():
+          weight.grad.add_(weight, alpha=DECAY)
     nn.utils.clip_grad_norm_(self.modules[player].parameters(), 5.0)
     self.optimizers[player].step()
     self.optimizers[player].zero_grad(set_to_none=True)

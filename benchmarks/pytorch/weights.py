@@ -21,6 +21,7 @@ def take(module: nn.Module, params: Tree, spectral: Tree | None = None, chw: tup
     kernel, bias = params['weights']['kernel'], params.get('bias')
   else:
     kernel, bias = params['kernel'], params.get('bias')
+  u = None if spectral is None else spectral['weights']['u']
   if kernel.ndim == 4:
     weight = kernel.transpose(3, 2, 0, 1)  # of a transposed convolution too, whose kernel is that of its adjoint
   else:
@@ -31,8 +32,8 @@ def take(module: nn.Module, params: Tree, spectral: Tree | None = None, chw: tup
       order = np.arange(math.prod(chw)).reshape(height, width, channels).transpose(2, 0, 1).ravel()
       weight = weight[order] if rows else weight[:, order]
       bias = bias[order] if rows and bias is not None else bias
-  if spectral is not None:
-    u = spectral['weights']['u']
+      u = u[order] if rows and u is not None else u
+  if u is not None:
     matrix = weight.reshape(weight.shape[0], -1)
     v = matrix.T @ u
     copied_into(module.parametrizations.weight.original, weight)

@@ -44,6 +44,8 @@ class LSTM(nn.Module):
 class LSTMCell(nn.Module):
   """A step of `LSTM`, with the same parameters: ((cell, hidden), (B, n)) to ((cell, hidden), (B, hidden)).
 
+  flax's cells begin the biases of all gates alike, so that they have no `forget_bias`.
+
   Attributes:
     hidden: entries of the state.
     kernel_init: initializer of the input kernels (n, hidden).
