@@ -28,6 +28,7 @@ WAYS = ('plain', 'xla', 'gathering', 'gathering in parts', 'winograd', 'winograd
 def way(name):
   with pytest.MonkeyPatch.context() as patch, conv.formulation(name if name in conv.FORMULATIONS else 'matmul'):
     patch.setattr(matmul_conv, 'FEWEST_CHANNELS', 1 if 'winograd' in name else 10**9)
+    patch.setattr(matmul_conv, 'FEWEST_OUTPUTS', 1)
     if 'parts' in name:
       patch.setattr(matmul_conv, '_bytes', lambda *_: (1, 2))
     yield
@@ -35,6 +36,26 @@ def way(name):
 
 def drawn(seed, *shape):
   return np.random.RandomState(seed).randn(*shape).astype(np.float32)
+
+
+@pytest.mark.parametrize('m, r', [(2, 2), (2, 3), (2, 4), (2, 5)])
+def test_transforms_give_every_product_of_a_weight_and_an_input(m, r):
+  at, g, bt = (np.array(matrix) for matrix in matmul_conv.transforms(m, r)[::-1])
+  sums = np.einsum('ok,kw,ki->owi', at, g, bt)
+  np.testing.assert_allclose(
+    sums, [[[i == o + w for i in range(m + r - 1)] for w in range(r)] for o in range(m)], atol=1e-15
+  )
+
+
+def test_a_batch_with_few_outputs_is_gathered(monkeypatch):
+  calls = []
+  gathered = matmul_conv._gathered
+  monkeypatch.setattr(matmul_conv, '_gathered', lambda x, *rest: calls.append(len(x)) or gathered(x, *rest))
+  for batch in (3, 4):  # 48 outputs and 64
+    jax.eval_shape(
+      lambda x, k: matmul_conv.forward.__wrapped__(x, k, (1, 1)), drawn(0, batch, 4, 4, 32), drawn(1, 3, 3, 32, 32)
+    )
+  assert calls == [3]
 
 
 def close(ours, theirs, tolerance=1e-5):
@@ -85,7 +106,7 @@ def expected(kind, shape, window, strides, features):
 
 
 def ways_of(window, strides):
-  tiles = all(-(-k // s) in matmul_conv.INPUT for k, s in zip(window, strides, strict=True))
+  tiles = all(-(-k // s) in matmul_conv.WINDOWS for k, s in zip(window, strides, strict=True))
   return [name for name in WAYS if tiles or 'winograd' not in name]
 
 
@@ -105,6 +126,8 @@ GEOMETRIES = [
   ('transposed', (2, 9, 4), (6,), (1,), 3),
   ('conv', (5, 5, 6, 3), (3, 3), (1, 1), 6),
   ('transposed', (5, 6, 5, 6), (3, 3), (1, 1), 3),
+  ('conv', (3, 7, 6, 4), (4, 5), (1, 1), 3),
+  ('transposed', (3, 6, 7, 3), (4, 4), (1, 1), 4),
   ('conv', (5, 5, 6, 6), (5, 3), (1, 1), 3),  # fewer outputs than inputs: turned
   ('conv', (7, 7, 6, 3), (4, 4), (2, 2), 5),
   ('transposed', (7, 4, 3, 5), (5, 5), (2, 2), 3),
@@ -163,6 +186,7 @@ def test_conv_against_numpy(name):
 def test_small_working_sets_give_the_same(monkeypatch, channels, few):
   x, kernel = drawn(0, 3, 10, channels), drawn(1, 3, channels, channels) / 9
   monkeypatch.setattr(matmul_conv, 'FEWEST_CHANNELS', few)
+  monkeypatch.setattr(matmul_conv, 'FEWEST_OUTPUTS', 1)
   answers = []
   for limit in (1 << 30, 1 << 12, 1):
     monkeypatch.setattr(matmul_conv, 'WORKING_SET', {'winograd': limit, 'gathering': limit})

@@ -5,7 +5,7 @@ A convolution y = conv(x, kernel) and its two adjoints, each in the faster of tw
   gathering  the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
              product to all windows, which are then added up
   winograd   tiles of 2 outputs per axis, from r + 1 products instead of 2 r: F(2, r) of Lavin and Gray 2015,
-             https://arxiv.org/abs/1509.09308, section 4.1, for r of 2 or 3 in every axis. A stride of s is first turned
+             https://arxiv.org/abs/1509.09308, section 4.1, for r of 2 to 5 in every axis. A stride of s is first turned
              into channels (blocks of s pixels per axis), so that 4x4 at stride 2 has r = 2
 
 The three are jitted: a program that has a convolution of the same sizes many times is traced and written out once for
@@ -17,7 +17,7 @@ Both work through the batch in parts that fit into the cache. Inputs of less tha
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,39 +25,84 @@ import jax.numpy as jnp
 from jax import lax
 
 #: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
-WORKING_SET = {'winograd': 1 << 25, 'gathering': 1 << 22}
+WORKING_SET = {'winograd': 1 << 24, 'gathering': 1 << 22}
 #: The same of winograd with three axes, whose 27 transforms of a tile want to stay in the second level's cache.
 WORKING_SET_OF_VOLUMES = 1 << 21
+#: Outputs of a tile of winograd per axis, m. Tiles of 4 are no faster for the outputs, and ten times less exact.
+TILE = 2
+#: Windows of winograd per axis, in strides: what larger ones would save is lost in rounding.
+WINDOWS = range(2, 6)
+#: Products of winograd: each is a line of the program, and with more (windows of 4 in a volume) it compiles too long.
+MOST_PRODUCTS = 64
 #: With fewer channels than this the transforms of winograd cost more than the products that they save.
 FEWEST_CHANNELS = 32
+#: With fewer outputs in the whole batch than this the transform of the kernel costs more.
+FEWEST_OUTPUTS = 64
 
 Index = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 Parts = dict[Index, jax.Array]
 Matrix = Sequence[Sequence[float]]
 
-#: The transforms of F(2, r): y = A^T [(G g) * (B^T d)], of r weights g, r + 1 inputs d, 2 outputs y.
-INPUT: Mapping[int, Matrix] = {
-  2: ((1, -1, 0), (0, 1, 0), (0, -1, 1)),
-  3: ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-}
-WEIGHTS: Mapping[int, Matrix] = {
-  2: ((1, 0), (1, 1), (0, 1)),
-  3: ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-}
-OUTPUT: Mapping[int, Matrix] = {2: ((1, 1, 0), (0, 1, 1)), 3: ((1, 1, 1, 0), (0, 1, -1, -1))}
+
+class Transforms(NamedTuple):
+  """F(m, r): y = A^T [(G g) * (B^T d)], of r weights g, m + r - 1 inputs d, m outputs y: the matrices B^T, G, A^T."""
+
+  input: Matrix
+  weights: Matrix
+  output: Matrix
+
+
+#: Where the polynomials of F(m, r) are evaluated, and at infinity: m + r - 2 of them, in this order.
+POINTS = (0, 1, -1, 2, -2)
+
+
+@functools.cache
+def transforms(m: int, r: int) -> Transforms:
+  """The matrices of F(m, r) of Cook and Toom.
+
+  Args:
+    m: outputs.
+    r: weights.
+
+  >>> transforms(2, 2).output
+  ((1, 1, 0), (0, 1, 1))
+  """
+  points = POINTS[: m + r - 2]
+  rest = lambda i: [p for j, p in enumerate(points) if j != i]
+  powers = lambda p, n: [p**k for k in range(n)]
+  slopes = [math.prod(p - q for q in rest(i)) for i, p in enumerate(points)]
+  at_infinity = lambda n: (*[0] * (n - 1), 1)
+  return Transforms(
+    (*((*_coefficients(rest(i)), 0) for i in range(len(points))), _coefficients(points)),
+    (
+      *(tuple(power / slope for power in powers(p, r)) for p, slope in zip(points, slopes, strict=True)),
+      at_infinity(r),
+    ),
+    _turned((*(tuple(powers(p, m)) for p in points), at_infinity(m))),
+  )
+
+
+def _coefficients(roots: Sequence[int]) -> tuple[int, ...]:
+  """Of the polynomial with these roots, lowest power first."""
+  out = [1]
+  for root in roots:
+    out = [b - root * a for a, b in zip([*out, 0], [0, *out], strict=True)]
+  return tuple(out)
 
 
 class Geometry(NamedTuple):
-  """Sizes per spatial axis of a convolution.
+  """Sizes of a convolution, per spatial axis.
 
   Attributes:
+    batch: examples.
     spatial: of the input.
     window: of the kernel.
     strides: one per axis.
     pads: zeros (before, after) the input; None for 'SAME'.
   """
 
+  batch: int
   spatial: Index
   window: Index
   strides: Index
@@ -84,8 +129,22 @@ class Geometry(NamedTuple):
     return tuple(-(-k // s) for k, s in zip(self.window, self.strides, strict=True))
 
   @property
+  def tile(self) -> Index:
+    """Outputs of a tile of winograd: m."""
+    return (TILE,) * len(self.window)
+
+  @property
+  def products(self) -> Index:
+    """Of a tile of winograd: m + r - 1."""
+    return tuple(m + r - 1 for m, r in zip(self.tile, self.taps, strict=True))
+
+  @property
   def tiles(self) -> Index:
-    return tuple(-(-o // 2) for o in self.outputs)
+    return tuple(-(-o // m) for o, m in zip(self.outputs, self.tile, strict=True))
+
+  @property
+  def transforms(self) -> list[Transforms]:
+    return [transforms(m, r) for m, r in zip(self.tile, self.taps, strict=True)]
 
 
 def _indices(sizes: Sequence[int]) -> list[Index]:
@@ -193,68 +252,72 @@ def _stacked(parts: Parts, sizes: Index) -> jax.Array:
 
 
 def _input_tiles(x: jax.Array, shape: Geometry) -> Parts:
-  """The windows of r + 1 pixels per axis that make 2 outputs, transformed: {index: (B, *tiles, C)}."""
-  sizes = [(2 * t + r - 1) * s for t, r, s in zip(shape.tiles, shape.taps, shape.strides, strict=True)]
+  """The windows of m + r - 1 pixels per axis that make m outputs, transformed: {index: (B, *tiles, C)}."""
+  sizes = [(m * t + r - 1) * s for m, t, r, s in zip(shape.tile, shape.tiles, shape.taps, shape.strides, strict=True)]
   x = _blocks(_fit(x, shape.before, sizes), shape.strides)
   parts = {}
-  for index in _indices([r + 1 for r in shape.taps]):
-    stop = [i + 2 * t - 1 for i, t in zip(index, shape.tiles, strict=True)]
-    parts[index] = every(x, index, stop, [2] * len(stop))
-  return _transformed([INPUT[r] for r in shape.taps], parts)
+  for index in _indices(shape.products):
+    stop = [i + m * (t - 1) + 1 for i, m, t in zip(index, shape.tile, shape.tiles, strict=True)]
+    parts[index] = every(x, index, stop, shape.tile)
+  return _transformed([t.input for t in shape.transforms], parts)
 
 
 def _kernel_tiles(kernel: jax.Array, shape: Geometry) -> Parts:
   kernel = _blocked_kernel(kernel, shape)
-  return _transformed([WEIGHTS[r] for r in shape.taps], {i: kernel[i] for i in _indices(shape.taps)})
+  return _transformed([t.weights for t in shape.transforms], {i: kernel[i] for i in _indices(shape.taps)})
 
 
 def _output_tiles(y: jax.Array, shape: Geometry) -> Parts:
-  """Cotangents of the outputs, transformed by the adjoint of OUTPUT."""
-  axes = len(shape.window)
-  y = _fit(y, [0] * axes, [2 * t for t in shape.tiles])
-  parts = {i: every(y, i, y.shape[1:-1], [2] * axes) for i in _indices([2] * axes)}
-  return _transformed([_turned(OUTPUT[r]) for r in shape.taps], parts)
+  """Cotangents of the outputs, transformed by the adjoint of A^T."""
+  y = _fit(y, [0] * len(shape.window), [m * t for m, t in zip(shape.tile, shape.tiles, strict=True)])
+  parts = {i: every(y, i, y.shape[1:-1], shape.tile) for i in _indices(shape.tile)}
+  return _transformed([_turned(t.output) for t in shape.transforms], parts)
 
 
-def _winograd(x: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
+def _times(tiles: Parts, kernel: Parts, axis: int) -> Parts:
+  """Products of the channels with one axis of the kernel: 0 its inputs, 1 its outputs, without turning it."""
+  return {i: lax.dot_general(x, kernel[i], (((x.ndim - 1,), (axis,)), ((), ()))) for i, x in tiles.items()}
+
+
+def _winograd(x: jax.Array, kernel: Parts, shape: Geometry, axis: int = 0) -> jax.Array:
   axes = len(shape.window)
-  products = {i: tile @ kernel[i] for i, tile in _input_tiles(x, shape).items()}
-  outputs = _transformed([OUTPUT[r] for r in shape.taps], products)  # {(2, 2): (B, *tiles, out)}
-  pairs = _stacked(outputs, (2,) * axes)  # (2, 2, B, *tiles, out)
+  products = _times(_input_tiles(x, shape), kernel, axis)
+  outputs = _transformed([t.output for t in shape.transforms], products)  # {(m, m): (B, *tiles, out)}
+  tiles = _stacked(outputs, shape.tile)  # (m, m, B, *tiles, out)
   order = (axes, *(a for i in range(axes) for a in (axes + 1 + i, i)), 2 * axes + 1)
-  y = pairs.transpose(order).reshape(x.shape[0], *(2 * t for t in shape.tiles), pairs.shape[-1])
+  sizes = [m * t for m, t in zip(shape.tile, shape.tiles, strict=True)]
+  y = tiles.transpose(order).reshape(x.shape[0], *sizes, tiles.shape[-1])
   return _cut(y, [0] * axes, shape.outputs)
 
 
-def _overlapped(parts: Sequence[jax.Array], axis: int) -> jax.Array:
-  """Windows at every second pixel, added up: r + 1 arrays with t along the axis to one with 2 t + 2."""
+def _overlapped(parts: Sequence[jax.Array], axis: int, step: int) -> jax.Array:
+  """Windows at every `step`-th pixel, added up: an array for each of their pixels, with t along the axis, to one."""
   tiles = parts[0].shape[axis]
-  length = tiles + (len(parts) - 1) // 2
+  length = tiles + (len(parts) - 1) // step
   placed = []
   for i, part in enumerate(parts):
     pads = [(0, 0, 0)] * part.ndim
-    pads[axis] = (i // 2, length - tiles - i // 2, 0)
+    pads[axis] = (i // step, length - tiles - i // step, 0)
     placed.append(lax.pad(part, jnp.zeros((), part.dtype), pads))
-  pair = jnp.stack([sum(placed[2::2], placed[0]), sum(placed[3::2], placed[1])], axis + 1)
-  return pair.reshape(*pair.shape[:axis], 2 * length, *pair.shape[axis + 2 :])
+  joined = jnp.stack([sum(placed[i + step :: step], placed[i]) for i in range(step)], axis + 1)
+  return joined.reshape(*joined.shape[:axis], step * length, *joined.shape[axis + 2 :])
 
 
 def _winograd_input(y: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
-  products = {}
-  for i, tile in _output_tiles(y, shape).items():
-    products[i] = lax.dot_general(tile, kernel[i], (((tile.ndim - 1,), (1,)), ((), ())))
-  windows = _transformed([_turned(INPUT[r]) for r in shape.taps], products)
+  products = _times(_output_tiles(y, shape), kernel, 1)
+  windows = _transformed([_turned(t.input) for t in shape.transforms], products)
   for axis in reversed(range(len(shape.window))):  # {(i, j): ...} to {(i,): ...} to {(): ...}
-    taps = range(shape.taps[axis] + 1)
+    m = shape.tile[axis]
+    pixels = range(shape.products[axis])
     rests = dict.fromkeys(index[:-1] for index in windows)
-    windows = {rest: _overlapped([windows[(*rest, i)] for i in taps], axis + 1) for rest in rests}
+    windows = {rest: _overlapped([windows[(*rest, i)] for i in pixels], axis + 1, m) for rest in rests}
   return _cut(_pixels(windows[()], shape.strides), shape.before, shape.spatial)
 
 
 def _winograd_kernel(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
   tiles = _output_tiles(y, shape)
   products = {i: _rows(tile).T @ _rows(tiles[i]) for i, tile in _input_tiles(x, shape).items()}
-  parts = _transformed([_turned(WEIGHTS[r]) for r in shape.taps], products)
+  parts = _transformed([_turned(t.weights) for t in shape.transforms], products)
   return _plain_kernel(_stacked(parts, shape.taps), shape)
 
 
@@ -294,7 +357,8 @@ def _scattered(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
 
 def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
   few = min(inputs * math.prod(shape.strides), outputs) < FEWEST_CHANNELS
-  return all(r in INPUT for r in shape.taps) and not few
+  few = few or shape.batch * math.prod(shape.outputs) < FEWEST_OUTPUTS
+  return all(r in WINDOWS for r in shape.taps) and math.prod(shape.products) <= MOST_PRODUCTS and not few
 
 
 def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
@@ -306,7 +370,7 @@ def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
   if len(shape.window) < 3 or math.prod(shape.strides) == 1 or not whole or _is_winograd(shape, inputs, outputs):
     return None
   blocks = tuple(o + r - 1 for o, r in zip(shape.outputs, shape.taps, strict=True))
-  return Geometry(blocks, shape.taps, (1,) * len(blocks), ((0, 0),) * len(blocks))
+  return Geometry(shape.batch, blocks, shape.taps, (1,) * len(blocks), ((0, 0),) * len(blocks))
 
 
 def _fit_blocks(x: jax.Array, shape: Geometry, blocks: Geometry) -> jax.Array:
@@ -318,7 +382,7 @@ def _fit_blocks(x: jax.Array, shape: Geometry, blocks: Geometry) -> jax.Array:
 def _bytes(shape: Geometry, inputs: int, outputs: int) -> tuple[int, int]:
   """(working set of one example, of a part), bytes."""
   if _is_winograd(shape, inputs, outputs):
-    entries = math.prod(r + 1 for r in shape.taps) * (inputs * math.prod(shape.strides) + outputs)
+    entries = math.prod(shape.products) * (inputs * math.prod(shape.strides) + outputs)
     volumes = len(shape.window) == 3
     return 4 * math.prod(shape.tiles) * entries, WORKING_SET_OF_VOLUMES if volumes else WORKING_SET['winograd']
   window = math.prod(shape.window) * inputs
@@ -352,10 +416,12 @@ def _mirrored(kernel: jax.Array) -> jax.Array:
 
 def _mirror(shape: Geometry) -> Geometry | None:
   """The sizes of the adjoint, if that is a convolution too."""
-  if math.prod(shape.strides) > 1 or (shape.pads is None and not all(k % 2 for k in shape.window)):
+  if math.prod(shape.strides) > 1:
     return None
-  turned = shape.pads and tuple((k - 1 - b, k - 1 - a) for k, (b, a) in zip(shape.window, shape.pads, strict=True))
-  return Geometry(shape.outputs, shape.window, shape.strides, turned)
+  sizes = zip(shape.window, shape.before, shape.outputs, shape.spatial, strict=True)
+  return Geometry(
+    shape.batch, shape.outputs, shape.window, shape.strides, tuple((k - 1 - b, n - o + b) for k, b, o, n in sizes)
+  )
 
 
 def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -369,7 +435,7 @@ def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array
 
   @functools.wraps(function)
   def call(a: jax.Array, b: jax.Array, *sizes: Any) -> jax.Array:
-    return jitted((FEWEST_CHANNELS, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, _bytes), sizes, a, b)
+    return jitted((FEWEST_CHANNELS, FEWEST_OUTPUTS, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, _bytes), sizes, a, b)
 
   return call
 
@@ -391,7 +457,7 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
   Returns:
     (B, *outputs, out).
   """
-  shape = Geometry(x.shape[1:-1], kernel.shape[:-2], strides, pads)
+  shape = Geometry(len(x), x.shape[1:-1], kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     return forward(_fit_blocks(x, shape, blocks), _blocked_kernel(kernel, shape), blocks.strides, blocks.pads)
@@ -426,14 +492,20 @@ def input_adjoint(
   Returns:
     (B, *spatial, in).
   """
-  shape = Geometry(tuple(spatial), kernel.shape[:-2], strides, pads)
+  shape = Geometry(len(y), tuple(spatial), kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     x = input_adjoint(y, _blocked_kernel(kernel, shape), blocks.strides, blocks.spatial, blocks.pads)
     return _cut(_pixels(x, shape.strides), shape.before, shape.spatial)
-  if (mirror := _mirror(shape)) is not None:
+  mirror = _mirror(shape)
+  if mirror is not None and not _is_winograd(shape, inputs, outputs):
     return forward(y, _mirrored(kernel), strides, mirror.pads)
   wide, kernel = _wide(y, kernel)
+  if mirror is not None:
+    # A kernel that is turned before it is transformed would be read across its rows, which takes longer than the rest.
+    tiles = _kernel_tiles(jnp.flip(kernel, range(kernel.ndim - 2)), mirror)
+    size = _bytes(mirror, outputs, inputs)
+    return _in_parts(lambda y: _winograd(y, tiles, mirror, 1), [wide], size, add=False).astype(y.dtype)
   size = _bytes(shape, inputs, outputs)
   if _is_winograd(shape, inputs, outputs):
     tiles = _kernel_tiles(kernel, shape)
@@ -457,7 +529,7 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
   Returns:
     (*window, in, out).
   """
-  shape = Geometry(x.shape[1:-1], tuple(window), strides, pads)
+  shape = Geometry(len(x), x.shape[1:-1], tuple(window), strides, pads)
   inputs, outputs = x.shape[-1], y.shape[-1]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     kernel = kernel_adjoint(_fit_blocks(x, shape, blocks), y, blocks.strides, blocks.window, blocks.pads)
