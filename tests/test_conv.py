@@ -17,7 +17,7 @@ from precision import float64
 
 from gan_jax.base.errors import UserError
 from gan_jax.nets import dcgan, resnet
-from gan_jax.nets.layers import conv, matmul_conv, resample
+from gan_jax.nets.layers import conv, matmul_conv, resample, winograd
 
 KEY = jax.random.key(0)
 #: The formulations, 'matmul' by each of its ways, over the whole batch and over parts of 2 examples.
@@ -40,7 +40,7 @@ def drawn(seed, *shape):
 
 @pytest.mark.parametrize('m, r', [(2, 2), (2, 3), (2, 4), (2, 5)])
 def test_transforms_give_every_product_of_a_weight_and_an_input(m, r):
-  at, g, bt = (np.array(matrix) for matrix in matmul_conv.transforms(m, r)[::-1])
+  at, g, bt = (np.array(matrix) for matrix in winograd.transforms(m, r)[::-1])
   sums = np.einsum('ok,kw,ki->owi', at, g, bt)
   np.testing.assert_allclose(
     sums, [[[i == o + w for i in range(m + r - 1)] for w in range(r)] for o in range(m)], atol=1e-15
@@ -106,7 +106,7 @@ def expected(kind, shape, window, strides, features):
 
 
 def ways_of(window, strides):
-  tiles = all(-(-k // s) in matmul_conv.WINDOWS for k, s in zip(window, strides, strict=True))
+  tiles = all(-(-k // s) in winograd.WINDOWS for k, s in zip(window, strides, strict=True))
   return [name for name in WAYS if tiles or 'winograd' not in name]
 
 
@@ -540,9 +540,9 @@ def test_each_way_is_taken(monkeypatch):
   def taken(*_):
     raise InterruptedError
 
-  for function, names in (('_winograd', WAYS[4:]), ('_gathered', WAYS[2:4])):
+  for module, function, names in ((winograd, 'forward', WAYS[4:]), (matmul_conv, '_gathered', WAYS[2:4])):
     jax.clear_caches()
-    monkeypatch.setattr(matmul_conv, function, taken)
+    monkeypatch.setattr(module, function, taken)
     for name in WAYS:
       with way(name), pytest.raises(InterruptedError) if name in names else contextlib.nullcontext():
         conv.conv(x, kernel)

@@ -19,7 +19,7 @@ from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.metrics import probe
 from gan_jax.nets import mlp, volumes
-from gan_jax.nets.layers import matmul_conv
+from gan_jax.nets.layers import geometry, matmul_conv
 from gan_jax.training import loop
 
 KEY = jax.random.key(0)
@@ -134,8 +134,8 @@ def test_strides_of_volumes_become_channels(channels, monkeypatch):
   drawn = lambda *shape: jnp.asarray(random.randn(*shape), jnp.float32)
   x, kernel, strides = drawn(3, 8, 6, 4, channels[0]), drawn(4, 4, 2, *channels), (2, 2, 1)
   monkeypatch.setattr(matmul_conv, '_bytes', lambda *_: (1, 2))  # in parts of 2 examples
-  geometry = matmul_conv.Geometry(len(x), x.shape[1:-1], kernel.shape[:-2], strides)
-  assert matmul_conv._in_blocks(geometry, *channels) is not None
+  sizes = geometry.Geometry(len(x), x.shape[1:-1], kernel.shape[:-2], strides)
+  assert matmul_conv._in_blocks(sizes, *channels) is not None
   y = matmul_conv.forward(x, kernel, strides)
   order = ('N012C', '012IO', 'N012C')
   expected = jax.lax.conv_general_dilated(x, kernel, strides, 'SAME', dimension_numbers=order)

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from gan_jax.base.errors import one_of
-from gan_jax.nets.layers import borders, matmul_conv
+from gan_jax.nets.layers import borders, geometry, matmul_conv
 from gan_jax.nets.layers.borders import Padding, Pads
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
@@ -212,11 +212,11 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None, 
   _check(x, kernel, strides)
   pads = borders.pads(padding, len(window))
   x = borders.padded(x, window, padding)
-  if pads and any(o < 1 for o in matmul_conv.Geometry(len(x), x.shape[1:-1], window, strides, pads).outputs):
+  if pads and any(o < 1 for o in geometry.Geometry(len(x), x.shape[1:-1], window, strides, pads).outputs):
     raise ValueError(f'convolution of x {x.shape} by a window of {window}: no window fits, with padding={padding!r}')
   if math.prod(window) == 1 and not any(n for pair in pads or () for n in pair):
     # A 1x1 convolution is a matrix product, which is faster.
-    return matmul_conv.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
+    return geometry.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides, pads)
 
 
@@ -244,7 +244,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padd
     raise ValueError(f'conv_transpose: padding={padding!r} has no adjoint here: take SAME, VALID or pairs of numbers')
   if padding == 'VALID':
     spatial = tuple(n + max(k - s, 0) for n, k, s in zip(spatial, window, strides, strict=True))
-  elif pads and matmul_conv.Geometry(len(x), spatial, window, strides, pads).outputs != x.shape[1:-1]:
+  elif pads and geometry.Geometry(len(x), spatial, window, strides, pads).outputs != x.shape[1:-1]:
     raise ValueError(
       f'conv_transpose: a window of {window} with strides {strides} and padding={padding} does not bring {spatial} to '
       f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'
