@@ -325,8 +325,19 @@ def main(arguments: list[str] | None = None) -> str:
   rows = values.rows.split(',') if values.rows else list(ROWS[values.set])
   if unknown := sorted(set(rows) - set(ROWS[values.set])):
     parser.error(f'unknown row {unknown[0]!r}: choose of {", ".join(ROWS[values.set])}')
-  out = []
+  if 'transfer' in parts and len(rows) < 2:
+    parser.error('the part transfer needs two rows at least')
   pathlib.Path(values.workdir).mkdir(parents=True, exist_ok=True)
+  file = pathlib.Path(values.workdir) / f'{values.set}-{"-".join(parts)}.md'
+  out: list[str] = []
+
+  def show(name: str, lines: list[str]) -> None:
+    # At once: what a part has measured outlives whatever fails after it.
+    new = ['', f'## {name}', '', *lines]
+    print('\n'.join(new), flush=True)
+    out.extend(new)
+    file.write_text('\n'.join(out) + '\n')
+
   if parts != ['speed']:
     networks = {row: trained(values, row, values.seed) for row in rows}
     config = config_lib.load(f'configs/adversarial_examples.py:{ROWS[values.set][rows[0]]}')
@@ -337,17 +348,14 @@ def main(arguments: list[str] | None = None) -> str:
     x, labels = _scaled(pixels), np.asarray(labels)
     for name, part in (('table', table), ('transfer', transfer), ('project', project), ('picture', picture)):
       if name in parts:
-        out += ['', f'## {name}', '', *part(values, networks, x, labels)]
+        show(name, part(values, networks, x, labels))
     if 'seeds' in parts:
-      out += ['', '## seeds', '', *over_seeds(values, rows, held_out)]
+      show('seeds', over_seeds(values, rows, held_out))
     if 'density' in parts:
-      out += ['', '## density', '', *density(values, networks, x, labels, windows)]
+      show('density', density(values, networks, x, labels, windows))
   if 'speed' in parts:
-    out += ['', '## speed', '', *speed(values)]
-  printed = '\n'.join(out)
-  (pathlib.Path(values.workdir) / f'{values.set}-{"-".join(parts)}.md').write_text(printed + '\n')
-  print(printed)
-  return printed
+    show('speed', speed(values))
+  return '\n'.join(out)
 
 
 if __name__ == '__main__':

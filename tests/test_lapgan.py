@@ -91,6 +91,42 @@ def test_one_level_may_halve_twice():
   np.testing.assert_allclose(made, np.full((3, 8, 8, 1), 0.25))
 
 
+class Known(nn.Module):
+  """What another network says, and ten times the class."""
+
+  of: nn.Module
+
+  def __call__(self, *inputs, label, **options):
+    said = self.of(*inputs, **options)
+    return said + 10.0 * label.astype(np.float32).reshape(-1, *[1] * (said.ndim - 1))
+
+
+def test_with_classes_every_network_knows_that_of_what_it_is_shown():
+  """Fakes of level 0 have the class asked for, details that of the data whose coarse image they belong to."""
+  asked, own = np.array([0, 1, 2]), np.array([2, 2, 0])
+  latents = {**LATENTS, 'label': asked}
+  networks = dict(generators=(Known(Coarse()), Known(Fine())), discriminators=(Known(Judge()), Known(Judge())))
+  of = lambda levels: LAPGAN(**networks, latents={'label': None}, halvings=(1,), levels=levels)
+  said = lambda method, levels, image: of(levels).apply(
+    {}, {'latents': latents, 'images': {'image': image, 'label': own}}, method=method
+  )[0]
+  real, small = downsample(IMAGE), downsample(downsample(IMAGE))
+  judge = lambda x: Judge().apply({}, x, train=True)
+  pair = losses.nonsaturating
+  fake = judge(np.broadcast_to(0.5, small.shape)) + 20 * asked
+  np.testing.assert_allclose(
+    said('discriminator_loss', (0,), small), pair.discriminator(judge(small) + 10 * own, fake) / 2, rtol=1e-6
+  )
+  np.testing.assert_allclose(said('generator_loss', (0,), small), pair.generator(fake), rtol=1e-6)
+  detailed = judge(enlarge(small) + LATENTS['noise_1']) + 20 * own
+  np.testing.assert_allclose(
+    said('discriminator_loss', (1,), real), pair.discriminator(judge(real) + 10 * own, detailed) / 2, rtol=1e-6
+  )
+  images = of((1,)).apply({}, {'latents': latents}, method='pyramid')
+  np.testing.assert_allclose(images[0][:, 0, 0, 0], 0.5 + 10 * asked)
+  np.testing.assert_allclose(images[1][:, 0, 0, 0], 0.75 + 20 * asked, rtol=1e-6)
+
+
 @pytest.mark.parametrize('settings', [{'levels': (3,)}, {'levels': (0,), 'halvings': (1,)}])
 def test_levels_that_do_not_fit_are_one_line(settings):
   with pytest.raises(UserError, match='3 generators, 3 discriminators'):

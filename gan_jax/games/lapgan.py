@@ -6,10 +6,11 @@ where u enlarges. At level k > 0, with l = u(x_{k-1}) of data and D(h, l) the pr
   min_D  -1/2 E[log D_k(h_k, l)] - 1/2 E[log(1 - D_k(G_k(z_k, l), l))]
   min_G  -E[log D_k(G_k(z_k, l), l)]
 
-At level 0 it is a GAN of small images. Samples begin there, and every level adds its detail to them, enlarged.
+At level 0 it is a GAN of small images. Samples begin there, and every level adds its detail to them, enlarged. With a
+class (CC-LAPGAN) all networks of all levels know it too; details are then made for the classes of their coarse images.
 
-Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, section 2.3; the authors' code (facebook/eyescream:
-`conditional_adversarial.lua`).
+Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, sections 2.2 and 2.3; the authors' code
+(facebook/eyescream: `conditional_adversarial.lua`, `double_conditional_adversarial.lua`).
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from gan_jax import losses
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
+from gan_jax.games.parts.conditions import condition_kwargs
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.nets.layers.resample import downsample, enlarge
 
@@ -35,7 +37,7 @@ class LAPGAN(nn.Module):
   Attributes:
     generators: of level 0: latents, train -> images; of the others: noise, coarse, train -> details.
     discriminators: of level 0: images, train -> logits; of the others: details, coarse, train -> logits.
-    latents: 'z' of level 0, 'noise_1', ... of the others.
+    latents: 'z' of level 0, 'noise_1', ... of the others. With a 'label' too, all networks take it as `label`.
     halvings: of each level but 0: how often its images are halved to those of the level below.
     levels: those that move, together; one in each stage trains them apart.
   """
@@ -83,10 +85,15 @@ class LAPGAN(nn.Module):
     return images[::-1]
 
   def fakes(self, batch: Batch) -> dict[int, tuple[jax.Array, dict[str, jax.Array]]]:
-    """{level: (what its generator makes, {'coarse': what of} above level 0)}, the coarse images of data."""
+    """{level: (what its generator makes, what of)}: above level 0 of coarse images of data and of their classes."""
     images = self.coarser(batch['images']['image']) if 'images' in batch else []
-    coarse = {k: {'coarse': self.enlarged(images[k - 1], k)} if k else {} for k in self.levels}
-    return {k: (self.generators[k](self.noise(batch, k), train=True, **coarse[k]), coarse[k]) for k in self.levels}
+    made = {}
+    for k in self.levels:
+      given = condition_kwargs(self.latents, batch['images' if k else 'latents'])
+      if k:
+        given['coarse'] = self.enlarged(images[k - 1], k)
+      made[k] = self.generators[k](self.noise(batch, k), train=True, **given), given
+    return made
 
   def noise(self, batch: Batch, level: int) -> jax.Array:
     return batch['latents'][f'noise_{level}' if level else 'z']
@@ -94,10 +101,11 @@ class LAPGAN(nn.Module):
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
     images, loss = self.coarser(batch['images']['image']), jnp.zeros(())
     metrics: dict[str, jax.Array] = {}
-    for k, (fake, coarse) in self.fakes(batch).items():
+    for k, (fake, given) in self.fakes(batch).items():
       check_same_shape(fake, images[k])
-      real = images[k] - coarse['coarse'] if k else images[k]
-      logits = [self.discriminators[k](x, train=True, **coarse) for x in (real, fake)]
+      real = images[k] - given['coarse'] if k else images[k]
+      of_real = {**given, **condition_kwargs(self.latents, batch['images'])}
+      logits = [self.discriminators[k](x, train=True, **of) for x, of in ((real, of_real), (fake, given))]
       # Half: the authors' batches are half data.
       loss += losses.nonsaturating.discriminator(*logits) / 2
       metrics |= {f'{name}_{k}': value for name, value in accuracies(losses.nonsaturating, *logits).items()}
@@ -105,17 +113,18 @@ class LAPGAN(nn.Module):
 
   def generator_loss(self, batch: Batch) -> LossAndMetrics:
     each = {
-      f'generator_loss_{k}': losses.nonsaturating.generator(self.discriminators[k](fake, train=True, **coarse))
-      for k, (fake, coarse) in self.fakes(batch).items()
+      f'generator_loss_{k}': losses.nonsaturating.generator(self.discriminators[k](fake, train=True, **given))
+      for k, (fake, given) in self.fakes(batch).items()
     }
     return sum(each.values(), jnp.zeros(())), each
 
   def pyramid(self, batch: Batch, train: bool = False) -> list[jax.Array]:
     """A sample as every level leaves it, from the coarsest."""
-    images = [self.generators[0](self.noise(batch, 0), train=train)]
+    asked = condition_kwargs(self.latents, batch['latents'])
+    images = [self.generators[0](self.noise(batch, 0), train=train, **asked)]
     for k in range(1, max(self.levels) + 1):
       coarse = self.enlarged(images[-1], k)
-      images.append(coarse + self.generators[k](self.noise(batch, k), train=train, coarse=coarse))
+      images.append(coarse + self.generators[k](self.noise(batch, k), train=train, coarse=coarse, **asked))
     return images
 
   def sample(self, batch: Batch, train: bool = False) -> jax.Array:

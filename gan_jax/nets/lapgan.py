@@ -1,14 +1,14 @@
 """LAPGAN: networks for the levels of a Laplacian pyramid.
 
 Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, section 4.1; the authors' code (facebook/eyescream:
-`train_cifar.lua`, `train_cifar_coarse_to_fine.lua`).
+`train_cifar.lua`, `train_cifar_coarse_to_fine.lua`, and those of their names with `_classcond`).
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers.basic import Dropout, dense, head
+from gan_jax.nets.layers.basic import Dropout, beside, checked_label, condition, dense, head
 from gan_jax.nets.layers.conv import Conv
 
 #: Torch's own initial weights: uniform within 1 over the root of the fan-in.
@@ -22,15 +22,19 @@ class CoarseDiscriminator(nn.Module):
     hidden: widths.
     dropout: rate behind each.
     stddev: of the normal weights at the start.
+    classes: of the label, which stands beside the pixels; 0 for none.
   """
 
   hidden: tuple[int, ...] = (600, 600)
   dropout: float = 0.5
   stddev: float = 0.005
+  classes: int = 0
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool, label: jax.Array | None = None) -> jax.Array:
     x, init = x.reshape(x.shape[0], -1), nn.initializers.normal(self.stddev)
+    if (label := checked_label(label, self.classes, 'discriminator')) is not None:
+      x = beside(x, condition(label, self.classes, x.dtype))
     for width in self.hidden:
       x = Dropout(self.dropout, deterministic=not train)(nn.relu(dense(x, width, kernel_init=init)))
     return head(dense(x, 1, kernel_init=init))
@@ -42,14 +46,18 @@ class Generator(nn.Module):
   Attributes:
     channels: widths of the ReLU convolutions.
     windows: of the convolutions, the last to the difference.
+    classes: of the label, of which a further channel is made; 0 for none.
   """
 
   channels: tuple[int, ...] = (64, 64)
   windows: tuple[int, ...] = (7, 7, 5)
+  classes: int = 0
 
   @nn.compact
-  def __call__(self, noise: jax.Array, *, train: bool, coarse: jax.Array) -> jax.Array:
-    x = jnp.concatenate([noise, coarse], -1)
+  def __call__(
+    self, noise: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None
+  ) -> jax.Array:
+    x = jnp.concatenate([noise, *_maps(label, self.classes, 'generator', coarse), coarse], -1)
     for width, window in zip(self.channels, self.windows, strict=False):
       x = nn.relu(Conv(width, (window, window), kernel_init=TORCH)(x))
     last = self.windows[len(self.channels)]
@@ -63,16 +71,30 @@ class Discriminator(nn.Module):
     channels: widths of the two convolutions without borders, the second of stride 2.
     kernel: their window.
     dropout: rate in front of the last layer.
+    classes: of the label, of which a further channel is made; 0 for none.
   """
 
   channels: tuple[int, int] = (64, 64)
   kernel: int = 5
   dropout: float = 0.5
+  classes: int = 0
 
   @nn.compact
-  def __call__(self, difference: jax.Array, *, train: bool, coarse: jax.Array) -> jax.Array:
+  def __call__(
+    self, difference: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None
+  ) -> jax.Array:
     window, (first, second) = (self.kernel, self.kernel), self.channels
-    x = nn.relu(Conv(first, window, kernel_init=TORCH, padding='VALID')(difference + coarse))  # (B, 28, 28, 64)
+    x = jnp.concatenate([difference + coarse, *_maps(label, self.classes, 'discriminator', coarse)], -1)
+    x = nn.relu(Conv(first, window, kernel_init=TORCH, padding='VALID')(x))  # (B, 28, 28, 64)
     x = Conv(second, window, (2, 2), kernel_init=TORCH, padding='VALID')(x)  # (B, 12, 12, 64)
     x = Dropout(self.dropout, deterministic=not train)(nn.relu(x.reshape(x.shape[0], -1)))
     return head(dense(x, 1, kernel_init=TORCH))
+
+
+def _maps(label: jax.Array | None, classes: int, of: str, like: jax.Array) -> list[jax.Array]:
+  """The class as an image of one channel, (B, H, W, 1) of the size of `like`; none without classes."""
+  if (label := checked_label(label, classes, of)) is None:
+    return []
+  height, width = like.shape[1:3]
+  image = dense(condition(label, classes, like.dtype), height * width, kernel_init=TORCH, name='class_map')
+  return [nn.relu(image).reshape(-1, height, width, 1)]

@@ -6,7 +6,17 @@ import flax.linen as nn
 import jax
 
 from gan_jax.base.errors import UserError
-from gan_jax.nets.layers.basic import Dropout, Maxout, activation, dense, head, uniform_init
+from gan_jax.nets.layers.basic import (
+  Dropout,
+  Maxout,
+  activation,
+  beside,
+  checked_label,
+  condition,
+  dense,
+  head,
+  uniform_init,
+)
 
 
 class Generator(nn.Module):
@@ -21,6 +31,7 @@ class Generator(nn.Module):
     irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
     sigmoid: whether the last hidden layer is one of sigmoids, as in GAN 2014's networks for CIFAR-10.
     last_irange: `irange` of the last layer; None to use `irange` there too.
+    classes: of the label, which stands beside the latents; 0 for none.
   """
 
   hidden: tuple[int, ...] = (1200, 1200)
@@ -29,11 +40,13 @@ class Generator(nn.Module):
   irange: float | None = None
   sigmoid: bool = False
   last_irange: float | None = None
+  classes: int = 0
 
   @nn.compact
-  def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, z: jax.Array, *, train: bool, label: jax.Array | None = None) -> jax.Array:
     init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
-    x = z
+    label = checked_label(label, self.classes, 'generator')
+    x = z if label is None else beside(z, condition(label, self.classes, z.dtype))
     for i, width in enumerate(self.hidden):
       bend = nn.sigmoid if self.sigmoid and i == len(self.hidden) - 1 else nn.relu
       x = bend(dense(x, width, kernel_init=init))  # (B, width)
