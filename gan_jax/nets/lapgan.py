@@ -54,9 +54,7 @@ class Generator(nn.Module):
   classes: int = 0
 
   @nn.compact
-  def __call__(
-    self, noise: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None
-  ) -> jax.Array:
+  def __call__(self, noise: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None) -> jax.Array:
     x = jnp.concatenate([noise, *_maps(label, self.classes, 'generator', coarse), coarse], -1)
     for width, window in zip(self.channels, self.windows, strict=False):
       x = nn.relu(Conv(width, (window, window), kernel_init=TORCH)(x))
