@@ -209,9 +209,10 @@ def discriminator_of(workdir: str):
 def project(values, networks, x, labels) -> list[str]:
   run = gan_jax.load(values.gan)
   low, high = run.range
+  noise = key()  # here: what is made while `generate` is traced cannot be kept
 
   def generate(variables, z):
-    made = run.stage.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key()})
+    made = run.stage.game.apply(variables, {'latents': z}, method='sample', rngs={'noise': noise})
     return (made - low) / (high - low)
 
   maker = Partial(generate, run.variables())

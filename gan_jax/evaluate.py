@@ -85,6 +85,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('stream', '', 'Stream that is the reference; the first by default.', flag_values=values)
   flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
   flags.DEFINE_list('rivals', [], 'Workdirs of runs to compare with, for the metric gmam.', flag_values=values)
+  flags.DEFINE_string(
+    'classes_of', default.classes_of, 'The field of the data whose classes the metrics see.', flag_values=values
+  )
   flags.DEFINE_string('split', '', "Split of the reference; the stream's own by default.", flag_values=values)
 
 

@@ -10,7 +10,10 @@ from rows import load_shrunk
 from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
+from gan_jax.core.state import GameState
 from gan_jax.data import columns
+from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.games.stackgan import StackGAN
 from gan_jax.nets import stackgan
 from gan_jax.sampling import conditions, inputs
@@ -115,6 +118,31 @@ def test_samples_may_be_asked_for_by_a_class_of_the_data():
   assert asked['label'].tolist() == [7, 7] and asked['label'].dtype == np.int32
   with pytest.raises(UserError, match='condition label'):
     conditions.apply(stage, {'label': 'seven'}, None, inputs.first(stage, 2))
+
+
+class Copied(nn.Module):
+  """A game whose samples are the pictures that their captions belong to."""
+
+  latents, turns, inputs, condition = None, (), ('images',), 'text'
+
+  def sample(self, batch):
+    return batch['images']['image']
+
+
+def test_samples_are_asked_for_any_class_of_the_example_that_they_are_made_of():
+  config = load_shrunk('configs/stackgan.py:birds_64')
+  with config.unlocked():
+    config.data.columns.odd = dict(name='Label', classes=2)
+  stage = runs.stages_of(config)[0]._replace(game=Copied())
+  evaluator = Evaluator(stage, Options(metrics=('fid',), samples=100, features='raw', classes_of='odd'))
+  fake = evaluator.evidence(GameState(jnp.zeros((), jnp.int32), {}, {}, {}), 0).fake
+  shown = inputs.first(stage, 100)['images']
+  np.testing.assert_array_equal(fake.labels, shown['odd'])
+  assert set(fake.labels) == {0, 1} and evaluator.stream.classes == 2
+  source = evaluator.stream.open()
+  assert [int(source[i]['label']) for i in range(30)] == [i % 10 % 2 for i in range(30)]
+  with pytest.raises(UserError, match=r"classes_of: field with classes .*'colour'.*odd"):
+    Evaluator(stage, Options(classes_of='colour'))
 
 
 def test_embeddings_are_what_the_settings_say():

@@ -20,6 +20,7 @@ class Options(NamedTuple):
     truncation: of normal latents; 0 for none.
     standing: batches whose statistics replace batch norm's running ones; 0 for none.
     rivals: workdirs of runs to compare with, for the metric gmam.
+    classes_of: the field of the data whose classes the metrics see.
   """
 
   metrics: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Options(NamedTuple):
   truncation: float = 0.0
   standing: int = 0
   rivals: tuple[str, ...] = ()
+  classes_of: str = 'label'
 
 
 #: The defaults during training: one figure that shows the progress, with few samples.

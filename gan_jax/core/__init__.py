@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
   gradients=['explaining_leaks', 'input_gradients'],
   initial=['init'],
   move=['RESERVED', 'play'],
-  sampled=['Output', 'given', 'inputs_of', 'outputs_of'],
+  sampled=['Output', 'asked_in', 'given', 'inputs_of', 'outputs_of'],
   state=['GameState', 'TrainState', 'assemble', 'game_variables', 'of_player', 'active_players', 'variables_of_player'],
   step=['make_step', 'means'],
 )

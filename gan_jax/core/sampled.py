@@ -59,6 +59,11 @@ def inputs_of(game: Any, streams: Iterable[str]) -> tuple[str, ...]:
   return tuple(inputs)
 
 
+def asked_in(game: Any) -> str:
+  """The stream whose examples say what samples are asked for, by the field `condition` of the game; '' for none."""
+  return 'images' if getattr(game, 'condition', '') else ''
+
+
 def given(game: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
   """What `sample` is given of a batch of all streams: those that the game's `inputs` name, and its latents."""
   names = inputs_of(game, [name for name in batch if name != 'latents'])

@@ -24,7 +24,7 @@ COPIES = 0.1
 COMPARED = 200
 
 
-def reference_stream(stream: Stream, split: str | None = None, field: str = '') -> Stream:
+def reference_stream(stream: Stream, split: str | None = None, field: str = '', classes_of: str = 'label') -> Stream:
   """The whole set of a stream without flips and random windows, with all classes, and with labels if it has any.
 
   Args:
@@ -32,10 +32,13 @@ def reference_stream(stream: Stream, split: str | None = None, field: str = '') 
     split: the split; None for that of the stream.
     field: what examples are compared by: it becomes the main field, and of the others only labels are read. '' leaves
       all as they are.
+    classes_of: the field that labels are read from.
 
   Raises:
-    UserError: the stream has no such field.
+    UserError: the stream has no such field, or it has no classes.
   """
+  if classes_of != 'label':
+    stream = _labelled(stream, classes_of)
   if field:
     stream = _of_field(stream, field)
   plain = dataclasses.replace(
@@ -59,6 +62,15 @@ def _of_field(stream: Stream, field: str) -> Stream:
     raise one_of(f'field of the stream {stream.name!r}', field, stream.columns or ('image',))
   kept = {name: stream.columns[name] for name in (field, 'label') if name in stream.columns}
   return dataclasses.replace(stream, columns=kept, range=stream.range_of(field))
+
+
+def _labelled(stream: Stream, field: str) -> Stream:
+  """The stream with the classes of a field as its labels."""
+  named = [name for name, settings in stream.columns.items() if settings['name'] == 'Label']
+  if field not in named:
+    raise one_of(f'classes_of: field with classes of the stream {stream.name!r}', field, named or ('label',))
+  own = {'column': field, **stream.columns[field]}
+  return dataclasses.replace(stream, columns={**stream.columns, 'label': own}, classes=0)
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _output_of(stage: runs.Stage, options: Options) -> core.Output:
 
 def _reference(stage: runs.Stage, options: Options, split: str | None = None) -> Stream:
   output = _output_of(stage, options)
-  return sets.reference_stream(stage.streams[output.stream], split, output.field)
+  return sets.reference_stream(stage.streams[output.stream], split, output.field, options.classes_of)
 
 
 def _several(stage: runs.Stage, options: Options) -> tuple[str, ...]:
@@ -198,6 +198,8 @@ class Evaluator:
       output=options.output,
       inputs=read if self._inputs else None,
       declared=declared,
+      asked=core.asked_in(stage.game),
+      classes_of=options.classes_of,
     )
     wanted = _output_of(stage, options)
     self._targets: Stream | None = None

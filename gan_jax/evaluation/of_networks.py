@@ -65,7 +65,7 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
 
 def held_out_figures(e: Evidence) -> Iterable[Figure]:
   game = e.game
-  if not isinstance(game, core.HasLogits) or condition_of(game.latents) or getattr(game, 'condition', ''):
+  if not isinstance(game, core.HasLogits) or condition_of(game.latents) or core.asked_in(game):
     raise UserError(
       f'{type(game).__name__} has no unconditional discriminator to ask: leave the metric held_out out, or give the '
       'game a method logits(image) -> (B,), high on data, and a field boundary'

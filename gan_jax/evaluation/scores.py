@@ -4,7 +4,7 @@ Nothing here makes the devices wait for each other: every group of examples stay
 """
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -172,6 +172,8 @@ class Generated:
     output: which of several things a game makes; '' for the main one.
     inputs: (N,) rows -> {stream: {field: (N, ...)}} of the examples that samples are made of; None if of none.
     declared: the game's `outputs`.
+    asked: the stream of the inputs whose examples say what is asked for; '' if the latents do.
+    classes_of: the field with its classes.
   """
 
   def __init__(
@@ -183,9 +185,12 @@ class Generated:
     output: str = '',
     inputs: Callable[[np.ndarray], Any] | None = None,
     declared: Iterable[str] = (),
+    asked: str = '',
+    classes_of: str = 'label',
   ):
     self._sampler, self._mesh, self._limits, self._output = sampler, mesh, limits, output
     self._inputs, self._declared = inputs, tuple(declared)
+    self._asked, self._classes_of = asked, classes_of
     self._make = jax.jit(self._made)
 
   def _made(
@@ -201,8 +206,16 @@ class Generated:
       low, high = self._limits
       scaled = jnp.round((examples.astype(jnp.float32) - low) * (255.0 / (high - low)))
       examples = jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
-    wanted = {name: drawn[kind] for name, kind in ASKED.items() if isinstance(drawn, dict) and kind in drawn}
+    wanted = self._wanted(drawn, inputs)
     return examples, {name: x.reshape(*examples.shape[:2], *x.shape[3:]) for name, x in wanted.items()}, finite
+
+  def _wanted(self, drawn: Any, inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """{'labels': or 'tags': (devices, blocks, CHUNK, ...)} that samples are asked for."""
+    fields = inputs.get(self._asked, {})
+    if self._classes_of in fields:
+      return {'labels': fields[self._classes_of]}
+    drawn = drawn if isinstance(drawn, dict) and self._classes_of == 'label' else {}
+    return {name: drawn[kind] for name, kind in ASKED.items() if kind in drawn}
 
   def _read(self, rows: np.ndarray) -> Any:
     """The inputs of rows (devices, blocks, CHUNK), with these in front; {} if samples are made of none."""
