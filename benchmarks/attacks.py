@@ -301,7 +301,8 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--workdir', required=True)
   parser.add_argument('--set', default='mnist', choices=ROWS)
   parser.add_argument('--rows', default='', help='by commas; all of the set by default')
-  parser.add_argument('--parts', default='table,transfer,density,picture', help=f'by commas, of {", ".join(PARTS)}')
+  parts = f'by commas, of {", ".join(PARTS)}; by default table, transfer (of two rows), density and picture'
+  parser.add_argument('--parts', default='', help=parts)
   parser.add_argument('--gan', default='', help='a run of a GAN on the same pictures, for density and project')
   parser.add_argument('--count', type=int, default=1000, help='test pictures')
   parser.add_argument('--batch', type=int, default=250)
@@ -316,7 +317,8 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--rounds', type=int, default=5, help='of the comparison of speed')
   parser.add_argument('--quick', action='store_true', help='a tenth of the queries')
   values = parser.parse_args(arguments)
-  parts = values.parts.split(',')
+  default = ['table', *(['transfer'] if values.rows.count(',') or not values.rows else []), 'density', 'picture']
+  parts = values.parts.split(',') if values.parts else default
   if unknown := sorted(set(parts) - set(PARTS)):
     parser.error(f'unknown part {unknown[0]!r}: choose of {", ".join(PARTS)}')
   if 'seeds' in parts and values.seeds < 2:
@@ -327,7 +329,7 @@ def main(arguments: list[str] | None = None) -> str:
   if unknown := sorted(set(rows) - set(ROWS[values.set])):
     parser.error(f'unknown row {unknown[0]!r}: choose of {", ".join(ROWS[values.set])}')
   if 'transfer' in parts and len(rows) < 2:
-    parser.error('the part transfer needs two rows at least')
+    parser.error('the part transfer needs two rows: name two in --rows, or parts without it in --parts')
   pathlib.Path(values.workdir).mkdir(parents=True, exist_ok=True)
   file = pathlib.Path(values.workdir) / f'{values.set}-{"-".join(parts)}.md'
   out: list[str] = []

@@ -23,8 +23,10 @@ differs: the pictures that details are made for are those that the discriminator
   of the generator has as many as one of the discriminator, the authors' twice as many.
 differs: pixels lie in (-2, 2), a deviation of about 1, in place of the division by each channel's deviation.
 differs: the authors name no end and keep the network of the lowest distance to held-out pictures; lengths are ours.
-differs: the digits have Adam and larger first weights in the discriminator of level 0, whose inputs are 16 small
-  numbers: with the authors' 0.005 and descent at 0.02 its logits stay near 0, and the generator collapses.
+differs: the digits have Adam at all levels, no layer of sigmoids in the generator of level 0, and weights that begin
+  at 0.1 in its discriminator, whose inputs are 16 small numbers: with the authors' 0.005 its logits stay near 0, and
+  the generator collapses.
+differs: classes asked for at level 0 are uniform; the authors' are those of random training pictures.
 differs: layers with weights of Torch's own distribution begin with biases of 0.
 differs: with classes, weights of level 0 begin as they do without; the authors' begin as Torch does.
 """

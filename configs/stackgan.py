@@ -7,8 +7,9 @@ Command: python -m gan_jax.main --config configs/stackgan.py --workdir runs/stac
                char-CNN-RNN), arrays `image` and `embedding` of cub/{split}.npz; the default. Unmeasured.
   birds_64     32 then 64 pixels, half as wide, of a folder with captions (metadata.jsonl, `text`), whose words are
                counted; in birds/, or --config.data.path=FOLDER. Unmeasured.
-  fashion_128  64 then 128 pixels, half as wide, of a folder with titles, in fashion/. `python -m gan_jax.evaluate
-               --metrics classes --classes_of type`, or colour, asks for those of the titles. Unmeasured.
+  fashion_128  64 then 128 pixels, half as wide, of a folder with titles, in fashion/. Unmeasured. If metadata.jsonl has
+               the types too: --config.data.columns.type="{'name': 'Label', 'classes': 27}", and then
+               `python -m gan_jax.evaluate --metrics classes --classes_of type` judges samples by that of their title.
   digits       4 then 8 pixels of scikit-learn's digits; the condition is the class: needs no download; 1.5 minutes.
                Fréchet distance 216.
 
@@ -112,6 +113,4 @@ def _data(variant, size, words):
   text = dict(name='Text', length=16, level='words', vocabulary=words - 2, captions=captions)
   path = 'birds/' if variant == 'birds_64' else 'fashion/'
   columns = dict(image=dict(name='Picture'), text=text)
-  if variant == 'fashion_128':  # what a title is about, for evaluate --classes_of type
-    columns |= dict(type=dict(name='Label', classes=27), colour=dict(name='Label', classes=42))
   return config_lib.stream(name='folder', path=path, size=size, channels=3, flip=True, columns=columns)

@@ -47,6 +47,20 @@ def test_transforms_give_every_product_of_a_weight_and_an_input(m, r):
   )
 
 
+@pytest.mark.parametrize('window, tolerance', [(3, 2e-6), (4, 2e-5), (5, 2e-5)])
+def test_tiles_of_many_channels_stay_exact(window, tolerance):
+  layer = dict(kind='conv', window=(window, window), strides=(1, 1), features=64)
+  params, x = layer_inputs('conv', (2, 8, 8, 64), layer['window'], 64)
+  with way('winograd'):
+    ours = derivatives(lambda p, x: layer_of(**layer).apply({'params': p}, x), params, x)[:2]
+  close(ours, expected('conv', (2, 8, 8, 64), (window, window), (1, 1), 64)[:2], tolerance)
+
+
+def test_more_points_than_there_are():
+  with pytest.raises(ValueError, match=r'F\(4, 4\) takes 6 points'):
+    winograd.transforms(4, 4)
+
+
 def test_a_batch_with_few_outputs_is_gathered(monkeypatch):
   calls = []
   gathered = matmul_conv._gathered

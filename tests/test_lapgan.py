@@ -122,6 +122,7 @@ def test_with_classes_every_network_knows_that_of_what_it_is_shown():
   np.testing.assert_allclose(
     said('discriminator_loss', (1,), real), pair.discriminator(judge(real) + 10 * own, detailed) / 2, rtol=1e-6
   )
+  np.testing.assert_allclose(said('generator_loss', (1,), real), pair.generator(detailed), rtol=1e-6)
   images = of((1,)).apply({}, {'latents': latents}, method='pyramid')
   np.testing.assert_allclose(images[0][:, 0, 0, 0], 0.5 + 10 * asked)
   np.testing.assert_allclose(images[1][:, 0, 0, 0], 0.75 + 20 * asked, rtol=1e-6)

@@ -12,8 +12,9 @@ from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.state import GameState
-from gan_jax.data import columns
+from gan_jax.data import columns, sets, sources
 from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.features import classifier
 from gan_jax.games.stackgan import StackGAN
 from gan_jax.nets import stackgan
 from gan_jax.sampling import conditions, inputs
@@ -141,8 +142,29 @@ def test_samples_are_asked_for_any_class_of_the_example_that_they_are_made_of():
   assert set(fake.labels) == {0, 1} and evaluator.stream.classes == 2
   source = evaluator.stream.open()
   assert [int(source[i]['label']) for i in range(30)] == [i % 10 % 2 for i in range(30)]
-  with pytest.raises(UserError, match=r"classes_of: field with classes .*'colour'.*odd"):
+  with pytest.raises(UserError, match=r"--classes_of .*'colour'.* odd"):
     Evaluator(stage, Options(classes_of='colour'))
+  (plain,) = runs.stages_of(load_shrunk('configs/stackgan.py:digits'))[-1].streams.values()
+  with pytest.raises(UserError, match=r"--classes_of .*'odd'.*config\.data\.columns\.odd"):
+    sets.reference_stream(plain, classes_of='odd')
+
+
+def test_classes_of_two_fields_are_kept_apart(monkeypatch, tmp_path):
+  """Two rare classes may agree on all examples that a fingerprint of the set looks at."""
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))
+  monkeypatch.setattr(sources, 'fingerprint', lambda source: 'the same')
+  config = load_shrunk('configs/stackgan.py:birds_64')
+  with config.unlocked():
+    config.data.columns.odd = config.data.columns.hat = dict(name='Label', classes=2)
+  stage = runs.stages_of(config)[0]._replace(game=Copied())
+  state, titles, settings = GameState(jnp.zeros((), jnp.int32), {}, {}, {}), [], []
+  for field in ('odd', 'hat'):
+    evaluator = Evaluator(stage, Options(metrics=('fid',), samples=100, features='random', classes_of=field))
+    settings.append(classifier._settings(evaluator.stream, None, 0))
+    titles.append(evaluator(state, 0).shared['reference'].split(', ')[-1])
+  assert titles == ["classes of 'odd'", "classes of 'hat'"] and settings[0] != settings[1]
+  kept = sorted(file.stem.split('-')[-1] for file in tmp_path.rglob('statistics/*.npz'))
+  assert kept == ['hat', 'odd']
 
 
 def test_embeddings_are_what_the_settings_say():

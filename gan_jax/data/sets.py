@@ -67,10 +67,21 @@ def _of_field(stream: Stream, field: str) -> Stream:
 def _labelled(stream: Stream, field: str) -> Stream:
   """The stream with the classes of a field as its labels."""
   named = [name for name, settings in stream.columns.items() if settings['name'] == 'Label']
+  where = f'field with classes in --classes_of (config.eval.classes_of) of the stream {stream.name!r}'
+  if not named:
+    raise UserError(
+      f'unknown {where}, {field!r}: it has none but labels; set config.data.columns.{field}={{"name": "Label", '
+      '"classes": N}, or leave it out'
+    )
   if field not in named:
-    raise one_of(f'classes_of: field with classes of the stream {stream.name!r}', field, named or ('label',))
+    raise one_of(where, field, named)
   own = {'column': field, **stream.columns[field]}
-  return dataclasses.replace(stream, columns={**stream.columns, 'label': own}, classes=0)
+  return dataclasses.replace(stream, columns={**stream.columns, 'label': own}, classes=0, tags=())
+
+
+def labels_of(stream: Stream) -> str:
+  """The field of the data that labels are read from."""
+  return stream.columns.get('label', {}).get('column') or 'label'
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -267,13 +267,14 @@ class Evaluator:
     cut = f', {what} {options.truncation}' if options.truncation else ''
     stood = f', statistics of {options.standing} batches' if options.standing else ''
     made_of = ''.join(f', made of {name}: {sets.title(stream)}' for name, stream in self._inputs.items())
+    labels_of = sets.labels_of(self.stream)
     return Evaluation(
       step,
       tuple(figures),
       seconds,
       {
         'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{cut}{stood}{made_of}',
-        'reference': sets.title(self.stream),
+        'reference': sets.title(self.stream) + ('' if labels_of == 'label' else f', classes of {labels_of!r}'),
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },
       f'{self._mesh.size} x {kind}',

@@ -123,7 +123,7 @@ class Evidence:
 
   @property
   def labels(self) -> np.ndarray:
-    """(N,) classes of the kept generated examples: the labels of their latents, or else the predicted classes."""
+    """(N,) classes of the kept generated examples: those asked for, or else the predicted classes."""
     return self.fake.labels if self.fake.labels is not None else self.predicted_classes
 
   @property

@@ -29,7 +29,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     scorer: computes the features.
     say: called with a line of text before a slow part.
   """
-  source = stream.open()
+  source, labels_of = stream.open(), sets.labels_of(stream)
   identity = {
     'version': VERSION,
     'set': sets.title(stream),
@@ -38,10 +38,14 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     'classes': stream.classes,
     'features': scorer.extractor.name,
     'kept': KEPT,
+    **({} if labels_of == 'label' else {'labels_of': labels_of}),
   }
   plain = ''.join(c if c.isalnum() else '-' for c in f'{stream.name}-{stream.split}-{stream.size}x{stream.channels}')
   kept = scorer.extractor.kept
-  path = cache.folder('statistics') / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}.npz'
+  path = (
+    cache.folder('statistics')
+    / f'{plain}-{identity["fingerprint"]}-{scorer.extractor.name}{"" if labels_of == "label" else "-" + labels_of}.npz'
+  )
   found = _read(path, identity) if kept else None
   # All processes compute or none does, or they would wait for each other.
   if not processes.all_gather(found is not None).all():

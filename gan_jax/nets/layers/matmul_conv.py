@@ -150,7 +150,7 @@ def _mirror(shape: Geometry) -> Geometry | None:
 
 
 def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-  """Jits a function of two arrays and sizes, anew where a constant above was changed, as tests and benchmarks do."""
+  """Jits a function of two arrays and sizes, anew where a constant was changed, as tests and benchmarks do."""
 
   def of(choices: Any, sizes: Any, a: jax.Array, b: jax.Array) -> jax.Array:
     return function(a, b, *sizes)
@@ -160,7 +160,9 @@ def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array
 
   @functools.wraps(function)
   def call(a: jax.Array, b: jax.Array, *sizes: Any) -> jax.Array:
-    return jitted((FEWEST_CHANNELS, FEWEST_OUTPUTS, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, _bytes), sizes, a, b)
+    tiles = winograd.TILE, winograd.WINDOWS, winograd.MOST_PRODUCTS
+    choices = FEWEST_CHANNELS, FEWEST_OUTPUTS, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, *tiles, _bytes
+    return jitted(choices, sizes, a, b)
 
   return call
 

@@ -29,7 +29,9 @@ from gan_jax.nets.layers.geometry import (
 
 #: Outputs of a tile of winograd per axis, m. Tiles of 4 are no faster for the outputs, and ten times less exact.
 TILE = 2
-#: Windows of winograd per axis, in strides: what larger ones would save is lost in rounding.
+#: Windows of winograd per axis, in strides: what larger ones would save is lost in rounding. In float32 the largest
+#: error over the largest entry, of 64 channels, is 3e-7 for windows of 3 and 2e-6 for 4 and 5, in the adjoint in the
+#: kernel 1e-5.
 WINDOWS = range(2, 6)
 #: Products of winograd: each is a line of the program, and with more (windows of 4 in a volume) it compiles too long.
 MOST_PRODUCTS = 64
@@ -45,8 +47,9 @@ class Transforms(NamedTuple):
   output: Matrix
 
 
-#: Where the polynomials of F(m, r) are evaluated, and at infinity: m + r - 2 of them, in this order.
-POINTS = (0, 1, -1, 2, -2)
+#: Where the polynomials of F(m, r) are evaluated, and at infinity: m + r - 2 of them, in this order. With -1/2 the
+#: error is less than half of what it is with -2.
+POINTS = (0, 1, -1, -0.5, 2)
 
 
 @functools.cache
@@ -57,9 +60,14 @@ def transforms(m: int, r: int) -> Transforms:
     m: outputs.
     r: weights.
 
+  Raises:
+    ValueError: there are fewer POINTS than it takes.
+
   >>> transforms(2, 2).output
   ((1, 1, 0), (0, 1, 1))
   """
+  if m + r - 2 > len(POINTS):
+    raise ValueError(f'F({m}, {r}) takes {m + r - 2} points, there are {len(POINTS)}: add to winograd.POINTS')
   points = POINTS[: m + r - 2]
   rest = lambda i: [p for j, p in enumerate(points) if j != i]
   powers = lambda p, n: [p**k for k in range(n)]
@@ -75,9 +83,9 @@ def transforms(m: int, r: int) -> Transforms:
   )
 
 
-def _coefficients(roots: Sequence[int]) -> tuple[int, ...]:
+def _coefficients(roots: Sequence[float]) -> tuple[float, ...]:
   """Of the polynomial with these roots, lowest power first."""
-  out = [1]
+  out: list[float] = [1]
   for root in roots:
     out = [b - root * a for a, b in zip([*out, 0], [0, *out], strict=True)]
   return tuple(out)
