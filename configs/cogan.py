@@ -5,7 +5,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/c
 
   edges   MNIST's digits, and the edges of the other half of them; the default. Unmeasured.
   adapt   a classifier of MNIST's digits is adapted to scikit-learn's, whose labels it never sees. Unmeasured.
-  digits  scikit-learn's digits (16x16) and their edges: needs no download. Unmeasured.
+  digits  scikit-learn's digits (14x14) and their edges: needs no download. 3 minutes: digits of all classes, but the
+          edges are of others: the pixels of pairs agree to 83.5 %, their classes no more than by chance.
 
 Negatives in place of edges: --config.data.b.name=negatives/mnist. A conditional GAN, for comparison:
 --config.game.generator.conditional=True --config.game.discriminator.conditional=True. Agreement of the pairs:
@@ -25,8 +26,9 @@ VARIANTS = ('edges', 'adapt', 'digits')
 
 def get_config(variant):
   adapt, digits = variant == 'adapt', variant == 'digits'
-  pixels = dict(size=16 if digits else 28, channels=1, range=(0.0, 1.0))
-  small = dict(channels=(128, 64, 32)) if digits else {}
+  # Pooling leaves out an odd last row and column: of 16 pixels the discriminator would not see the last 2.
+  pixels = dict(size=14 if digits else 28, channels=1, range=(0.0, 1.0))
+  small = dict(channels=(128, 64, 32), kernel=4) if digits else {}
   judge = dict(channels=(20, 50), kernel=3, hidden=200) if digits else dict(channels=(20, 50), kernel=5, hidden=500)
   adam = dict(name='optax.adam', learning_rate=2e-4, b1=0.5)
   # The decay is part of the gradient, as in PyTorch's Adam.
