@@ -27,6 +27,8 @@ differs: the digits have Adam at all levels, no layer of sigmoids in the generat
   at 0.1 in its discriminator, whose inputs are 16 small numbers: with the authors' 0.005 its logits stay near 0, and
   the generator collapses.
 differs: classes asked for at level 0 are uniform; the authors' are those of random training pictures.
+differs: of 8 pixels the discriminator of the digits does not see the last row and column, which its stride leaves out;
+  in the authors' code those of 16 and 32 pixels do not either.
 differs: layers with weights of Torch's own distribution begin with biases of 0.
 differs: with classes, weights of level 0 begin as they do without; the authors' begin as Torch does.
 """

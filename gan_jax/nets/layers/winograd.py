@@ -157,6 +157,7 @@ def _input_tiles(x: jax.Array, shape: Geometry) -> Parts:
 
 
 def kernel_tiles(kernel: jax.Array, shape: Geometry) -> Parts:
+  """The kernel (*window, in, out), transformed: {index: (in, out)}, for `forward` and `input_adjoint`."""
   kernel = blocked_kernel(kernel, shape)
   return _transformed([t.weights for t in _transforms(shape)], {i: kernel[i] for i in indices(shape.taps)})
 
@@ -175,6 +176,7 @@ def _times(tiles: Parts, kernel: Parts, axis: int) -> Parts:
 
 
 def forward(x: jax.Array, kernel: Parts, shape: Geometry, axis: int = 0) -> jax.Array:
+  """The convolution, (B, *spatial, C) to (B, *outputs, out); `axis` of the kernel's tiles, 0 or 1, is that of C."""
   axes = len(shape.window)
   outputs = _times(_input_tiles(x, shape), kernel, axis)
   outputs = _transformed([t.output for t in _transforms(shape)], outputs)  # {(m, m): (B, *tiles, out)}
@@ -198,6 +200,7 @@ def _overlapped(parts: Sequence[jax.Array], axis: int) -> jax.Array:
 
 
 def input_adjoint(y: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
+  """The adjoint in x, (B, *outputs, out) to (B, *spatial, in)."""
   windows = _times(_output_tiles(y, shape), kernel, 1)
   windows = _transformed([_turned(t.input) for t in _transforms(shape)], windows)
   for axis in reversed(range(len(shape.window))):  # {(i, j): ...} to {(i,): ...} to {(): ...}
@@ -208,6 +211,7 @@ def input_adjoint(y: jax.Array, kernel: Parts, shape: Geometry) -> jax.Array:
 
 
 def kernel_adjoint(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
+  """The adjoint in the kernel, (B, *spatial, in) and (B, *outputs, out) to (*window, in, out)."""
   sides = _input_tiles(x, shape), _output_tiles(y, shape)
   parts = {i: as_rows(tile).T @ as_rows(sides[1][i]) for i, tile in sides[0].items()}
   parts = _transformed([_turned(t.weights) for t in _transforms(shape)], parts)
