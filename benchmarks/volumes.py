@@ -1,8 +1,9 @@
 """3D-GAN's figures of a run: what its discriminator knows of classes, copies, pictures, interpolation, arithmetic.
 
-    python -m benchmarks.volumes --workdir RUN [--steps 1200,3000] [--out RUN/volumes] [--count 200]
+    python -m benchmarks.volumes --workdir RUN [--steps 1200,3000] [--out RUN/volumes] [--count 200] [--data SET]
 
-Wu et al. 2016, https://arxiv.org/abs/1610.07584, sections 4.1 to 4.4. The run's data need classes and a split `test`.
+Wu et al. 2016, https://arxiv.org/abs/1610.07584, sections 4.1 to 4.4. The run's data need classes and a split `test`;
+--data takes another set of the same columns, such as all classes for a run on chairs alone.
 
 classes     a linear L2-SVM (the objective of LinearSVC, `gan_jax.metrics.probe`) on the discriminator's layers in eval
             mode, the last three, each max-pooled to 2 x 2 x 2 (at 64^3 that is pooling by 8, 4 and 2, as in the paper),
@@ -62,14 +63,15 @@ def nearest(volumes: Volumes, others: Volumes) -> tuple[np.ndarray, np.ndarray]:
   return shares.max(1), shares.argmax(1)
 
 
-def examples_of(run: Run, split: str) -> tuple[Volumes, np.ndarray]:
-  """(volumes (N, n, n, n, 1) as losses see them, labels) of a split of the run's set."""
+def examples_of(run: Run, split: str, path: str = '') -> tuple[Volumes, np.ndarray]:
+  """(volumes (N, n, n, n, 1) as losses see them, labels) of a split of the run's set, or of that at `path`."""
   (stream,) = run.stage.streams.values()
+  stream = dataclasses.replace(stream, split=split, path=path or stream.path)
   if not stream.classes:
     raise UserError(
       f'{run.workdir}: its set has no classes, which the figures of volumes need: set config.data.classes'
     )
-  stored = sources.into_memory(dataclasses.replace(stream, split=split).open(), 1 << 32)
+  stored = sources.into_memory(stream.open(), 1 << 32)
   if stored is None:
     raise UserError(f'{run.workdir}: split {split} needs more than 4 GiB')
   prepare = jax.jit(lambda x: stream.prepare({'image': x, 'label': jnp.zeros(len(x), jnp.int32)}, jax.random.key(0)))
@@ -141,12 +143,13 @@ def main(arguments: list[str] | None = None) -> str:
   )
   parser.add_argument('--out', default='', help='folder of the pictures; RUN/volumes by default')
   parser.add_argument('--count', type=int, default=200, help='samples that are compared with the training set')
+  parser.add_argument('--data', default='', help="path of the set in place of the run's, with {split} in it")
   values = parser.parse_args(arguments)
   steps = [int(step) for step in values.steps.split(',')] if values.steps else [None]
   runs = [gan_jax.load(values.workdir, step) for step in steps]
   run, out = runs[-1], pathlib.Path(values.out or pathlib.Path(values.workdir) / 'volumes')
   out.mkdir(parents=True, exist_ok=True)
-  (train, labels), (test, test_labels) = (examples_of(run, split) for split in ('train', 'test'))
+  (train, labels), (test, test_labels) = (examples_of(run, split, values.data) for split in ('train', 'test'))
   printed = [f'{len(train)} training, {len(test)} test volumes of {train.shape[1]}^3; {values.workdir}', '']
 
   def say(*lines: str) -> None:

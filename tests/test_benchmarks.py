@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks import attacks, growth, products, run, stability, stacked
+from benchmarks import attacks, growth, optimizers, products, run, stability, stacked
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -58,6 +58,22 @@ def test_pairs_of_the_stability_table_are_games():
       generator, discriminator = _shapes(stability.settings(loss, architecture, 2, 0, 1.0))
       assert len(generator) == {'mlp': 0, 'deep': 2 + 6}.get(architecture, 2)
       assert len(discriminator) == {'deep': 2 + 6}.get(architecture, 2)
+
+
+def test_rows_of_the_optimizers_differ_from_adam_in_one_thing_each():
+  plain = optimizers.settings('adam', 2, 0).to_dict()
+  for row in set(optimizers.ROWS) - {'adam'}:
+    other = optimizers.settings(row, 2, 0).to_dict()
+    assert [key for key in plain if plain[key] != other[key]] in (['game'], ['optimizers']), row
+    _shapes(optimizers.settings(row, 2, 0))
+
+
+@pytest.mark.slow
+def test_table_of_optimizers(tmp_path):
+  options = ['--workdir', str(tmp_path), '--steps', '2', '--samples', '60', '--rows', 'adam,extragradient']
+  printed = optimizers.main([*options, '--seeds', '1'])
+  assert '| Adam, in turns | 1.00 |' in printed and '| extragradient, looking 0.1 ahead, then Adam | 1.' in printed
+  assert optimizers.main([*options, '--table']) == printed
 
 
 @pytest.mark.slow
