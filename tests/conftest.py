@@ -45,8 +45,8 @@ jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_cpu_enable_async_dispatch', False)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
-#: MiB of a process above which it forgets what it compiled, as it does after every file.
-MOST = 1200
+#: MiB by which a process may grow before it forgets what it compiled.
+GROWTH = 300
 
 
 def resident() -> float:
@@ -58,13 +58,21 @@ def resident() -> float:
   return int(next(line for line in lines if line.startswith('VmRSS')).split()[1]) / 1024
 
 
+#: MiB that were left when this process last forgot.
+left = resident()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
+  global left
   leaving = nextitem is None or nextitem.path != item.path
   for value in vars(item.module).values() if leaving and hasattr(item, 'module') else ():
     if hasattr(value, 'cache_clear'):  # runs and programs that tests of this file share
       value.cache_clear()
-  if leaving or resident() > MOST:
+  # Not after every file, and not above a fixed number: what stays would be searched for garbage again and again.
+  if resident() > left + GROWTH:
     jax.clear_caches()
     gc.collect()
+    gc.freeze()
     memory.release()
+    left = resident()

@@ -33,6 +33,7 @@ from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.sampling import sampler
 
 KEY = jax.random.key(0)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -67,6 +68,12 @@ def assert_equal(a, b, where=''):
 def changed(a, b):
   a, b = leaves(a), leaves(b)
   return a.keys() != b.keys() or any(not np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+  """Of the 64 samples that a device makes at a time, the laws ask for 9."""
+  monkeypatch.setattr(sampler, 'CHUNK', 16)
 
 
 @pytest.fixture(scope='module')
