@@ -95,6 +95,12 @@ def test_many_pictures_and_a_fast_machine_take_r3gan_whose_schedules_end_with_it
   assert '(a small machine)' in capsys.readouterr().out
 
 
+def test_r3gan_makes_32_pixels_only_of_pictures_that_are_no_larger(monkeypatch):
+  for side, name in ((512, 'fastgan.FastGAN'), (32, 'standard.Standard')):
+    as_if(monkeypatch, 1e11, 60_000, side=side)
+    assert of('photos', '--config.hours=12').game.name == name
+
+
 @pytest.mark.parametrize(('speed', 'pictures'), [(4e10, 50), (4e10, 300), (5e12, 60_000), (1.5e14, 60_000)])
 def test_what_is_chosen_can_be_built(monkeypatch, speed, pictures, capsys):
   """5e12 operations a second are R3GAN's narrowest networks for 256 pixels."""
