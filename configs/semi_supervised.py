@@ -5,7 +5,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
   mnist    10 labels of each class, 300 epochs; the default. Unmeasured.
   cifar10  400 labels of each class, 1,200 epochs. Unmeasured.
-  digits   2 labels of each class of scikit-learn's digits (8x8): needs no download. Unmeasured.
+  digits   2 labels of each class of scikit-learn's digits (8x8): needs no download; 100 s. Error 13 % over five draws,
+           the same network on the labels alone 24 %.
 
 Then python -m gan_jax.evaluate --workdir runs/ssgan --metrics classifier. Another draw of labels:
 --config.data.labelled.per_class_seed=1; more of them: --config.data.labelled.per_class=100; the same network on the

@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
   mnist    28x28: 10 epochs of the encoder, 100 apart, 100 jointly; the default. Unmeasured.
   cifar10  32x32, discriminators of classes: 30, 190 and 200 epochs. Unmeasured.
-  digits   scikit-learn's digits (8x8): needs no download; 1 minute. Fréchet distance 76.1.
+  digits   scikit-learn's digits (8x8): needs no download; 1 minute. Fréchet distance 81.8, 90 % of the class asked for.
 
 Joint training from the first step on, as the authors' `mnist/train_joint.py`: only the stages 1 and 3, their steps by
 --config.stages. The encoder's accuracy: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
@@ -33,7 +33,8 @@ def get_config(variant):
   epoch, epochs, features, (low, high) = SIZES[variant]
   colour = variant == 'cifar10'
   uniform = lambda count: dict(name='Uniform', shape=(count,), low=0.0, high=1.0)
-  adam = lambda rate, b1: dict(name='optax.adam', learning_rate=rate, b1=b1)
+  # The authors' epsilon is inside the root, as in the code of Salimans et al. that theirs is made of.
+  adam = dict(name='optax.adam', learning_rate=1e-4, b1=0.5, eps=0.0, eps_root=1e-8)
   phases = ('encoder', 'apart', 'joint')
   return config_lib.base(
     game=dict(
@@ -48,7 +49,9 @@ def get_config(variant):
       coupling=0.01 if colour else 0.0,
       saturating=colour,
     ),
-    optimizers=dict(encoder=adam(1e-3, 0.9), generator=adam(1e-4, 0.5), discriminator=adam(1e-4, 0.5)),
+    optimizers=dict(
+      encoder=dict(name='optax.adam', learning_rate=1e-3), generator=dict(adam), discriminator=dict(adam)
+    ),
     data=config_lib.stream(
       name=variant,
       size=dict(mnist=28, cifar10=32, digits=8)[variant],
