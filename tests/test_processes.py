@@ -117,9 +117,12 @@ def test_one_process_goes_on_from_what_two_saved(two):
 @pytest.mark.timeout(400)
 def test_a_signal_to_one_stops_all_after_a_save(tmp_path):
   workdir = tmp_path / 'run'
-  started = start(workdir, '--config.steps=100000', '--config.shard_state=true', '--config.log_every=5')
+  settings = '--config.steps=100000', '--config.shard_state=true', '--config.log_every=5'
+  started = start(
+    workdir, *settings, row='configs/gan.py:ring', small=['--config.batch_size=16', '--config.sample_every=0']
+  )
   until = time.time() + 200
-  while not (workdir / 'metrics.jsonl').exists() and time.time() < until:
+  while not (workdir / 'metrics.jsonl').exists() and started[0].poll() is None and time.time() < until:
     time.sleep(0.2)
   started[1].send_signal(signal.SIGTERM)
   finished(workdir, started, 128 + signal.SIGTERM)
