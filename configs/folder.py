@@ -108,7 +108,8 @@ def _fastgan(operations, side):
 
 def _r3gan(operations, side):
   # FastGAN makes larger pictures in the same time: R3GAN at 32 pixels is for pictures that are no larger.
-  for size in (size for size in R3GAN if min(64, side) <= size <= side):
+  fits = [size for size in R3GAN if size <= side]
+  for size in (size for size in fits if size >= min(64, fits[0])):
     for width in WIDTHS:
       shown = operations / (R3GAN[size] * 1e9 * width**2)
       if shown >= ENOUGH:

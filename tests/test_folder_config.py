@@ -96,7 +96,7 @@ def test_many_pictures_and_a_fast_machine_take_r3gan_whose_schedules_end_with_it
 
 
 def test_r3gan_makes_32_pixels_only_of_pictures_that_are_no_larger(monkeypatch):
-  for side, name in ((512, 'fastgan.FastGAN'), (32, 'standard.Standard')):
+  for side, name in ((512, 'fastgan.FastGAN'), (48, 'standard.Standard'), (32, 'standard.Standard')):
     as_if(monkeypatch, 1e11, 60_000, side=side)
     assert of('photos', '--config.hours=12').game.name == name
 
