@@ -19,59 +19,42 @@ from gan_jax import config as config_lib
 from gan_jax.evaluate import evaluate
 from gan_jax.training import loop as train
 
-RATE = 5e-4
-ADAM = dict(name='optax.adam', learning_rate=RATE, b1=0.5)
+BOTH = ('generator', 'discriminator')
 
 
 def _dynamics(of, **settings):
-  return dict(dynamics=dict(name='rule', of=of, **settings))
+  return [f'--config.game.dynamics={dict(name="rule", of=of, **settings)!r}']
 
 
-def _chain(*links):
-  return dict(generator=dict(name='chain', links=links), discriminator=dict(name='chain', links=links))
-
-
-#: {row: (what it is, settings of the game, optimizers)}
+#: {row: (what it is, how it differs from configs/quickstart.py)}
 ROWS = {
-  'adam': ('Adam, in turns', {}, {}),
+  'adam': ('Adam, in turns', []),
   'two_rates': (
     'two time scales: the discriminator 4 times as fast as the generator',
-    {},
-    dict(generator=dict(ADAM, learning_rate=RATE / 2), discriminator=dict(ADAM, learning_rate=2 * RATE)),
+    ['--config.optimizers.generator.learning_rate=2.5e-4', '--config.optimizers.discriminator.learning_rate=1e-3'],
   ),
-  'optimistic': (
-    'optimistic Adam',
-    {},
-    {name: dict(ADAM, name='optax.optimistic_adam_v2') for name in ('generator', 'discriminator')},
-  ),
-  'negative_momentum': (
-    'Adam with beta1 of -0.5',
-    {},
-    {name: dict(ADAM, b1=-0.5) for name in ('generator', 'discriminator')},
-  ),
+  'optimistic': ('optimistic Adam', [f'--config.optimizers.{name}.name=optax.optimistic_adam_v2' for name in BOTH]),
+  'negative_momentum': ('Adam with beta1 of -0.5', [f'--config.optimizers.{name}.b1=-0.5' for name in BOTH]),
   'lookahead': (
     'lookahead: every 5 steps half-way back',
-    {},
-    _chain(ADAM, dict(name='minimax.lookahead', every=5, share=0.5)),
+    [
+      f"--config.optimizers.{name}={{'name': 'chain', 'links': ({{'name': 'optax.adam', 'learning_rate': 5e-4, "
+      "'b1': 0.5}, {'name': 'minimax.lookahead', 'every': 5, 'share': 0.5})}"
+      for name in BOTH
+    ],
   ),
-  'simultaneous': ('Adam, both at once', _dynamics('simultaneous'), {}),
-  'extragradient': ('extragradient, looking 0.1 ahead, then Adam', _dynamics('extragradient', rate=0.1), {}),
-  'consensus': ('consensus of weight 0.1, then Adam', _dynamics('consensus', weight=0.1), {}),
-  'symplectic': ('symplectic adjustment of weight 1, then Adam', _dynamics('symplectic', weight=1.0), {}),
+  'simultaneous': ('Adam, both at once', _dynamics('simultaneous')),
+  'extragradient': ('extragradient, looking 0.1 ahead, then Adam', _dynamics('extragradient', rate=0.1)),
+  'consensus': ('consensus of weight 0.1, then Adam', _dynamics('consensus', weight=0.1)),
+  'symplectic': ('symplectic adjustment of weight 1, then Adam', _dynamics('symplectic', weight=1.0)),
 }
 
 
 def settings(row: str, steps: int, seed: int):
   """The config of a row."""
-  config = config_lib.load('configs/quickstart.py')
-  _, game, optimizers = ROWS[row]
-  with config.unlocked():
-    config.game.update(game)
-    for name, optimizer in optimizers.items():
-      config.optimizers[name] = optimizer
-  config.update(dict(steps=steps, seed=seed, devices=1, log_every=max(1, steps // 10), sample_every=0))
-  config.checkpoint_every = 0
-  return config
+  common = dict(steps=steps, seed=seed, devices=1, log_every=max(1, steps // 10), sample_every=0, checkpoint_every=0)
+  arguments = [f'--config.{name}={value}' for name, value in common.items()]
+  return config_lib.override(config_lib.load('configs/quickstart.py'), [*ROWS[row][1], *arguments])
 
 
 def measure(row: str, seed: int, folder: pathlib.Path, steps: int, samples: int) -> None:
@@ -91,7 +74,7 @@ def table(workdir: pathlib.Path) -> str:
   base = cost(settings('adam', 1, 0), 1)['flops']
   lines = ['| change | operations of a step | weights as they are | running average | seeds |', '|---' * 5 + '|']
   told = set()
-  for row, (title, _, _) in ROWS.items():
+  for row, (title, _) in ROWS.items():
     found = [json.loads(file.read_text()) for file in sorted(workdir.glob(f'{row}-*/row.json'))]
     if not found:
       continue

@@ -24,7 +24,7 @@ OWN = {'hours': 2.0}
 #: {side: what FastGAN of 64 channels computes for a picture, 1e9 operations}, by `--dry_run`; and R3GAN of 96 channels.
 FASTGAN = {1024: 109, 512: 96, 256: 77, 128: 57, 64: 31, 32: 21}
 R3GAN = {256: 31, 128: 15, 64: 8, 32: 4}
-#: FastGAN's by the side of pictures: narrow networks for small ones alone; and R3GAN's widths.
+#: {side: FastGAN's channels}: large pictures are not made by narrow networks; and R3GAN's widths.
 CHANNELS = {1024: (64,), 512: (64,), 256: (64, 32), 128: (64, 32, 16), 64: (64, 32, 16), 32: (64, 32, 16)}
 WIDTHS = (8, 4, 2, 1)
 LEAST, MANY, ENOUGH = 100_000, 5_000, 1_000_000
@@ -107,7 +107,7 @@ def _fastgan(operations, side):
 
 
 def _r3gan(operations, side):
-  # FastGAN makes larger pictures in the same time: R3GAN at 32 pixels is for pictures that are no larger.
+  # FastGAN makes larger pictures in the same time: R3GAN at 32 pixels is for pictures of less than 64.
   fits = [size for size in R3GAN if size <= side]
   for size in (size for size in fits if size >= min(64, fits[0])):
     for width in WIDTHS:

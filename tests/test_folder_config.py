@@ -95,7 +95,7 @@ def test_many_pictures_and_a_fast_machine_take_r3gan_whose_schedules_end_with_it
   assert '(a small machine)' in capsys.readouterr().out
 
 
-def test_r3gan_makes_32_pixels_only_of_pictures_that_are_no_larger(monkeypatch):
+def test_r3gan_makes_32_pixels_only_of_pictures_of_less_than_64(monkeypatch):
   for side, name in ((512, 'fastgan.FastGAN'), (48, 'standard.Standard'), (32, 'standard.Standard')):
     as_if(monkeypatch, 1e11, 60_000, side=side)
     assert of('photos', '--config.hours=12').game.name == name

@@ -1,6 +1,7 @@
 """3D-GAN: its networks' sizes, the rule by which the discriminator waits, volumes as data, figures of volumes."""
 
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks import volumes as figures
 from gan_jax import config as config_lib
-from gan_jax import core
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns
 from gan_jax.data.sources import solids
@@ -160,6 +161,20 @@ def test_figures_by_hand():
   assert [(k, j) for k, j, _ in found] == [(0, 1), (1, 0)]
   tall, low, other, result = (part.item() for part in found[0][2])
   assert (tall, low, other) == (7.0, 1.0, 13.0) and result == tall - low + other
+
+
+def test_another_set_takes_the_place_of_the_run_s(tmp_path):
+  for name, label in (('chairs', [2, 2]), ('all', [0, 1, 2])):
+    voxels = np.zeros((len(label), 32, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / f'{name}_test.npz', voxels=voxels, label=np.array(label, np.int32))
+  path = str(tmp_path / '{}_{{split}}.npz')
+  config = config_lib.override(
+    config_lib.load('configs/gan3d.py:modelnet32'), [f'--config.data.path={path.format("chairs")}']
+  )
+  run = types.SimpleNamespace(stage=runs.stages_of(config)[0], workdir='run')
+  assert figures.examples_of(run, 'test')[1].tolist() == [2, 2]
+  volumes_of_all, labels = figures.examples_of(run, 'test', path.format('all'))
+  assert labels.tolist() == [0, 1, 2] and volumes_of_all.shape == (3, 32, 32, 32, 1)
 
 
 @pytest.mark.slow
