@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 import gan_jax
@@ -86,8 +87,20 @@ def settings(table: str, row: str, steps: int, data: str) -> Any:
   if data and table in ('stargan', 'losses'):
     arguments.append(f'--config.data.path={data}')
   loaded = config_lib.load(config)
-  steps = (steps or loaded.steps) // SHARE.get(row, 1)
-  return config_lib.override(loaded, [*arguments, f'--config.steps={steps}', '--config.seed=0', '--config.devices=1'])
+  steps, whole = (steps or loaded.steps) // SHARE.get(row, 1), loaded.steps
+  config = config_lib.override(loaded, [*arguments, f'--config.steps={steps}', '--config.seed=0', '--config.devices=1'])
+  shorten(config.optimizers, steps / whole)
+  return config
+
+
+def shorten(optimizers: Any, share: float) -> None:
+  """Lets rates that fall to the end of a run fall in a share of its steps."""
+  for entry in optimizers.values():
+    if isinstance(entry, ml_collections.ConfigDict):
+      shorten(entry, share)
+      if entry.get('name') == 'optax.linear_schedule':
+        for name in ('transition_begin', 'transition_steps'):
+          entry[name] = round(entry[name] * share)
 
 
 def measure(table: str, row: str, folder: pathlib.Path, steps: int, data: str) -> None:

@@ -10,10 +10,13 @@ Command: python -m gan_jax.main --config configs/stackgan.py --workdir runs/stac
   fashion_128  64 then 128 pixels, half as wide, of a folder with titles, in fashion/. Unmeasured. If metadata.jsonl has
                the types too: --config.data.columns.type="{'name': 'Label', 'classes': 27}", and then
                `python -m gan_jax.evaluate --metrics classes --classes_of type` judges samples by that of their title.
-  digits       4 then 8 pixels of scikit-learn's digits; the condition is the class: needs no download; 1.5 minutes.
-               Fréchet distance 216.
+  digits       4 then 8 pixels of scikit-learn's digits; the condition is the class: needs no download; 2 minutes.
+               Fréchet distance 17.9, 92 % of the class asked for.
 
 differs: pictures are paired with the wrong text of another example of the batch; the authors' are of another class.
+differs: D sees real, wrong and generated pairs in one batch. Apart, as in the authors' code, batch statistics alone
+  tell whether texts are those of their images, and the generator learns nothing: --config.game.one_batch=False.
+differs: vectors of words and classes begin at N(0, 1), as an embedding's; the authors' layer at 0.02.
 differs: one of an example's texts is drawn, the authors average the embeddings of four.
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the
   authors' code leaves out one.
@@ -79,6 +82,7 @@ def get_config(variant):
       stage=1,
       kl=2.0,
       wrong=True,
+      one_batch=True,
     ),
     optimizers=rates,
     data=_data(variant, HEIGHTS[variant][0], words),

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks import attacks, growth, optimizers, products, run, stability, stacked
+from benchmarks import attacks, growth, optimizers, products, run, stability, stacked, translation
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -85,6 +85,14 @@ def test_tables_of_stacked_digits_and_of_stability(tmp_path):
   assert stacked.main(stack) == printed  # nothing is trained again, or the time would differ
   printed = stability.main([*common, '--losses', 'wgan_gp', '--architectures', 'mlp'])
   assert '| 4 layers of 512, no convolutions in G |  |  |  | ' in printed
+
+
+def test_rates_fall_in_fewer_steps_as_in_all():
+  rate = lambda player: translation.settings('stargan', 'stargan_Male', 1000, '').optimizers[player].learning_rate
+  assert (rate('generator').transition_begin, rate('generator').transition_steps) == (100, 100)
+  assert rate('discriminator').transition_begin == 500  # five moves a step
+  whole = translation.settings('unpaired', 'no_pool', 0, '')
+  assert whole.optimizers.generator.learning_rate.transition_begin == whole.steps // 2 and whole.game.pool == 0
 
 
 @pytest.mark.slow

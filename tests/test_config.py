@@ -23,6 +23,15 @@ def test_an_override_changes_one_place_though_the_file_shares_a_dict():
   assert made().optimizers.generator.learning_rate == 1e-3
 
 
+def test_an_element_of_a_sequence():
+  config = config_lib.load('configs/lapgan.py:digits')
+  given = ['--config.stages[1].steps=7', '--config.game.generators[1].channels=(4, 4)']
+  config = config_lib.override(config, given)
+  assert config.stages[1]['steps'] == 7 and config.game.generators[1]['channels'] == (4, 4)
+  with pytest.raises(UserError, match=r'write --config\.stages\[1\]\.steps'):
+    config_lib.override(config, ['--config.stages.1.steps=7'])
+
+
 def test_overrides_keep_types():
   config = config_lib.override(
     made(),

@@ -69,6 +69,26 @@ def test_the_losses_of_a_stage(stage, size):
   assert apply(game(stage), 'sample', size).shape == (3, size, size, 1)
 
 
+class Normed(nn.Module):
+  """A logit of an image and its class, behind batch norm."""
+
+  @nn.compact
+  def __call__(self, image, *, train, condition):
+    both = image.mean((1, 2, 3))[:, None] * jax.nn.one_hot(condition, 2)
+    return nn.Dense(1)(nn.BatchNorm(use_running_average=not train)(both))[:, 0]
+
+
+@pytest.mark.parametrize('one_batch', [True, False])
+def test_a_pair_is_judged_by_itself_not_by_the_batch_it_comes_in(one_batch):
+  """Images 0 and 2 lie before one of their own class, so that these wrong pairs are real ones too."""
+  of = StackGAN(Maker(2), Normed(), Maker(4), Normed(), {}, condition='label', one_batch=one_batch)
+  image = jnp.broadcast_to(jnp.arange(1.0, 5.0).reshape(4, 1, 1, 1), (4, 2, 2, 1))
+  batch = {'images': {'image': image, 'label': jnp.array([0, 0, 1, 1])}}
+  logits, _ = of.init_with_output(jax.random.key(0), batch, 0.5 * image, method='judge')
+  same = jnp.allclose(logits['real'][jnp.array([0, 2])], logits['wrong'][jnp.array([1, 3])], atol=1e-6)
+  assert same == one_batch, logits
+
+
 def test_stage_two_moves_its_own_players():
   assert [turn.movers for turn in game(2).turns] == [('discriminator_2',), ('generator_2',)]
   assert game(1).frozen == () and game(2).frozen == ('generator_1',)

@@ -98,6 +98,9 @@ def _is_new(config: Any, argument: str) -> bool:
   for depth, part in enumerate(path):
     if '[' in part:  # an element of a sequence: config_flags finds it
       return False
+    if isinstance(here, tuple | list) and part.isdecimal():
+      name = argument.split('=')[0]
+      raise UserError(f'{name}: write {name.replace(f"{path[depth - 1]}.{part}", f"{path[depth - 1]}[{part}]")}')
     if not isinstance(here, ml_collections.ConfigDict) or part not in here:
       last = depth == len(path) - 1
       if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.passes import passes
 
 
 class StackGAN(nn.Module):
@@ -38,6 +39,8 @@ class StackGAN(nn.Module):
     stage: 1 or 2.
     kl: lambda.
     wrong: whether D sees images with the conditions of others, too (matching-aware).
+    one_batch: D sees real, wrong and generated pairs in one batch, whose statistics are common. In batches apart, as
+      in the authors' code, the statistics of a batch alone tell whether its texts are those of its images.
   """
 
   generator_1: nn.Module
@@ -49,6 +52,7 @@ class StackGAN(nn.Module):
   stage: int = 1
   kl: float = 2.0
   wrong: bool = True
+  one_batch: bool = True
 
   inputs = ('images',)
 
@@ -73,19 +77,18 @@ class StackGAN(nn.Module):
       return first
     return self.generator_2(first[0], train=train, condition=condition, noise=latents['noise_2'])
 
-  def judge(self, image: jax.Array, condition: jax.Array) -> jax.Array:
-    """Logits (B,) of pairs, in training mode."""
+  def judge(self, batch: Batch, fake: jax.Array) -> dict[str, jax.Array]:
+    """Logits (B,) of pairs, in training mode: 'real', 'wrong' (images with the text of another), 'fake'."""
+    image, condition = batch['images']['image'], batch['images'][self.condition]
+    check_same_shape(fake, image)
+    images = {'real': image} | ({'wrong': jnp.roll(image, 1, 0)} if self.wrong else {}) | {'fake': fake}
     judge = self.discriminator_1 if self.stage == 1 else self.discriminator_2
-    return judge(image, train=True, condition=condition)
+    conditions = [{'condition': condition}] * len(images)
+    logits = passes(judge, *images.values(), one=self.one_batch, mixed=True, conditions=conditions)
+    return dict(zip(images, logits, strict=True))
 
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:
-    image, condition = batch['images']['image'], batch['images'][self.condition]
-    fake = self.generate(batch, train=True)[0]
-    check_same_shape(fake, image)
-    logits = {'real': self.judge(image, condition)}
-    if self.wrong:
-      logits['wrong'] = self.judge(jnp.roll(image, 1, 0), condition)
-    logits['fake'] = self.judge(fake, condition)
+    logits = self.judge(batch, self.generate(batch, train=True)[0])
     low = lambda logits: losses.nonsaturating.generator(-logits)  # -log(1 - D)
     loss = losses.nonsaturating.generator(logits['real']) + jnp.mean(
       jnp.stack([low(x) for name, x in logits.items() if name != 'real'])
@@ -97,7 +100,7 @@ class StackGAN(nn.Module):
     fake, mean, log_stddev = self.generate(batch, train=True)
     # differs from eq. 2: the mean over dimensions, as in the authors' code.
     kl = losses.reconstruction.conditioning_kl(mean, log_stddev) / mean.shape[-1]
-    adversarial = losses.nonsaturating.generator(self.judge(fake, batch['images'][self.condition]))
+    adversarial = losses.nonsaturating.generator(self.judge(batch, fake)['fake'])
     return adversarial + self.kl * kl, {'adversarial': adversarial, 'kl': kl}
 
   def sample(self, batch: Batch) -> jax.Array:

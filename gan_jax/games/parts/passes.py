@@ -15,6 +15,7 @@ def passes(
   network: nn.Module,
   *batches: jax.Array,
   one: bool = False,
+  mixed: bool = False,
   compute: bool = True,
   conditions: Sequence[Mapping[str, jax.Array]] = (),
   **options: Any,
@@ -26,6 +27,7 @@ def passes(
     *batches: of one shape, if they go in one pass.
     one: all in one pass, which takes less time where batches are small. Only for networks that make of an example what
       they would make of it alone, which is checked while the game is initialised.
+    mixed: that one pass is meant to have the batch statistics of all batches together; nothing is checked then.
     compute: whether that check computes outputs, which takes seconds for a large network; else it looks for batch norm.
     conditions: for each batch its further arguments of the network, such as {'label': (B,)}; () for none.
     **options: arguments of the network that are the same for all batches.
@@ -48,7 +50,7 @@ def passes(
   interleave = lambda *parts: jnp.stack(parts, 1).reshape(-1, *parts[0].shape[1:])
   together = jax.tree.map(interleave, *conditions)
   outputs = network(interleave(*batches), train=True, **together, **options)
-  if network.is_initializing():
+  if network.is_initializing() and not mixed:
     if compute:
       check_uncoupled(network, first, **conditions[0])
     else:
