@@ -93,8 +93,10 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError(
       f'--out={values.out} with --picture={values.picture}: only a grid can be written as arrays; use a .png name'
     )
-  if values.condition and values.picture != 'grid':
-    raise UserError(f'--condition with --picture={values.picture}: it works only with a grid, leave it out')
+  if values.condition and values.picture not in ('grid', 'between_conditions'):
+    raise UserError(
+      f'--condition with --picture={values.picture}: it works only with grid and between_conditions, leave it out'
+    )
   if values.standing and values.picture != 'grid':
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
@@ -198,7 +200,8 @@ def _exploration(run: Run, values: flags.FlagValues) -> dict[str, Image]:
   options = exploration.Options(values.seed, values.label, values.ema, values.output, values.truncation)
   count = {'count': values.count} if values.count else {}
   concepts = {'concepts': values.concepts} if values.concepts else {}
-  picture = exploration.PICTURES[values.picture](run, options=options, **count, **concepts)
+  ends = {'ends': [conditions.parsed([text]) for text in values.condition]} if values.condition else {}
+  picture = exploration.PICTURES[values.picture](run, options=options, **count, **concepts, **ends)
   return picture if isinstance(picture, dict) else {'': picture}
 
 

@@ -16,7 +16,7 @@ from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Normal, Tags, Truncated, Uniform
-from gan_jax.sampling import exploration, pictures
+from gan_jax.sampling import attention, exploration, pictures
 from gan_jax.sampling.sampler import Sampler
 
 LATENTS = {'z': Normal((2,)), 'label': Label(3), 'code': Uniform((2,), -1.0, 3.0)}
@@ -201,7 +201,7 @@ class Stand:
     sampler = Sampler(self.stage.game, truncation) if truncation else self._sampler
     return sampler.latents(count, seed, label)
 
-  def generate(self, latents, *, seed=0, ema=True):
+  def generate(self, latents, *, seed=0, ema=True, inputs=None):
     made = plain(self._colour(latents), 8)
     return {'photo': made, 'mask': 255 - made} if self._several else made
 
@@ -254,7 +254,7 @@ def test_attention_is_shown_from_points_that_look_elsewhere():
   # Of four queries on 2 x 2 keys: 0 and 3 look at the first key, 1 at the last, 2 at two of them.
   maps = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0.5, 0.5, 0, 0], [1, 0, 0, 0]], np.float32)
   image = np.full((8, 8, 1), 200, np.uint8)
-  marked, *seen = exploration._attention_maps(image, maps, 3)
+  marked, *seen = attention._attention_maps(image, maps, 3)
   assert marked.shape == (8, 8, 3) and (marked != 200).any()
   quarters = lambda cell: cell[::4, ::4, 0].ravel().tolist()
   # First the middle query, 3; then 1, the farthest; then 2.

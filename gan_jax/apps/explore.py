@@ -24,7 +24,7 @@ from gan_jax.core.sampled import truncated
 from gan_jax.data.transforms import to_uint8
 from gan_jax.latents import paths
 from gan_jax.latents.distributions import Uniform
-from gan_jax.sampling import conditions, exploration, pictures, sheets
+from gan_jax.sampling import attention, conditions, exploration, pictures, sheets
 from gan_jax.sampling import directions as directions_lib
 from gan_jax.sampling.outputs import imitated, named
 from gan_jax.sampling.run import Run, attention_of
@@ -322,7 +322,7 @@ class Explorer:
     layers = self._attention(choice, index)
     if not layers:
       raise UserError(f'the generator of {type(self.run.stage.game).__name__} has no attention')
-    drawn = exploration.with_attention(self._pixels(choice)[index : index + 1], layers)
+    drawn = attention.with_attention(self._pixels(choice)[index : index + 1], layers)
     page = [picture.convert('RGB') for picture in drawn.values()]
     whole = Image.new('RGB', (max(p.width for p in page), sum(p.height for p in page)), 'white')
     for i, picture in enumerate(page):

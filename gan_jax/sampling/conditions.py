@@ -15,6 +15,8 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import columns
 from gan_jax.data.streams import Stream
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.latents import paths
+from gan_jax.nets.layers.text import word_shares
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling import inputs as inputs_lib
 
@@ -121,6 +123,44 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
         raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
       raise one_of(f'condition of {title}', name, known(stage))
   return latents, inputs
+
+
+def between(stage: Stage, first: tuple[Any, Any], last: tuple[Any, Any], steps: int) -> tuple[Any, Any]:
+  """Latents and inputs on the way from one condition to another, which differ in what was asked for.
+
+  Args:
+    stage: with the game and the streams.
+    first: (latents, inputs) as `apply` gives them.
+    last: the same with the other condition.
+    steps: points on the way of each sample, both ends included.
+
+  Returns:
+    (latents, inputs) of count * steps rows, those of a sample next to each other. Numbers move in equal steps, classes
+    (B,) become shares (B, classes), and texts shares of their words (B, tokens), as `nets.layers.text.word_shares`.
+  """
+  latents, inputs = first
+  if isinstance(latents, Mapping):
+    counts = {part: getattr(kind, 'classes', 0) for part, kind in stage.game.latents.items()}
+    latents = {part: _way(x, last[0][part], steps, counts[part]) for part, x in latents.items()}
+  else:
+    latents = paths.repeated(latents, steps)
+  for key, stream in _streams(stage).items():
+    kinds, other = _kinds(stream), last[1][key]
+    counts = {name: getattr(kind, 'tokens', getattr(kind, 'count', 0)) for name, kind in kinds.items()}
+    moved = {name: _way(x, other[name], steps, counts.get(name, 0)) for name, x in inputs[key].items()}
+    inputs = {**inputs, key: moved}
+  return latents, inputs
+
+
+def _way(first: Any, last: Any, steps: int, count: int) -> Any:
+  """`count`: of the classes or tokens that integers stand for."""
+  first, last = np.asarray(first), np.asarray(last)
+  if np.array_equal(first, last):
+    return paths.repeated(first, steps)
+  if np.issubdtype(first.dtype, np.integer) and count:
+    shares = (lambda x: np.eye(count, dtype=np.float32)[x]) if first.ndim == 1 else lambda x: word_shares(x, count)
+    first, last = (np.asarray(shares(x)) for x in (first, last))
+  return paths.walk(first, last, steps, kind='linear')
 
 
 def _parts(latents: Any) -> dict[str, str]:

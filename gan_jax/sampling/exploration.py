@@ -5,25 +5,25 @@
 Each function draws one picture; `gan_jax.latents.paths` computes its latents.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from PIL.Image import Image
 
-from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sets
-from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Tags, Uniform
 from gan_jax.metrics.neighbours import nearest
 from gan_jax.sampling import pictures
+from gan_jax.sampling.attention import attention
+from gan_jax.sampling.between import between_classes, between_conditions
 from gan_jax.sampling.makers import makers
-from gan_jax.sampling.outputs import imitated, pick
+from gan_jax.sampling.shown import Options, images_of, label_of, parts_of, reference_of, start_of
 
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
@@ -32,56 +32,8 @@ if TYPE_CHECKING:
 SHADES = {'dark': (0, 1 / 3), 'bright': (2 / 3, 1)}
 #: Batch size of the classifier.
 BATCH = 500
-#: Of points that attention is shown for.
-COLORS = ((255, 64, 64), (64, 200, 64), (80, 120, 255), (255, 200, 0), (220, 80, 220))
 #: Width of three columns of arithmetic, pixels.
 CELLS = 256
-
-
-class Options(NamedTuple):
-  """Which samples to show.
-
-  Attributes:
-    seed: seed of the latents, and of a generator's own noise.
-    label: class of the samples, in a conditional game; None for random classes.
-    ema: use running averages of the weights, if the run keeps them.
-    output: name of the output, if the game makes several.
-    truncation: threshold for normal latents; 0 for no truncation.
-  """
-
-  seed: int = 0
-  label: int | None = None
-  ema: bool = True
-  output: str = ''
-  truncation: float = 0.0
-
-
-def _start(run: 'Run', count: int, options: Options) -> Any:
-  return run.latents(count, seed=options.seed, label=options.label, truncation=options.truncation)
-
-
-def _images(run: 'Run', latents: Any, options: Options) -> np.ndarray:
-  """Pictures (count, H, W, C) of latents."""
-  declared = core.outputs_of(run.stage.game, run.stage.streams)
-  made = run.generate(latents, seed=options.seed, ema=options.ema)
-  images = np.asarray(pick(made, options.output, declared=declared))
-  if images.ndim != 4 or images.shape[-1] not in (1, 3):
-    raise UserError(f'samples of shape {images.shape[1:]} are not pictures: use --picture=grid')
-  return images
-
-
-def _parts(run: 'Run', picture: str) -> Mapping[str, Any]:
-  """The distributions of latents that have parts."""
-  latents = run.stage.game.latents
-  if not isinstance(latents, Mapping):
-    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, which has no labels or codes: use grid')
-  return latents
-
-
-def _reference(run: 'Run', options: Options) -> Stream:
-  """The set that an output imitates, by the field that it imitates."""
-  output = imitated(run.stage, options.output or next(iter(core.outputs_of(run.stage.game, run.stage.streams)), ''))
-  return sets.reference_stream(run.stage.streams[output.stream], None, output.field)
 
 
 def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, nearest_count: int = 5) -> Image:
@@ -96,9 +48,9 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
     options: which samples.
     nearest_count: training examples beside each.
   """
-  images = _images(run, _start(run, count, options), options)
+  images = images_of(run, start_of(run, count, options), options)
   train = training_pictures(run, options.output)
-  return with_nearest(to_uint8(images, _reference(run, options).range), train, nearest_count)
+  return with_nearest(to_uint8(images, reference_of(run, options).range), train, nearest_count)
 
 
 def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
@@ -107,7 +59,7 @@ def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
   Raises:
     UserError: the set is not there, or has no pictures of 8 bits.
   """
-  stream = _reference(run, Options(output=output))
+  stream = reference_of(run, Options(output=output))
   if not stream.pictures:
     raise UserError(f'{stream.name!r} has no pictures of 8 bits to compare samples with: use --picture=grid')
   train: np.ndarray = sets.examples(stream, len(stream.open()))[0]
@@ -132,11 +84,11 @@ def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, s
     steps: pictures in a row, both ends included.
     kind: of `latent_paths.walk`; by default linear for uniform latents and spherical for others.
   """
-  drawn = _start(run, 2 * count, options)
+  drawn = start_of(run, 2 * count, options)
   uniform = isinstance(latent_paths.part_of(run.stage.game.latents), Uniform)
   starts, ends = (jax.tree.map(lambda x, half=half: x[half], drawn) for half in (slice(count), slice(count, None)))
   path = latent_paths.walk(starts, ends, steps, kind=kind or ('linear' if uniform else 'spherical'))
-  return pictures.grid(_images(run, path, options), run.range, columns=steps)
+  return pictures.grid(images_of(run, path, options), run.range, columns=steps)
 
 
 def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes: tuple[int, int] = (0, 1)) -> Image:
@@ -148,9 +100,9 @@ def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes:
     options: which samples.
     axes: the two dimensions.
   """
-  base = _start(run, 1, options)
+  base = start_of(run, 1, options)
   latents = latent_paths.manifold(latent_paths.part_of(run.stage.game.latents), count, base, axes=axes)
-  return pictures.grid(_images(run, latents, options), run.range, columns=count)
+  return pictures.grid(images_of(run, latents, options), run.range, columns=count)
 
 
 def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
@@ -161,103 +113,16 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
     count: columns.
     options: which samples.
   """
-  label = _classes(run, 'classes')
+  label = label_of(run, 'classes')
   if options.label is not None:
     raise UserError(
       f'--label={options.label} with --picture=classes: this picture shows all classes, leave --label out'
     )
-  one = _start(run, count, options)
+  one = start_of(run, count, options)
   latents = jax.tree.map(lambda x: np.concatenate([x] * label.classes), one)
   latents['label'] = np.repeat(np.arange(label.classes, dtype=np.int32), count)
   names = [str(i) for i in range(label.classes)]
-  return pictures.grid(_images(run, latents, options), run.range, columns=count, names=names)
-
-
-def _classes(run: 'Run', picture: str) -> Label:
-  label = _parts(run, picture).get('label')
-  if not isinstance(label, Label):
-    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes')
-  return label
-
-
-def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9) -> Image:
-  """A row for each sample: its class moves to another class, the other latents stay the same.
-
-  Source: the category morphing of Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637; Brock et al. 2018,
-  https://arxiv.org/abs/1809.11096, also with latents that move.
-
-  Args:
-    run: from `gan_jax.load`.
-    count: rows.
-    options: which samples; a label is the class of all starts.
-    steps: pictures in a row, both ends included.
-  """
-  classes, start = _classes(run, 'between_classes').classes, _start(run, count, options)
-  # A random other class for each row; the same one in every call.
-  ends = (start['label'] + 1 + np.random.RandomState(options.seed).randint(max(classes - 1, 1), size=count)) % classes
-  path = latent_paths.between_classes(start, ends, classes, steps)
-  names = [f'{a} - {b}' for a, b in zip(start['label'], ends, strict=True)]
-  return pictures.grid(_images(run, path, options), run.range, columns=steps, names=names)
-
-
-def attention(run: 'Run', count: int = 6, options: Options = Options(), *, points: int = 5) -> dict[str, Image]:
-  """A generator's attention: a row has a sample with marked points, then the attention map of each point.
-
-  Source: Zhang et al. 2018 (SAGAN), https://arxiv.org/abs/1805.08318, figure 5. differs: the points
-  are chosen so that their attention maps differ most; the paper does not say how it chooses them.
-
-  Args:
-    run: from `gan_jax.load`.
-    count: rows, each another sample.
-    options: which samples.
-    points: number of points in each sample.
-
-  Returns:
-    {layer: picture}.
-  """
-  latents = _start(run, count, options)
-  images = to_uint8(_images(run, latents, options), run.range)
-  layers = run.attention(latents, seed=options.seed, ema=options.ema)
-  if not layers:
-    raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has no attention; use grid')
-  return with_attention(images, layers, points)
-
-
-def with_attention(images: np.ndarray, layers: Mapping[str, np.ndarray], points: int = 5) -> dict[str, Image]:
-  """{layer: picture}: a row for each image (N, H, W, C) uint8, of its layers' weights {layer: (N, queries, keys)}."""
-  heads = ['sample', *[f'from {i + 1}' for i in range(points)]]
-  drawn = {}
-  for layer, weights in layers.items():
-    cells = [_attention_maps(image, maps, points) for image, maps in zip(images, weights, strict=True)]
-    drawn[layer] = pictures.grid(np.concatenate(cells), (0, 255), columns=1 + points, heads=heads)
-  return drawn
-
-
-def _attention_maps(image: np.ndarray, maps: np.ndarray, points: int) -> np.ndarray:
-  """(1 + points, H, W, 3): the sample with marked points, then the sample, bright where each point attends to.
-
-  Args:
-    image: (H, W, C), 8 bits.
-    maps: (queries, keys), the attention weights; both are square grids.
-    points: number of queries to show.
-  """
-  size, side, of_keys = len(image), int(len(maps) ** 0.5), int(maps.shape[1] ** 0.5)
-  middle = (side // 2) * side + side // 2
-  chosen = [middle]
-  while len(chosen) < points:
-    distance = np.abs(maps[:, None] - maps[chosen][None]).sum(-1).min(1)
-    chosen.append(int(distance.argmax()))
-  color = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-  marked, dot = color.copy(), max(size // 32, 1)
-  for i, place in enumerate(chosen):
-    y, x = (int((c + 0.5) * size / side) for c in divmod(place, side))
-    marked[max(y - dot, 0) : y + dot, max(x - dot, 0) : x + dot] = COLORS[i % len(COLORS)]
-  cells = [marked]
-  for place in chosen:
-    share = maps[place].reshape(of_keys, of_keys)
-    lit = share.repeat(size // of_keys, 0).repeat(size // of_keys, 1)[..., None] / share.max()
-    cells.append((color * (0.25 + 0.75 * lit)).astype(np.uint8))
-  return np.stack(cells)
+  return pictures.grid(images_of(run, latents, options), run.range, columns=count, names=names)
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
@@ -275,13 +140,13 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   Returns:
     {part, or PART_i for entry i of a part: picture}.
   """
-  start, shown = _start(run, count, options), {}
-  for part, distribution in sorted(_parts(run, 'codes').items()):
+  start, shown = start_of(run, count, options), {}
+  for part, distribution in sorted(parts_of(run, 'codes').items()):
     if part == 'z' or not (isinstance(distribution, Label) or np.issubdtype(start[part].dtype, np.floating)):
       continue
     values = _values(distribution, steps)
     for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
-      images = _images(run, latent_paths.varied(start, part, values, index), options)
+      images = images_of(run, latent_paths.varied(start, part, values, index), options)
       heads = [f'{value:.2g}' for value in values]
       name = part if index is None else f'{part}_{index}'
       shown[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
@@ -331,12 +196,12 @@ def arithmetic(
   """
   if len(concepts) != 3:
     raise UserError(f'--concepts has {len(concepts)} concepts: name three, for a - b + c')
-  drawn = _start(run, count, options)
-  having = _having(run, _images(run, drawn, options), concepts)
+  drawn = start_of(run, count, options)
+  having = _having(run, images_of(run, drawn, options), concepts)
   terms = [latent_paths.chosen(drawn, mask) for mask in having]
   shown = [jax.tree.map(lambda *x: np.concatenate(x), term, latent_paths.mean(term)) for term in terms]
   result = latent_paths.around(latent_paths.arithmetic(*terms))
-  columns = np.stack([_images(run, latents, options) for latents in shown], 1)
+  columns = np.stack([images_of(run, latents, options) for latents in shown], 1)
   titles = [concept if isinstance(concept, str) else 'abc'[i] for i, concept in enumerate(concepts)]
   left = pictures.grid(
     columns.reshape(-1, *columns.shape[2:]),
@@ -346,7 +211,7 @@ def arithmetic(
     names=['', '', '', 'mean'],
     least_side=CELLS,
   )
-  right = pictures.grid(_images(run, result, options), run.range, columns=3, heads=['', '=', ''], least_side=CELLS)
+  right = pictures.grid(images_of(run, result, options), run.range, columns=3, heads=['', '=', ''], least_side=CELLS)
   return pictures.beside([left, right])
 
 
@@ -354,7 +219,7 @@ def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list
   """For each concept (N,) boolean: whether an image shows it."""
   predicted = None
   if any(isinstance(concept, str) for concept in concepts):
-    stream = _reference(run, Options())
+    stream = reference_of(run, Options())
     extractor = choose.choose('classifier', stream)
     judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
     pixels = to_uint8(images, run.range)
@@ -385,6 +250,7 @@ PICTURES: dict[str, Callable[..., Image | dict[str, Image]]] = {
   'arithmetic': arithmetic,
   'classes': classes,
   'between_classes': between_classes,
+  'between_conditions': between_conditions,
   'attention': attention,
   'codes': codes,
   'makers': makers,

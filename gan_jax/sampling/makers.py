@@ -26,7 +26,7 @@ def makers(run: 'Run', count: int = 256, options: Any = None, *, side: int = 512
   Args:
     run: from `gan_jax.load`.
     count: samples of each generator; of images only the first ten are shown.
-    options: a `gan_jax.sampling.exploration.Options`: which samples.
+    options: a `gan_jax.sampling.shown.Options`: which samples.
     side: of the picture of points, pixels.
 
   Raises:

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import Conv
 from gan_jax.nets.layers.weights import Dense, Embed
@@ -47,6 +48,8 @@ class TextEncoder(nn.Module):
   @nn.compact
   def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
     """(B, length) int32 to (B, features) float32. How much is filled behind the end makes no difference."""
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+      raise UserError('TextEncoder reads words in their order, not shares of words: there is nothing between two texts')
     known = jnp.where(tokens < self.vocabulary + 2, tokens, UNKNOWN)
     said = (tokens != FILL).astype(jnp.float32)[..., None]  # (B, length, 1)
     table = Embed(self.vocabulary + 2, self.width, self.kind, nn.initializers.normal(0.1), name='words')
