@@ -109,7 +109,23 @@ def test_a_class_or_a_text_needs_the_number_of_words():
     stackgan.embedded(jnp.zeros((2,), jnp.int32), 0)
   assert stackgan.embedded(jnp.array([2]), 3).tolist() == [[0, 0, 1]]
   assert stackgan.embedded(jnp.zeros((1, 4), jnp.int32), 3).tolist() == [[0, 0, 0]]
-  assert stackgan.embedded(EMBEDDING, 0) is EMBEDDING
+  assert stackgan.embedded(EMBEDDING, 0).tolist() == EMBEDDING.tolist()
+  assert stackgan.embedded(EMBEDDING, 3)[2].tolist() == [4, 0, 0]
+
+
+def test_networks_must_know_all_words_and_classes():
+  def stages(variant, *changes):
+    return runs.stages_of(config_lib.override(load_shrunk(f'configs/stackgan.py:{variant}'), changes))
+
+  tokens = stages('birds_64')[0].streams['images'].kinds['text'].tokens
+  with pytest.raises(UserError, match=rf"generator_2\.words={tokens - 1} but the column 'text' .* has {tokens}"):
+    stages('birds_64', f'--config.game.generator_2.words={tokens - 1}')
+  with pytest.raises(UserError, match=r"discriminator_1\.words=9 but the column 'label' .* has 10"):
+    stages('digits', '--config.game.discriminator_1.words=9')
+  # Of the columns it is the one that is asked for that counts.
+  classes = ["--config.data.columns.kind={'name': 'Label', 'classes': 4}", '--config.game.condition=kind']
+  classes += [f'--config.game.{kind}_{k}.words=4' for kind in ('generator', 'discriminator') for k in (1, 2)]
+  assert stages('birds_64', *classes)[0].game.condition == 'kind'
 
 
 def test_the_papers_config_is_built_without_its_data():
@@ -170,12 +186,11 @@ def test_the_way_between_two_texts_or_classes():
     assert latents['z'].tolist() == [0, 0, 0, 1, 1, 1]
     np.testing.assert_array_equal(fields['image'], np.repeat(run.inputs(2)['images']['image'], 3, 0))
     asked = [conditions.apply(run.stage, {field: end}, None, run.inputs(2))[1]['images'][field] for end in ends]
-    count = 10 if field == 'label' else run.stage.game.generator_1.words
-    first, last = (np.asarray(stackgan.embedded(jnp.asarray(x), count)) for x in asked)
-    assert fields[field].shape == (6, count) and np.abs(first - last).max() > 0
-    np.testing.assert_allclose(fields[field][0::3], first, atol=1e-6)
-    np.testing.assert_allclose(fields[field][1::3], (first + last) / 2, atol=1e-6)
-    np.testing.assert_allclose(fields[field][2::3], last, atol=1e-6)
+    read = lambda x, words=run.stage.game.generator_1.words: np.asarray(stackgan.embedded(jnp.asarray(x), words))
+    first, last = map(read, asked)
+    assert np.abs(first - last).max() > 0
+    for i, wanted in enumerate((first, (first + last) / 2, last)):
+      np.testing.assert_allclose(read(fields[field][i::3]), wanted, atol=1e-6)
   for ends in ([], [{'label': '3'}], [{'label': '3'}, {'text': 'a'}]):
     with pytest.raises(UserError, match='two with the same names'):
       between.between_conditions(run, 2, ends=ends)

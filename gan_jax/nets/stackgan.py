@@ -24,14 +24,15 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
   """What examples are made for, as vectors (B, n): an embedding, a class as one-hot, a text as shares of its words.
 
   Args:
-    condition: float (B, n), an embedding; int (B,), a class; int (B, L), the tokens of a text, 0 behind its end.
+    condition: float (B, n), an embedding, or shares of the first n words or classes; int (B,), a class; int (B, L), the
+      tokens of a text, 0 behind its end.
     words: how many classes or tokens there are.
 
   >>> embedded(jnp.array([[2, 1, 2, 2], [1, 0, 0, 0]]), 3).tolist()
   [[0.0, 0.25, 0.75], [0.0, 1.0, 0.0]]
   """
   if jnp.issubdtype(condition.dtype, jnp.floating):
-    return condition
+    return jnp.pad(condition, ((0, 0), (0, max(words - condition.shape[1], 0))))
   if not words:
     raise UserError('the condition is a class or a text, but words=0 of the networks: set it to their number')
   return jax.nn.one_hot(condition, words) if condition.ndim == 1 else word_shares(condition, words)

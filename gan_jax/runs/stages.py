@@ -17,6 +17,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
 from gan_jax.data.streams import Stream, streams_of
+from gan_jax.data.text import Text
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets.layers.conv import FORMULATIONS
@@ -188,6 +189,7 @@ def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, A
         raise one_of(f"player in a stage's reset.{key}", name, players)
   core.check(game, built, streams)
   _check_classes(game, streams)
+  _check_words(game, streams)
   moves = {name: core.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(
@@ -222,6 +224,29 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
         f'config.game.latents.label.classes={label.classes} but stream {name!r} has classes={stream.classes}: '
         'make them equal'
       )
+
+
+def _check_words(game: Any, streams: Mapping[str, Stream]) -> None:
+  """To a network a word or class beyond its number of them would be none at all, or NaN."""
+  asked = getattr(game, 'condition', None)
+  known = {
+    f'{field.name}.{setting}': getattr(getattr(game, field.name, None), setting, None)
+    for field in dataclasses.fields(game)
+    for setting in ('words', 'vocabulary')
+  }
+  for stream in streams.values():
+    counts = {name: getattr(kind, 'tokens', getattr(kind, 'count', 0)) for name, kind in stream.kinds.items()}
+    texts = [name for name, kind in stream.kinds.items() if isinstance(kind, Text)]
+    counts.setdefault('label', stream.classes)
+    for column, count in counts.items():
+      if column not in ([asked] if asked else texts):
+        continue
+      for setting, number in known.items():
+        if number and number < count:
+          raise UserError(
+            f'config.game.{setting}={number} but the column {column!r} of the data has {count} classes or tokens: set '
+            f'it to {count}'
+          )
 
 
 def clock_at(stage: Stage, step: int | jax.Array) -> core.Clock:
