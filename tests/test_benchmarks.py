@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from benchmarks import attacks, growth, optimizers, products, run, stability, stacked, translation
+from benchmarks import attacks, coarse_to_fine, growth, optimizers, products, run, stability, stacked, translation
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -93,6 +93,26 @@ def test_rates_fall_in_fewer_steps_as_in_all():
   assert rate('discriminator').transition_begin == 500  # five moves a step
   whole = translation.settings('unpaired', 'no_pool', 0, '')
   assert whole.optimizers.generator.learning_rate.transition_begin == whole.steps // 2 and whole.game.pool == 0
+
+
+@pytest.mark.parametrize('table', coarse_to_fine.TABLES)
+def test_rows_from_coarse_to_fine_are_measured_where_there_are_checkpoints(table):
+  for share in (1.0, 0.5):
+    for row in coarse_to_fine.TABLES[table](lambda count, share=share: round(count * share), '').values():
+      if 'seed=1' in row.changes:
+        continue
+      config = config_lib.override(config_lib.load(row.config), [f'--config.{x}' for x in row.changes])
+      ends = {stage.last_step for stage in runs.stages_of(config)}
+      assert row.points[-1] == max(ends)
+      assert all(step in ends or step % config.checkpoint_every == 0 for step in row.points), row.title
+      assert len(row.points) <= config.keep
+
+
+def test_a_table_from_coarse_to_fine():
+  points = [{'step': 2000, 'minutes': 7.6, 'figures': {'distance': 12.345, 'enlarged': 3.0}, 'protocols': ['p']}]
+  lines = coarse_to_fine.lines_of('titles', {'StackGAN': points})
+  assert lines[0] == '| | steps | minutes | distance | score | type asked for | colour asked for | enlarged |'
+  assert lines[2:] == ['| StackGAN | 2,000 | 8 | 12.35 |  |  |  | 3 |', '', 'p', '']
 
 
 @pytest.mark.slow

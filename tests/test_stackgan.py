@@ -118,9 +118,9 @@ def test_networks_must_know_all_words_and_classes():
     return runs.stages_of(config_lib.override(load_shrunk(f'configs/stackgan.py:{variant}'), changes))
 
   tokens = stages('birds_64')[0].streams['images'].kinds['text'].tokens
-  with pytest.raises(UserError, match=rf"generator_2\.words={tokens - 1} but the column 'text' .* has {tokens}"):
+  with pytest.raises(UserError, match=rf"generator_2\.words={tokens - 1} but the column 'text' .* has up to {tokens}"):
     stages('birds_64', f'--config.game.generator_2.words={tokens - 1}')
-  with pytest.raises(UserError, match=r"discriminator_1\.words=9 but the column 'label' .* has 10"):
+  with pytest.raises(UserError, match=r"discriminator_1\.words=9 but the column 'label' .* has up to 10"):
     stages('digits', '--config.game.discriminator_1.words=9')
   # Of the columns it is the one that is asked for that counts.
   classes = ["--config.data.columns.kind={'name': 'Label', 'classes': 4}", '--config.game.condition=kind']

@@ -244,8 +244,8 @@ def _check_words(game: Any, streams: Mapping[str, Stream]) -> None:
       for setting, number in known.items():
         if number and number < count:
           raise UserError(
-            f'config.game.{setting}={number} but the column {column!r} of the data has {count} classes or tokens: set '
-            f'it to {count}'
+            f'config.game.{setting}={number} but the column {column!r} of the data has up to {count} classes or tokens: '
+            f'set it to {count}'
           )
 
 
