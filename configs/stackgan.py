@@ -14,8 +14,9 @@ Command: python -m gan_jax.main --config configs/stackgan.py --workdir runs/stac
                Fréchet distance 17.9, 92 % of the class asked for.
 
 differs: pictures are paired with the wrong text of another example of the batch; the authors' are of another class.
-differs: D sees real, wrong and generated pairs in one batch. Apart, as in the authors' code, batch statistics alone
-  tell whether texts are those of their images, and the generator learns nothing: --config.game.one_batch=False.
+differs: D sees real, wrong and generated pairs in one batch. In the authors' code, as with
+  --config.game.one_batch=False, each kind has a batch of its own: its batch statistics alone then tell D which kind it
+  is, and the generator learns nothing.
 differs: vectors of words and classes begin at N(0, 1), as an embedding's; the authors' layer at 0.02.
 differs: one of an example's texts is drawn, the authors average the embeddings of four.
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the

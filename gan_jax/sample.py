@@ -32,8 +32,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     'count',
     None,
-    'Number of samples, 64 by default. With --picture: neighbours, interpolation, codes: number of rows; classes: '
-    'number of columns; manifold: pictures per side; arithmetic: samples among which it looks for the concepts.',
+    'Number of samples, 64 by default. With --picture: neighbours, interpolation, between_conditions, codes: '
+    'number of rows; classes: number of columns; manifold: pictures per side; arithmetic: samples among which it looks '
+    'for the concepts.',
     lower_bound=1,
     flag_values=values,
   )
@@ -43,7 +44,10 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
   flags.DEFINE_integer('label', None, 'Class of the samples, for a conditional game.', flag_values=values)
   flags.DEFINE_multi_string(
-    'condition', [], 'What samples are asked for: Blond_Hair=1,Male=0, or "text=a red shoe".', flag_values=values
+    'condition',
+    [],
+    'What samples are asked for: Blond_Hair=1,Male=0, or "text=a red shoe"; twice for --picture=between_conditions.',
+    flag_values=values,
   )
   flags.DEFINE_enum(
     'format',
@@ -97,6 +101,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError(
       f'--condition with --picture={values.picture}: it works only with grid and between_conditions, leave it out'
     )
+  if values.split and values.picture not in ('grid', 'between_conditions'):
+    raise UserError(f'--split with --picture={values.picture}, which draws no examples: leave it out')
   if values.standing and values.picture != 'grid':
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
@@ -200,7 +206,9 @@ def _exploration(run: Run, values: flags.FlagValues) -> dict[str, Image]:
   options = exploration.Options(values.seed, values.label, values.ema, values.output, values.truncation)
   count = {'count': values.count} if values.count else {}
   concepts = {'concepts': values.concepts} if values.concepts else {}
-  ends = {'ends': [conditions.parsed([text]) for text in values.condition]} if values.condition else {}
+  ends: dict[str, Any] = {}
+  if values.picture == 'between_conditions':
+    ends = {'ends': [conditions.parsed([text]) for text in values.condition], 'split': inputs_lib.parsed(values.split)}
   picture = exploration.PICTURES[values.picture](run, options=options, **count, **concepts, **ends)
   return picture if isinstance(picture, dict) else {'': picture}
 

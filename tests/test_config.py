@@ -30,6 +30,8 @@ def test_an_element_of_a_sequence():
   assert config.stages[1]['steps'] == 7 and config.game.generators[1]['channels'] == (4, 4)
   with pytest.raises(UserError, match=r'write --config\.stages\[1\]\.steps'):
     config_lib.override(config, ['--config.stages.1.steps=7'])
+  with pytest.raises(UserError, match=r'write --config\.stages\[0\]\.game\.levels\[1\]$'):
+    config_lib.override(config, ['--config.stages.0.game.levels.1=7'])
 
 
 def test_overrides_keep_types():

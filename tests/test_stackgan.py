@@ -17,8 +17,7 @@ from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.features import classifier
 from gan_jax.games.stackgan import StackGAN
 from gan_jax.nets import stackgan
-from gan_jax.nets.layers.text import TextEncoder
-from gan_jax.sampling import between, conditions, inputs
+from gan_jax.sampling import conditions, inputs
 
 EMBEDDING = np.array([[1.0], [2.0], [4.0]], np.float32)
 LATENTS = {'z': np.ones((3, 2)), 'noise_1': np.zeros((3, 4)), 'noise_2': np.ones((3, 4))}
@@ -118,9 +117,18 @@ def test_networks_must_know_all_words_and_classes():
     return runs.stages_of(config_lib.override(load_shrunk(f'configs/stackgan.py:{variant}'), changes))
 
   tokens = stages('birds_64')[0].streams['images'].kinds['text'].tokens
-  with pytest.raises(UserError, match=rf"generator_2\.words={tokens - 1} but the column 'text' .* has up to {tokens}"):
+  with pytest.raises(UserError, match=rf"generator_2\.words={tokens - 1} but column 'text' has up to {tokens}"):
     stages('birds_64', f'--config.game.generator_2.words={tokens - 1}')
-  with pytest.raises(UserError, match=r"discriminator_1\.words=9 but the column 'label' .* has up to 10"):
+  with pytest.raises(UserError, match=rf'vocabulary to {tokens - 3}$'):
+    stages('birds_64', f'--config.game.generator_2.words={tokens - 1}')
+  with pytest.raises(UserError, match=r"words=3 but column 'size' is no class and no text: set it to 0"):
+    stages(
+      'birds_64',
+      "--config.data.columns.size={'name': 'Number'}",
+      '--config.game.condition=size',
+      *(f'--config.game.{kind}_{k}.words=3' for kind in ('generator', 'discriminator') for k in (1, 2)),
+    )
+  with pytest.raises(UserError, match=r"discriminator_1\.words=9 but column 'label' has up to 10"):
     stages('digits', '--config.game.discriminator_1.words=9')
   # Of the columns it is the one that is asked for that counts.
   classes = ["--config.data.columns.kind={'name': 'Label', 'classes': 4}", '--config.game.condition=kind']
@@ -156,49 +164,6 @@ def test_samples_may_be_asked_for_by_a_class_of_the_data():
   assert asked['label'].tolist() == [7, 7] and asked['label'].dtype == np.int32
   with pytest.raises(UserError, match='condition label'):
     conditions.apply(stage, {'label': 'seven'}, None, inputs.first(stage, 2))
-
-
-class Shown:
-  """A run whose pictures are made of what it is asked for."""
-
-  range, workdir = (-1.0, 1.0), 'runs/x'
-
-  def __init__(self, stage):
-    self.stage, self.given = stage, []
-
-  def inputs(self, count):
-    return inputs.first(self.stage, count)
-
-  def latents(self, count, **options):
-    return {'z': np.arange(count)}
-
-  def generate(self, latents, *, inputs, **options):
-    self.given.append((latents, inputs['images']))
-    return np.zeros((len(latents['z']), 4, 4, 1))
-
-
-def test_the_way_between_two_texts_or_classes():
-  """Shares of words, or of classes, move in equal steps; all else stays."""
-  for variant, field, ends in (('birds_64', 'text', ('a red bird', 'a blue one')), ('digits', 'label', ('3', '5'))):
-    run = Shown(runs.stages_of(load_shrunk(f'configs/stackgan.py:{variant}'))[0])
-    between.between_conditions(run, 2, ends=[{field: end} for end in ends], steps=3)
-    latents, fields = run.given[0]
-    assert latents['z'].tolist() == [0, 0, 0, 1, 1, 1]
-    np.testing.assert_array_equal(fields['image'], np.repeat(run.inputs(2)['images']['image'], 3, 0))
-    asked = [conditions.apply(run.stage, {field: end}, None, run.inputs(2))[1]['images'][field] for end in ends]
-    read = lambda x, words=run.stage.game.generator_1.words: np.asarray(stackgan.embedded(jnp.asarray(x), words))
-    first, last = map(read, asked)
-    assert np.abs(first - last).max() > 0
-    for i, wanted in enumerate((first, (first + last) / 2, last)):
-      np.testing.assert_allclose(read(fields[field][i::3]), wanted, atol=1e-6)
-  for ends in ([], [{'label': '3'}], [{'label': '3'}, {'text': 'a'}]):
-    with pytest.raises(UserError, match='two with the same names'):
-      between.between_conditions(run, 2, ends=ends)
-
-
-def test_an_encoder_of_words_in_order_refuses_a_way_between_texts():
-  with pytest.raises(UserError, match='nothing between two texts'):
-    TextEncoder(3).init(jax.random.key(0), jnp.zeros((2, 5)), train=True)
 
 
 class Copied(nn.Module):

@@ -1,6 +1,7 @@
 """Settings from the command line: `--config.a.b=value`."""
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from ml_collections import config_flags
 
 from gan_jax.base.errors import UserError
 from gan_jax.config.settings import copied, nested
+
+#: An element of a sequence as an attribute, which config_flags does not know.
+ELEMENT = re.compile(r'\.(\d+)(?=\.|$)')
 
 
 def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -100,7 +104,8 @@ def _is_new(config: Any, argument: str) -> bool:
       return False
     if isinstance(here, tuple | list) and part.isdecimal():
       name = argument.split('=')[0]
-      raise UserError(f'{name}: write {name.replace(f"{path[depth - 1]}.{part}", f"{path[depth - 1]}[{part}]")}')
+      right = ELEMENT.sub(r'[\1]', name)
+      raise UserError(f'{name}: write {right}')
     if not isinstance(here, ml_collections.ConfigDict) or part not in here:
       last = depth == len(path) - 1
       if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):

@@ -32,6 +32,7 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
   [[0.0, 0.25, 0.75], [0.0, 1.0, 0.0]]
   """
   if jnp.issubdtype(condition.dtype, jnp.floating):
+    condition = condition.reshape(condition.shape[0], -1)  # of a number too
     return jnp.pad(condition, ((0, 0), (0, max(words - condition.shape[1], 0))))
   if not words:
     raise UserError('the condition is a class or a text, but words=0 of the networks: set it to their number')

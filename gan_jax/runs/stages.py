@@ -17,7 +17,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
 from gan_jax.data.streams import Stream, streams_of
-from gan_jax.data.text import Text
+from gan_jax.data.text import FIRST, Text
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets.layers.conv import FORMULATIONS
@@ -227,26 +227,22 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
 
 
 def _check_words(game: Any, streams: Mapping[str, Stream]) -> None:
-  """To a network a word or class beyond its number of them would be none at all, or NaN."""
+  """Networks that read the condition by `words` know as many as its column has: one beyond them would be none."""
   asked = getattr(game, 'condition', None)
-  known = {
-    f'{field.name}.{setting}': getattr(getattr(game, field.name, None), setting, None)
-    for field in dataclasses.fields(game)
-    for setting in ('words', 'vocabulary')
-  }
+  networks = {field.name: getattr(game, field.name, None) for field in dataclasses.fields(game)} if asked else {}
+  known = {name: number for name, x in networks.items() if isinstance(number := getattr(x, 'words', None), int)}
   for stream in streams.values():
-    counts = {name: getattr(kind, 'tokens', getattr(kind, 'count', 0)) for name, kind in stream.kinds.items()}
-    texts = [name for name, kind in stream.kinds.items() if isinstance(kind, Text)]
-    counts.setdefault('label', stream.classes)
-    for column, count in counts.items():
-      if column not in ([asked] if asked else texts):
-        continue
-      for setting, number in known.items():
-        if number and number < count:
-          raise UserError(
-            f'config.game.{setting}={number} but the column {column!r} of the data has up to {count} classes or tokens: '
-            f'set it to {count}'
-          )
+    kind = stream.kinds.get(asked or '')
+    count = stream.classes if kind is None and asked == 'label' else getattr(kind, 'tokens', getattr(kind, 'count', 0))
+    for name, number in known.items():
+      if kind is not None and not count and number:
+        raise UserError(f'config.game.{name}.words={number} but column {asked!r} is no class and no text: set it to 0')
+      if number and number < count:
+        fewer = f', or config.data.columns.{asked}.vocabulary to {number - FIRST}' if isinstance(kind, Text) else ''
+        what = 'tokens' if isinstance(kind, Text) else 'classes'
+        raise UserError(
+          f'config.game.{name}.words={number} but column {asked!r} has up to {count} {what}: set it to {count}{fewer}'
+        )
 
 
 def clock_at(stage: Stage, step: int | jax.Array) -> core.Clock:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 from PIL.Image import Image
 
 from gan_jax.base.errors import UserError
 from gan_jax.latents import paths as latent_paths
 from gan_jax.sampling import conditions, pictures
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.shown import Options, images_of, label_of, start_of
 
 if TYPE_CHECKING:
@@ -42,11 +44,12 @@ def between_conditions(
   *,
   ends: Sequence[conditions.Condition] = (),
   steps: int = 9,
+  split: inputs_lib.Splits = None,
 ) -> Image:
   """A row for each sample: what it is asked for moves from one condition to another, such as from title to title.
 
   Classes and texts move as shares, of the classes and of the words; networks that read texts in order refuse them.
-  Source: Zhang et al. 2016 (StackGAN), https://arxiv.org/abs/1612.03242, figure 9, with embeddings of sentences.
+  Source: Zhang et al. 2016 (StackGAN), https://arxiv.org/abs/1612.03242, section 4, with embeddings of sentences.
 
   Args:
     run: from `gan_jax.load`.
@@ -54,9 +57,10 @@ def between_conditions(
     options: which samples.
     ends: the two conditions, {name: value} as `Run.sample` takes them, of the same names.
     steps: pictures in a row, both ends included.
+    split: as `Run.sample` takes it.
 
   Raises:
-    UserError: there are not two conditions of the same names, or the game does not take them.
+    UserError: there are not two conditions of the same names, they say the same, or the game does not take them.
   """
   if len(ends) != 2 or set(ends[0]) != set(ends[1]):
     raise UserError(
@@ -64,7 +68,12 @@ def between_conditions(
       '--condition="text=a red shoe" --condition="text=a blue bag"'
     )
   latents = None if run.stage.game.latents is None else start_of(run, count, options)
-  inputs = run.inputs(count)
+  inputs = run.inputs(count, split)
   first, last = (conditions.apply(run.stage, end, latents, inputs) for end in ends)
+  if not any(jax.tree.leaves(jax.tree.map(lambda a, b: not np.array_equal(a, b), first, last))):
+    raise UserError(
+      f'the conditions {dict(ends[0])} and {dict(ends[1])} say the same to this run (words that its data have not are '
+      'one unknown word): there is no way between them'
+    )
   latents, inputs = conditions.between(run.stage, first, last, steps)
   return pictures.grid(images_of(run, latents, options, inputs), run.range, columns=steps)

@@ -179,11 +179,10 @@ class Sampler:
     if self.game.latents is None:
       raise UserError(f'{type(self.game).__name__} translates examples: it takes inputs, not latents')
     wanted = jax.eval_shape(lambda: latents_lib.draw(self.game.latents, jax.random.key(0), 1))
-    both = isinstance(latents, Mapping) and isinstance(wanted, Mapping) and 'label' in latents and 'label' in wanted
-    if both and np.ndim(latents['label']) == 2:
-      # Shares of classes in place of a class.
-      shares = (1, self.game.latents['label'].classes)
-      wanted = {**wanted, 'label': jax.ShapeDtypeStruct(shares, np.float32)}
+    if isinstance(latents, Mapping) and isinstance(wanted, Mapping):
+      for part, kind in self.game.latents.items():
+        if isinstance(kind, latents_lib.Label) and np.ndim(latents.get(part, 0)) == 2:  # shares of classes for a class
+          wanted = {**wanted, part: jax.ShapeDtypeStruct((1, kind.classes), np.float32)}
     counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(latents)}
     if _kinds(latents) != _kinds(wanted) or len(counts) != 1 or counts <= {(), (0,)}:
       raise UserError(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from gan_jax import core
@@ -40,9 +41,14 @@ def start_of(run: 'Run', count: int, options: Options) -> Any:
 
 
 def images_of(run: 'Run', latents: Any, options: Options, inputs: Any = None) -> np.ndarray:
-  """Pictures (count, H, W, C) of latents, and of inputs where the game reads data."""
+  """Pictures (count, H, W, C) of latents, which are None of games that draw none, and of inputs of those that read."""
   declared = core.outputs_of(run.stage.game, run.stage.streams)
-  made = run.generate(latents, seed=options.seed, ema=options.ema, inputs=inputs)
+  if latents is None:
+    count = len(jax.tree.leaves(inputs)[0])
+    how: dict[str, Any] = dict(label=options.label, truncation=options.truncation)
+    made = run.sample(count, seed=options.seed, ema=options.ema, inputs=inputs, **how)
+  else:
+    made = run.generate(latents, seed=options.seed, ema=options.ema, inputs=inputs)
   images = np.asarray(pick(made, options.output, declared=declared))
   if images.ndim != 4 or images.shape[-1] not in (1, 3):
     raise UserError(f'samples of shape {images.shape[1:]} are not pictures: use --picture=grid')
