@@ -109,9 +109,11 @@ def test_rows_from_coarse_to_fine_are_measured_where_there_are_checkpoints(table
 
 
 def test_a_table_from_coarse_to_fine():
-  points = [{'step': 2000, 'minutes': 7.6, 'figures': {'distance': 12.345, 'enlarged': 3.0}, 'protocols': ['p']}]
+  points = [
+    {'step': 2000, 'minutes': 7.6, 'figures': {'distance': 12.345, coarse_to_fine.LARGE: 3.0}, 'protocols': ['p']}
+  ]
   lines = coarse_to_fine.lines_of('titles', {'StackGAN': points})
-  assert lines[0] == '| | steps | minutes | distance | score | type asked for | colour asked for | enlarged |'
+  assert lines[0] == '| | steps | minutes | distance | score | type asked for | colour asked for | at 64 pixels |'
   assert lines[2:] == ['| StackGAN | 2,000 | 8 | 12.35 |  |  |  | 3 |', '', 'p', '']
 
 
