@@ -15,8 +15,8 @@ Command: python -m gan_jax.main --config configs/stackgan.py --workdir runs/stac
 
 differs: pictures are paired with the wrong text of another example of the batch; the authors' are of another class.
 differs: D sees real, wrong and generated pairs in one batch. In the authors' code, as with
-  --config.game.one_batch=False, each kind has a batch of its own: its batch statistics alone then tell D which kind it
-  is, and the generator learns nothing.
+  --config.game.one_batch=False, each kind has a batch of its own, and D can tell the kind by the statistics of the
+  batch (docs/results.md).
 differs: vectors of words and classes begin at N(0, 1), as an embedding's; the authors' layer at 0.02.
 differs: one of an example's texts is drawn, the authors average the embeddings of four.
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the

@@ -102,7 +102,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
       f'--condition with --picture={values.picture}: it works only with grid and between_conditions, leave it out'
     )
   if values.split and values.picture not in ('grid', 'between_conditions'):
-    raise UserError(f'--split with --picture={values.picture}, which draws no examples: leave it out')
+    raise UserError(
+      f'--split with --picture={values.picture}: it works only with grid and between_conditions, leave it out'
+    )
   if values.standing and values.picture != 'grid':
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':

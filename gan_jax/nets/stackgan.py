@@ -42,8 +42,8 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
 def projected(condition: jax.Array, words: int, units: int, dtype: jnp.dtype) -> jax.Array:
   """A layer (B, units) of what examples are made for, inside a compact method; arguments as those of `embedded`.
 
-  differs: vectors of words and classes begin at N(0, 1). The authors' 0.02 is for embeddings of a thousand numbers; of
-    a class, which is one 1 among zeros, it makes a fiftieth of the noise, and the generator long knows nothing of it.
+  differs: vectors of words and classes begin at N(0, 1). The authors' 0.02 is for embeddings of a thousand numbers. A
+    class is one 1 among zeros: with 0.02 its vector would be 1/50 of the noise that is added.
   """
   first = nn.initializers.normal(1.0) if words else NORMAL
   return leaky(dense(embedded(condition, words).astype(dtype), units, kernel_init=first))

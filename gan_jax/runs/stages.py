@@ -229,10 +229,12 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
 def _check_words(game: Any, streams: Mapping[str, Stream]) -> None:
   """Networks that read the condition by `words` know as many as its column has: one beyond them would be none."""
   asked = getattr(game, 'condition', None)
-  networks = {field.name: getattr(game, field.name, None) for field in dataclasses.fields(game)} if asked else {}
+  if not asked:
+    return
+  networks = {field.name: getattr(game, field.name, None) for field in dataclasses.fields(game)}
   known = {name: number for name, x in networks.items() if isinstance(number := getattr(x, 'words', None), int)}
   for stream in streams.values():
-    kind = stream.kinds.get(asked or '')
+    kind = stream.kinds.get(asked)
     count = stream.classes if kind is None and asked == 'label' else getattr(kind, 'tokens', getattr(kind, 'count', 0))
     for name, number in known.items():
       if kind is not None and not count and number:

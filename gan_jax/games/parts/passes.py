@@ -27,7 +27,7 @@ def passes(
     *batches: of one shape, if they go in one pass.
     one: all in one pass, which takes less time where batches are small. Only for networks that make of an example what
       they would make of it alone, which is checked while the game is initialised.
-    mixed: that one pass is meant to have the batch statistics of all batches together; nothing is checked then.
+    mixed: the batch statistics of one pass are to be those of all batches together; nothing is checked then.
     compute: whether that check computes outputs, which takes seconds for a large network; else it looks for batch norm.
     conditions: for each batch its further arguments of the network, such as {'label': (B,)}; () for none.
     **options: arguments of the network that are the same for all batches.
