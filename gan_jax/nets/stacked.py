@@ -28,17 +28,20 @@ class Encoder(nn.Module):
     channels: widths of the convolutions.
     kernel: their window.
     hidden: width of the ReLU layer that gives the features.
+    classes: the result is the logits of so many classes, for a stack of one; 0 for the features.
   """
 
   channels: tuple[int, ...] = (32, 32)
   kernel: int = 5
   hidden: int = 256
+  classes: int = 0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     for width in self.channels:  # (B, 12, 12, 32), (B, 4, 4, 32)
       x = max_pool(nn.relu(Conv(width, (self.kernel, self.kernel), padding='VALID')(x)))
-    return nn.relu(dense(x.reshape(x.shape[0], -1), self.hidden))
+    x = nn.relu(dense(x.reshape(x.shape[0], -1), self.hidden))
+    return dense(x, self.classes) if self.classes else x
 
 
 class FeatureGenerator(nn.Module):
@@ -68,7 +71,7 @@ class FeatureGenerator(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-  """Noise (B, n) and features (B, m) to images with pixels in [0, 1].
+  """Noise (B, n) and features (B, m), or classes (B,), to images with pixels in [0, 1].
 
   Attributes:
     channels: widths, from base x base on.
@@ -78,6 +81,7 @@ class ImageGenerator(nn.Module):
     image_channels: 1 for grey, 3 for colour.
     kernel: window.
     widths: of the layers that the noise passes before it meets the features.
+    classes: how many, for a stack of one; 0 for features.
   """
 
   channels: tuple[int, ...] = (128, 128, 64, 64)
@@ -86,9 +90,11 @@ class ImageGenerator(nn.Module):
   image_channels: int = 1
   kernel: int = 5
   widths: tuple[int, ...] = (128,)
+  classes: int = 0
 
   @nn.compact
   def __call__(self, noise: jax.Array, *, train: bool, above: jax.Array) -> jax.Array:
+    above = condition(above, self.classes, noise.dtype) if self.classes else above
     for width in self.widths:
       noise = _normed(noise, width, train=train)
     x = _normed(beside(above, noise), self.base**2 * self.channels[0], train=train)
