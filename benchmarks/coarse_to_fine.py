@@ -188,19 +188,19 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
     first, count = steps(first), steps(count)
     stage = lambda phase, count: {'steps': count, 'game': {'phase': phase}}
     apart, joint = stage('apart', count), stage('joint', count)
-    settings = config_lib.load(f'configs/stacked.py:{name}').game
+    game = config_lib.load(f'configs/stacked.py:{name}').game
     # One encoder, one generator and one discriminator: the lowest of each, which know the class.
     alone = {
-      'encoders': {'hidden': 256, 'classes': 10},
-      'generators': {'widths': widths, 'classes': 10},
-      'discriminators': {'codes': 50},
+      'encoders': ({**game.encoders[0], 'classes': 10},),
+      'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
+      'discriminators': ({**game.discriminators[0], 'codes': 50},),
+      'latents': {part: dict(game.latents[part]) for part in ('z', 'label')},
     }
-    latents = f'game.latents={({key: dict(settings.latents[key]) for key in ("z", "label")})}'
-    single = tuple(f'game.{kind}={({**dict(settings[kind][0]), **new},)}' for kind, new in alone.items())
+    single = tuple(f'game.{field}={value}' for field, value in alone.items())
     for kind, title, stages, changes in (
       ('stack', 'apart, then jointly', (apart, joint), ()),
       ('joint', 'jointly from the start', (stage('joint', 2 * count),), ()),
-      ('single', 'a single generator', (stage('joint', 2 * count),), (*single, latents)),
+      ('single', 'a single generator', (stage('joint', 2 * count),), single),
     ):
       common = (f'stages={(stage("encoder", first), *stages)}', f'log_every={max(count // 10, 1)}')
       points = {first + (k + 1) * count: (figures,) for k in range(2)}

@@ -52,7 +52,9 @@ def _points(kind, k):
   return 64, dict(
     generator_trunk=dict(name='madgan.Trunk', hidden=(128, 128)),
     generator_heads=dict(name='copies.Copies', count=k, network=dict(name='madgan.Head', shape=(1,) if line else (2,))),
-    discriminator=dict(name='mlp.Discriminator', hidden=(128, 128, 128), outputs=k + 1, slope=0.1),
+    discriminator=dict(
+      name='madgan.Discriminator' if line else 'mlp.Discriminator', hidden=(128, 128, 128), outputs=k + 1, slope=0.1
+    ),
   )
 
 

@@ -32,9 +32,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     'count',
     None,
-    'Number of samples, 64 by default. With --picture: neighbours, interpolation, between_conditions, codes: '
-    'number of rows; classes: number of columns; manifold: pictures per side; arithmetic: samples among which it looks '
-    'for the concepts.',
+    'Number of samples, 64 by default. With --picture: neighbours, interpolation, between_conditions, codes, parts: '
+    'number of rows; classes: number of columns; manifold: pictures per side; arithmetic: samples among which it '
+    'looks for the concepts.',
     lower_bound=1,
     flag_values=values,
   )

@@ -197,6 +197,9 @@ class Stand:
     self._colour, self._several = colour, several
     self._sampler = Sampler(game)
 
+  def inputs(self, count):
+    return None
+
   def latents(self, count, *, seed=0, label=None, truncation=0.0):
     sampler = Sampler(self.stage.game, truncation) if truncation else self._sampler
     return sampler.latents(count, seed, label)
@@ -283,6 +286,38 @@ def test_the_pictures_of_codes():
   assert tags['tags'][:, 1].tolist() == [0, 1] * 2
   with pytest.raises(UserError, match='use grid'):
     exploration.codes(Stand({'z': Normal((2,))}, colour))
+
+
+def test_the_pictures_of_parts():
+  """In a row one part is drawn anew, behind the sample itself; all else is the sample's."""
+  shown = []
+  run = Stand(LATENTS, lambda latents: shown.append(latents) or np.zeros(len(latents['z'])))
+  found = exploration.parts(run, 2, exploration.Options(seed=4), steps=50)
+  assert list(found) == sorted(LATENTS)
+  start = run.latents(2, seed=4)
+  for part, latents in zip(found, shown, strict=True):
+    for name, values in latents.items():
+      rows = values.reshape(2, 50, *values.shape[1:])
+      np.testing.assert_array_equal(rows[:, 0], start[name])
+      assert all(len(np.unique(row, axis=0)) > 1 for row in rows) == (name == part)
+      if name == part:
+        assert not np.array_equal(rows[0], rows[1])
+  assert 'label' not in exploration.parts(run, 2, exploration.Options(label=1), steps=3)
+  with pytest.raises(UserError, match='no labels or codes'):
+    exploration.parts(Stand(Normal((2,)), lambda x: x[:, 0]))
+
+
+def test_a_row_is_for_one_example_of_what_the_game_reads():
+  run, given = Stand(LATENTS, lambda latents: np.zeros(len(latents['z']))), []
+  generate = run.generate
+  run.inputs = lambda count: {'images': {'text': np.arange(count)}}
+  run.generate = lambda latents, *, inputs, **options: given.append(inputs) or generate(latents, inputs=inputs)
+  for draw in (exploration.interpolation, exploration.between_classes, exploration.parts):
+    given.clear()
+    draw(run, 2, steps=3)
+    assert given and all(inputs['images']['text'].tolist() == [0, 0, 0, 1, 1, 1] for inputs in given), draw
+  exploration.codes(run, 2, steps=3)
+  assert given[-1]['images']['text'].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_the_pictures_of_interpolation_and_manifold():

@@ -147,3 +147,18 @@ def test_the_generator_of_images_has_the_authors_sizes():
   for net, size in ((stacked.ImageGenerator(), 28), (stacked.ImageGenerator(base=5), 32)):
     made = lambda net=net: net.init_with_output(jax.random.key(0), noise, train=True, above=above)[0]
     assert jax.eval_shape(made).shape == (2, size, size, 1)
+
+
+def test_a_stack_of_one_is_asked_for_classes():
+  """The generator of images takes classes as it takes features that are one-hot; the encoder gives their logits."""
+  small, noise, label = dict(channels=(4, 4), strides=(2, 1), base=2, widths=(3,)), jnp.ones((2, 5)), jnp.array([1, 0])
+  asked, given = stacked.ImageGenerator(**small, classes=3), stacked.ImageGenerator(**small)
+  variables = asked.init(jax.random.key(0), noise, train=False, above=label)
+  made = asked.apply(variables, noise, train=False, above=label)
+  np.testing.assert_array_equal(made, given.apply(variables, noise, train=False, above=jax.nn.one_hot(label, 3)))
+  assert np.abs(made[0] - made[1]).max() > 0
+  encoder = stacked.Encoder(channels=(4, 4), hidden=8, classes=3)
+  logits, variables = encoder.init_with_output(jax.random.key(0), jnp.ones((2, 28, 28, 1)), train=False)
+  features = stacked.Encoder(channels=(4, 4), hidden=8).apply(variables, jnp.ones((2, 28, 28, 1)), train=False)
+  dense = variables['params']['Dense_1']
+  np.testing.assert_allclose(logits, features @ dense['kernel'] + dense['bias'][None], rtol=1e-5)

@@ -112,6 +112,17 @@ def test_a_class_or_a_text_needs_the_number_of_words():
   assert stackgan.embedded(EMBEDDING, 3)[2].tolist() == [4, 0, 0]
 
 
+def test_a_text_is_as_strong_as_a_class():
+  """The first layer takes the direction of the words, not their number."""
+  layer = stackgan.Augmentation(words=40)
+  tokens, noise = jnp.array([[7] * 6, [7, 0, 0, 0, 0, 0], [8, 9, 0, 0, 0, 0], [0] * 6]), jnp.zeros((4, 3))
+  params = layer.init(jax.random.key(0), tokens, noise)
+  kernel = next(x for x in jax.tree.leaves(params) if x.ndim == 2)
+  mean, log_stddev = layer.apply(params, tokens, noise)[1:]
+  wanted = jnp.stack([kernel[7], kernel[7], (kernel[8] + kernel[9]) / 2**0.5, 0 * kernel[0]])
+  np.testing.assert_allclose(jnp.concatenate([mean, log_stddev], -1), stackgan.leaky(wanted), rtol=1e-5, atol=1e-6)
+
+
 def test_networks_must_know_all_words_and_classes():
   def stages(variant, *changes):
     return runs.stages_of(config_lib.override(load_shrunk(f'configs/stackgan.py:{variant}'), changes))

@@ -1,4 +1,4 @@
-"""MAD-GAN's generators: one trunk that all share, and a head for each.
+"""MAD-GAN's networks: one trunk that all generators share, a head for each, and the discriminator of points.
 
 Source: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5; the layers of the authors' code
 (vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`).
@@ -9,7 +9,7 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers.basic import BatchNorm, activation, dense
+from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head
 from gan_jax.nets.layers.conv import ConvTranspose
 
 XAVIER = nn.initializers.glorot_normal()
@@ -50,6 +50,30 @@ class Head(nn.Module):
       x = nn.elu(dense(x, width, kernel_init=XAVIER))
     x = dense(x, math.prod(self.shape), kernel_init=XAVIER)
     return activation(x, self.output).reshape(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+  """Examples (B, ...) to logits (B, outputs) through leaky ReLU layers.
+
+  Weights begin small, as the authors' do. All bends of the first layer are at 0 first, and their distance from it grows
+  with biases over weights: for numbers up to 110 they would not get there with larger weights.
+
+  Attributes:
+    hidden: widths.
+    outputs: one for each generator, and one for data.
+    slope: of the leaky ReLU below zero.
+  """
+
+  hidden: tuple[int, ...] = (128, 128, 128)
+  outputs: int = 5
+  slope: float = 0.1
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = x.reshape(x.shape[0], -1)
+    for width in self.hidden:
+      x = nn.leaky_relu(dense(x, width, kernel_init=XAVIER), self.slope)
+    return head(dense(x, self.outputs, kernel_init=XAVIER))
 
 
 class ImageTrunk(nn.Module):

@@ -88,7 +88,7 @@ def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, s
   uniform = isinstance(latent_paths.part_of(run.stage.game.latents), Uniform)
   starts, ends = (jax.tree.map(lambda x, half=half: x[half], drawn) for half in (slice(count), slice(count, None)))
   path = latent_paths.walk(starts, ends, steps, kind=kind or ('linear' if uniform else 'spherical'))
-  return pictures.grid(images_of(run, path, options), run.range, columns=steps)
+  return pictures.grid(images_of(run, path, options, each=steps), run.range, columns=steps)
 
 
 def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes: tuple[int, int] = (0, 1)) -> Image:
@@ -102,7 +102,7 @@ def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes:
   """
   base = start_of(run, 1, options)
   latents = latent_paths.manifold(latent_paths.part_of(run.stage.game.latents), count, base, axes=axes)
-  return pictures.grid(images_of(run, latents, options), run.range, columns=count)
+  return pictures.grid(images_of(run, latents, options, each=count**2), run.range, columns=count)
 
 
 def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
@@ -146,12 +146,35 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
       continue
     values = _values(distribution, steps)
     for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
-      images = images_of(run, latent_paths.varied(start, part, values, index), options)
+      images = images_of(run, latent_paths.varied(start, part, values, index), options, each=len(values))
       heads = [f'{value:.2g}' for value in values]
       name = part if index is None else f'{part}_{index}'
       shown[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
   if not shown:
     raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
+  return shown
+
+
+def parts(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
+  """A picture for each part of the latents. Along its rows only that part is drawn anew: what does it decide?
+
+  So Huang et al. 2016, https://arxiv.org/abs/1612.04357, section 4, look at the levels of a stack.
+
+  Args:
+    run: from `gan_jax.load`.
+    count: rows, each another sample, which stands first.
+    options: which samples.
+    steps: pictures in a row.
+  """
+  start, shown = start_of(run, count, options), {}
+  drawn = start_of(run, count * steps, options._replace(seed=options.seed + 1))
+  for part in sorted(parts_of(run, 'parts')):
+    if part == 'label' and options.label is not None:
+      continue
+    anew = drawn[part].copy()
+    anew[::steps] = start[part]
+    latents = latent_paths.repeated(start, steps) | {part: anew}
+    shown[part] = pictures.grid(images_of(run, latents, options, each=steps), run.range, columns=steps)
   return shown
 
 
@@ -253,5 +276,6 @@ PICTURES: dict[str, Callable[..., Image | dict[str, Image]]] = {
   'between_conditions': between_conditions,
   'attention': attention,
   'codes': codes,
+  'parts': parts,
   'makers': makers,
 }

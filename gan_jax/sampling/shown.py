@@ -10,6 +10,7 @@ from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
+from gan_jax.latents import paths
 from gan_jax.latents.distributions import Label
 from gan_jax.sampling.outputs import imitated, pick
 
@@ -40,14 +41,24 @@ def start_of(run: 'Run', count: int, options: Options) -> Any:
   return run.latents(count, seed=options.seed, label=options.label, truncation=options.truncation)
 
 
-def images_of(run: 'Run', latents: Any, options: Options, inputs: Any = None) -> np.ndarray:
-  """Pictures (count, H, W, C) of latents, which are None of games that draw none, and of inputs of those that read."""
+def images_of(run: 'Run', latents: Any, options: Options, inputs: Any = None, *, each: int = 1) -> np.ndarray:
+  """Pictures (count, H, W, C) of latents, which are None of games that draw none, and of inputs of those that read.
+
+  Args:
+    run: from `gan_jax.load`.
+    latents: (count, ...).
+    options: how to sample.
+    inputs: by default examples of the run's own sets.
+    each: so many latents, next to each other, are for the same one of these examples, such as the same text.
+  """
   declared = core.outputs_of(run.stage.game, run.stage.streams)
   if latents is None:
     count = len(jax.tree.leaves(inputs)[0])
     how: dict[str, Any] = dict(label=options.label, truncation=options.truncation)
     made = run.sample(count, seed=options.seed, ema=options.ema, inputs=inputs, **how)
   else:
+    if inputs is None and each > 1:
+      inputs = paths.repeated(run.inputs(len(jax.tree.leaves(latents)[0]) // each), each)
     made = run.generate(latents, seed=options.seed, ema=options.ema, inputs=inputs)
   images = np.asarray(pick(made, options.output, declared=declared))
   if images.ndim != 4 or images.shape[-1] not in (1, 3):
