@@ -18,6 +18,7 @@ from gan_jax.latents.distributions import Label, Normal
 from gan_jax.metrics.gmam import gmam
 from gan_jax.nets import dcgan, mlp
 from gan_jax.nets import gman as gman_nets
+from gan_jax.nets import madgan as madgan_nets
 from gan_jax.nets import semi_supervised as semi_supervised_nets
 from gan_jax.nets.copies import Copies, dealt, joined
 from gan_jax.nets.layers.conv import formulation
@@ -109,6 +110,20 @@ def test_madgan_losses_by_hand():
   )
   sampled = game.apply({'params': params}, batch, method='sample')
   np.testing.assert_allclose(sampled, [made[2][0], made[0][1], made[1][2], made[2][3]], rtol=1e-5)
+
+
+def test_the_discriminator_of_the_line_begins_as_the_authors_does():
+  """With larger weights the bends of its first layer never come to numbers of up to 110."""
+  net, x = madgan_nets.Discriminator(hidden=(2000, 2000), outputs=5), jnp.array([[3.0], [-70.0]])
+  params = net.init(KEY, x, train=True)['params']
+  for layer, (fan_in, fan_out) in (('Dense_0', (1, 2000)), ('Dense_1', (2000, 2000)), ('Dense_2', (2000, 5))):
+    np.testing.assert_allclose(params[layer]['kernel'].std(), (2 / (fan_in + fan_out)) ** 0.5, rtol=0.1)
+    assert not params[layer]['bias'].any()
+  h = x
+  for layer in ('Dense_0', 'Dense_1'):
+    h = h @ params[layer]['kernel']
+    h = jnp.where(h > 0, h, 0.1 * h)
+  np.testing.assert_allclose(net.apply({'params': params}, x, train=True), h @ params['Dense_2']['kernel'], rtol=1e-4)
 
 
 def test_madgan_counts_that_do_not_agree_are_one_line():
