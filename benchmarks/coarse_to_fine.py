@@ -1,4 +1,4 @@
-"""The tables of systems that go from coarse to fine: StackGAN, Progressive GAN, LAPGAN, Stacked GAN.
+"""The tables of systems that go from coarse to fine: StackGAN, Progressive GAN, Stacked GAN.
 
     TFDS_DATA_DIR=<prepared data> python -m benchmarks.coarse_to_fine --workdir runs/coarse --tables titles
       [--rows both,no_kl] [--data fashion_128] [--share 1.0] [--table]
@@ -13,8 +13,6 @@ titles  StackGAN on a folder of products with titles, types (27) and colours (42
         features of a random network, which needs no training: of stage II, and of stage I's samples, enlarged (cubic).
 grown   Progressive GAN on MNIST and on CIFAR-10, 32 channels, two seeds each: grown, and the same network at 32 pixels
         from the first step on, in about the time of the grown one by the milliseconds in benchmarks/README.md.
-pyramid LAPGAN on CIFAR-10, half as wide above 8 pixels, one step of x4 in place of two of x2, GAN 2014 and DCGAN, half
-        as wide: about as long each. Parzen is the log-likelihood of the test pictures, with pixels in [0, 1].
 stacked Stacked GAN on MNIST and CIFAR-10: its generators apart, then jointly; jointly from the start; and a single
         generator with as many parameters, which makes pictures of noise and class and has the same losses.
 """
@@ -145,51 +143,22 @@ def grown(steps: Any, data: str) -> dict[str, Row]:
   }
 
 
-def pyramid(steps: Any, data: str) -> dict[str, Row]:
-  del data
-  figures: Evaluation = (dict(metrics=('fid', 'parzen')), {'fid': 'distance', 'parzen': 'Parzen, nats'})
-
-  def row(title: str, config: str, lengths: tuple[int, ...], *changes: str) -> Row:
-    counts = [steps(count) for count in lengths]
-    name = 'stages[{}].steps={}' if len(counts) > 1 else 'steps={1}'
-    lengths_set = tuple(name.format(i, count) for i, count in enumerate(counts))
-    often = max(counts[-1] // 4, 1)
-    changes = (*changes, *lengths_set, f'checkpoint_every={often}', f'log_every={often}', f'sample_every={often}')
-    return Row(title, config, changes, {sum(counts): (figures,)})
-
-  def narrow(levels: int, width: int) -> tuple[str, ...]:
-    kinds = ('generators', 'discriminators')
-    return tuple(f'game.{kind}[{k}].channels={(width, width)}' for kind in kinds for k in range(1, levels))
-
-  return {
-    'lapgan': row('LAPGAN', 'configs/lapgan.py:cifar10', (12_000, 1500, 450), *narrow(3, 32)),
-    'x4': row('one step of x4', 'configs/lapgan.py:cifar10_x4', (12_000, 600), *narrow(2, 46)),
-    'gan': row('GAN 2014', 'configs/gan.py:cifar10_fc', (1500,), 'game.generator.hidden=(2000, 2000)'),
-    'dcgan': row(
-      'DCGAN',
-      'configs/dcgan.py:cifar10',
-      (3000,),
-      'game.generator.channels=(128, 64, 32)',
-      'game.discriminator.channels=(32, 64, 128)',
-    ),
-  }
-
-
 def stacked(steps: Any, data: str) -> dict[str, Row]:
   del data
   figures: Evaluation = (
     dict(metrics=('fid', 'is', 'classes')),
     {'fid': 'distance', 'inception_score': 'score', 'class_accuracy': 'class asked for'},
   )
-  # Steps of the encoder and of each phase of the others; widths behind the noise of a single generator.
-  sizes = {'mnist': (1500, 1500, (512, 448)), 'cifar10': (3000, 750, (512, 464))}
+  # Steps of each phase; how often as many the encoder has; widths behind the noise of a single generator.
+  sizes = {'mnist': (1500, 1, (512, 448)), 'cifar10': (750, 4, (512, 464))}
   rows = {}
-  for name, (first, count, widths) in sizes.items():
-    first, count = steps(first), steps(count)
+  for name, (count, times, widths) in sizes.items():
+    count = steps(count)
+    first = times * count
     stage = lambda phase, count: {'steps': count, 'game': {'phase': phase}}
     apart, joint = stage('apart', count), stage('joint', count)
     game = config_lib.load(f'configs/stacked.py:{name}').game
-    # One encoder, one generator and one discriminator: the lowest of each, which know the class.
+    # One encoder, one generator and one discriminator: the lowest of each. Above them is the class.
     alone = {
       'encoders': ({**game.encoders[0], 'classes': 10},),
       'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
@@ -217,7 +186,6 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
 TABLES: dict[str, tuple[Callable[[Any, str], dict[str, Row]], tuple[str, ...]]] = {
   'titles': (titles, (*TYPE[1].values(), *COLOUR[1].values(), LARGE)),
   'grown': (grown, tuple(SPREAD[1].values())),
-  'pyramid': (pyramid, ('distance', 'Parzen, nats')),
   'stacked': (stacked, ('distance', 'score', 'class asked for')),
 }
 

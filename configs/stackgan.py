@@ -23,8 +23,8 @@ differs: the discriminator of stage I has an activation behind every convolution
   authors' code leaves out one.
 differs: noise is normal, the authors' truncated at two deviations; their weights too.
 differs: stage I, frozen in stage II, computes with its running statistics, the authors' with those of the batch.
-differs: a text that is no embedding is the shares of its words, for which each network learns vectors in its first
-  layer, where the authors have an encoder trained before.
+differs: a text that is no embedding is the shares of its words, brought to length 1, for which each network learns
+  vectors in its first layer, where the authors have an encoder trained before.
 differs: birds_64, fashion_128 and digits are ours: sizes, widths and lengths.
 """
 

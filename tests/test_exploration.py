@@ -294,14 +294,15 @@ def test_the_pictures_of_parts():
   run = Stand(LATENTS, lambda latents: shown.append(latents) or np.zeros(len(latents['z'])))
   found = exploration.parts(run, 2, exploration.Options(seed=4), steps=50)
   assert list(found) == sorted(LATENTS)
-  start = run.latents(2, seed=4)
   for part, latents in zip(found, shown, strict=True):
     for name, values in latents.items():
       rows = values.reshape(2, 50, *values.shape[1:])
-      np.testing.assert_array_equal(rows[:, 0], start[name])
-      assert all(len(np.unique(row, axis=0)) > 1 for row in rows) == (name == part)
-      if name == part:
-        assert not np.array_equal(rows[0], rows[1])
+      if name != part:
+        np.testing.assert_array_equal(rows, np.repeat(rows[:, :1], 50, 1))
+        continue
+      assert all(len(np.unique(row, axis=0)) > 1 for row in rows) and not np.array_equal(rows[0], rows[1])
+      others = [x[name][::50] for x in shown if x is not latents]
+      assert all(np.array_equal(rows[:, 0], first) for first in others), 'the sample itself stands first'
   assert 'label' not in exploration.parts(run, 2, exploration.Options(label=1), steps=3)
   with pytest.raises(UserError, match='no labels or codes'):
     exploration.parts(Stand(Normal((2,)), lambda x: x[:, 0]))
@@ -312,6 +313,10 @@ def test_a_row_is_for_one_example_of_what_the_game_reads():
   generate = run.generate
   run.inputs = lambda count: {'images': {'text': np.arange(count)}}
   run.generate = lambda latents, *, inputs, **options: given.append(inputs) or generate(latents, inputs=inputs)
+  with pytest.raises(UserError, match='reads examples'):
+    exploration.arithmetic(run, 9)
+  exploration.classes(run, 2)
+  assert given[-1]['images']['text'].tolist() == [0, 1] * 3
   for draw in (exploration.interpolation, exploration.between_classes, exploration.parts):
     given.clear()
     draw(run, 2, steps=3)

@@ -297,7 +297,7 @@ def test_law_9_it_runs_writes_and_reads_back(row, run):
   run = gan_jax.load(workdir)
   inputs = None
   if run.stage.game.latents is None:
-    # Examples that differ: of like ones a game without noise makes samples that differ by rounding, or not at all.
+    # Pictures that differ: of like ones a game without noise makes samples that differ by rounding, or not at all.
     uniform = np.random.default_rng(5).uniform
     inputs = {
       name: {k: uniform(-1, 1, v.shape).astype(v.dtype) for k, v in stream.fields(9).items()}

@@ -113,7 +113,7 @@ def test_madgan_losses_by_hand():
 
 
 def test_the_discriminator_of_the_line_begins_as_the_authors_does():
-  """With larger weights the bends of its first layer never come to numbers of up to 110."""
+  """With weights of 1 the bends of its first layer do not come to numbers of 110 in the steps of the config."""
   net, x = madgan_nets.Discriminator(hidden=(2000, 2000), outputs=5), jnp.array([[3.0], [-70.0]])
   params = net.init(KEY, x, train=True)['params']
   for layer, (fan_in, fan_out) in (('Dense_0', (1, 2000)), ('Dense_1', (2000, 2000)), ('Dense_2', (2000, 5))):

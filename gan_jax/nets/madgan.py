@@ -55,8 +55,8 @@ class Head(nn.Module):
 class Discriminator(nn.Module):
   """Examples (B, ...) to logits (B, outputs) through leaky ReLU layers.
 
-  Weights begin small, as the authors' do. All bends of the first layer are at 0 first, and their distance from it grows
-  with biases over weights: for numbers up to 110 they would not get there with larger weights.
+  Weights begin as the authors' (`models/toy_models.py`), in the first layer at N(0, 1 / 8). Each of its bends is where
+  the bias over the weight is: with weights of 1 and numbers up to 110, 200,000 steps of 1e-4 do not move it far enough.
 
   Attributes:
     hidden: widths.

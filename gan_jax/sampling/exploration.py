@@ -119,10 +119,10 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
       f'--label={options.label} with --picture=classes: this picture shows all classes, leave --label out'
     )
   one = start_of(run, count, options)
-  latents = jax.tree.map(lambda x: np.concatenate([x] * label.classes), one)
+  latents, inputs = jax.tree.map(lambda x: np.concatenate([x] * label.classes), (one, run.inputs(count)))
   latents['label'] = np.repeat(np.arange(label.classes, dtype=np.int32), count)
   names = [str(i) for i in range(label.classes)]
-  return pictures.grid(images_of(run, latents, options), run.range, columns=count, names=names)
+  return pictures.grid(images_of(run, latents, options, inputs), run.range, columns=count, names=names)
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
@@ -166,14 +166,13 @@ def parts(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
     options: which samples.
     steps: pictures in a row.
   """
-  start, shown = start_of(run, count, options), {}
-  drawn = start_of(run, count * steps, options._replace(seed=options.seed + 1))
-  for part in sorted(parts_of(run, 'parts')):
-    if part == 'label' and options.label is not None:
-      continue
-    anew = drawn[part].copy()
-    anew[::steps] = start[part]
-    latents = latent_paths.repeated(start, steps) | {part: anew}
+  names = [part for part in sorted(parts_of(run, 'parts')) if part != 'label' or options.label is None]
+  if not names:
+    raise UserError(f'--label={options.label} with --picture=parts: the class is all that could change, leave it out')
+  drawn, shown = start_of(run, count * steps, options), {}
+  start = jax.tree.map(lambda x: np.asarray(x)[::steps], drawn)
+  for part in names:
+    latents = latent_paths.repeated(start, steps) | {part: drawn[part]}
     shown[part] = pictures.grid(images_of(run, latents, options, each=steps), run.range, columns=steps)
   return shown
 
@@ -215,10 +214,15 @@ def arithmetic(
       its third of most or of least mean pixel value ('3:bright', '3:dark').
 
   Raises:
-    UserError: a concept does not exist, or fewer than three samples show it.
+    UserError: a concept does not exist, or fewer than three samples show it; the game reads examples when it samples.
   """
   if len(concepts) != 3:
     raise UserError(f'--concepts has {len(concepts)} concepts: name three, for a - b + c')
+  if run.inputs(1) is not None:
+    raise UserError(
+      f'--picture=arithmetic of {type(run.stage.game).__name__}, which reads examples when it samples: what it shows '
+      'depends on them too; use interpolation'
+    )
   drawn = start_of(run, count, options)
   having = _having(run, images_of(run, drawn, options), concepts)
   terms = [latent_paths.chosen(drawn, mask) for mask in having]
