@@ -11,6 +11,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 A step is three iterations of the authors' code: one in which the discriminators move, two in which the generators do.
 
 differs: the terms of features are means over features, as in the code; the paper sums squares.
+differs: weights start at N(0, 0.02); the authors' uniform within 1 / sqrt(inputs), as PyTorch's layers do.
 differs: batches of a and b are drawn apart, so that no pair comes together but by chance.
 differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth.
 """

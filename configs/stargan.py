@@ -14,7 +14,7 @@ five iterations of the authors' code, the last of which moves the generator too.
 --inputs photos --out painted; the discriminator tells which attributes they have.
 
 differs: the rate falls from step to step, in the authors' code every 1,000 iterations.
-differs: weights start at N(0, 0.02).
+differs: weights start at N(0, 0.02); the authors' uniform within 1 / sqrt(inputs), as PyTorch's layers do.
 differs: `celeba64` and `digits` are narrower and shorter, and `digits` learns ten times as fast,
   with 2 moves of the discriminator.
 """
