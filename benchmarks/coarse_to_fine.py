@@ -13,9 +13,9 @@ titles  StackGAN on a folder of products with titles, types (27) and colours (42
         features of a random network, which needs no training: of stage II, and of stage I's samples, enlarged (cubic).
 grown   Progressive GAN on MNIST and on CIFAR-10, 32 channels, two seeds each: grown, and the same network at 32 pixels
         from the first step on, in about the time of the grown one by the milliseconds in benchmarks/README.md.
-stacked Stacked GAN on MNIST, half as wide and 900 steps a phase (1.5 epochs; the config has 200): its generators apart,
-        then jointly; jointly from the start; and a single generator with as many parameters, which makes pictures of
-        noise and class and has the same losses.
+stacked Stacked GAN on MNIST, half as wide and 900 steps a phase, too few to hear the noise (docs/results.md; the config
+        has 60,000: --share 20 is 30 epochs): its generators apart, then jointly; jointly from the start; and a single
+        generator with as many parameters, which makes pictures of noise and class and has the same losses.
 """
 
 import argparse
