@@ -1,7 +1,7 @@
 """MAD-GAN's networks: one trunk that all generators share, a head for each, and the discriminator of points.
 
 Source: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5; the layers of the authors' code
-(vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`).
+(vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`, and `ToyNet`, the discriminator).
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head
+from gan_jax.nets.layers.basic import BatchNorm, activation, dense
 from gan_jax.nets.layers.conv import ConvTranspose
 
 XAVIER = nn.initializers.glorot_normal()
@@ -73,7 +73,7 @@ class Discriminator(nn.Module):
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
       x = nn.leaky_relu(dense(x, width, kernel_init=XAVIER), self.slope)
-    return head(dense(x, self.outputs, kernel_init=XAVIER))
+    return dense(x, self.outputs, kernel_init=XAVIER)
 
 
 class ImageTrunk(nn.Module):
