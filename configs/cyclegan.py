@@ -15,7 +15,10 @@ Without the way back --config.game.cycle=0, without its third term --config.game
 python -m gan_jax.sample --workdir runs/h2z --inputs photos --out painted
 
 differs: a and b are drawn in random orders of their own; the authors' code goes through a in order.
-differs: pictures are resized by a bilinear filter, the authors' bicubic.
+differs: pictures are resized by a bilinear filter, the authors' by a bicubic one; the rate falls from step to step,
+  theirs once an epoch.
+differs: `horse2zebra128` moves both generators, then both discriminators; the Lua code the pairs in turn, and it sets
+  biases of convolutions to 0 again and again.
 differs: `horse2zebra64` has 32 channels, 6 blocks and patches of 34 pixels, `digits` 16 channels, 1 block and batches.
 differs: the outlines of `digits` are of the same pictures, in an order of their own.
 """
@@ -34,7 +37,7 @@ SIZES = {
 
 
 def get_config(variant):
-  digits = variant == 'digits'
+  digits, lua = variant == 'digits', variant == 'horse2zebra128'
   size, cut_from, channels, blocks, layers, steps = SIZES[variant]
   generator = dict(
     name='translation.ResnetGenerator',
@@ -42,9 +45,10 @@ def get_config(variant):
     blocks=blocks,
     image_channels=1 if digits else 3,
     norm='instance',
+    gain=lua,
     dropout=0.0,
   )
-  discriminator = dict(name='translation.PatchGAN', channels=channels, layers=layers, norm='instance')
+  discriminator = dict(name='translation.PatchGAN', channels=channels, layers=layers, norm='instance', gain=lua)
   # Constant for half of the steps, then linear to 0.
   rate = dict(
     name='optax.linear_schedule',

@@ -14,8 +14,10 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
   probe_cifar10    the same on CIFAR-10, for `python -m benchmarks.probe`. At this width unmeasured; docs/results.md has
                    1,000 steps of half the width.
 
-differs: the paper's public code adds an l2 penalty of 1e-5 on weights; the paper itself names none.
-differs: the authors' networks have no bias in the ends, and behind the projection a gain per unit, not per channel.
+differs: the paper's public code adds an l2 penalty of 1e-5 on weights, gains and biases; the paper itself names none.
+differs: the authors' networks have no bias in the ends; their batch norm of the projection is of each unit for itself
+  (--config.game.generator.project_norm=unit), and has an epsilon of 1e-8.
+differs: the discriminator moves first, in the authors' code the generator.
 differs: `mnist` and `digits` have a batch of 64, as `mnist` was measured; the paper's 128 elsewhere.
 differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64
   and 3x3 in the probe networks as published.

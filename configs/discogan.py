@@ -12,6 +12,10 @@ A step is three iterations of the authors' code: one in which the discriminators
 
 differs: the terms of features are means over features, as in the code; the paper sums squares.
 differs: weights start at N(0, 0.02); the authors' uniform within 1 / sqrt(inputs), as PyTorch's layers do.
+differs: outlines are resized as they are; the authors thicken them by a pixel before, and do not widen the filter.
+differs: both domains read all pairs, the authors' each one half of them.
+differs: the first and the last layer of D and the first of G's way up have biases; the authors' have none.
+differs: samples are of running statistics, the authors' of their batch's; 300,000 iterations, theirs 1.9 million.
 differs: batches of a and b are drawn apart, so that no pair comes together but by chance.
 differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth.
 """

@@ -11,6 +11,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 A critic of patches: --config.game.discriminator_a.whole=False and so for b.
 
 differs: windows are 4x4 as pix2pix's; the authors' are 3x3, and 5x5 in the first and the last layer.
+differs: pictures are flipped at random, the epsilon of norms is 1e-5 (1e-6), convolutions start at N(0, 0.02) (cut at 2
+  deviations), and the first layer of a generator has no bias.
 differs: the innermost layer, of one pixel, has no norm; the authors' leaves nothing but its bias there.
 differs: one move of the critic to one of the generator, as in the code; the paper has 2 to 4.
 differs: `horse2zebra64` and `digits` learn 4 and 20 times as fast, and `digits` has batches.

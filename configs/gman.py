@@ -16,7 +16,14 @@ Other ways to mix: --config.game.mixture=mean, max or learned (GMAN*), --config.
 --config.game.keep="(1.0, 1.0)" for no dropout.
 
 differs: pictures are resized to 32x32, not padded with black.
-differs: the generator's windows and batch norm are DCGAN's.
+differs: the generator's windows, batch norm and first weights are DCGAN's; the authors cut N(0, 0.02) at 2 deviations.
+differs: the discriminators move, then the generator on latents of its own; the authors move all at once, on the same
+  pictures and dropout.
+differs: each move has one Adam. The authors' five discriminators share one whose bias corrections end five times as
+  early: their first steps are up to twice as long.
+differs: with mixture=learned the strength is learned, with a reward, as in the paper; in the authors' code it is in no
+  optimizer.
+differs: all 60,000 training pictures; the authors' 55,000.
 differs: digits is ours, without dropout.
 """
 

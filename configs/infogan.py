@@ -11,7 +11,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/i
 differs: the leak of 0.01 and batch norm of each projected unit for itself are those of the authors' code; the leak
   in the paper's appendix is 0.1.
 differs: 7,000 steps on MNIST, not the authors' 5,000, set when the errors at 5,000, also of test digits, had been seen.
-differs: the hidden dense layers and convolutions start at N(0, 0.02) with DCGAN's batch norm.
+differs: the discriminator's convolutions start at N(0, 0.02); the authors cut it at 2 deviations. The batch norm of
+  Q has gains that start at 1, the authors' at N(1, 0.02).
+differs: all 60,000 training pictures; the authors' 55,000.
 """
 
 from gan_jax import config as config_lib

@@ -21,7 +21,8 @@ differs: halved by means of 2 x 2 pixels and enlarged bilinearly, pixels in the 
   pictures of each level are resized by Pillow, whose filter is a little wider.
 differs: the pictures that details are made for are those that the discriminator sees, the authors' are others; a move
   of the generator has as many as one of the discriminator, the authors' twice as many.
-differs: pixels lie in (-2, 2), a deviation of about 1, in place of the division by each channel's deviation.
+differs: pixels lie in (-2, 2), a deviation of about 1; the authors take each pixel's mean away and divide by its
+  deviation.
 differs: the authors name no end and keep the network of the lowest distance to held-out pictures; lengths are ours.
 differs: the digits have Adam at all levels, no layer of sigmoids in the generator of level 0, and weights that begin
   at 0.1 in its discriminator, whose inputs are 16 small numbers: with the authors' 0.005 its logits stay near 0, and
@@ -29,7 +30,8 @@ differs: the digits have Adam at all levels, no layer of sigmoids in the generat
 differs: classes asked for at level 0 are uniform; the authors' are those of random training pictures.
 differs: of 8 pixels the discriminator of the digits does not see the last row and column, which its stride leaves out;
   in the authors' code those of 16 and 32 pixels do not either.
-differs: layers with weights of Torch's own distribution begin with biases of 0.
+differs: weights of the generator of level 0 begin uniform, with the deviation of the authors' normal ones; layers with
+  weights of Torch's own distribution begin with biases of 0.
 differs: with classes, weights of level 0 begin as they do without; the authors' begin as Torch does.
 """
 
@@ -52,12 +54,15 @@ def get_config(variant):
   rate, known = RATES.get(variant), dict(classes=10) if variant.endswith('_classes') else {}
   name = variant.removesuffix('_classes')
   heights, wide, judge, channels, epochs = SIZES.get(variant, SIZES[name])
-  epoch = EXAMPLES.get(name, 45_000) // 64
+  # The authors' programs have batches of 100, of 50 data without classes, for level 0 and of 128 for the others.
+  first = 50 if name.startswith('cifar10') and not known else 64
+  epoch, first_epoch = (EXAMPLES.get(name, 45_000) // count for count in (64, first))
   colours = 3 if name.startswith('cifar10') else 1
   small = name == 'digits'
   # With classes the authors have no layer of sigmoids, no momentum at the start and a faster decay above level 0.
   bend = not (known or small)
-  base = dict(name='mlp.Generator', hidden=(wide, wide), sigmoid=bend, irange=0.05, output='identity', **known)
+  irange = 0.05 if small else 0.05 * 3**0.5  # a deviation of 0.05
+  base = dict(name='mlp.Generator', hidden=(wide, wide), sigmoid=bend, irange=irange, output='identity', **known)
   fine = dict(
     name='lapgan.Generator', channels=(channels, channels), windows=(5, 5, 3) if small else (7, 7, 5), **known
   )
@@ -87,13 +92,21 @@ def get_config(variant):
     optimizers={
       f'{kind}_{k}': dict(name='optax.adam', learning_rate=rate, b1=0.5)
       if rate
-      else _momentum(epoch, 0.5 if k and not known else 0.0, 1.00004 if k and known else 1.000004)
+      else _momentum(epoch if k else first_epoch, 0.5 if k and not known else 0.0, 1.00004 if k and known else 1.000004)
       for kind in ('generators', 'discriminators')
       for k in levels
     },
     data=_data(name, heights[0], colours, known),
     batch_size=64,
-    stages=tuple(dict(steps=epochs[k] * epoch, game=dict(levels=(k,)), data=dict(size=heights[k])) for k in levels),
+    stages=tuple(
+      dict(
+        steps=epochs[k] * (epoch if k else first_epoch),
+        game=dict(levels=(k,)),
+        data=dict(size=heights[k]),
+        batch_size=64 if k else first,
+      )
+      for k in levels
+    ),
     log_every=100 if small else epoch,
     sample_every=5 * epoch,
     checkpoint_every=5 * epoch,
@@ -117,6 +130,7 @@ def _momentum(epoch, momentum, decay):
       end_value=0.7,
       transition_steps=int((0.7 - momentum) / 0.0008) * epoch,
     ),
+    dampened=True,
   )
 
 

@@ -16,8 +16,10 @@ Four generators on the grid, of about as many parameters in all (the trunks of 2
 
 differs: the paper's loss of the discriminator is a sum over generators, the authors' code has the mean over all
   examples: k + 1 times as small, which Adam does not notice.
-differs: the discriminator of pictures begins with weights of N(0, 0.02), the authors' as Xavier has it, and biases of
-  convolutions begin at 0, the authors' at 0.1.
+differs: biases of the convolutions of `mnist` begin at 0, the authors' at 0.1.
+differs: `line` has the paper's four generators with the networks and the sharing of the authors' file for five, whose
+  batch is 125. In their file for four the generators share the later layers, and the discriminator has one layer less.
+differs: lengths; the authors' loop goes on for 1,000,000 steps, whatever it is given (200,000 for the line).
 differs: grid, stacked and digits are ours: networks, rates and lengths.
 """
 
@@ -30,7 +32,7 @@ GENERATORS = {'line': 4, 'grid': 8, 'mnist': 4, 'stacked': 8, 'digits': 4}
 def get_config(variant):
   kind, k, points = variant, GENERATORS[variant], variant in ('line', 'grid')
   latents, networks = _points(kind, k) if points else _pictures(kind, k)
-  rate = dict(line=1e-4, grid=1e-3, mnist=1e-4, stacked=2e-4, digits=1e-3)[kind]
+  rate = dict(line=1e-4, grid=1e-3, mnist=1e-5, stacked=2e-4, digits=1e-3)[kind]
   adam = dict(name='optax.adam', learning_rate=rate, b1=0.5)
   steps = dict(line=200_000, grid=20_000, mnist=50_000, stacked=20_000, digits=6_000)[kind]
   return config_lib.base(
@@ -63,9 +65,10 @@ def _points(kind, k):
 
 def _pictures(kind, k):
   base, channels, colours = dict(mnist=(7, 64, 1), stacked=(7, 128, 3), digits=(2, 64, 1))[kind]
-  judge = dict(name='dcgan.Discriminator', channels=(32, 64), kernel=5, slope=0.0, norm='none', outputs=k + 1)
-  if kind != 'mnist':
-    judge |= dict(channels=(64, 128), slope=0.2)
+  if kind == 'mnist':
+    judge = dict(name='madgan.ImageDiscriminator', channels=(32, 64), kernel=5, outputs=k + 1)
+  else:
+    judge = dict(name='dcgan.Discriminator', channels=(64, 128), kernel=5, slope=0.2, norm='none', outputs=k + 1)
   return 64, dict(
     generator_trunk=dict(name='madgan.ImageTrunk', channels=(channels, channels // 2), base=base, norm=kind != 'mnist'),
     generator_heads=dict(

@@ -7,14 +7,21 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
   cifar10  32x32, discriminators of classes: 30, 190 and 200 epochs. Unmeasured.
   digits   scikit-learn's digits (8x8): needs no download; 1 minute. Fréchet distance 81.8, 90 % of the class asked for.
 
-Joint training from the first step on, as the authors' `mnist/train_joint.py`: only the stages 1 and 3, their steps by
---config.stages. The encoder's accuracy: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
+Joint training from the first step on: only the stages 1 and 3, their steps by --config.stages. (The authors'
+`mnist/train_joint.py` has other discriminators for it: Xavier's weights, N(0, 0.01) and ReLU in part.) The encoder's
+accuracy: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
 
 differs: the encoder is trained here, by Adam at 1e-3; the authors' weights come with their code.
 differs: the classes that generators are asked for are drawn; the authors take those of the batch.
 differs: convolutions of stride 2 pad as much as they must, the authors' two pixels on every side.
 differs: MNIST has 100 epochs apart before 100 jointly; the code has 200 of either. `cifar10` has pixels in [0, 1]; the
   authors subtract the mean picture.
+differs: `cifar10` has one move of the generators to one of the discriminators; the authors' code has 1, 3, 5 or 7, the
+  more the lower the discriminator's loss is. Apart it has the dropout and noise that theirs has jointly; theirs has
+  dropout of 0.1 apart, and noise on the features alone.
+differs: apart, the generators move on pictures of their own, the authors' on the discriminators'; optimizers go on from
+  apart to jointly, the authors' begin anew.
+differs: samples are of running statistics; the authors' for MNIST of those of their batch.
 differs: digits is ours: networks and lengths.
 """
 

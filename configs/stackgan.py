@@ -21,6 +21,8 @@ differs: vectors of words and classes begin at N(0, 1), as an embedding's; the a
 differs: one of an example's texts is drawn, the authors average the embeddings of four.
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the
   authors' code leaves out one.
+differs: the generator moves on texts of its own, the authors' on the discriminator's.
+differs: pictures are those of the data; the authors cut them to 1.5 times the bird's box before.
 differs: noise is normal, the authors' truncated at two deviations; their weights too.
 differs: stage I, frozen in stage II, computes with its running statistics, the authors' with those of the batch.
 differs: a text that is no embedding is the shares of its words, brought to length 1, for which each network learns
@@ -53,6 +55,8 @@ SECOND = {
   'digits': ((32, 64), (64, 32), (32, 64), ()),
 }
 HEIGHTS = {'birds': (64, 256), 'birds_64': (32, 64), 'fashion_128': (64, 128), 'digits': (4, 8)}
+#: Squares of `birds` are cut at random from these.
+CUT_FROM = (76, 304)
 #: Tokens: the most frequent words, and two for the end and for all others.
 WORDS = {'birds': 0, 'birds_64': 302, 'fashion_128': 1002, 'digits': 10}
 
@@ -90,7 +94,11 @@ def get_config(variant):
     batch_size=batch,
     stages=(
       dict(steps=epochs[0] * epoch),
-      dict(steps=epochs[1] * epoch, game=dict(stage=2), data=dict(size=HEIGHTS[variant][1])),
+      dict(
+        steps=epochs[1] * epoch,
+        game=dict(stage=2),
+        data=dict(size=HEIGHTS[variant][1], random_crop=CUT_FROM[1] if variant == 'birds' else 0),
+      ),
     ),
     log_every=100 if digits else epoch,
     sample_every=10 * epoch,
@@ -113,7 +121,8 @@ def _data(variant, size, words):
     return config_lib.stream(name='digits', size=size, channels=1, classes=10)
   if variant == 'birds':
     columns = dict(image=dict(name='Picture'), embedding=dict(name='Embedding', size=1024, captions=10))
-    return config_lib.stream(name='npz', path='cub/{split}.npz', size=size, channels=3, flip=True, columns=columns)
+    pixels = dict(size=size, channels=3, flip=True, random_crop=CUT_FROM[0])
+    return config_lib.stream(name='npz', path='cub/{split}.npz', columns=columns, **pixels)
   captions = 10 if variant == 'birds_64' else 5
   text = dict(name='Text', length=16, level='words', vocabulary=words - 2, captions=captions)
   path = 'birds/' if variant == 'birds_64' else 'fashion/'

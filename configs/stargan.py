@@ -13,8 +13,10 @@ five iterations of the authors' code, the last of which moves the generator too.
 --config.data.columns.attributes.names="('Male',)". Your own faces: python -m gan_jax.sample --workdir runs/stargan
 --inputs photos --out painted; the discriminator tells which attributes they have.
 
-differs: the rate falls from step to step, in the authors' code every 1,000 iterations.
-differs: weights start at N(0, 0.02); the authors' uniform within 1 / sqrt(inputs), as PyTorch's layers do.
+differs: the rate falls to 0 over the second half, as in the paper. The authors' code takes 1e-9 of 1e-4 away every
+  1,000 iterations: it ends at 0.999e-4.
+differs: weights of the generator start at N(0, 0.02), gains of its norms at N(1, 0.02); the authors' uniform within
+  1 / sqrt(inputs), as PyTorch's layers do, and 1. Its last layer has a bias.
 differs: `celeba64` and `digits` are narrower and shorter, and `digits` learns ten times as fast,
   with 2 moves of the discriminator.
 """

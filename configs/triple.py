@@ -12,6 +12,10 @@ Then python -m gan_jax.evaluate --workdir runs/triple --metrics classifier,class
 differs: classes that the generator is asked for are drawn; the authors have as many of each in every batch.
 differs: the discriminator and the classifier move on unlabelled examples of their own, the authors' on the same.
 differs: the running average of the classifier starts at its weights, the authors' at 0.
+differs: the gains of the generator's last layer start at the norms of its weights, the authors' at 1.
+differs: the discriminator's second layer reads the class once, the authors' twice.
+differs: one Adam of the classifier throughout; in the authors' code an Adam without moments takes over when R_P counts,
+  an epoch earlier. Their classifier's batch norm also averages over batches of the discriminator's move.
 """
 
 from gan_jax import config as config_lib
@@ -45,6 +49,7 @@ def get_config(variant):
       entropy=(0.3, 0.3),
       balance=(0.001, 0.3),
       decay=1e-4,
+      decayed='Dense_0',
       pseudo=0.1,
       pseudo_start=late * epoch,
       pretraining=False,

@@ -40,6 +40,7 @@ class TripleGAN(nn.Module):
     entropy: weights of the entropy of C's predictions, (in training, in pre-training).
     balance: weights of the cross-entropy between equal shares and C's mean prediction, (in training, in pre-training).
     decay: weight of the sum of squares of C's kernels (weight decay).
+    decayed: the layer of C whose kernels these are, by its name among C's parameters; '' for all layers.
     pseudo: alpha_P, the weight of R_P.
     pseudo_start: R_P counts from this step of the stage on.
     pretraining: only C learns. For a first stage, before the other players move.
@@ -52,6 +53,7 @@ class TripleGAN(nn.Module):
   entropy: tuple[float, float] = (0.3, 0.3)
   balance: tuple[float, float] = (0.001, 0.3)
   decay: float = 1e-4
+  decayed: str = ''
   pseudo: float = 0.1
   pseudo_start: int = 0
   pretraining: bool = False
@@ -105,7 +107,11 @@ class TripleGAN(nn.Module):
     cross = losses.labels.cross_entropy(known, labelled['label'])
     shares = jax.nn.softmax(logits.astype(jnp.float32)).mean(0)
     balance = -jnp.log(jnp.maximum(shares, 1e-6)).mean()
-    kernels = [w for path, w in flatten_dict(self.classifier.variables['params']).items() if path[-1] == 'kernel']
+    params = self.classifier.variables['params']
+    if self.decayed and self.decayed not in params:
+      raise UserError(f'decayed is {self.decayed!r}, but the layers of the classifier are {", ".join(sorted(params))}')
+    chosen = {self.decayed: params[self.decayed]} if self.decayed else params
+    kernels = [w for path, w in flatten_dict(chosen).items() if path[-1] == 'kernel']
     decay = sum((jnp.sum(w**2) for w in kernels), jnp.zeros(()))
     loss = cross + self.entropy[stage] * losses.labels.entropy(logits) + self.balance[stage] * balance
     right = jnp.mean(known.argmax(-1) == labelled['label'], dtype=jnp.float32)

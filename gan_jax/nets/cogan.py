@@ -20,6 +20,11 @@ DOMAINS = ('a', 'b')
 XAVIER = nn.initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
 
 
+def _xavier_of(places: int, inputs: int, outputs: int) -> Any:
+  """First weights of a dense layer that is a convolution over all places in the authors' code: both fans count them."""
+  return lambda key, shape, dtype: XAVIER(key, (places, inputs, outputs), dtype).reshape(shape)
+
+
 def _prelu(x: jax.Array, name: str) -> jax.Array:
   return nn.PReLU(negative_slope_init=0.25, name=name)(x)
 
@@ -46,7 +51,9 @@ class Generator(nn.Module):
     layers = [ConvTranspose(width, (3, 3), (2, 2), kernel_init=XAVIER) for width in self.channels[1:]]
     norms = [PlainBatchNorm(momentum=0.9) for _ in self.channels]
     bends = [nn.PReLU(negative_slope_init=0.25) for _ in self.channels]
-    project = nn.Dense(16 * self.channels[0], kernel_init=XAVIER, dtype=z.dtype)
+    width = z.shape[-1] + 2 * self.conditional
+    begin = _xavier_of(16, width, self.channels[0])
+    project = nn.Dense(16 * self.channels[0], kernel_init=begin, dtype=z.dtype)
     ends = [
       Conv(self.image_channels, (self.kernel, self.kernel), kernel_init=XAVIER, name=f'image_{d}') for d in DOMAINS
     ]
@@ -95,7 +102,8 @@ class Discriminator(nn.Module):
     window = (self.kernel, self.kernel)
     x = _pooled(Conv(first, window, kernel_init=XAVIER, padding='VALID', name=f'first_{domain}')(x))  # (B, 12, 12, 20)
     x = _pooled(Conv(second, window, kernel_init=XAVIER, padding='VALID', name='second')(x))  # (B, 4, 4, 50)
-    features = _prelu(dense(x.reshape(len(x), -1), self.hidden, kernel_init=XAVIER, name='hidden'), 'bend')
+    begin = _xavier_of(x.shape[1] * x.shape[2], second, self.hidden)
+    features = _prelu(dense(x.reshape(len(x), -1), self.hidden, kernel_init=begin, name='hidden'), 'bend')
     out = {'logits': dense(features, 2, kernel_init=XAVIER, name='real'), 'features': features}
     if self.classes:
       out['classes'] = dense(features, self.classes, kernel_init=XAVIER, name='classes')

@@ -1,7 +1,10 @@
-"""MAD-GAN's networks: one trunk that all generators share, a head for each, and the discriminator of points.
+"""MAD-GAN's networks: one trunk that all generators share, a head for each, the discriminators of points and pictures.
 
 Source: Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5; the layers of the authors' code
-(vivkul/MAD-GAN_synthetic: `ToyNetInd`, `SimpleGEN`, and `ToyNet`, the discriminator).
+(vivkul/MAD-GAN_synthetic: `ToyNetInd` and `ToyNet` of points, `SimpleGEN` and `SimpleCNN` of MNIST), and their first
+weights.
+
+differs: biases of convolutions start at 0, the authors' at 0.1.
 """
 
 import math
@@ -10,9 +13,14 @@ import flax.linen as nn
 import jax
 
 from gan_jax.nets.layers.basic import BatchNorm, activation, dense
-from gan_jax.nets.layers.conv import ConvTranspose
+from gan_jax.nets.layers.conv import Conv, ConvTranspose
 
 XAVIER = nn.initializers.glorot_normal()
+
+
+def _of_outputs(kernel: int, channels: int) -> nn.initializers.Initializer:
+  """First weights of a transposed convolution in the authors' code, counted by its outputs."""
+  return nn.initializers.normal(1 / math.sqrt(kernel * kernel * channels))
 
 
 class Trunk(nn.Module):
@@ -96,7 +104,8 @@ class ImageTrunk(nn.Module):
     normed = lambda x: BatchNorm()(x, train=train) if self.norm else x
     x = dense(z, self.base * self.base * self.channels[0], kernel_init=XAVIER)
     x = nn.elu(normed(x.reshape(-1, self.base, self.base, self.channels[0])))
-    return nn.elu(normed(ConvTranspose(self.channels[1], (self.kernel, self.kernel), (2, 2), kernel_init=XAVIER)(x)))
+    window, begin = (self.kernel, self.kernel), _of_outputs(self.kernel, self.channels[1])
+    return nn.elu(normed(ConvTranspose(self.channels[1], window, (2, 2), kernel_init=begin)(x)))
 
 
 class ImageHead(nn.Module):
@@ -114,5 +123,25 @@ class ImageHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    window = (self.kernel, self.kernel)
-    return activation(ConvTranspose(self.image_channels, window, (2, 2), kernel_init=XAVIER)(x), self.output)
+    window, begin = (self.kernel, self.kernel), _of_outputs(self.kernel, self.image_channels)
+    return activation(ConvTranspose(self.image_channels, window, (2, 2), kernel_init=begin)(x), self.output)
+
+
+class ImageDiscriminator(nn.Module):
+  """Images (B, H, W, C) to logits (B, outputs) through ReLU convolutions that halve.
+
+  Attributes:
+    channels: widths of the convolutions.
+    outputs: one for each generator, and one for data.
+    kernel: their window.
+  """
+
+  channels: tuple[int, ...] = (32, 64)
+  outputs: int = 5
+  kernel: int = 5
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    for width in self.channels:
+      x = nn.relu(Conv(width, (self.kernel, self.kernel), (2, 2), kernel_init=XAVIER)(x))
+    return dense(x.reshape(x.shape[0], -1), self.outputs, kernel_init=XAVIER)

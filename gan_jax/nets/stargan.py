@@ -4,7 +4,10 @@ Source: Choi et al. 2017, https://arxiv.org/abs/1711.09020, tables 4 and 5; the 
 (yunjey/stargan: `model.py`), whose generator here is `translation.ResnetGenerator(blocks=6, border='SAME', kernel=4,
 gain=True)`.
 
-differs: weights start at N(0, 0.02), the authors' at PyTorch's defaults.
+Weights start uniform within 1 / sqrt(inputs), as PyTorch's do: with N(0, 0.02) the first logits are many times as
+large.
+
+differs: biases start at 0, the authors' as their weights.
 """
 
 from typing import Any
@@ -14,7 +17,8 @@ import jax
 
 from gan_jax.nets.layers.basic import dense
 from gan_jax.nets.layers.conv import Conv
-from gan_jax.nets.translation import INIT
+
+INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 class Discriminator(nn.Module):

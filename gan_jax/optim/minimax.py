@@ -99,7 +99,7 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
 
 
 def momentum(
-  learning_rate: optax.ScalarOrSchedule, momentum: optax.ScalarOrSchedule
+  learning_rate: optax.ScalarOrSchedule, momentum: optax.ScalarOrSchedule, dampened: bool = False
 ) -> optax.GradientTransformationExtraArgs:
   """Stochastic gradient descent with momentum. Learning rate and momentum may be schedules, as in GAN 2014.
 
@@ -109,9 +109,14 @@ def momentum(
   Args:
     learning_rate: lr, a number or a schedule.
     momentum: m, a number or a schedule.
+    dampened: gradients count 1 - m of themselves, as in Torch's `optim.sgd`: without it steps are 1 / (1 - m) as long.
   """
   trace = optax.inject_hyperparams(optax.trace, static_args=('nesterov', 'accumulator_dtype'))
-  return optax.chain(optax.scale_by_learning_rate(learning_rate), trace(decay=momentum))
+  links = [optax.scale_by_learning_rate(learning_rate), trace(decay=momentum)]
+  if dampened:
+    rest = (lambda count: 1 - momentum(count)) if callable(momentum) else 1 - momentum
+    links.insert(0, optax.inject_hyperparams(optax.scale)(step_size=rest))
+  return optax.chain(*links)
 
 
 def adam(

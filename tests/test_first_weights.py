@@ -1,0 +1,70 @@
+"""Weights begin as in the authors' code: where nothing normalises a layer behind it, the game may not recover otherwise.
+
+Parity tests copy weights, so they cannot see how weights begin. Here the initialisers that a shipped config calls are
+asked for weights of their own shapes, whose deviation is compared with the authors' formula for the authors' shape.
+"""
+
+import functools
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import runs
+from gan_jax.runs import entering
+
+
+@functools.cache
+def initialisers(row, number):
+  """{path of a parameter: (its initialiser, what that is given behind the key)} of a stage of a config."""
+  found, original = {}, nn.Module.param
+
+  def spied(self, name, init_fn, *args, **kwargs):
+    found['.'.join((*self.path, name))] = init_fn, args
+    return original(self, name, init_fn, *args, **kwargs)
+
+  stage = runs.stages_of(config_lib.load(row))[number]
+  with mock.patch.object(nn.Module, 'param', spied):
+    jax.eval_shape(functools.partial(entering.new_state, stage), jax.random.key(0))
+  return found
+
+
+def first(row, path, number):
+  found = initialisers(row, number)
+  assert path in found, sorted(found)
+  init, args = found[path]
+  return np.asarray(init(jax.random.key(1), *args))
+
+
+# The authors' initialisers, as deviations.
+uniform = lambda limit: limit / 3**0.5
+xavier = lambda inputs, outputs, places=1: (2 / (places * (inputs + outputs))) ** 0.5  # Glorot's, of both fans
+torch_default = lambda inputs: uniform(inputs**-0.5)  # PyTorch's and Torch's layers: within 1 / sqrt(inputs)
+CUT = 0.8796  # what is left of a normal deviation that is cut at 2 deviations and not widened, as TensorFlow does
+
+#: (config, stage, parameter, the authors' deviation)
+ROWS = [
+  # mingyuliutw/CoGAN, `init.py`: Xavier's uniform weights times sqrt(2); the dense layer is a convolution over 4x4.
+  ('cogan.py:edges', 0, 'discriminator.first_a.kernel', 2**0.5 * xavier(1, 20, 25)),
+  ('cogan.py:edges', 0, 'discriminator.second.kernel', 2**0.5 * xavier(20, 50, 25)),
+  ('cogan.py:edges', 0, 'discriminator.hidden.kernel', 2**0.5 * xavier(50, 500, 16)),
+  ('cogan.py:edges', 0, 'discriminator.real.kernel', 2**0.5 * xavier(500, 2)),
+  ('cogan.py:edges', 0, 'generator.image_a.kernel', 2**0.5 * xavier(128, 1, 36)),
+  # vivkul/MAD-GAN_synthetic, `utils.py`: Xavier's normal weights, transposed convolutions by their outputs alone.
+  ('madgan.py:line', 0, 'discriminator.Dense_0.kernel', xavier(1, 128)),
+  ('madgan.py:mnist', 0, 'generator_trunk.ConvTranspose_0.kernel', (25 * 32) ** -0.5),
+  ('madgan.py:mnist', 0, 'generator_heads.network.ConvTranspose_0.kernel', 1 / 5),
+  ('madgan.py:mnist', 0, 'discriminator.Conv_0.kernel', xavier(1, 32, 25)),
+  ('madgan.py:mnist', 0, 'discriminator.Dense_0.kernel', xavier(7 * 7 * 64, 5)),
+]
+
+
+@pytest.mark.parametrize(('row', 'number', 'path', 'deviation'), ROWS, ids=lambda x: str(x) if isinstance(x, str) else '')
+def test_weights_begin_as_the_authors(row, number, path, deviation):
+  weights = first(f'configs/{row}', path, number)
+  # An estimate of a deviation from n numbers errs by about 1 / sqrt(2 n) of it.
+  np.testing.assert_allclose(weights.std(), deviation, rtol=0.01 + 4 / (2 * weights.size) ** 0.5)
+  assert abs(weights.mean()) < 4 * deviation / weights.size**0.5 + 1e-6
