@@ -28,6 +28,11 @@ differs: the running average starts at step 20,000, as in the first author's cod
 differs: weights of attention and of the maps to gains and biases begin at a variance of 1 / fan-in, not orthogonal.
 differs: batch norm adds 1e-5 to the variance in `cifar10`, too; StudioGAN 1e-4.
 differs: spectral norm guards its divisions by 1e-12; the first author's script by 1e-6, StudioGAN's by 1e-6.
+differs: batch norm adds 1e-5 to the variance, as in the first author's code; in the published networks 1e-4.
+differs: biases begin at 0; the first author's code leaves PyTorch's, uniform within 1 / sqrt(inputs). The orthogonal
+  penalty is equation 3; the gradient in that code is half of it.
+differs: `imagenet128_256x8` has the batch statistics of 256 examples, the script those of 32 on each of 8 GPUs; its
+  epsilon of 1e-6 stands behind Adam's bias correction, in the PyTorch of that time before it.
 differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.
 """
 
@@ -47,6 +52,8 @@ def get_config(variant):
   size, deep, script = int(name.removeprefix('imagenet')), kind == 'deep', kind == '256x8'
   multiples, ch = WIDTHS[size], 128 if deep else 96
   channels = channels_of(multiples.generator, ch)
+  # Appendix C: BigGAN-deep has these rates at 128 pixels alone.
+  rates = (1e-4, 4e-4) if script else (2.5e-5, 2.5e-5) if deep and size > 128 else (5e-5, 2e-4)
   generator = dict(channels=channels, classes=1000, attention=(128 if size == 256 and not deep else 64,))
   discriminator = dict(
     channels=channels_of(multiples.discriminator, ch), halvings=multiples.halvings, classes=1000, attention=(64,)
@@ -63,8 +70,8 @@ def get_config(variant):
       else dict(name='sngan.Discriminator', wide=True, **discriminator),
     ),
     optimizers=dict(
-      generator=_adam(1e-4 if script else 5e-5, orthogonal=0.0 if script else 1e-4, eps=1e-6 if script else 1e-8),
-      discriminator=_adam(4e-4 if script else 2e-4, eps=1e-6 if script else 1e-8),
+      generator=_adam(rates[0], orthogonal=0.0 if script else 1e-4, eps=1e-6 if script else 1e-8),
+      discriminator=_adam(rates[1], eps=1e-6 if script else 1e-8),
     ),
     ema=dict(generator=dict(name='averages.starting_at', decay=0.9999, step=20_000)),
     data=config_lib.stream(name='imagenet2012', size=size, channels=3, classes=1000),

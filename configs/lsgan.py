@@ -7,7 +7,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/l
   digits   8x8, scikit-learn's digits: needs no download. 0:52 on 2 shared
            cores, seed 0: Fréchet distance 7.59, every class at least 8.9 % of 5,000 samples.
 
-differs: 100 latents; the authors' code takes 1,024 for scenes of 112x112.
+differs: 100 latents, new ones for the generator's move; the authors' code takes 1,024 for scenes of 112x112, the same
+  in both moves.
+differs: DCGAN's networks, 4x4 windows; the authors' generator has pairs of 3x3, both are wider, and train longer.
 """
 
 from gan_jax import config as config_lib

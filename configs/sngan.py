@@ -17,7 +17,8 @@ differs: the generator moves on as many examples as the discriminator; the autho
 differs: `imagenet128` has a batch of 64; the authors' setting for one GPU is 16, and 32 in the generator.
 differs: no noise is added to pixels; the authors divide by 128 and add uniform noise of 1 / 128, one level.
 differs: weights begin orthogonal; the authors' by Glorot, uniform, with a gain of sqrt 2 in the 3x3 convolutions.
-differs: batch norm adds 1e-5 to the variance, the authors' 2e-5; the last layer has a bias, theirs has none.
+differs: batch norm adds 1e-5 to the variance, the authors' 2e-5; at 32 pixels the last layer has a bias, theirs has
+  none.
 """
 
 from gan_jax import config as config_lib

@@ -1,4 +1,4 @@
-"""Weights begin as in the authors' code: where nothing normalises a layer behind it, the game may not recover otherwise.
+"""Weights begin as in the authors' code: a game without norms may not recover from others.
 
 Parity tests copy weights, so they cannot see how weights begin. Here the initialisers that a shipped config calls are
 asked for weights of their own shapes, whose deviation is compared with the authors' formula for the authors' shape.
@@ -59,10 +59,33 @@ ROWS = [
   ('madgan.py:mnist', 0, 'generator_heads.network.ConvTranspose_0.kernel', 1 / 5),
   ('madgan.py:mnist', 0, 'discriminator.Conv_0.kernel', xavier(1, 32, 25)),
   ('madgan.py:mnist', 0, 'discriminator.Dense_0.kernel', xavier(7 * 7 * 64, 5)),
+  # igul222/improved_wgan_training, `tflib/ops`: 4 / fans for convolutions, a stride of 2 shares one of them by 4.
+  ('wgan_gp.py:mnist', 0, 'generator.project.kernel', xavier(128, 4 * 4 * 128)),
+  ('wgan_gp.py:mnist', 0, 'generator.ConvTranspose_2.kernel', (4 / (16 * (32 / 4 + 1))) ** 0.5),
+  ('wgan_gp.py:mnist', 0, 'discriminator.Conv_0.kernel', (4 / (16 * (1 + 32 / 4))) ** 0.5),
+  ('wgan_gp.py:mnist', 0, 'discriminator.Dense_0.kernel', xavier(4 * 4 * 128, 1)),
+  # facebook/eyescream: normal weights in the networks of 8 pixels, Torch's own above.
+  ('lapgan.py:cifar10', 0, 'generators_0.Dense_0.kernel', 0.05),
+  ('lapgan.py:cifar10', 0, 'discriminators_0.Dense_0.kernel', 0.005),
+  ('lapgan.py:cifar10', 1, 'generators_1.Conv_0.kernel', torch_default(49 * 4)),
+  # yunjey/stargan: PyTorch's own.
+  ('stargan.py:celeba', 0, 'discriminator.conv_0.kernel', torch_default(16 * 3)),
+  ('stargan.py:celeba', 0, 'discriminator.conv_5.kernel', torch_default(16 * 1024)),
+  ('stargan.py:celeba', 0, 'discriminator.patches.kernel', torch_default(9 * 2048)),
+  # iDurugkar/GMAN, `helper.py`: cut at 2 deviations.
+  ('gman.py:mnist', 0, 'discriminators.network.Conv_0.kernel', 0.02 * CUT),
+  # openai/improved-gan and zhenxuan00/triple-gan.
+  ('semi_supervised.py:mnist', 0, 'discriminator.Dense_0.weights.kernel', 0.1),
+  ('triple.py:mnist', 1, 'classifier.Conv_0.kernel', 0.05),
+  ('triple.py:mnist', 1, 'classifier.Dense_0.kernel', 0.01),
+  # goodfeli/adversarial, `mnist.yaml`.
+  ('gan.py:mnist', 0, 'generator.Dense_0.kernel', uniform(0.05)),
 ]
 
 
-@pytest.mark.parametrize(('row', 'number', 'path', 'deviation'), ROWS, ids=lambda x: str(x) if isinstance(x, str) else '')
+@pytest.mark.parametrize(
+  ('row', 'number', 'path', 'deviation'), ROWS, ids=lambda x: str(x) if isinstance(x, str) else ''
+)
 def test_weights_begin_as_the_authors(row, number, path, deviation):
   weights = first(f'configs/{row}', path, number)
   # An estimate of a deviation from n numbers errs by about 1 / sqrt(2 n) of it.

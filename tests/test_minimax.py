@@ -132,14 +132,15 @@ def test_ascend_negates_and_clip_weights_clips():
     minimax.clip_weights(0.0)
 
 
-def test_momentum_by_hand():
+@pytest.mark.parametrize('dampened', [False, True])
+def test_momentum_by_hand(dampened):
   rates, decays = [0.1, 0.05, 0.025], [0.5, 0.6, 0.7]
-  tx = minimax.momentum(optax.exponential_decay(0.1, 1, 0.5), optax.linear_schedule(0.5, 0.7, 2))
+  tx = minimax.momentum(optax.exponential_decay(0.1, 1, 0.5), optax.linear_schedule(0.5, 0.7, 2), dampened)
   params = jnp.zeros(())
   state, velocity = tx.init(params), 0.0
   for rate, decay, gradient in zip(rates, decays, [1.0, 2.0, -1.0], strict=True):
     update, state = tx.update(jnp.asarray(gradient), state, params)
-    velocity = decay * velocity - rate * gradient
+    velocity = decay * velocity - rate * gradient * (1 - decay if dampened else 1)
     np.testing.assert_allclose(update, velocity, rtol=1e-5)
 
 

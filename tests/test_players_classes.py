@@ -20,6 +20,7 @@ from gan_jax.games.cogan import CoGAN
 from gan_jax.games.triple import TripleGAN
 from gan_jax.latents.distributions import Label, Normal
 from gan_jax.nets import cogan as cogan_nets
+from gan_jax.nets import mlp
 from gan_jax.nets import triple as triple_nets
 
 KEY = jax.random.key(0)
@@ -113,7 +114,7 @@ def test_cogan_pairs_share_what_they_should():
   assert 'first_both' in shapes(cogan_nets.Discriminator(conditional=True), x, 'b')
 
 
-def triple(**settings):
+def triple(*, classifier=None, decay=0.01, **settings):
   batch = {
     'labelled': {'image': some(3), 'label': jnp.array([0, 2, 1])},
     'unlabelled': {'image': some(5)},
@@ -122,7 +123,7 @@ def triple(**settings):
     'latents': {'z': some(4), 'label': jnp.array([0, 1, 2, 1])},
   }
   latents = {'z': Normal((2,)), 'label': Label(3)}
-  game = TripleGAN(Weighed(2), Weighed(1), Weighed(3), latents, decay=0.01, **settings)
+  game = TripleGAN(Weighed(2), Weighed(1), classifier or Weighed(3), latents, decay=decay, **settings)
   return batch, made(game, batch)
 
 
@@ -165,6 +166,19 @@ def test_triple_gan_losses_by_hand():
   np.testing.assert_allclose(call('classifier_loss'), alone(0) + 0.5 * adversarial + 0.1 * pseudo, rtol=1e-5)
   np.testing.assert_allclose(call('pretraining_loss'), alone(1), rtol=1e-5)
   np.testing.assert_allclose(call('classify', batch['unlabelled']['image']), x @ c, rtol=1e-5)
+
+
+def test_triple_gan_s_decay_may_be_of_one_layer():
+  def value(**settings):
+    random.seed(0)  # the same examples each time
+    _, (params, call) = triple(classifier=mlp.Discriminator((4,), outputs=3), **settings)
+    return call('classifier_loss'), params['classifier']
+
+  (without, params), squares = value(decay=0.0), lambda name: (params[name]['kernel'] ** 2).sum()
+  np.testing.assert_allclose(value(decay=1.0, decayed='Dense_1')[0] - without, squares('Dense_1'), rtol=1e-4)
+  np.testing.assert_allclose(value(decay=1.0)[0] - without, squares('Dense_0') + squares('Dense_1'), rtol=1e-4)
+  with pytest.raises(UserError, match="decayed is 'last', but the layers of the classifier are Dense_0, Dense_1"):
+    value(decayed='last')
 
 
 def test_the_pseudo_discriminative_loss_waits_for_its_step():

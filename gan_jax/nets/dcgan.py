@@ -3,10 +3,13 @@
 Source: Radford et al. 2015, https://arxiv.org/abs/1511.06434, section 3 and figure 1.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.nets.layers import weights
@@ -18,6 +21,24 @@ NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
 NORMS = ('batch', 'none')
 PROJECT_NORMS = ('channel', 'unit')
+BEGINNINGS = ('normal', 'he')
+
+
+def _beginning(name: str, of: str, stride: int = 0) -> nn.initializers.Initializer:
+  """First weights of a layer: of a convolution, transposed or not, with a stride, of a dense layer without."""
+  if name not in BEGINNINGS:
+    raise one_of(f'begin of the {of}', name, BEGINNINGS)
+  if name == 'normal':
+    return NORMAL
+  if not stride:
+    return nn.initializers.glorot_uniform()
+
+  def he(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    height, width, narrow, striding = shape  # of a transposed kernel the inputs come last
+    fans = height * width * (narrow + striding / stride**2)
+    return math.sqrt(12 / fans) * jax.random.uniform(key, shape, dtype, -1.0, 1.0)  # a variance of 4 / fans
+
+  return he
 
 
 def _strides(strides: tuple[int, ...], layers: int, of: str) -> tuple[int, ...]:
@@ -40,6 +61,9 @@ class Generator(nn.Module):
     hidden: widths of dense layers before the projection, which DCGAN has none of.
     project_norm: batch norm of the projection, of each 'channel' over all places, or of each 'unit' for itself.
     norm: 'batch' everywhere but the end, or 'none' (WGAN-GP's on MNIST), which leaves biases.
+    begin: first weights, 'normal' at N(0, 0.02); or 'he' as in WGAN-GP's code, for networks without norm: uniform, the
+      variance 4 / (inputs + outputs) of windows, their outputs shared by the places of a stride, and half of that of
+      dense layers.
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -51,6 +75,7 @@ class Generator(nn.Module):
   hidden: tuple[int, ...] = ()
   project_norm: str = 'channel'
   norm: str = 'batch'
+  begin: str = 'normal'
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
@@ -59,21 +84,24 @@ class Generator(nn.Module):
     if self.norm not in NORMS:
       raise one_of('norm of the generator', self.norm, NORMS)
     plain = self.norm == 'none'
+    begin = lambda stride=0: _beginning(self.begin, 'generator', stride)
     norm = lambda x, **name: x if plain else BatchNorm(gain_stddev=GAIN_STDDEV, **name)(x, train=train)
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
     x = z
     for i, width in enumerate(self.hidden):
-      x = dense(x, width, use_bias=plain, kernel_init=NORMAL, name=f'hidden_{i}')
+      x = dense(x, width, use_bias=plain, kernel_init=begin(), name=f'hidden_{i}')
       x = nn.relu(norm(x, name=f'hidden_norm_{i}'))
-    x = dense(x, self.base * self.base * first, use_bias=plain, kernel_init=NORMAL, name='project')
+    x = dense(x, self.base * self.base * first, use_bias=plain, kernel_init=begin(), name='project')
     places = (-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = x if self.project_norm == 'unit' else x.reshape(places)
     x = nn.relu(norm(x)).reshape(places)
     window = (self.kernel, self.kernel)
     for width, stride in zip(rest, strides, strict=True):  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
-      x = nn.relu(norm(ConvTranspose(width, window, (stride, stride), use_bias=plain, kernel_init=NORMAL)(x)))
-    x = ConvTranspose(self.image_channels, window, (to_image, to_image), kernel_init=NORMAL)(x)  # (B, 64, 64, 3)
+      grown = ConvTranspose(width, window, (stride, stride), use_bias=plain, kernel_init=begin(stride))(x)
+      x = nn.relu(norm(grown))
+    strides_out = (to_image, to_image)
+    x = ConvTranspose(self.image_channels, window, strides_out, kernel_init=begin(to_image))(x)  # (B, 64, 64, 3)
     return activation(x, self.output)
 
 
@@ -87,6 +115,7 @@ class Discriminator(nn.Module):
     slope: of the leaky ReLU below zero.
     minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
     norm: 'batch', or 'none'.
+    begin: first weights, as the generator's.
     weights: 'plain', 'spectral', 'weight', 'unit' or 'equalised', as in `nets.weights`.
     strides: of each convolution; empty for 2 in all, which halves height and width in each.
     hidden: widths of dense layers behind the convolutions, which DCGAN has none of.
@@ -101,6 +130,7 @@ class Discriminator(nn.Module):
   weights: str = 'plain'
   strides: tuple[int, ...] = ()
   hidden: tuple[int, ...] = ()
+  begin: str = 'normal'
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, features: bool = False, layers: bool = False) -> Any:
@@ -110,15 +140,16 @@ class Discriminator(nn.Module):
     """
     if self.norm not in NORMS:
       raise one_of('norm of the discriminator', self.norm, NORMS)
+    begin = lambda stride=0: _beginning(self.begin, 'discriminator', stride)
     window, maps = (self.kernel, self.kernel), []
     strides = _strides(self.strides, len(self.channels), 'discriminator')
     # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
     for i, (width, stride) in enumerate(zip(self.channels, strides, strict=True)):
       normed = i > 0 and self.norm == 'batch'
       if self.weights == 'plain':
-        x = Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=NORMAL)(x)
+        x = Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=begin(stride))(x)
       else:
-        settings = (self.weights, not normed, NORMAL)
+        settings = (self.weights, not normed, begin(stride))
         x = weights.Conv(width, window, (stride, stride), *settings, name=f'Conv_{i}')(x, train=train)
       if normed:
         x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
@@ -127,18 +158,18 @@ class Discriminator(nn.Module):
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
     for i, width in enumerate(self.hidden):
       if self.weights == 'plain':
-        last = dense(last, width, use_bias=self.norm != 'batch', kernel_init=NORMAL, name=f'hidden_{i}')
+        last = dense(last, width, use_bias=self.norm != 'batch', kernel_init=begin(), name=f'hidden_{i}')
       else:
-        settings = (self.weights, self.norm != 'batch', NORMAL)
+        settings = (self.weights, self.norm != 'batch', begin())
         last = weights.Dense(width, *settings, name=f'hidden_{i}')(last, train=train)
       if self.norm == 'batch':
         last = BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(last, train=train)
       last = nn.leaky_relu(last, self.slope)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
     if self.weights == 'plain':
-      logits = head(dense(seen, self.outputs, kernel_init=NORMAL))
+      logits = head(dense(seen, self.outputs, kernel_init=begin()))
     else:
-      logits = head(weights.Dense(self.outputs, self.weights, kernel_init=NORMAL, name='Dense_0')(seen, train=train))
+      logits = head(weights.Dense(self.outputs, self.weights, kernel_init=begin(), name='Dense_0')(seen, train=train))
     if layers:
       return logits, tuple(maps)
     return (logits, last) if features else logits
