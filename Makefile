@@ -90,7 +90,7 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 	@touch $@
 
 test-parity: .venv/.parity  ## against implementations that are not ours, in PyTorch
-	GAN_JAX_PARITY=1 $(BIN)/python -m pytest -m 'not slow' tests/parity
+	GAN_JAX_PARITY=1 $(QUICKER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' tests/parity
 
 # The pages in Debian's chromium (apt-get install chromium).
 .venv/.app: .venv/.test

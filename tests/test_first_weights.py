@@ -70,7 +70,7 @@ ROWS = [
   ('lapgan.py:cifar10', 1, 'generators_1.Conv_0.kernel', torch_default(49 * 4)),
   # yunjey/stargan: PyTorch's own.
   ('stargan.py:celeba', 0, 'discriminator.conv_0.kernel', torch_default(16 * 3)),
-  ('stargan.py:celeba', 0, 'discriminator.conv_5.kernel', torch_default(16 * 1024)),
+  ('stargan.py:celeba', 0, 'discriminator.conv_3.kernel', torch_default(16 * 256)),
   ('stargan.py:celeba', 0, 'discriminator.patches.kernel', torch_default(9 * 2048)),
   # iDurugkar/GMAN, `helper.py`: cut at 2 deviations.
   ('gman.py:mnist', 0, 'discriminators.network.Conv_0.kernel', 0.02 * CUT),
