@@ -57,11 +57,13 @@ def theirs(params, resolution, network):
   return {name: torch.tensor(np.array(value)) for name, value in found.items()}
 
 
-@pytest.mark.parametrize(('resolution', 'step'), [(4, None), (8, 3), (16, 99)])
-def test_a_move_of_each_player_agrees(resolution, step):
+@pytest.mark.parametrize(
+  ('resolution', 'step', 'bend_first'), [(4, None, False), (8, 3, False), (16, 99, False), (8, 99, True)]
+)
+def test_a_move_of_each_player_agrees(resolution, step, bend_first):
   game = ProgressiveGAN(
     progressive.Generator(resolution, WIDTHS),
-    progressive.Discriminator(resolution, WIDTHS),
+    progressive.Discriminator(resolution, WIDTHS, bend_first=bend_first),
     Normal((LATENTS,)),
     fade=10 if step is not None else 0,
     target=TARGET,
@@ -85,7 +87,7 @@ def test_a_move_of_each_player_agrees(resolution, step):
   drawn = game.apply({'params': params}, rngs={'noise': jax.random.key(2)}, method=lambda game: game.make_rng('noise'))
   factors = torch.tensor(np.asarray(penalties.between(drawn, zeros, ones)))
   loss = torch_progressive.discriminator_loss(
-    g, d, torch.tensor(Z), torch.tensor(image.transpose(0, 3, 1, 2)), factors, resolution, fade, TARGET
+    g, d, torch.tensor(Z), torch.tensor(image.transpose(0, 3, 1, 2)), factors, resolution, fade, TARGET, bend_first
   )
   loss.backward()
   (ours, _), gradients = jax.value_and_grad(
@@ -98,7 +100,7 @@ def test_a_move_of_each_player_agrees(resolution, step):
   for tensor in (*g.values(), *d.values()):
     tensor.grad = None
   loss = -torch_progressive.discriminator(
-    d, torch_progressive.generator(g, torch.tensor(Z), resolution, fade), resolution, fade
+    d, torch_progressive.generator(g, torch.tensor(Z), resolution, fade), resolution, fade, bend_first
   ).mean()
   loss.backward()
   ours, gradients = jax.value_and_grad(lambda p: apply({**params, 'generator': p}, 'generator_loss'))(
