@@ -39,11 +39,9 @@ def get_config(variant):
         base=size >> len(widths),
         image_channels=1,
         norm='batch' if digits else 'none',
-        begin='normal' if digits else 'he',
+        begin='normal' if digits else 'he',  # with batch norm it does not matter
       ),
-      discriminator=dict(
-        name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='normal' if digits else 'he'
-      ),
+      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='he'),
     ),
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),
