@@ -21,8 +21,12 @@ differs: the ratio of the losses is measured anew in every step, without their w
   before. Whether the generator rests too is not clear in their code; here it does not.
 differs: feature matching compares means; the authors' code compares example by example.
 differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps.
-differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz. As in
-  their code it is of the generator alone: they collect its terms before there is a discriminator.
+differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz. It is
+  of the generator alone; in their code of the discriminator too from the second epoch on, when the graph is built anew.
+differs: the discriminator moves, then the generator on latents of its own; in the authors' code both at once, on the
+  same, and it has rests besides, when both losses are above 2.
+differs: samples are drawn without dropout, the authors' with it; percussion is left out; the first state of
+  pre-training is zero, theirs that of the free run before.
 differs: digits is ours: sizes and lengths.
 """
 

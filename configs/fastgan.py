@@ -13,6 +13,7 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the
   features of a VGG network that was trained on ImageNet.
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
+differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; here each
   sample is drawn alone, and averaged statistics do not fit averaged weights: `digits` were grey (distance 681).
   With --config.ema.generator=0.999 give --standing=16 to gan_jax.sample and gan_jax.evaluate.

@@ -77,7 +77,7 @@ def _stage(size, batch, fade, last):
   """A resolution: a fade, and as many pictures without one; at 4x4 only these. `last` is the length of the last."""
   if size == 4:
     return dict(steps=THOUSAND * fade // batch)
-  faster = dict.fromkeys(('generator', 'discriminator'), dict(learning_rate=1.5e-3))
+  faster = {player: dict(learning_rate=1.5e-3) for player in ('generator', 'discriminator')}
   return dict(
     **(dict(optimizers=faster) if size == 1024 else {}),  # the authors' rate of this size alone
     steps=THOUSAND * (last or 2 * fade) // batch,

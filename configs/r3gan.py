@@ -22,8 +22,8 @@ differs: transformations of colours are as probable as the others; the authors' 
 differs: pictures are not mirrored besides; the authors' commands say --mirror=1.
 differs: bfloat16, where it is asked for by --config.dtype, is that of all layers; the authors' 4x4 layers are float32.
 differs: the authors name no end; `cifar10` has 200 million pictures, the others as many as their schedules ten times.
-differs: faces64 and digits are ours: widths, batches and lengths; `digits` learns five times as fast, and
-  is only mirrored, turned and shifted.
+differs: faces64 and digits are ours: widths, batches, lengths, one block at each size, gamma, half-lives; `digits`
+  learns five times as fast, and is only mirrored, turned and shifted.
 """
 
 from gan_jax import config as config_lib

@@ -78,6 +78,9 @@ ROWS = [
   ('semi_supervised.py:mnist', 0, 'discriminator.Dense_0.weights.kernel', 0.1),
   ('triple.py:mnist', 1, 'classifier.Conv_0.kernel', 0.05),
   ('triple.py:mnist', 1, 'classifier.Dense_0.kernel', 0.01),
+  # olofmogren/c-rnn-gan: TensorFlow's default, Glorot's, uniform, of one kernel of inputs and state to 4 gates.
+  ('crnngan.py:digits', 1, 'generator.stack.lstm_0.hf.kernel', xavier(32 + 32, 4 * 32)),
+  ('crnngan.py:digits', 1, 'discriminator.forward.lstm_0.hf.kernel', xavier(4 + 32, 4 * 32)),
   # goodfeli/adversarial, `mnist.yaml`.
   ('gan.py:mnist', 0, 'generator.Dense_0.kernel', uniform(0.05)),
 ]

@@ -3,7 +3,8 @@
 Source: Mogren 2016, https://arxiv.org/abs/1611.09904, section 3; the authors' code (olofmogren/c-rnn-gan:
 `rnn_gan.py`).
 
-Weights begin as in that code: those of LSTMs uniform on (-0.05, 0.05), others N(0, 1); forget gates have a bias of 1.
+Weights begin as in that code: those of LSTMs uniform by Glorot, of one kernel for all gates and both inputs, as
+TensorFlow's cells have it (its `init_scale` of 0.05 is read nowhere); others N(0, 1); forget gates have a bias of 1.
 
 differs: that 1 is where a bias begins, and not added to it, so that weight decay moves it.
 """
@@ -19,9 +20,12 @@ from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.basic import dense, uniform_init
 from gan_jax.nets.layers.recurrent import LSTM, LSTMCell
 
-INIT = uniform_init(0.05)
 PLAIN = nn.initializers.normal(1.0)
-CELLS: dict[str, Any] = dict(kernel_init=INIT, recurrent_kernel_init=INIT, forget_bias=1.0)
+
+
+def _cells(inputs: int, hidden: int) -> dict[str, Any]:
+  init = uniform_init(math.sqrt(6 / (inputs + 5 * hidden)))
+  return dict(kernel_init=init, recurrent_kernel_init=init, forget_bias=1.0)
 
 
 class Stack(nn.Module):
@@ -41,7 +45,7 @@ class Stack(nn.Module):
   def __call__(self, states: Any, x: jax.Array, train: bool) -> tuple[Any, jax.Array]:
     after = []
     for i, state in enumerate(states):
-      state, x = LSTMCell(self.hidden, **CELLS, name=f'lstm_{i}')(state, x)
+      state, x = LSTMCell(self.hidden, **_cells(x.shape[-1], self.hidden), name=f'lstm_{i}')(state, x)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
       after.append(state)
     return tuple(after), x
@@ -62,7 +66,7 @@ class Whole(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     for i in range(self.layers):
-      x = LSTM(self.hidden, **CELLS, name=f'lstm_{i}')(x)
+      x = LSTM(self.hidden, **_cells(x.shape[-1], self.hidden), name=f'lstm_{i}')(x)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return x
 
