@@ -26,9 +26,8 @@ Pictures are not mirrored, as in the first author's code; StudioGAN's are, and i
 
 differs: the running average starts at step 20,000, as in the first author's code; the paper names no start.
 differs: weights of attention and of the maps to gains and biases begin at a variance of 1 / fan-in, not orthogonal.
-differs: batch norm adds 1e-5 to the variance in `cifar10`, too; StudioGAN 1e-4.
+differs: batch norm adds 1e-5 to the variance, as in the first author's code; the published networks and StudioGAN 1e-4.
 differs: spectral norm guards its divisions by 1e-12; the first author's script by 1e-6, StudioGAN's by 1e-6.
-differs: batch norm adds 1e-5 to the variance, as in the first author's code; in the published networks 1e-4.
 differs: biases begin at 0; the first author's code leaves PyTorch's, uniform within 1 / sqrt(inputs). The orthogonal
   penalty is equation 3; the gradient in that code is half of it.
 differs: `imagenet128_256x8` has the batch statistics of 256 examples, the script those of 32 on each of 8 GPUs; its

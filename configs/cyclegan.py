@@ -5,7 +5,7 @@ Paper: Zhu et al. 2017, https://arxiv.org/abs/1703.10593; settings of the author
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/cyclegan.py --workdir runs/h2z
 
   horse2zebra     256 pixels, cut from 286, 9 blocks, 200 epochs of 1,334 steps; the default. Unmeasured.
-  horse2zebra128  128 pixels, cut from 143, 6 blocks, as long. Unmeasured.
+  horse2zebra128  128 pixels, cut from 143, 6 blocks, norms with gains, as long. Unmeasured.
   horse2zebra64   64 pixels, cut from 72, half as wide, 20 epochs. Unmeasured.
   digits          scikit-learn's digits (16x16) and their outlines: needs no download; 2 minutes. Fréchet distance 47.1.
 

@@ -35,7 +35,7 @@ def get_config(variant):
       generator=dict(
         name='dcgan.Generator', channels=widths[::-1], kernel=4, base=size >> len(widths), image_channels=1
       ),
-      # With N(0, 0.02) its gradient has a norm of 0.0075 at the start, and the penalty wants 1.
+      # With N(0, 0.02) its gradient has a norm below 0.01 at the start, and the penalty wants 1.
       discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='he'),
     ),
     optimizers=dict(generator=adam, discriminator=adam),

@@ -54,7 +54,7 @@ def get_config(variant):
   rate, known = RATES.get(variant), dict(classes=10) if variant.endswith('_classes') else {}
   name = variant.removesuffix('_classes')
   heights, wide, judge, channels, epochs = SIZES.get(variant, SIZES[name])
-  # The authors' programs have batches of 100, of 50 data without classes, for level 0 and of 128 for the others.
+  # Half of each of the authors' batches is data: 50 of 100 at level 0 without classes, 64 of 128 elsewhere.
   first = 50 if name.startswith('cifar10') and not known else 64
   epoch, first_epoch = (EXAMPLES.get(name, 45_000) // count for count in (64, first))
   colours = 3 if name.startswith('cifar10') else 1

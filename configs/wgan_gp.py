@@ -39,7 +39,7 @@ def get_config(variant):
         base=size >> len(widths),
         image_channels=1,
         norm='batch' if digits else 'none',
-        begin='normal' if digits else 'he',  # with batch norm it does not matter
+        begin='normal' if digits else 'he',  # as it was measured
       ),
       discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='he'),
     ),

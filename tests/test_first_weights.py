@@ -53,6 +53,7 @@ ROWS = [
   ('cogan.py:edges', 0, 'discriminator.hidden.kernel', 2**0.5 * xavier(50, 500, 16)),
   ('cogan.py:edges', 0, 'discriminator.real.kernel', 2**0.5 * xavier(500, 2)),
   ('cogan.py:edges', 0, 'generator.image_a.kernel', 2**0.5 * xavier(128, 1, 36)),
+  ('cogan.py:edges', 0, 'generator.Dense_0.kernel', 2**0.5 * xavier(100, 1024, 16)),
   # vivkul/MAD-GAN_synthetic, `utils.py`: Xavier's normal weights, transposed convolutions by their outputs alone.
   ('madgan.py:line', 0, 'discriminator.Dense_0.kernel', xavier(1, 128)),
   ('madgan.py:mnist', 0, 'generator_trunk.ConvTranspose_0.kernel', (25 * 32) ** -0.5),
@@ -64,6 +65,7 @@ ROWS = [
   ('wgan_gp.py:mnist', 0, 'generator.ConvTranspose_2.kernel', (4 / (16 * (32 / 4 + 1))) ** 0.5),
   ('wgan_gp.py:mnist', 0, 'discriminator.Conv_0.kernel', (4 / (16 * (1 + 32 / 4))) ** 0.5),
   ('wgan_gp.py:mnist', 0, 'discriminator.Dense_0.kernel', xavier(4 * 4 * 128, 1)),
+  ('dragan.py:mnist', 0, 'discriminator.Conv_1.kernel', (4 / (16 * (32 + 64 / 4))) ** 0.5),
   # facebook/eyescream: normal weights in the networks of 8 pixels, Torch's own above.
   ('lapgan.py:cifar10', 0, 'generators_0.Dense_0.kernel', 0.05),
   ('lapgan.py:cifar10', 0, 'discriminators_0.Dense_0.kernel', 0.005),
@@ -73,7 +75,7 @@ ROWS = [
   ('stargan.py:celeba', 0, 'discriminator.conv_3.kernel', torch_default(16 * 256)),
   ('stargan.py:celeba', 0, 'discriminator.patches.kernel', torch_default(9 * 2048)),
   # iDurugkar/GMAN, `helper.py`: cut at 2 deviations.
-  ('gman.py:mnist', 0, 'discriminators.network.Conv_0.kernel', 0.02 * CUT),
+  ('gman.py:mnist', 0, 'discriminators.network.Conv_1.kernel', 0.02 * CUT),
   # openai/improved-gan and zhenxuan00/triple-gan.
   ('semi_supervised.py:mnist', 0, 'discriminator.Dense_0.weights.kernel', 0.1),
   ('triple.py:mnist', 1, 'classifier.Conv_0.kernel', 0.05),

@@ -26,6 +26,31 @@ PUBLISHED = {
   },
   'gan.py:cifar10_conv': {'game.latents.name': 'Normal'},
   'gan.py:mnist': {'game.latents.name': 'Uniform'},
+  **{
+    f'biggan.py:imagenet{size}_deep': {
+      'optimizers.generator.links.1.learning_rate': 2.5e-5,
+      'optimizers.discriminator.learning_rate': 2.5e-5,
+    }
+    for size in (256, 512)
+  },
+  'madgan.py:mnist': {f'{player}.learning_rate': 1e-5 for player in ADAM},
+  'lapgan.py': {
+    'optimizers.generators_1.dampened': True,
+    'optimizers.generators_1.momentum.init_value': 0.5,
+    'stages.0.batch_size': 50,
+    'stages.0.steps': 50 * 900,
+    'stages.1.batch_size': 64,
+  },
+  'progressive.py:cifar10': {'game.discriminator.group': 16, 'game.discriminator.bend_first': True},
+  'progressive.py:celebahq': {
+    'game.discriminator.group': 4,
+    'stages.7.batch_size': 4,
+    'stages.8.optimizers.generator.learning_rate': 1.5e-3,
+    'stages.8.optimizers.discriminator.learning_rate': 1.5e-3,
+  },
+  'stackgan.py': {'data.random_crop': 76, 'stages.1.data.random_crop': 304, 'stages.1.data.size': 256},
+  'cyclegan.py:horse2zebra128': {'game.generator_ab.gain': True, 'game.discriminator_b.gain': True},
+  'triple.py': {'game.decayed': 'Dense_0', 'game.decay': 1e-4},
   'dragan.py': {
     'batch_size': 128,
     **{
@@ -104,7 +129,7 @@ def test_configs_have_the_published_values(name):
   for path, value in PUBLISHED[name].items():
     found = config
     for part in path.split('.'):
-      found = found[part]
+      found = found[int(part) if isinstance(found, tuple | list) else part]
     assert found == value, path
 
 

@@ -25,7 +25,7 @@ BEGINNINGS = ('normal', 'he')
 
 
 def _beginning(name: str, of: str, stride: int = 0) -> nn.initializers.Initializer:
-  """First weights of a layer: of a convolution, transposed or not, with a stride, of a dense layer without."""
+  """First weights of a convolution, transposed or not; stride 0 means a dense layer."""
   if name not in BEGINNINGS:
     raise one_of(f'begin of the {of}', name, BEGINNINGS)
   if name == 'normal':
@@ -61,9 +61,9 @@ class Generator(nn.Module):
     hidden: widths of dense layers before the projection, which DCGAN has none of.
     project_norm: batch norm of the projection, of each 'channel' over all places, or of each 'unit' for itself.
     norm: 'batch' everywhere but the end, or 'none' (WGAN-GP's on MNIST), which leaves biases.
-    begin: first weights, 'normal' at N(0, 0.02); or 'he' as in WGAN-GP's code, for networks without norm: uniform, the
-      variance 4 / (inputs + outputs) of windows, their outputs shared by the places of a stride, and half of that of
-      dense layers.
+    begin: first weights: 'normal' for N(0, 0.02), 'he' for those of WGAN-GP's code, which suit networks without norm:
+      uniform, with a variance of 4 / (inputs + outputs) of the window, where those on the side of more places are
+      divided by the stride squared; in dense layers 2 / (inputs + outputs).
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)

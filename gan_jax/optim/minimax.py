@@ -109,7 +109,8 @@ def momentum(
   Args:
     learning_rate: lr, a number or a schedule.
     momentum: m, a number or a schedule.
-    dampened: gradients count 1 - m of themselves, as in Torch's `optim.sgd`: without it steps are 1 / (1 - m) as long.
+    dampened: gradients are multiplied by 1 - m, as in Torch's `optim.sgd`; without it steps are 1 / (1 - m) times as
+      long.
   """
   trace = optax.inject_hyperparams(optax.trace, static_args=('nesterov', 'accumulator_dtype'))
   links = [optax.scale_by_learning_rate(learning_rate), trace(decay=momentum)]

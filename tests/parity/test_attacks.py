@@ -48,7 +48,7 @@ def found(pair, attack, epsilons, **settings):
 
 
 def same_where_unsure(pair, theirs, ours):
-  """Where a network is sure, 1 - p is rounding, and so is the length of the gradient that l2 divides by."""
+  """Where a network is sure, 1 - p is rounding, and so are signs of the gradient and the length that l2 divides by."""
   network, _, _, (images, labels) = pair
   p = np.take_along_axis(np.asarray(jax.nn.softmax(network(images))), labels[:, None], axis=1)[:, 0]
   assert (p < 0.99).sum() > 40
