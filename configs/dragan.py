@@ -36,7 +36,7 @@ def get_config(variant):
         name='dcgan.Generator', channels=widths[::-1], kernel=4, base=size >> len(widths), image_channels=1
       ),
       # With N(0, 0.02) its gradient has a norm below 0.01 at the start, and the penalty wants 1.
-      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='he'),
+      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', initializer='he'),
     ),
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),

@@ -20,7 +20,7 @@ differs: the generator's windows, batch norm and first weights are DCGAN's; the 
 differs: the discriminators move, then the generator on latents of its own; the authors move all at once, on the same
   pictures and dropout.
 differs: each move has one Adam. The authors' five discriminators share one whose bias corrections end five times as
-  early: their first steps are up to twice as long.
+  early: their first steps are about twice as long.
 differs: with mixture=learned the strength is learned, with a reward, as in the paper; in the authors' code it is in no
   optimizer.
 differs: all 60,000 training pictures; the authors' 55,000.

@@ -69,7 +69,7 @@ def _pictures(kind, k):
     judge = dict(name='madgan.ImageDiscriminator', channels=(32, 64), kernel=5, outputs=k + 1)
   else:
     judge = dict(
-      name='dcgan.Discriminator', channels=(64, 128), kernel=5, slope=0.2, norm='none', begin='he', outputs=k + 1
+      name='dcgan.Discriminator', channels=(64, 128), kernel=5, slope=0.2, norm='none', initializer='he', outputs=k + 1
     )
   return 64, dict(
     generator_trunk=dict(name='madgan.ImageTrunk', channels=(channels, channels // 2), base=base, norm=kind != 'mnist'),

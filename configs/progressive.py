@@ -50,7 +50,7 @@ def get_config(variant):
   colours = 1 if variant in ('mnist', 'digits') else 3
   steps = THOUSAND * last // batches[sizes[-1]]
   # The authors' settings for CIFAR-10 are of their Theano code.
-  judged = dict(group=16, bend_first=True) if variant == 'cifar10' else dict(group=4)
+  judged = dict(group=16, pool_last=True) if variant == 'cifar10' else dict(group=4)
   return config_lib.base(
     game=dict(
       name='progressive.ProgressiveGAN',

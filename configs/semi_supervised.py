@@ -17,7 +17,7 @@ differs: the start from data is of the first labelled batch, the authors' of 500
 differs: the running averages start at the weights, the authors' at 0.
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
 differs: the scale of the discriminator's last layer is what the start from data gives, times a gain; the authors' Adam
-  moves the scale itself, which is about 0.8 times as fast on MNIST.
+  moves the scale itself, so its steps have another size.
 differs: CIFAR-10's generator has DCGAN's weights, gains in batch norm, and no weight norm in the last layer; its rate
   falls from step to step, the authors' once an epoch.
 """

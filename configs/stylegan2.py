@@ -37,7 +37,7 @@ differs: figures are of one fixed noise map for each layer; the authors' figures
 differs: the discriminator moves first and then its penalty, the authors' generator and path length do; the probability
   of augmentation follows the discriminator's moves, not those of the penalty too.
 differs: digits is ours: widths, batch and length; its transformations are blit and colour, at ten times the speed, its
-  gamma is 0.1. (The authors' rule gives 0.0004, with which their own code trains no better here: docs/results.md.)
+  gamma is 0.1. (The authors' rule gives 0.0004, which trains worse here: docs/results.md.)
 """
 
 from gan_jax import config as config_lib

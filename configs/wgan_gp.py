@@ -39,9 +39,9 @@ def get_config(variant):
         base=size >> len(widths),
         image_channels=1,
         norm='batch' if digits else 'none',
-        begin='normal' if digits else 'he',  # as it was measured
+        initializer='normal' if digits else 'he',  # as it was measured
       ),
-      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', begin='he'),
+      discriminator=dict(name='dcgan.Discriminator', channels=widths, kernel=4, norm='none', initializer='he'),
     ),
     optimizers=dict(generator=adam, discriminator=adam),
     data=config_lib.stream(name=variant, size=size, channels=1),

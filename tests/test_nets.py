@@ -130,8 +130,8 @@ def test_dcgan_norms_the_projection_by_channel_or_by_unit():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
   with pytest.raises(UserError, match='project_norm'):
     dcgan.Generator((2,), project_norm='units').init(KEY, z, train=True)
-  with pytest.raises(UserError, match=r'begin of the generator.*normal'):
-    dcgan.Generator((2,), begin='xavier').init(KEY, z, train=True)
+  with pytest.raises(UserError, match=r'initializer of the generator.*normal'):
+    dcgan.Generator((2,), initializer='xavier').init(KEY, z, train=True)
 
 
 def test_dropout_only_in_training():

@@ -41,7 +41,7 @@ PUBLISHED = {
     'stages.0.steps': 50 * 900,
     'stages.1.batch_size': 64,
   },
-  'progressive.py:cifar10': {'game.discriminator.group': 16, 'game.discriminator.bend_first': True},
+  'progressive.py:cifar10': {'game.discriminator.group': 16, 'game.discriminator.pool_last': True},
   'progressive.py:celebahq': {
     'game.discriminator.group': 4,
     'stages.7.batch_size': 4,

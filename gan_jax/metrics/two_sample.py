@@ -48,7 +48,9 @@ def default_network(example: np.ndarray) -> nn.Module:
     return mlp.Discriminator()
   halvings = max(2, round(math.log2(min(example.shape[:2]) / 4)))  # down to about 4x4
   # From weights of N(0, 0.02), made for batch norm, it learns less in as many steps, and is a weaker judge.
-  return dcgan.Discriminator(tuple(32 * 2 ** min(i, 3) for i in range(halvings)), kernel=4, norm='none', begin='he')
+  return dcgan.Discriminator(
+    tuple(32 * 2 ** min(i, 3) for i in range(halvings)), kernel=4, norm='none', initializer='he'
+  )
 
 
 def two_sample_test(

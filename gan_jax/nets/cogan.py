@@ -20,7 +20,7 @@ DOMAINS = ('a', 'b')
 XAVIER = nn.initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
 
 
-def _xavier_of(places: int, inputs: int, outputs: int) -> Any:
+def _xavier_of(places: int, inputs: int, outputs: int) -> nn.initializers.Initializer:
   """First weights of a dense layer that is a convolution over all places in the authors' code: both fans count them."""
   return lambda key, shape, dtype: XAVIER(key, (places, inputs, outputs), dtype).reshape(shape)
 

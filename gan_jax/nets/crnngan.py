@@ -24,6 +24,7 @@ PLAIN = nn.initializers.normal(1.0)
 
 
 def _cells(inputs: int, hidden: int) -> dict[str, Any]:
+  """Settings of an LSTM."""
   init = uniform_init(math.sqrt(6 / (inputs + 5 * hidden)))
   return dict(kernel_init=init, recurrent_kernel_init=init, forget_bias=1.0)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.nets.layers import weights
-from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head
+from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head, uniform_init
 from gan_jax.nets.layers.conv import Conv, ConvTranspose
 from gan_jax.nets.layers.minibatch import MinibatchDiscrimination
 
@@ -21,22 +21,21 @@ NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
 NORMS = ('batch', 'none')
 PROJECT_NORMS = ('channel', 'unit')
-BEGINNINGS = ('normal', 'he')
+INITIALIZERS = ('normal', 'he')
 
 
-def _beginning(name: str, of: str, stride: int = 0) -> nn.initializers.Initializer:
+def _initializer(name: str, of: str, stride: int = 0) -> nn.initializers.Initializer:
   """First weights of a convolution, transposed or not; stride 0 means a dense layer."""
-  if name not in BEGINNINGS:
-    raise one_of(f'begin of the {of}', name, BEGINNINGS)
+  if name not in INITIALIZERS:
+    raise one_of(f'initializer of the {of}', name, INITIALIZERS)
   if name == 'normal':
     return NORMAL
   if not stride:
     return nn.initializers.glorot_uniform()
 
   def he(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    height, width, narrow, striding = shape  # of a transposed kernel the inputs come last
-    fans = height * width * (narrow + striding / stride**2)
-    return math.sqrt(12 / fans) * jax.random.uniform(key, shape, dtype, -1.0, 1.0)  # a variance of 4 / fans
+    height, width, many, few = shape  # channels on the side of many and of few places
+    return uniform_init(math.sqrt(12 / (height * width * (many + few / stride**2))))(key, shape, dtype)
 
   return he
 
@@ -61,9 +60,9 @@ class Generator(nn.Module):
     hidden: widths of dense layers before the projection, which DCGAN has none of.
     project_norm: batch norm of the projection, of each 'channel' over all places, or of each 'unit' for itself.
     norm: 'batch' everywhere but the end, or 'none' (WGAN-GP's on MNIST), which leaves biases.
-    begin: first weights: 'normal' for N(0, 0.02), 'he' for those of WGAN-GP's code, which suit networks without norm:
-      uniform, with a variance of 4 / (inputs + outputs) of the window, where those on the side of more places are
-      divided by the stride squared; in dense layers 2 / (inputs + outputs).
+    initializer: of the weights: 'normal' for N(0, 0.02), 'he' for that of WGAN-GP's code, which suits networks without
+      norm: uniform, with a variance of 4 / (inputs + outputs) of the window, where those on the side of fewer places
+      are divided by the stride squared; in dense layers 2 / (inputs + outputs).
   """
 
   channels: tuple[int, ...] = (1024, 512, 256, 128)
@@ -75,7 +74,7 @@ class Generator(nn.Module):
   hidden: tuple[int, ...] = ()
   project_norm: str = 'channel'
   norm: str = 'batch'
-  begin: str = 'normal'
+  initializer: str = 'normal'
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
@@ -84,24 +83,23 @@ class Generator(nn.Module):
     if self.norm not in NORMS:
       raise one_of('norm of the generator', self.norm, NORMS)
     plain = self.norm == 'none'
-    begin = lambda stride=0: _beginning(self.begin, 'generator', stride)
+    init = lambda stride=0: _initializer(self.initializer, 'generator', stride)
     norm = lambda x, **name: x if plain else BatchNorm(gain_stddev=GAIN_STDDEV, **name)(x, train=train)
     first, *rest = self.channels
     *strides, to_image = _strides(self.strides, len(self.channels), 'generator')
     x = z
     for i, width in enumerate(self.hidden):
-      x = dense(x, width, use_bias=plain, kernel_init=begin(), name=f'hidden_{i}')
+      x = dense(x, width, use_bias=plain, kernel_init=init(), name=f'hidden_{i}')
       x = nn.relu(norm(x, name=f'hidden_norm_{i}'))
-    x = dense(x, self.base * self.base * first, use_bias=plain, kernel_init=begin(), name='project')
+    x = dense(x, self.base * self.base * first, use_bias=plain, kernel_init=init(), name='project')
     places = (-1, self.base, self.base, first)  # (B, 4, 4, 1024)
     x = x if self.project_norm == 'unit' else x.reshape(places)
     x = nn.relu(norm(x)).reshape(places)
     window = (self.kernel, self.kernel)
     for width, stride in zip(rest, strides, strict=True):  # (B, 8, 8, 512), (B, 16, 16, 256), (B, 32, 32, 128)
-      grown = ConvTranspose(width, window, (stride, stride), use_bias=plain, kernel_init=begin(stride))(x)
+      grown = ConvTranspose(width, window, (stride, stride), use_bias=plain, kernel_init=init(stride))(x)
       x = nn.relu(norm(grown))
-    strides_out = (to_image, to_image)
-    x = ConvTranspose(self.image_channels, window, strides_out, kernel_init=begin(to_image))(x)  # (B, 64, 64, 3)
+    x = ConvTranspose(self.image_channels, window, (to_image,) * 2, kernel_init=init(to_image))(x)  # (B, 64, 64, 3)
     return activation(x, self.output)
 
 
@@ -115,7 +113,7 @@ class Discriminator(nn.Module):
     slope: of the leaky ReLU below zero.
     minibatch_kernels: projections of minibatch discrimination on the last features; 0 for none.
     norm: 'batch', or 'none'.
-    begin: first weights, as the generator's.
+    initializer: of the weights, as the generator's.
     weights: 'plain', 'spectral', 'weight', 'unit' or 'equalised', as in `nets.weights`.
     strides: of each convolution; empty for 2 in all, which halves height and width in each.
     hidden: widths of dense layers behind the convolutions, which DCGAN has none of.
@@ -130,7 +128,7 @@ class Discriminator(nn.Module):
   weights: str = 'plain'
   strides: tuple[int, ...] = ()
   hidden: tuple[int, ...] = ()
-  begin: str = 'normal'
+  initializer: str = 'normal'
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, features: bool = False, layers: bool = False) -> Any:
@@ -140,16 +138,16 @@ class Discriminator(nn.Module):
     """
     if self.norm not in NORMS:
       raise one_of('norm of the discriminator', self.norm, NORMS)
-    begin = lambda stride=0: _beginning(self.begin, 'discriminator', stride)
+    init = lambda stride=0: _initializer(self.initializer, 'discriminator', stride)
     window, maps = (self.kernel, self.kernel), []
     strides = _strides(self.strides, len(self.channels), 'discriminator')
     # (B, 32, 32, 128), (B, 16, 16, 256), (B, 8, 8, 512), (B, 4, 4, 1024)
     for i, (width, stride) in enumerate(zip(self.channels, strides, strict=True)):
       normed = i > 0 and self.norm == 'batch'
       if self.weights == 'plain':
-        x = Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=begin(stride))(x)
+        x = Conv(width, window, (stride, stride), use_bias=not normed, kernel_init=init(stride))(x)
       else:
-        settings = (self.weights, not normed, begin(stride))
+        settings = (self.weights, not normed, init(stride))
         x = weights.Conv(width, window, (stride, stride), *settings, name=f'Conv_{i}')(x, train=train)
       if normed:
         x = BatchNorm(gain_stddev=GAIN_STDDEV)(x, train=train)
@@ -158,18 +156,18 @@ class Discriminator(nn.Module):
     last = x.reshape(x.shape[0], -1)  # (B, 4 * 4 * 1024)
     for i, width in enumerate(self.hidden):
       if self.weights == 'plain':
-        last = dense(last, width, use_bias=self.norm != 'batch', kernel_init=begin(), name=f'hidden_{i}')
+        last = dense(last, width, use_bias=self.norm != 'batch', kernel_init=init(), name=f'hidden_{i}')
       else:
-        settings = (self.weights, self.norm != 'batch', begin())
+        settings = (self.weights, self.norm != 'batch', init())
         last = weights.Dense(width, *settings, name=f'hidden_{i}')(last, train=train)
       if self.norm == 'batch':
         last = BatchNorm(gain_stddev=GAIN_STDDEV, name=f'hidden_norm_{i}')(last, train=train)
       last = nn.leaky_relu(last, self.slope)
     seen = MinibatchDiscrimination(self.minibatch_kernels)(last) if self.minibatch_kernels else last
     if self.weights == 'plain':
-      logits = head(dense(seen, self.outputs, kernel_init=begin()))
+      logits = head(dense(seen, self.outputs, kernel_init=init()))
     else:
-      logits = head(weights.Dense(self.outputs, self.weights, kernel_init=begin(), name='Dense_0')(seen, train=train))
+      logits = head(weights.Dense(self.outputs, self.weights, kernel_init=init(), name='Dense_0')(seen, train=train))
     if layers:
       return logits, tuple(maps)
     return (logits, last) if features else logits

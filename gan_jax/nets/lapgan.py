@@ -8,11 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nets.layers.basic import Dropout, beside, checked_label, condition, dense, head
+from gan_jax.nets.layers.basic import TORCH, Dropout, beside, checked_label, condition, dense, head
 from gan_jax.nets.layers.conv import Conv
-
-#: Torch's own initial weights: uniform within 1 over the root of the fan-in.
-TORCH = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 class CoarseDiscriminator(nn.Module):

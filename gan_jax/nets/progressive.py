@@ -75,16 +75,16 @@ class DownBlock(nn.Module):
 
   Attributes:
     width: of the last layer.
-    bend_first: as in `Discriminator`.
+    pool_last: as in `Discriminator`.
   """
 
   width: int
-  bend_first: bool = False
+  pool_last: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     x = nn.leaky_relu(_conv(x.shape[-1], name='conv_0')(x, train=train), SLOPE)
-    if self.bend_first:
+    if self.pool_last:
       return downsample(nn.leaky_relu(_conv(self.width, name='conv_1')(x, train=train), SLOPE))
     return nn.leaky_relu(_conv(self.width, resample='down', name='conv_1')(x, train=train), SLOPE)
 
@@ -141,14 +141,14 @@ class Discriminator(nn.Module):
     resolution: of the images, a power of two from 4.
     channels: as the generator's.
     group: examples of a group of the minibatch deviation; 0 leaves it out.
-    bend_first: whether bias and activation come before the mean of 2x2, as in the authors' Theano code; their
-      TensorFlow code has them behind it.
+    pool_last: whether the mean of 2x2 comes after bias and activation, as in the authors' Theano code; in their
+      TensorFlow code it comes before.
   """
 
   resolution: int = 1024
   channels: tuple[int, ...] = (512, 512, 512, 512, 256, 128, 64, 32, 16)
   group: int = 4
-  bend_first: bool = False
+  pool_last: bool = False
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool, fade: jax.Array | None = None) -> jax.Array:
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
     )
     x = features_of(image, self.resolution)
     for size in sorted(sizes, reverse=True)[:-1]:
-      x = DownBlock(sizes[size // 2], self.bend_first, name=f'block_{size}')(x, train=train)
+      x = DownBlock(sizes[size // 2], self.pool_last, name=f'block_{size}')(x, train=train)
       if fade is not None and size == self.resolution:
         x = blend(features_of(downsample(image), size // 2), x, fade)
     return LastBlock(self.group, name='block_4')(x, train=train)

@@ -15,10 +15,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from gan_jax.nets.layers.basic import dense
+from gan_jax.nets.layers.basic import TORCH, dense
 from gan_jax.nets.layers.conv import Conv
-
-INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 class Discriminator(nn.Module):
@@ -36,10 +34,10 @@ class Discriminator(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool, classify: bool = True) -> Any:
     """(logits of patches, logits of domains); without `classify` the first alone."""
     for i, width in enumerate(self.channels):
-      x = Conv(width, (4, 4), (2, 2), kernel_init=INIT, name=f'conv_{i}')(x)
+      x = Conv(width, (4, 4), (2, 2), kernel_init=TORCH, name=f'conv_{i}')(x)
       x = nn.leaky_relu(x, 0.01)  # (B, H / 2, W / 2, 64) ... (B, 2, 2, 2048)
-    patches = Conv(1, (3, 3), use_bias=False, kernel_init=INIT, name='patches')(x)[..., 0]
+    patches = Conv(1, (3, 3), use_bias=False, kernel_init=TORCH, name='patches')(x)[..., 0]
     if not classify:
       return patches
     # A window as large as what is left: one product.
-    return patches, dense(x.reshape(len(x), -1), self.domains, use_bias=False, kernel_init=INIT, name='domains')
+    return patches, dense(x.reshape(len(x), -1), self.domains, use_bias=False, kernel_init=TORCH, name='domains')

@@ -58,12 +58,12 @@ def theirs(params, resolution, network):
 
 
 @pytest.mark.parametrize(
-  ('resolution', 'step', 'bend_first'), [(4, None, False), (8, 3, False), (16, 99, False), (8, 99, True)]
+  ('resolution', 'step', 'pool_last'), [(4, None, False), (8, 3, False), (16, 99, False), (8, 99, True)]
 )
-def test_a_move_of_each_player_agrees(resolution, step, bend_first):
+def test_a_move_of_each_player_agrees(resolution, step, pool_last):
   game = ProgressiveGAN(
     progressive.Generator(resolution, WIDTHS),
-    progressive.Discriminator(resolution, WIDTHS, bend_first=bend_first),
+    progressive.Discriminator(resolution, WIDTHS, pool_last=pool_last),
     Normal((LATENTS,)),
     fade=10 if step is not None else 0,
     target=TARGET,
@@ -87,7 +87,7 @@ def test_a_move_of_each_player_agrees(resolution, step, bend_first):
   drawn = game.apply({'params': params}, rngs={'noise': jax.random.key(2)}, method=lambda game: game.make_rng('noise'))
   factors = torch.tensor(np.asarray(penalties.between(drawn, zeros, ones)))
   loss = torch_progressive.discriminator_loss(
-    g, d, torch.tensor(Z), torch.tensor(image.transpose(0, 3, 1, 2)), factors, resolution, fade, TARGET, bend_first
+    g, d, torch.tensor(Z), torch.tensor(image.transpose(0, 3, 1, 2)), factors, resolution, fade, TARGET, pool_last
   )
   loss.backward()
   (ours, _), gradients = jax.value_and_grad(
@@ -100,7 +100,7 @@ def test_a_move_of_each_player_agrees(resolution, step, bend_first):
   for tensor in (*g.values(), *d.values()):
     tensor.grad = None
   loss = -torch_progressive.discriminator(
-    d, torch_progressive.generator(g, torch.tensor(Z), resolution, fade), resolution, fade, bend_first
+    d, torch_progressive.generator(g, torch.tensor(Z), resolution, fade), resolution, fade, pool_last
   ).mean()
   loss.backward()
   ours, gradients = jax.value_and_grad(lambda p: apply({**params, 'generator': p}, 'generator_loss'))(

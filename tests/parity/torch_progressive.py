@@ -43,8 +43,8 @@ def generator(p, z, resolution, fade):
   return new if fade is None else torch.lerp(_up(image(before, resolution // 2)), new, fade)
 
 
-def discriminator(p, images, resolution, fade, bend_first=False):
-  """(B, C, resolution, resolution) -> (B,); `bend_first` as in the Theano code: Conv2DLayer, Downscale2DLayer."""
+def discriminator(p, images, resolution, fade, pool_last=False):
+  """(B, C, resolution, resolution) -> (B,); `pool_last` as in the Theano code: Conv2DLayer, Downscale2DLayer."""
   lod = lambda size: int(math.log2(resolution // size))
   features = lambda x, size: _act(_conv(x, p, f'FromRGB_lod{lod(size)}'))
   x = features(images, resolution)
@@ -52,7 +52,7 @@ def discriminator(p, images, resolution, fade, bend_first=False):
     if size <= resolution:
       x = _act(_conv(x, p, f'{size}x{size}/Conv0'))
       x = _conv(x, p, f'{size}x{size}/Conv1_down')
-      x = F.avg_pool2d(_act(x), 2) if bend_first else _act(F.avg_pool2d(x, 2))
+      x = F.avg_pool2d(_act(x), 2) if pool_last else _act(F.avg_pool2d(x, 2))
       if size == resolution and fade is not None:
         x = torch.lerp(features(F.avg_pool2d(images, 2), size // 2), x, fade)
   y = x.reshape(4, -1, *x.shape[1:])
@@ -63,12 +63,12 @@ def discriminator(p, images, resolution, fade, bend_first=False):
   return F.linear(x, _weight(p['4x4/Dense1/weight'], 1), p['4x4/Dense1/bias'])[:, 0]
 
 
-def discriminator_loss(g, d, z, reals, factors, resolution, fade, target, bend_first=False):
+def discriminator_loss(g, d, z, reals, factors, resolution, fade, target, pool_last=False):
   """`D_wgangp_acgan` without labels, on data that `process_reals` mixes."""
   if fade is not None:
     reals = torch.lerp(_up(F.avg_pool2d(reals, 2)), reals, fade)
   fakes = generator(g, z, resolution, fade)
-  judged = lambda images: discriminator(d, images, resolution, fade, bend_first)
+  judged = lambda images: discriminator(d, images, resolution, fade, pool_last)
   real_scores, fake_scores = judged(reals), judged(fakes)
   mixed = torch.lerp(reals, fakes, factors).requires_grad_()
   (gradients,) = torch.autograd.grad(judged(mixed).sum(), mixed, create_graph=True)

@@ -21,6 +21,10 @@ def uniform_init(limit: float) -> nn.initializers.Initializer:
   return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -limit, limit)
 
 
+#: Torch's and PyTorch's own: uniform within 1 / sqrt(inputs of a unit).
+TORCH = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
 def gain_init(stddev: float) -> nn.initializers.Initializer:
   """N(1, stddev), for the gain of a normalisation layer."""
   return lambda key, shape, dtype=jnp.float32: 1.0 + stddev * jax.random.normal(key, shape, dtype)
