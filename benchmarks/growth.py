@@ -75,7 +75,7 @@ def of_work(name: str, small: bool) -> dict[str, float]:
   """The cost of one of the works on one device."""
   work = WORKS[name]
   with tempfile.TemporaryDirectory() as folder:
-    path = examples(work, pathlib.Path(folder), 16)
+    path = examples(name, pathlib.Path(folder), 16)
     described = work_config(name, path, batch=4 if small else work.batch, small=small)
     described.dtype = 'bfloat16'
     return cost(described, 1)

@@ -3,13 +3,15 @@
     python -m benchmarks.run --work dcgan64 [--work gan2014 ...] [--input loader] [--rounds 5] [--variants eager]
     python -m benchmarks.run --all [--out results.json]
     python -m benchmarks.run --work dcgan64 --against ../before   (another checkout of gan_jax in PyTorch's place)
+    python -m benchmarks.run --work biggan128 --device gpu --batch 256 --apart [--accumulate 8] [--remat]
 
 It needs PyTorch: pip install '.[bench]'. Two processes, one a side, work in turn, so that noise of the machine meets
 both. First both compute the losses of the same weights on the same inputs, which must agree. Then each of PyTorch's
 variants (eager, channels_last, torch.compile; under AMP in bfloat16 on a GPU) takes a few steps and the best one
 is measured against gan_jax, `--rounds` times. Printed: the median ratio of PyTorch's time to gan_jax's with its spread,
 images/s, GFLOP/s (of PyTorch's count of the plain networks, so of both the same), the share of a measured matrix
-product, and the peak memory of each process.
+product, and the peak memory of each process. With `--apart` the processes work one after the other, for works of which
+two do not fit on a device.
 """
 
 import argparse
@@ -86,10 +88,15 @@ def examples(name: str, folder: pathlib.Path, count: int) -> str:
 
 def agree(sides: list[Side], path: str, device: str) -> float:
   """The largest relative difference of the losses; ends the program if they differ."""
-  losses = [side.ask('check', path) for side in sides]
-  worst = max(abs(losses[0][k] - losses[1][k]) / max(abs(losses[0][k]), 1e-3) for k in losses[0])
-  if worst > TOLERANCE[device]:
-    sys.exit(f'the losses from the same weights differ by {worst:.1e}: {losses[0]} and {losses[1]}')
+  one, other = (side.ask('check', path) for side in sides)
+  return difference(one, other, device)
+
+
+def difference(one: dict[str, float], other: dict[str, float], device: str) -> float:
+  """The largest relative difference of the losses of two sides; ends the program if they differ."""
+  worst = max(abs(one[k] - other[k]) / max(abs(one[k]), 1e-3) for k in one)
+  if not worst <= TOLERANCE[device]:
+    sys.exit(f'the losses from the same weights differ by {worst:.1e}: {one} and {other}')
   return worst
 
 
@@ -109,10 +116,15 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
       device=values.device,
       threads=os.cpu_count(),
       per_call=values.per_call or (1 if values.small else work.per_call),
+      accumulate=values.accumulate,
+      remat=values.remat,
     )
     weights = str(pathlib.Path(folder) / 'weights.npz')
-    ours = Side('gan_jax', name, '', settings)
     row: dict[str, Any] = dict(work=name, title=work.title, input=values.input, batch=batch, steps=steps)
+    row |= dict(accumulate=values.accumulate, remat=values.remat)
+    if values.apart:
+      return row | one_by_one(name, values, settings, weights, steps)
+    ours = Side('gan_jax', name, '', settings)
     row['matrix'] = ours.ask('matrix')
     others = {}
     if values.against:
@@ -162,10 +174,44 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
   return row
 
 
+def one_by_one(
+  name: str, values: argparse.Namespace, settings: dict[str, Any], weights: str, steps: int
+) -> dict[str, Any]:
+  """A row of which each process ends before the next one begins."""
+  row: dict[str, Any] = {'matrix': 0.0}
+  losses, times, memory = {}, {}, {}
+  for variant in ('', *filter(None, values.variants.split(','))):
+    side = Side('torch' if variant else 'gan_jax', name, variant, settings)
+    row['matrix'] = max(row['matrix'], side.ask('matrix'))
+    if values.variants:
+      losses[variant] = side.ask('check', weights)
+    if variant not in ('', 'compile') and 'flops' not in row:
+      row['flops'] = side.ask('flops')
+    first = side.ask('time', 1)
+    side.ask('time', steps)
+    times[variant] = sorted(side.ask('time', steps) / steps for _ in range(values.rounds))
+    memory[variant] = side.ask('memory')
+    side.close()
+    if not variant:
+      row['first_step'] = first
+    print(f'  {variant or "gan_jax":<14} {times[variant][0] * 1e3:9.1f} ms a step', flush=True)
+  row |= dict(variant=None, memory=memory[''], seconds=statistics.median(times['']))
+  others = [variant for variant in times if variant]
+  if others:
+    row['difference'] = max(difference(losses[''], losses[variant], values.device) for variant in others)
+    best = min(others, key=lambda variant: statistics.median(times[variant]))
+    row |= dict(variant=best, other_memory=memory[best], other_seconds=statistics.median(times[best]))
+    row['ratio'] = row['other_seconds'] / row['seconds']
+    row['spread'] = (times[best][0] / times[''][-1], times[best][-1] / times[''][0])
+  return row
+
+
 def told(row: dict[str, Any], work: Work) -> str:
   """A row in words."""
   images = row['batch'] * work.moves / row['seconds']
-  lines = [f'{row["title"]}, batch {row["batch"]}, {row["input"]} data']
+  parts = f' in {row["accumulate"]} parts' if row.get('accumulate') else ''
+  kept = ', remat' if row.get('remat') else ''
+  lines = [f'{row["title"]}, batch {row["batch"]}{parts}{kept}, {row["input"]} data']
   if 'ratio' in row:
     low, high = row['spread']
     other = 'the other checkout' if row['variant'] == 'before' else f'PyTorch {row["variant"]}'
@@ -198,6 +244,9 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
   parser.add_argument('--rounds', type=int, default=5, help='pairs of timed runs')
   parser.add_argument('--variants', default=','.join(VARIANTS), help="PyTorch's; empty to measure gan_jax alone")
   parser.add_argument('--against', default='', help="another checkout of gan_jax, measured in PyTorch's place")
+  parser.add_argument('--apart', action='store_true', help='one process after the other')
+  parser.add_argument('--accumulate', type=int, default=0, help="gan_jax's microbatches of a move")
+  parser.add_argument('--remat', action='store_true', help='gan_jax keeps less for the backward pass')
   parser.add_argument('--small', action='store_true', help='narrow networks, for a test of the program')
   parser.add_argument('--out', default='', help='a file for the rows as JSON')
   values = parser.parse_args(arguments)

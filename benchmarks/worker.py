@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks.works import SEQUENCES, WORKS, batch_of, config, latents_shape
 
-MATRIX = 2048
+#: Side of the square matrices of a product, on a CPU and on a GPU.
+MATRIX = {'cpu': 2048, 'gpu': 8192}
 #: Power iterations before losses are compared.
 SETTLE = 40
 
@@ -70,6 +71,7 @@ class GanJax:
       stream.workers = settings.get('workers', 0)
     # What PyTorch's AMP computes in; the check before compares losses in float32.
     self.config.dtype = 'float32' if settings['device'] == 'cpu' else 'bfloat16'
+    self.config.update({key: settings[key] for key in ('accumulate', 'remat') if settings.get(key)})
     (self.stage,) = runs.stages_of(self.config)
     self.mesh = parallel.make_mesh(1)
     self.key = jax.random.key(0)
@@ -142,10 +144,11 @@ class GanJax:
 
   def matrix(self) -> float:
     jax = self.jax
-    dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
-    a = jax.random.normal(self.key, (MATRIX, MATRIX)).astype(dtype)
+    device = self.settings['device']
+    dtype = 'float32' if device == 'cpu' else 'bfloat16'
+    a = jax.random.normal(self.key, (MATRIX[device],) * 2).astype(dtype)
     product = jax.jit(lambda a: a @ a)
-    return _rate(lambda: jax.block_until_ready(product(a)))
+    return _rate(lambda: jax.block_until_ready(product(a)), MATRIX[device])
 
   def memory(self) -> int:
     device = self.jax.devices()[0]
@@ -237,24 +240,25 @@ class Torch:
 
   def matrix(self) -> float:
     dtype = self.torch.float32 if self.device == 'cpu' else self.torch.bfloat16
-    a = self.torch.randn(MATRIX, MATRIX, device=self.device).to(dtype)
+    size = MATRIX['cpu' if self.device == 'cpu' else 'gpu']
+    a = self.torch.randn(size, size, device=self.device).to(dtype)
 
     def product() -> None:
       a @ a
       if self.device == 'cuda':
         self.torch.cuda.synchronize()
 
-    return _rate(product)
+    return _rate(product, size)
 
   def memory(self) -> int:
     return resident_peak() if self.device == 'cpu' else self.torch.cuda.max_memory_allocated()
 
 
-def _rate(product: Callable[[], Any]) -> float:
-  """GFLOP/s of a product of two square matrices, the best of ten."""
+def _rate(product: Callable[[], Any], size: int) -> float:
+  """GFLOP/s of a product of two square matrices of a size, the best of ten."""
   product()
   best = min(_timed(product) for _ in range(10))
-  return 2 * MATRIX**3 / best / 1e9
+  return 2 * size**3 / best / 1e9
 
 
 def _timed(function: Callable[[], Any]) -> float:

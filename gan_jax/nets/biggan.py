@@ -63,7 +63,7 @@ class Generator(nn.Module):
 
   Attributes:
     channels: widths of the first map, base x base, and of each block; every block doubles height and width.
-    classes: how many.
+    classes: how many; 0 for none: the norms take the chunks of the latents alone.
     attention: heights behind whose block there is attention.
     embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each.
     hierarchical: one chunk of the latents for the first map and one for each block; or all for the first map.
@@ -90,8 +90,12 @@ class Generator(nn.Module):
         f'the generator splits {z.shape[-1]} latents into {blocks + 1} chunks, with embedding={self.embedding}: take '
         f'a multiple of {blocks + 1} and an embedding, or hierarchical=False'
       )
+    if not (self.hierarchical or self.classes):
+      raise UserError('the generator has hierarchical=False and classes=0, so that its norms hear nothing: set one')
     z, *chunks = jnp.split(z, blocks + 1, -1) if self.hierarchical else (z, *[z[:, :0]] * blocks)
-    if self.embedding:
+    if not self.classes:
+      conditions = chunks
+    elif self.embedding:
       shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
       conditions = [jnp.concatenate([shared.astype(z.dtype), chunk], -1) for chunk in chunks]
     else:
@@ -130,8 +134,10 @@ class DeepGenerator(nn.Module):
   @nn.compact
   def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
     label = checked_label(label, self.classes, 'generator')
-    shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
-    condition = jnp.concatenate([shared.astype(z.dtype), z], -1)
+    condition = z
+    if self.classes:
+      shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
+      condition = jnp.concatenate([shared.astype(z.dtype), z], -1)
     norm = lambda name: VectorBatchNorm(self.weights, name=name)
     block = lambda width, up, name: DeepGeneratorBlock(width, norm, up, self.weights, name=name)
     x = Start(self.channels[0], self.base, self.weights, name='project')(condition, train=train)  # (B, 4, 4, 2048)
