@@ -12,7 +12,8 @@ import pytest
 
 # Before jax starts. Asynchronous dispatch is known to hang with many simulated devices.
 os.environ.pop('TFDS_DATA_DIR', None)
-os.environ['JAX_PLATFORMS'] = os.environ.get('GAN_JAX_TEST_PLATFORM', 'cpu')  # `cuda`: on a GPU, where some need 8 devices
+# GAN_JAX_TEST_PLATFORM=cuda runs them on a GPU, where those of several devices fail.
+os.environ['JAX_PLATFORMS'] = os.environ.get('GAN_JAX_TEST_PLATFORM', 'cpu')
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / 'docs' / 'example'))
 
