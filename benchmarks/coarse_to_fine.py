@@ -1,4 +1,4 @@
-"""The tables of systems that go from coarse to fine: StackGAN, Progressive GAN, Stacked GAN.
+"""The tables of systems that go from coarse to fine: LAPGAN, StackGAN, Progressive GAN, Stacked GAN.
 
     TFDS_DATA_DIR=<prepared data> python -m benchmarks.coarse_to_fine --workdir runs/coarse --tables titles
       [--rows both,no_kl] [--data fashion_128] [--share 1.0] [--table]
@@ -6,6 +6,8 @@
 Every row is a run of a shipped config in WORKDIR/ROW, which the same command resumes; measured rows are not run again,
 and --table prints those there are. All are cut so that two CPU cores train them; --share multiplies the steps.
 
+pyramid LAPGAN on CIFAR-10, all levels but the first a quarter as wide as their config; with one step of x4 in place of two of
+        x2; and beside them GAN 2014's fully connected networks and DCGAN, a quarter as wide, in about the same time.
 titles  StackGAN on a folder of products with titles, types (27) and colours (42), narrower than its config, of 32 and
         64 pixels: whole; without pairs of wrong titles; without the KL; asked by the type alone. Figures are of samples
         for held-out titles, in the features of classifiers of the types and of the colours that are trained on the
@@ -66,7 +68,48 @@ TYPE: Evaluation = (
   {'fid': 'distance', 'inception_score': 'score', 'class_accuracy': 'type asked for'},
 )
 COLOUR: Evaluation = (dict(metrics=('classes',), classes_of='colour'), {'class_accuracy': 'colour asked for'})
+DENSITY: Evaluation = (
+  dict(metrics=('fid', 'parzen')),
+  {'fid': 'distance', 'parzen': 'Parzen, test', 'parzen_validation': 'Parzen, validation'},
+)
 SPREAD: Evaluation = (dict(metrics=('fid', 'swd')), {'fid': 'distance', 'swd': 'sliced Wasserstein'})
+
+
+def pyramid(steps: Any, data: str) -> dict[str, Row]:
+  del data
+
+  def row(title: str, config: str, *changes: str, counts: tuple[int, ...]) -> Row:
+    counts = tuple(steps(count) for count in counts)
+    many = [f'stages[{k}].steps={count}' for k, count in enumerate(counts)] if len(counts) > 1 else []
+    ends = [f'steps={sum(counts)}', 'data.split=train[:40000]', 'sample_every=0', 'checkpoint_every=0', 'log_every=50']
+    return Row(title, config, (*changes, *many, *ends, 'steps_per_call=5'), {sum(counts): (DENSITY,)})
+
+  def narrow(channels: int, levels: int) -> list[str]:
+    return [
+      f'game.{kind}[{k}].channels={(channels,) * 2}'
+      for kind in ('generators', 'discriminators')
+      for k in range(1, levels)
+    ]
+
+  return {
+    'lapgan': row('LAPGAN, two steps of x2', 'configs/lapgan.py:cifar10', *narrow(16, 3), counts=(8000, 4000, 4000)),
+    'lapgan_x4': row('LAPGAN, one step of x4', 'configs/lapgan.py:cifar10_x4', *narrow(23, 2), counts=(8000, 4000)),
+    'gan': row(
+      'GAN 2014',
+      'configs/gan.py:cifar10_fc',
+      'game.generator.hidden=(2000, 2000)',
+      'game.discriminator.units=(400, 400)',
+      counts=(8000,),
+    ),
+    'dcgan': row(
+      'DCGAN',
+      'configs/dcgan.py:cifar10',
+      'game.generator.channels=(64, 32, 16)',
+      'game.discriminator.channels=(16, 32, 64)',
+      'batch_size=64',
+      counts=(8000,),
+    ),
+  }
 
 
 def titles(steps: Any, data: str) -> dict[str, Row]:
@@ -184,6 +227,7 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
 
 #: {table: (its rows, the titles of its figures)}
 TABLES: dict[str, tuple[Callable[[Any, str], dict[str, Row]], tuple[str, ...]]] = {
+  'pyramid': (pyramid, tuple(DENSITY[1].values())),
   'titles': (titles, (*TYPE[1].values(), *COLOUR[1].values(), LARGE)),
   'grown': (grown, tuple(SPREAD[1].values())),
   'stacked': (stacked, ('distance', 'score', 'class asked for')),
