@@ -6,8 +6,8 @@
 Every row is a run of a shipped config in WORKDIR/ROW, which the same command resumes; measured rows are not run again,
 and --table prints those there are. All are cut so that two CPU cores train them; --share multiplies the steps.
 
-pyramid LAPGAN on CIFAR-10, all levels but the first a quarter as wide as their config; with one step of x4 in place of two of
-        x2; and beside them GAN 2014's fully connected networks and DCGAN, a quarter as wide, in about the same time.
+pyramid LAPGAN on CIFAR-10, all levels but the first a quarter as wide as their config; with one step of x4 in place of
+        two of x2; and beside them GAN 2014's fully connected networks and DCGAN, a quarter as wide.
 titles  StackGAN on a folder of products with titles, types (27) and colours (42), narrower than its config, of 32 and
         64 pixels: whole; without pairs of wrong titles; without the KL; asked by the type alone. Figures are of samples
         for held-out titles, in the features of classifiers of the types and of the colours that are trained on the
