@@ -3,7 +3,18 @@
 import jax
 import pytest
 
-from benchmarks import attacks, coarse_to_fine, growth, optimizers, products, run, stability, stacked, translation
+from benchmarks import (
+  attacks,
+  coarse_to_fine,
+  elsewhere,
+  growth,
+  optimizers,
+  products,
+  run,
+  stability,
+  stacked,
+  translation,
+)
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -11,10 +22,24 @@ from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
 
-def test_gan_jax_alone(tmp_path, capsys):
-  (row,) = run.main(['--work', 'gan2014', '--small', '--steps', '2', '--rounds', '1', '--variants', ''])
+@pytest.mark.parametrize('more', [(), pytest.param(('--apart',), marks=pytest.mark.slow)])
+def test_gan_jax_alone(more, tmp_path, capsys):
+  (row,) = run.main(['--work', 'gan2014', '--small', '--steps', '2', '--rounds', '1', '--variants', '', *more])
   assert row['seconds'] > 0 and row['matrix'] > 0 and row['memory'] > 0 and 'ratio' not in row
   assert WORKS['gan2014'].title in capsys.readouterr().out
+
+
+def test_kernels_of_a_compiled_program():
+  program = """
+%fused_add (p: f32[2]) -> f32[2] {
+  %inner = f32[2]{0} copy(%p)
+}
+ENTRY %main (p: f32[2]) -> f32[2] {
+  %f = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused_add
+  %c = (f32[2]{0}, u8[0]{0}) custom-call(%f), custom_call_target="__cudnn$convForward"
+  ROOT %r = f32[2]{0} copy(%f)
+}"""
+  assert elsewhere.kernels(program) == {'fusions': 1, 'cudnn': 1, 'copies': 1}
 
 
 def test_products_are_the_flops_of_a_step():
@@ -27,6 +52,7 @@ def test_products_are_the_flops_of_a_step():
 
 @pytest.mark.slow
 def test_growth_of_the_cost():
+  assert growth.main(['--work', 'gan2014', '--small'])['gan2014']['flops'] > 0
   rows = growth.main(['--small'])
   flops = {title: row['flops'] for title, row in rows.items()}
   # The networks' part divides by the devices; what every device does, such as Adam, does not.

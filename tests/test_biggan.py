@@ -76,6 +76,19 @@ def test_of_the_papers_table_1_each_line_can_be_left_out():
   assert weighed.optimizers.generator.links[0]['weight'] == 0 and config_lib.from_json(config_lib.to_json(weighed))
 
 
+def test_without_classes_the_norms_take_the_latents_alone():
+  for network, vector in ((biggan.Generator, 3), (biggan.DeepGenerator, 6)):
+    some = network((16, 8), classes=0, attention=(8,))
+    z = jax.random.normal(KEY, (2, 6))
+    variables = jax.jit(lambda z, some=some: some.init(KEY, z, train=True))(z)
+    image = jax.jit(lambda variables, z, some=some: some.apply(variables, z, train=False))(variables, z)
+    assert image.shape == (2, 8, 8, 3) and jnp.abs(image[0] - image[1]).max() > 1e-6
+    gains = {x.shape[0] for path, x in jax.tree.leaves_with_path(variables['params']) if "'gain'" in str(path)}
+    assert gains == {vector} and 'shared' not in variables['params']
+  with pytest.raises(UserError, match='hear nothing'):
+    biggan.Generator((16, 8), classes=0, hierarchical=False).init(KEY, z, train=True)
+
+
 def test_labels_and_classes_go_together():
   z, x, label = jnp.zeros((2, 6)), jnp.zeros((2, 8, 8, 3)), jnp.zeros(2, int)
   for network, given, classes in ((sngan.Generator, z, 0), (sngan.Discriminator, x, 0), (biggan.Generator, z, 3)):

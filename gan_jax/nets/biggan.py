@@ -115,7 +115,7 @@ class DeepGenerator(nn.Module):
 
   Attributes:
     channels: widths of the first map, base x base, and of each pair of blocks; its second doubles height and width.
-    classes: how many.
+    classes: how many; 0 for none: first map and norms take the latents alone.
     attention: heights behind whose block there is attention.
     embedding: size of the class embedding, which goes with the latents into the first map and into all norms.
     weights: kind of all weights but the embedding.
