@@ -112,6 +112,23 @@ def test_only_loops_over_convolutions_are_written_out():
     assert loops('configs/dcgan.py:digits') == {3: 1}
 
 
+def test_two_moves_are_a_loop_on_accelerators_and_give_the_same(monkeypatch):
+  mesh = parallel.make_mesh(1)
+  (stage,) = runs.stages_of(small('--config.game.discriminator_steps=2'))
+  found, loops = [], []
+  for backend in ('cpu', 'gpu'):
+    state, feed = started(stage, mesh)
+    step, given = runs.make_step(stage, mesh), next(feed)
+    with monkeypatch.context() as patch:
+      patch.setattr(jax, 'default_backend', lambda backend=backend: backend)
+      traced = jax.jit(step).trace(state, given, KEY)
+    loops.append([e.params['length'] for e in traced.jaxpr.eqns if e.primitive.name == 'scan'])
+    found.append(leaves(traced.lower().compile()(state, given, KEY)))
+  assert loops == [[], [2]]
+  for path, value in found[0].items():
+    np.testing.assert_allclose(value, found[1][path], rtol=1e-5, atol=1e-7, err_msg=path)
+
+
 @pytest.mark.parametrize('resident', [True, False])
 @pytest.mark.parametrize('process', [(0, 1), (1, 2)])
 def test_examples_come_once_and_in_order_however_many_steps_are_taken(resident, process):
