@@ -34,7 +34,7 @@ def main() -> None:
   for name in values.work or ['gan2014', 'dcgan64']:
     work = WORKS[name]
     with tempfile.TemporaryDirectory() as folder:
-      path = examples(work, pathlib.Path(folder), max(2 * work.batch, 128))
+      path = examples(name, pathlib.Path(folder), max(2 * work.batch, 128))
       settings = dict(
         path=path,
         batch=work.batch,

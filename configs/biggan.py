@@ -22,9 +22,7 @@ The paper's table 1 as settings: --config.batch_size, the widths in --config.gam
 --config.game.generator.embedding=0 too (no shared embedding), --config.optimizers.generator.links[0].weight=0.0 (no
 orthogonal regularisation).
 
-The discriminator judges real and generated examples as one batch, with one power iteration, as in the first author's
-code; `cifar10` and `digits` in two, as StudioGAN's. Pictures are not mirrored, as in the first author's code;
-StudioGAN's are, and its Adam has an epsilon of 1e-6.
+Pictures are not mirrored, as in the first author's code; StudioGAN's are, and its Adam has an epsilon of 1e-6.
 
 differs: the running average starts at step 20,000, as in the first author's code; the paper names no start.
 differs: weights of attention and of the maps to gains and biases begin at a variance of 1 / fan-in, not orthogonal.
@@ -34,6 +32,7 @@ differs: biases begin at 0; the first author's code leaves PyTorch's, uniform wi
   penalty is equation 3; the gradient in that code is half of it.
 differs: `imagenet128_256x8` has the batch statistics of 256 examples, the script those of 32 on each of 8 GPUs; its
   epsilon of 1e-6 stands behind Adam's bias correction, in the PyTorch of that time before it.
+differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.
 """
 
 from gan_jax import config as config_lib
@@ -63,7 +62,6 @@ def get_config(variant):
       name='standard.Standard',
       loss='hinge',
       discriminator_steps=1 if script else 2,
-      one_pass=True,
       latents=_latents(128 if deep else 20 * len(channels), 1000),
       generator=dict(name='biggan.DeepGenerator' if deep else 'biggan.Generator', **generator),
       discriminator=dict(name='biggan.DeepDiscriminator', **discriminator)

@@ -31,11 +31,11 @@ def test_gan_jax_alone(more, tmp_path, capsys):
 
 def test_kernels_of_a_compiled_program():
   program = """
-%fused_add (p: f32[2]) -> f32[2] {
+%wrapped_add (p: f32[2]) -> f32[2] {
   %inner = f32[2]{0} copy(%p)
 }
 ENTRY %main (p: f32[2]) -> f32[2] {
-  %f = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused_add
+  %f = f32[2]{0} fusion(%p), kind=kLoop, calls=%wrapped_add
   %c = (f32[2]{0}, u8[0]{0}) custom-call(%f), custom_call_target="__cudnn$convForward"
   ROOT %r = f32[2]{0} copy(%f)
 }"""

@@ -65,7 +65,8 @@ class Generator(nn.Module):
     channels: widths of the first map, base x base, and of each block; every block doubles height and width.
     classes: how many; 0 for none: the norms take the chunks of the latents alone.
     attention: heights behind whose block there is attention.
-    embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each.
+    embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each; without
+      classes nothing.
     hierarchical: one chunk of the latents for the first map and one for each block; or all for the first map.
     weights: kind of all weights but the embedding.
     base: height and width of the first map.
@@ -85,10 +86,11 @@ class Generator(nn.Module):
   def __call__(self, z: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
     label = checked_label(label, self.classes, 'generator')
     (first, *widths), blocks = self.channels, len(self.channels) - 1
-    if self.hierarchical and (not self.embedding or z.shape[-1] % (blocks + 1)):
+    if self.hierarchical and ((self.classes and not self.embedding) or z.shape[-1] % (blocks + 1)):
+      other = ' and an embedding, or hierarchical=False' if self.classes else ''
       raise UserError(
         f'the generator splits {z.shape[-1]} latents into {blocks + 1} chunks, with embedding={self.embedding}: take '
-        f'a multiple of {blocks + 1} and an embedding, or hierarchical=False'
+        f'a multiple of {blocks + 1}{other}'
       )
     if not (self.hierarchical or self.classes):
       raise UserError('the generator has hierarchical=False and classes=0, so that its norms hear nothing: set one')
@@ -101,7 +103,8 @@ class Generator(nn.Module):
     else:
       conditions = [label] * blocks
     of_class = lambda name: ClassBatchNorm(self.classes, name=name)
-    norm = (lambda name: VectorBatchNorm(self.weights, name=name)) if self.embedding else of_class
+    of_vector = lambda name: VectorBatchNorm(self.weights, name=name)
+    norm = of_vector if self.embedding or not self.classes else of_class
     x = Start(first, self.base, self.weights, name='project')(z, train=train)  # (B, 4, 4, 1536)
     for i, (width, condition) in enumerate(zip(widths, conditions, strict=True)):
       x = GeneratorBlock(width, norm, kind=self.weights, name=f'block_{i}')(x, condition, train=train)

@@ -29,10 +29,11 @@ def check_uncoupled(network: nn.Module, image: jax.Array, **inputs: jax.Array) -
   Args:
     network: a child of a game. The game is being initialised and has called it once.
     image: (B, ...); only its shape and dtype matter.
-    **inputs: further inputs of the network, such as a label; only their shapes and dtypes matter.
+    **inputs: further inputs of the network, such as a label; only their shapes and dtypes matter. Of numbers that are
+      not whole the check takes float32.
   """
   check_statistics(network)
-  # In bfloat16 the rounding of one example can depend on where the others lie in a product.
+  # In bfloat16 BigGAN-128's output for an example was rounded otherwise beside another one (jax 0.11.2, on a CPU).
   exact = lambda x: np.dtype('float32') if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
   others = tuple((name, x.shape[1:], exact(x)) for name, x in inputs.items())
   arguments = network.clone(parent=None, name=None), image.shape[1:], exact(image), others
@@ -88,7 +89,8 @@ def couples(
 
   variables = jax.tree.map(filled, jax.eval_shape(lambda x: network.init(keys(), x, train=True, **inputs), copies))
   # Compiled ahead of time, it gives numbers even if the caller is being traced.
-  compiled = jax.jit(output).lower(variables, copies).compile()
+  with jax.default_matmul_precision('highest'):  # on a GPU float32 is multiplied as TF32 otherwise
+    compiled = jax.jit(output).lower(variables, copies).compile()
   beside_copy, beside_another = compiled(variables, copies), compiled(variables, apart)
   size = max(np.abs(beside_copy).max(), 1e-2)
   return not np.allclose(beside_copy, beside_another, rtol=0, atol=1e-4 * size)

@@ -30,7 +30,7 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   r"""The largest singular value of a matrix, by iteration: $v \leftarrow Wu / |Wu|$, $u \leftarrow W^T v / |W^T v|$.
 
   The vectors carry no gradient, the value $v^T W u = |Wu|$ does. The length of v drops out of u, so it is not computed:
-  half of the kernels of a step of BigGAN on a GPU are these short products and norms.
+  on a GPU about half of the kernels of a step of BigGAN were these short products and norms.
   Source: Miyato et al. 2018, https://arxiv.org/abs/1802.05957, algorithm 1.
 
   Args:
@@ -45,14 +45,16 @@ def power_iteration(matrix: jax.Array, u: jax.Array, *, steps: int = 1) -> tuple
   >>> round(float(value), 4)
   3.0
   """
-  unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
-  fixed = jax.lax.stop_gradient(matrix)
+  fixed = jax.lax.stop_gradient
+  unit = lambda x, least=1e-12: x / jnp.maximum(jnp.linalg.norm(x), least)
   # Without steps too: sampling can pass a running average of unit vectors, whose length is below 1.
-  u = unit(u) if not steps else u
+  u = u if steps else unit(u)
   for _ in range(steps):
-    u = unit(fixed.T @ (fixed @ u))
-  u = jax.lax.stop_gradient(u)
-  return jnp.linalg.norm(matrix @ u), u
+    u = unit(fixed(matrix).T @ (fixed(matrix) @ u), 1e-24)  # the square of a value
+  u = fixed(u)
+  image = matrix @ u
+  square = jnp.vdot(fixed(image), image)  # linear in the matrix, as v^T W u is
+  return square / jnp.maximum(jnp.sqrt(fixed(square)), 1e-12), u
 
 
 class Kernel(nn.Module):
