@@ -135,20 +135,13 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
       row['matrix'] = max(row['matrix'], side.ask('matrix'))
       side.ask('time', 1)
       others['before'] = (side.ask('time', steps) / steps, side)
-    for variant in values.variants.split(',') if values.variants and not values.against else ():
-      if variant == 'channels_last' and name in DENSE:
-        continue
+    for variant in [] if values.against else variants_of(name, values):
       side = Side('torch', name, variant, settings)
       row['difference'] = max(agree([ours, side], weights, values.device), row.get('difference', 0.0))
       if 'flops' not in row and variant != 'compile':
         row['flops'] = side.ask('flops')
       row['matrix'] = max(row['matrix'], side.ask('matrix'))
-      try:
-        side.ask('time', max(steps // 4, 1))
-      except RuntimeError:  # a gradient of a gradient, say
-        if variant != 'compile':
-          raise
-        print('  PyTorch compile cannot compute this work (above): left out', flush=True)
+      if first_time(side, variant, max(steps // 4, 1)) is None:
         continue
       seconds = min(side.ask('time', max(steps // 4, 1)) for _ in range(2)) / max(steps // 4, 1)
       others[variant] = (seconds, side)
@@ -177,15 +170,30 @@ def measure(name: str, values: argparse.Namespace) -> dict[str, Any]:
   return row
 
 
+def variants_of(name: str, values: argparse.Namespace) -> list[str]:
+  """PyTorch's variants that differ for a work."""
+  asked = filter(None, values.variants.split(','))
+  return [variant for variant in asked if not (variant == 'channels_last' and name in DENSE)]
+
+
+def first_time(side: Side, variant: str, steps: int) -> float | None:
+  """Seconds of the first steps of a side; None where `torch.compile` cannot compute them."""
+  try:
+    return side.ask('time', steps)
+  except RuntimeError:  # a gradient of a gradient, say
+    if variant != 'compile':
+      raise
+    print('  PyTorch compile cannot compute this work (above): left out', flush=True)
+    return None
+
+
 def one_by_one(
   name: str, values: argparse.Namespace, settings: dict[str, Any], weights: str, steps: int
 ) -> dict[str, Any]:
   """A row of which each process ends before the next one begins."""
   row: dict[str, Any] = {'matrix': 0.0}
   losses, times, memory = {}, {}, {}
-  for variant in ('', *filter(None, values.variants.split(','))):
-    if variant == 'channels_last' and name in DENSE:
-      continue
+  for variant in ('', *variants_of(name, values)):
     side = Side('torch' if variant else 'gan_jax', name, variant, settings)
     row['matrix'] = max(row['matrix'], side.ask('matrix'))
     if values.variants:
@@ -194,12 +202,8 @@ def one_by_one(
       row['difference'] = max(difference(losses[''], losses[variant], values.device), row.get('difference', 0.0))
     if variant not in ('', 'compile') and 'flops' not in row:
       row['flops'] = side.ask('flops')
-    try:
-      first = side.ask('time', 1)
-    except RuntimeError:  # a gradient of a gradient, say
-      if variant != 'compile':
-        raise
-      print('  PyTorch compile cannot compute this work (above): left out', flush=True)
+    first = first_time(side, variant, 1)
+    if first is None:
       continue
     side.ask('time', steps)
     side.ask('reset')

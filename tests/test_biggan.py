@@ -85,7 +85,7 @@ def test_without_classes_the_norms_take_the_latents_alone():
     assert image.shape == (2, 8, 8, 3) and jnp.abs(image[0] - image[1]).max() > 1e-6
     gains = {x.shape[0] for path, x in jax.tree.leaves_with_path(variables['params']) if "'gain'" in str(path)}
     assert gains == {vector} and 'shared' not in variables['params']
-  with pytest.raises(UserError, match='hear nothing'):
+  with pytest.raises(UserError, match='norms have no input'):
     biggan.Generator((16, 8), classes=0, hierarchical=False).init(KEY, z, train=True)
 
 

@@ -268,9 +268,9 @@ def test_raw_values_are_pixels_in_the_unit_interval():
   np.testing.assert_array_equal(outputs(raw((2,)), points)['features'], points)
 
 
-def test_smaller_pictures_need_not_be_told_as_well():
+def test_less_accuracy_is_required_of_smaller_pictures():
   labels = np.arange(1000) % 10
   required = lambda size: _required(Stream(name='digits', size=size, channels=1, classes=10), labels, labels)
-  # Of 4 pixels, as a pyramid's first stage has them, the classifier tells 95 % right, of 8 at least 97.
+  # At 4 pixels, as in the first stage of a pyramid, the classifier gets 95 % right, at 8 at least 97.
   assert required(8) == required(16) == 0.97
   np.testing.assert_allclose(required(4), 0.1 + 0.09)

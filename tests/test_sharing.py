@@ -267,6 +267,19 @@ def test_discriminators_that_couple_examples_are_refused(discriminator, words):
   core.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
 
 
+class RoundedTogether(nn.Module):
+  @nn.compact
+  def __call__(self, x, *, train):
+    logits = nn.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
+    return logits + (0.01 * logits.mean() if x.dtype == jnp.bfloat16 else 0)
+
+
+def test_coupling_is_looked_for_in_float32():
+  game = Standard(discriminator=RoundedTogether(), **PICTURES, one_pass=True)
+  batch = jax.tree.map(lambda x: x.astype(jnp.bfloat16), batch_of(8, (8, 8, 1)))
+  jax.eval_shape(lambda key: core.init(game, SGD, batch, key), KEY)
+
+
 def test_coupling_is_looked_for_once_for_each_network():
   game = Standard(discriminator=mlp.Discriminator((3, 5)), **SMOOTH, one_pass=True)
   for _ in range(3):

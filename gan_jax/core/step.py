@@ -175,7 +175,7 @@ def _can_loop(move: Callable[[GameState], GameState], state: GameState, moves: i
   """Whether the moves of a turn can be a `jax.lax.scan`, which compiles one move for all of them.
 
   They cannot if the turn is the first to write to the scratch: that changes the structure of the state. Two moves are
-  a loop on accelerators alone: there it saves much of the time to compile and of memory (benchmarks/README.md).
+  a loop only on accelerators, where that saves compile time and memory (benchmarks/README.md).
   """
   if moves < (3 if jax.default_backend() == 'cpu' else 2):
     return False

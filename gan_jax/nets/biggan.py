@@ -65,8 +65,8 @@ class Generator(nn.Module):
     channels: widths of the first map, base x base, and of each block; every block doubles height and width.
     classes: how many; 0 for none: the norms take the chunks of the latents alone.
     attention: heights behind whose block there is attention.
-    embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each; without
-      classes nothing.
+    embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each; not
+      used without classes.
     hierarchical: one chunk of the latents for the first map and one for each block; or all for the first map.
     weights: kind of all weights but the embedding.
     base: height and width of the first map.
@@ -93,7 +93,7 @@ class Generator(nn.Module):
         f'a multiple of {blocks + 1}{other}'
       )
     if not (self.hierarchical or self.classes):
-      raise UserError('the generator has hierarchical=False and classes=0, so that its norms hear nothing: set one')
+      raise UserError('the generator has hierarchical=False and classes=0, so its norms have no input: set one of them')
     z, *chunks = jnp.split(z, blocks + 1, -1) if self.hierarchical else (z, *[z[:, :0]] * blocks)
     if not self.classes:
       conditions = chunks

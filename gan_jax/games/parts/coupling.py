@@ -29,11 +29,11 @@ def check_uncoupled(network: nn.Module, image: jax.Array, **inputs: jax.Array) -
   Args:
     network: a child of a game. The game is being initialised and has called it once.
     image: (B, ...); only its shape and dtype matter.
-    **inputs: further inputs of the network, such as a label; only their shapes and dtypes matter. Of numbers that are
-      not whole the check takes float32.
+    **inputs: further inputs of the network, such as a label; only their shapes and dtypes matter. Floating-point
+      inputs are checked in float32.
   """
   check_statistics(network)
-  # In bfloat16 BigGAN-128's output for an example was rounded otherwise beside another one (jax 0.11.2, on a CPU).
+  # In bfloat16 rounding looked like coupling: BigGAN-128 was refused (jax 0.11.2 on a CPU).
   exact = lambda x: np.dtype('float32') if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
   others = tuple((name, x.shape[1:], exact(x)) for name, x in inputs.items())
   arguments = network.clone(parent=None, name=None), image.shape[1:], exact(image), others

@@ -1,7 +1,7 @@
-"""What a step becomes on a GPU that is not here: seconds to compile, kernels, memory. Nothing is run, no GPU is needed.
+"""Compiles a step for an H100 without having one: seconds to compile, kernels, memory. The step is not run.
 
     pip install '.[cuda13]'
-    python -m benchmarks.elsewhere --config configs/biggan.py --config.batch_size=256 --config.dtype=bfloat16
+    python -m benchmarks.compile_for_gpu --config configs/biggan.py --config.batch_size=256 --config.dtype=bfloat16
 
 XLA compiles for an H100 of 80 GiB, described below. On a GPU it tries several algorithms for each convolution and
 product; here none (`--xla_gpu_autotune_level=0`), so a real first step takes longer. Kernels are what the compiled
@@ -51,7 +51,7 @@ def compiled(stage: Any) -> tuple[Any, float]:
   placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
   key = jax.random.key(0)
   state = jax.tree.map(placed, jax.eval_shape(lambda key: runs.new_state(stage, key), key))
-  backend, jax.default_backend = jax.default_backend, lambda: 'gpu'  # some loops are unrolled on a CPU alone
+  backend, jax.default_backend = jax.default_backend, lambda: 'gpu'  # only on a CPU some loops are unrolled
   try:
     with formulation('xla'):
       step = parallel.compile_step(runs.make_step(stage, mesh), mesh)
