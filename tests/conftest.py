@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import zlib
 
 import pytest
 
@@ -35,6 +36,7 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '0'
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # its idle threads spin, and pytest-xdist keeps all cores busy
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 
 from gan_jax.base import memory  # noqa: E402
 
@@ -61,6 +63,16 @@ def resident() -> float:
 
 #: MiB that were left when this process last forgot.
 left = resident()
+
+
+def pytest_runtest_setup(item):
+  """A test draws the same numbers whichever tests ran before it: two workers share them out as they are free."""
+  seed = zlib.crc32(item.nodeid.encode())
+  for value in vars(item.module).values() if hasattr(item, 'module') else ():
+    if isinstance(value, np.random.RandomState):
+      value.seed(seed)
+  if 'torch' in sys.modules:
+    sys.modules['torch'].manual_seed(seed)
 
 
 @pytest.hookimpl(trylast=True)

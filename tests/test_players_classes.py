@@ -308,7 +308,7 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
 
   for plane in (True, False):
     Run.plane = plane
-    seen = set(makers(Run(), 3).getdata())
+    seen = set(map(tuple, np.asarray(makers(Run(), 3)).reshape(-1, 3)))
     assert {COLOURS[0], COLOURS[1], (255, 255, 255)} == seen
 
 
