@@ -90,6 +90,8 @@ def settings(table: str, row: str, steps: int, data: str) -> Any:
   steps, whole = (steps or loaded.steps) // SHARE.get(row, 1), loaded.steps
   config = config_lib.override(loaded, [*arguments, f'--config.steps={steps}', '--config.seed=0', '--config.devices=1'])
   shorten(config.optimizers, steps / whole)
+  if config.game.get('rates'):  # DiscoGAN's weight of the way back, from steps on
+    config.game.rates = tuple((round(step * steps / whole), weight) for step, weight in config.game.rates)
   return config
 
 
@@ -223,7 +225,8 @@ def paired(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
   given = {name: values[:1000] for name, values in given.items()}
   made = applied(run, 'sample', {'images': given})
   if run.stage.streams['images'].classes or stream.name == 'cifar10':
-    plain = Stream(name=stream.name, size=stream.size, channels=stream.channels, classes=10)
+    split = 'train[:40000]' if stream.name == 'cifar10' else 'train'  # the classifier of other tables of CIFAR-10
+    plain = Stream(name=stream.name, split=split, size=stream.size, channels=stream.channels, classes=10)
     extractor = choose.choose('classifier', plain, say=print)
   else:
     extractor = choose.choose('random', Stream(name='digits', size=stream.size, channels=stream.channels))

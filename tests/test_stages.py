@@ -1,5 +1,6 @@
 """Networks that begin from others: of the stage before, or of a run for each player."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -102,16 +103,30 @@ def test_a_summary_of_stages_traces_what_is_new_in_each(capsys, monkeypatch):
   monkeypatch.setattr(Pyramid, 'loss', lambda game, batch: traced.append('step') or loss(game, batch))
   sample = Pyramid.sample
   monkeypatch.setattr(Pyramid, 'sample', lambda game, batch: traced.append('sample') or sample(game, batch))
-  for population, steps, samples in ((0, 1, 0), (2, 3, 1)):
+  for population, steps in ((0, 1), (2, 2)):
     config = config_of(stages=({'steps': 1},) * 5, population=population)
     traced.clear()
     main._dry_run(config, False)
-    # A population is also entered and stepped once, to see whether its members fit one program.
-    assert (traced.count('step'), traced.count('sample')) == (5 * (1 + steps), 5 * (1 + samples))
+    # The step of a population is also traced once, to see whether its members fit one program.
+    assert (traced.count('step'), traced.count('sample')) == (5 * (1 + steps), 5)
     traced.clear()
     checks.check_run(experiment_of(config), parallel.make_mesh(1))
-    assert traced.count('sample') == 5 * (2 + samples), 'initialised once, sampled once'
+    assert traced.count('sample') == 5 * 2, 'initialised once, sampled once'
   assert capsys.readouterr().out.count('flops') == 10
+
+
+@pytest.mark.parametrize('population', [0, 2])
+def test_a_run_traces_its_start_once(monkeypatch, population):
+  """For the shapes of its state, for where to put it, and for its numbers."""
+  traced, sample = [], Pyramid.sample
+  monkeypatch.setattr(Pyramid, 'sample', lambda game, batch: traced.append('sample') or sample(game, batch))
+  experiment, mesh = experiment_of(config_of(stages=({'steps': 1},), population=population)), parallel.make_mesh(1)
+  experiment.abstract_state(0)
+  state = resume.enter(experiment, 0, None, mesh, experiment.keys)
+  assert len(traced) == 1
+  key = experiment.keys[0] if population else experiment.keys
+  alone = jax.jit(lambda key: entering.new_state(experiment.stages[0], key))(key)
+  chex.assert_trees_all_equal(jax.tree.map(lambda x: x[0], state) if population else state, alone)
 
 
 def test_without_a_start_it_begins_anew():

@@ -1,5 +1,6 @@
 """The state at the start of a stage: new, or with the weights that the stage before trained."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,8 +123,8 @@ def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False
   return survival.tree
 
 
-class AbstractStates:
-  """Shapes and dtypes of the state in each of several stages. Each stage is traced once, when it is first asked for.
+class Entries:
+  """The states at the starts of several stages, and their shapes. Each start is traced once, whoever asks for it first.
 
   Args:
     stages: of one game, from the first.
@@ -131,17 +132,23 @@ class AbstractStates:
   """
 
   def __init__(self, stages: Sequence[Stage], key: jax.Array):
-    self._stages, self._key = stages, key
+    self._key = key
+    self._enter = [jax.jit(functools.partial(enter, stage)) for stage in stages]
     self._found: list[core.GameState] = []
 
   def __getitem__(self, number: int) -> core.GameState:
-    for stage in self._stages[len(self._found) : number + 1]:
-      enter_stage = lambda before, key, stage=stage: enter(stage, before, key)
+    """Shapes and dtypes of the state in stage `number`."""
+    for enter_stage in self._enter[len(self._found) : number + 1]:
       before = self._found[-1] if self._found else None
       self._found.append(jax.eval_shape(enter_stage, before, self._key))
     return self._found[number]
 
+  def enter(self, number: int, before: core.GameState | None, key: jax.Array) -> core.GameState:
+    """The state at the start of stage `number`, as `enter` makes it."""
+    state: core.GameState = self._enter[number](before, key)
+    return state
+
 
 def abstract_state(stages: Sequence[Stage], number: int, key: jax.Array) -> core.GameState:
-  """Shapes and dtypes of the state in stage `number`; of several stages, take `AbstractStates`."""
-  return AbstractStates(stages, key)[number]
+  """Shapes and dtypes of the state in stage `number`; of several stages, take `Entries`."""
+  return Entries(stages, key)[number]

@@ -95,12 +95,17 @@ class Population:
   def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
     # One member after the other: vmap would batch the QR factorisations of orthogonal kernels, and XLA:CPU hangs when
     # it runs several of these at once (jaxlib 0.10 on 2 cores).
-    one = lambda given: entering.enter(self._stage(number, given[2]), *given[:2])
+    def one(given: Any) -> core.GameState:
+      before, key, index = given
+      if not self.numbers:
+        return self.of_first.enter(number, before, key)
+      return entering.enter(self._stage(number, index), before, key)
+
     return jax.lax.map(one, (before, keys, jnp.arange(len(self.views), dtype=jnp.int32)))
 
   @functools.cached_property
-  def of_first(self) -> entering.AbstractStates:
-    return entering.AbstractStates(self.stages, jax.random.key(0))
+  def of_first(self) -> entering.Entries:
+    return entering.Entries(self.stages, jax.random.key(0))
 
   def abstract_state(self, number: int) -> core.GameState:
     one = self.of_first[number]

@@ -47,11 +47,11 @@ class Single:
     return int(state.step)
 
   def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
-    return entering.enter(self.stages[number], before, keys)
+    return self.of_first.enter(number, before, keys)
 
   @functools.cached_property
-  def of_first(self) -> entering.AbstractStates:
-    return entering.AbstractStates(self.stages, jax.random.key(0))
+  def of_first(self) -> entering.Entries:
+    return entering.Entries(self.stages, jax.random.key(0))
 
   def abstract_state(self, number: int) -> core.GameState:
     return self.of_first[number]

@@ -8,7 +8,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from gan_jax import core
-from gan_jax.runs.entering import AbstractStates
+from gan_jax.runs.entering import Entries
 from gan_jax.runs.stages import Stage
 
 T = TypeVar('T')
@@ -83,8 +83,8 @@ class Experiment(Protocol):
   def feed_seed(self) -> int | tuple[int, ...]: ...
 
   @property
-  def of_first(self) -> AbstractStates:
-    """Shapes and dtypes of the states of the first game alone, by stage."""
+  def of_first(self) -> Entries:
+    """The states at the starts of the first game's stages, and their shapes."""
 
   def check(self, mesh: Mesh) -> None:
     """Raises a UserError if one compiled program cannot train the games; called before the first step."""
