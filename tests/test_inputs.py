@@ -23,8 +23,10 @@ from gan_jax.data.streams import Stream
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.figures import Figure
 from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
+from gan_jax.sampling.translation import translated
 from gan_jax.training import loop, summary
 
 KEY = jax.random.key(0)
@@ -275,6 +277,35 @@ def test_a_folder_of_pictures_is_translated_name_by_name(both, tmp_path, capsys)
     value = (level / 127.5 - 1) * float(params['w']) + float(params['b'])
     assert pixels.shape == (8, 8)
     np.testing.assert_allclose(pixels, (value + 1) * 127.5, atol=0.51)
+
+
+def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monkeypatch):
+  def gone(run, count, split=None):
+    raise UserError("data set 'x' is not prepared")
+
+  workdir, photos = tmp_path / 'run', tmp_path / 'photos'
+  loop.run(config_of('Both', data={name: {**STREAM, 'classes': 10} for name in 'ab'}), workdir, silent=True)
+  photos.mkdir()
+  Image.new('L', (8, 8), 40).save(photos / 'x.png')
+  made = lambda stream: translated(gan_jax.load(workdir), f'{stream}={photos}').made
+  expected, sample = {stream: made(stream) for stream in 'ab'}, Both.sample
+  monkeypatch.setattr(Run, 'inputs', gone)
+  for stream, output in (('a', 'ab'), ('b', 'ba')):
+    found = made(stream)
+    assert list(found) == list(expected[stream]) == [output]
+    np.testing.assert_array_equal(found[output][0], expected[stream][output][0])
+
+  def reading(field):
+    def of_both(game, batch):
+      more = batch['a'][field].mean() + batch['b'][field].mean()
+      return jax.tree.map(lambda x: x + more, sample(game, batch))
+
+    return of_both
+
+  for field in 'image', 'label':  # of the other domain; of no folder of pictures
+    monkeypatch.setattr(Both, 'sample', reading(field))
+    with pytest.raises(UserError, match="'x' is not prepared"):
+      made('a')
 
 
 def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
