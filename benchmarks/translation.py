@@ -2,6 +2,7 @@
 
     TFDS_DATA_DIR=<prepared data> python -m benchmarks.translation --workdir runs/translation --tables unpaired
       [--rows cyclegan,no_cycle] [--steps 26680] [--faces celeba_64] [--pairs edges2shoes_128] [--table]
+      [--set game.generator.channels=16]
 
 Every row is a run of a shipped config in WORKDIR/ROW, which the same command resumes; measured rows are not
 run again, and --table prints those there are. Seeds are 0. All figures are of pictures held out of training. Judges
@@ -14,6 +15,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -80,17 +82,17 @@ SHARE = {name: len(ATTRIBUTES) for name in ROWS['stargan'] if name != 'stargan'}
 PASS = 20
 
 
-def settings(table: str, row: str, steps: int, data: str) -> Any:
-  """The config of a row."""
+def settings(table: str, row: str, steps: int, data: str, more: Sequence[str] = ()) -> Any:
+  """The config of a row; `more` are settings for every row."""
   _, config, changes = ROWS[table][row]
-  arguments = [f'--config.{change}' for change in changes]
+  arguments = [f'--config.{change}' for change in (*changes, *more)]
   if data and table in ('stargan', 'losses'):
     arguments.append(f'--config.data.path={data}')
   loaded = config_lib.load(config)
   steps, whole = (steps or loaded.steps) // SHARE.get(row, 1), loaded.steps
   config = config_lib.override(loaded, [*arguments, f'--config.steps={steps}', '--config.seed=0', '--config.devices=1'])
   shorten(config.optimizers, steps / whole)
-  if config.game.get('rates'):  # DiscoGAN's weight of the way back, from steps on
+  if config.game.get('rates'):  # the steps at which DiscoGAN's cycle weight changes
     config.game.rates = tuple((round(step * steps / whole), weight) for step, weight in config.game.rates)
   return config
 
@@ -105,11 +107,11 @@ def shorten(optimizers: Any, share: float) -> None:
           entry[name] = round(entry[name] * share)
 
 
-def measure(table: str, row: str, folder: pathlib.Path, steps: int, data: str) -> None:
+def measure(table: str, row: str, folder: pathlib.Path, steps: int, data: str, more: Sequence[str]) -> None:
   """Trains and measures a row, where that is not done."""
   if (folder / 'row.json').exists():
     return
-  train.run(settings(table, row, steps, data), folder)
+  train.run(settings(table, row, steps, data, more), folder)
   run = gan_jax.load(folder)
   found = {'unpaired': unpaired, 'stargan': starred}.get(table, paired)(run, folder.parent)
   (folder / 'row.json').write_text(json.dumps({'steps': run.step, **found}, indent=2) + '\n')
@@ -277,6 +279,7 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--tables', default=','.join(ROWS), help='by commas')
   parser.add_argument('--rows', default='', help='by commas; all of the tables by default')
   parser.add_argument('--steps', type=int, default=0, help="in place of a config's")
+  parser.add_argument('--set', action='append', default=[], help='game.generator.channels=16: for every row')
   parser.add_argument('--faces', default='celeba', help='folder of the faces')
   parser.add_argument('--pairs', default='edges2shoes', help='folder of the pairs')
   parser.add_argument('--table', action='store_true', help='train nothing')
@@ -287,7 +290,8 @@ def main(arguments: list[str] | None = None) -> str:
       parser.error(f'--tables: {table!r} is none of {", ".join(ROWS)}')
     chosen = [row for row in ROWS[table] if not values.rows or row in values.rows.split(',')]
     for row in [] if values.table else chosen:
-      measure(table, row, workdir / row, values.steps, values.faces if table == 'stargan' else values.pairs)
+      data = values.faces if table == 'stargan' else values.pairs
+      measure(table, row, workdir / row, values.steps, data, values.set)
     files = {row: workdir / row / 'row.json' for row in ROWS[table]}
     found = {ROWS[table][row][0]: json.loads(file.read_text()) for row, file in files.items() if file.exists()}
     printed += [f'{table}:', '', *lines_of(table, found)]

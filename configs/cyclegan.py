@@ -6,7 +6,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/c
 
   horse2zebra     256 pixels, cut from 286, 9 blocks, 200 epochs of 1,334 steps; the default. Unmeasured.
   horse2zebra128  128 pixels, cut from 143, 6 blocks, norms with gains, as long. Unmeasured.
-  horse2zebra64   64 pixels, cut from 72, half as wide, 20 epochs. 4 of them are measured: docs/results.md.
+  horse2zebra64   64 pixels, cut from 72, half as wide, 20 epochs. Measured after 4: docs/results.md.
   digits          scikit-learn's digits (16x16) and their outlines: needs no download; 2 minutes. Fréchet distance 47.1.
 
 Your own two folders: --config.data.a.name=folder --config.data.a.path=summer --config.data.a.split=train and so for b.

@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 
   horse2zebra     256 pixels, the code's gradient penalty, 50 epochs; the default. Unmeasured.
   clipped         256 pixels, the paper's clipped weights. Unmeasured.
-  horse2zebra64   64 pixels, half as wide, 20 epochs. 4 of them are measured: docs/results.md.
+  horse2zebra64   64 pixels, half as wide, 20 epochs. Measured after 5: docs/results.md.
   digits          scikit-learn's digits (16x16) and their outlines: needs no download; 1 minute. Fréchet distance 160.
 
 A critic of patches: --config.game.discriminator_a.whole=False and so for b.

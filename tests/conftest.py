@@ -65,14 +65,23 @@ def resident() -> float:
 left = resident()
 
 
-def pytest_runtest_setup(item):
-  """A test draws the same numbers whichever tests ran before it: two workers share them out as they are free."""
-  seed = zlib.crc32(item.nodeid.encode())
-  for value in vars(item.module).values() if hasattr(item, 'module') else ():
+def seed(module, name: str) -> None:
+  """Generators of a test's file begin anew: whichever tests this worker ran before, what draws now draws the same."""
+  for variable, value in vars(module).items() if module else ():
     if isinstance(value, np.random.RandomState):
-      value.seed(seed)
+      value.seed(zlib.crc32(f'{name} {variable}'.encode()))
   if 'torch' in sys.modules:
-    sys.modules['torch'].manual_seed(seed)
+    sys.modules['torch'].manual_seed(zlib.crc32(name.encode()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef, request):
+  seed(getattr(request, 'module', None), f'{request.node.nodeid} {fixturedef.argname}')
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+  seed(getattr(item, 'module', None), item.nodeid)
 
 
 @pytest.hookimpl(trylast=True)

@@ -119,6 +119,8 @@ def test_rates_fall_in_fewer_steps_as_in_all():
   assert rate('discriminator').transition_begin == 500  # five moves a step
   whole = translation.settings('unpaired', 'no_pool', 0, '')
   assert whole.optimizers.generator.learning_rate.transition_begin == whole.steps // 2 and whole.game.pool == 0
+  short = translation.settings('unpaired', 'discogan', 1000, '', ['game.generator_ab.channels=(8,)'])
+  assert short.game.rates == ((0, 0.01), (100, 0.5)) and short.game.generator_ab.channels == (8,)
 
 
 @pytest.mark.parametrize('table', coarse_to_fine.TABLES)

@@ -18,12 +18,11 @@ from gan_jax import core, evaluate, runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
-from gan_jax.data import sets
+from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.figures import Figure
 from gan_jax.latents.distributions import Latents, Normal
-from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
 from gan_jax.sampling.translation import translated
@@ -280,32 +279,40 @@ def test_a_folder_of_pictures_is_translated_name_by_name(both, tmp_path, capsys)
 
 
 def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monkeypatch):
-  def gone(run, count, split=None):
-    raise UserError("data set 'x' is not prepared")
-
-  workdir, photos = tmp_path / 'run', tmp_path / 'photos'
-  loop.run(config_of('Both', data={name: {**STREAM, 'classes': 10} for name in 'ab'}), workdir, silent=True)
+  workdir, photos, random = tmp_path / 'run', tmp_path / 'photos', np.random.RandomState(0)
+  for name in 'ab':
+    image = random.randint(0, 256, (20, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / f'{name}.npz', image=image, label=np.arange(20) % 10)
+  file = lambda name: {'name': 'npz', 'path': str(tmp_path / f'{name}.npz'), 'size': 8, 'channels': 1, 'classes': 10}
+  loop.run(config_of('Both', data={name: file(name) for name in 'ab'}), workdir, silent=True)
   photos.mkdir()
-  Image.new('L', (8, 8), 40).save(photos / 'x.png')
+  for name in 'xy':
+    Image.fromarray(random.randint(0, 256, (8, 8)).astype(np.uint8)).save(photos / f'{name}.png')
   made = lambda stream: translated(gan_jax.load(workdir), f'{stream}={photos}').made
   expected, sample = {stream: made(stream) for stream in 'ab'}, Both.sample
-  monkeypatch.setattr(Run, 'inputs', gone)
+  for name in 'ab':
+    (tmp_path / f'{name}.npz').unlink()
+  sources._open.cache_clear()
   for stream, output in (('a', 'ab'), ('b', 'ba')):
     found = made(stream)
     assert list(found) == list(expected[stream]) == [output]
     np.testing.assert_array_equal(found[output][0], expected[stream][output][0])
 
-  def reading(field):
-    def of_both(game, batch):
-      more = batch['a'][field].mean() + batch['b'][field].mean()
-      return jax.tree.map(lambda x: x + more, sample(game, batch))
+  def more(of):
+    return lambda game, batch: jax.tree.map(lambda x: x + of(batch), sample(game, batch))
 
-    return of_both
-
-  for field in 'image', 'label':  # of the other domain; of no folder of pictures
-    monkeypatch.setattr(Both, 'sample', reading(field))
-    with pytest.raises(UserError, match="'x' is not prepared"):
+  contrast = lambda x: jnp.abs(x - x.mean((1, 2), keepdims=True)).sum()
+  for of, what in (
+    (lambda batch: contrast(batch['b']['image']), "what is made of 'a' depends on 'b' too"),
+    (lambda batch: (batch['b']['label'] > 5).sum(), "what is made of 'a' depends on 'b' too"),
+    (lambda batch: batch['a']['label'].sum(), "what is made of 'a' depends on its field 'label' too"),
+  ):
+    monkeypatch.setattr(Both, 'sample', more(of))
+    with pytest.raises(UserError, match=rf'a\.npz.*{what}'):
       made('a')
+  monkeypatch.setattr(Both, 'sample', more(lambda batch: {}['imgae']))
+  with pytest.raises(UserError, match='imgae'):
+    made('a')
 
 
 def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):

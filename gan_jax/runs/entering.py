@@ -124,7 +124,9 @@ def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False
 
 
 class Entries:
-  """The states at the starts of several stages, and their shapes. Each start is traced once, whoever asks for it first.
+  """The states at the starts of several stages, and their shapes.
+
+  The functions are kept, so that jax traces the first start once for the shapes, the shardings and the numbers.
 
   Args:
     stages: of one game, from the first.

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.data.sources import remembered
+from gan_jax.runs import run_config
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
 from gan_jax.sampling.run import Run
 
 #: {stream: {field: (N, ...)}}
 Fields = Mapping[str, Mapping[str, Any]]
+#: Times a picture is translated to see whether what lies beside it makes a difference.
+TRIED = 64
 
 
 class Translated(NamedTuple):
@@ -33,25 +36,30 @@ class Translated(NamedTuple):
 def translated(run: Run, folder: str, *, output: str = '', **how: Any) -> Translated:
   """What a run's game makes of each picture of a folder.
 
+  The run's own data need not be there, if what is made of the pictures does not depend on them.
+
   Args:
     run: from `gan_jax.load`.
     folder: FOLDER, or STREAM=FOLDER: which stream they stand for; the first that the game reads by default.
     output: the only one to make, of several things.
     **how: arguments of `Run.sample`, such as seed and condition.
 
-  Where the run's own data are not there, all else that the game reads is zeros, if these pictures do not depend on it.
-
   Raises:
     UserError: the game reads no pictures, the folder has none, or an output is no picture; or the run's own data are
-      not there, and what is made depends on more than the folder.
+      not there, and what is made depends on them.
   """
+  with remembered.remembering(run_config.read_examples(run.workdir)):
+    return _translated(run, folder, output, how)
+
+
+def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> Translated:
   stream, found, fields = inputs_lib.of_folder(run.stage, folder)
   own = next(iter(fields))
   shown = fields[own], run.stage.streams[stream].range_of(own)
 
   def made(given: Fields) -> dict[str, np.ndarray]:
-    """What is made of the folder's pictures: what is made of other streams says nothing of them."""
-    whole = run.sample(len(found), inputs={**given, stream: {**given.get(stream, {}), **fields}}, **how)
+    """What is made of the pictures of this stream: what is made of other streams says nothing of them."""
+    whole = run.sample(len(given[stream][own]), inputs=given, **how)
     samples = {output: np.asarray(pick(whole, output))} if output else named(whole)
     of = {name: imitated(run.stage, name) for name in samples}
     return {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
@@ -59,10 +67,11 @@ def translated(run: Run, folder: str, *, output: str = '', **how: Any) -> Transl
   try:
     given = run.inputs(len(found)) or {}
   except UserError as missing:
-    samples = _without_data(run, stream, made, len(found), missing)
+    samples = _without_data(run, stream, fields, made, missing)
   else:
     # What else it reads beside the pictures is the run's own, or a condition.
-    samples = made(given if run.stage.streams[stream].columns else {**given, stream: {}})
+    rest = given.get(stream, {}) if run.stage.streams[stream].columns else {}
+    samples = made({**given, stream: {**rest, **fields}})
   for name, array in samples.items():
     if array.ndim != 4 or array.shape[-1] > 4:
       raise UserError(f'{name or "samples"} of shape {array.shape[1:]} are no pictures: choose another --output')
@@ -72,18 +81,42 @@ def translated(run: Run, folder: str, *, output: str = '', **how: Any) -> Transl
 
 
 def _without_data(
-  run: Run, stream: str, made: Callable[[Fields], dict[str, np.ndarray]], count: int, missing: UserError
+  run: Run,
+  stream: str,
+  fields: Mapping[str, np.ndarray],
+  made: Callable[[Fields], dict[str, np.ndarray]],
+  missing: UserError,
 ) -> dict[str, np.ndarray]:
-  """What is made of pictures of one stream, whatever the others hold; raises `missing` if it depends on them."""
-  names = [name for name in core.inputs_of(run.stage.game, run.stage.streams) if name != stream]
-  shapes = {name: run.stage.streams[name].fields(count) for name in names}
-  filled = lambda value: jax.tree.map(lambda s: np.full(s.shape, value, s.dtype), shapes)
+  """What is made of the pictures of one stream, if all else that the game reads makes no difference."""
+  streams = run.stage.streams
+  needed = lambda what: UserError(f'{missing}; what is made of {stream!r} depends on {what} too')
+  others = [name for name in core.inputs_of(run.stage.game, streams) if name != stream]
+
+  def beside(pictures: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """What is made of pictures, with numbers at random in the place of the other streams."""
+    random = np.random.default_rng(seed)
+
+    def drawn(name: str, field: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+      if not np.issubdtype(dtype, np.floating):
+        return random.integers(max(streams[name].classes, 2), size=shape).astype(dtype)
+      return random.uniform(*streams[name].range_of(field), shape).astype(dtype)
+
+    count = len(next(iter(pictures.values())))
+    shapes = {name: streams[name].fields(count) for name in others}
+    filled = {
+      name: {field: drawn(name, field, s.shape, s.dtype) for field, s in shapes[name].items()} for name in others
+    }
+    return made({**filled, stream: pictures})
+
   try:
-    samples = made(filled(0))
-  except KeyError as error:  # a field beside the pictures
-    raise missing from error
-  if names:
-    others = made(filled(1))
-    if not all(np.array_equal(x, others[name]) for name, x in samples.items()):
-      raise missing
-  return samples
+    if others:
+      # The first picture beside many others: one of them alone could be as good as another.
+      many = {field: np.repeat(x[:1], TRIED, axis=0) for field, x in fields.items()}
+      first, second = beside(many, 0), beside(many, 1)
+      if not all(np.array_equal(x, second[name], equal_nan=True) for name, x in first.items()):
+        raise needed(' and '.join(map(repr, others)))
+    return beside(fields, 0)
+  except KeyError as error:
+    if error.args[0] in set(streams[stream].fields(1)) - set(fields):
+      raise needed(f'its field {error.args[0]!r}') from error
+    raise

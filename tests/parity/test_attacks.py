@@ -81,7 +81,7 @@ ROWS = {
 def test_attacks_of_a_ball_succeed_as_often(pair, name):
   make, ours, settings = ROWS[name]
   eps = 0.5 if name.endswith('l2') else EPS
-  # PGD starts anywhere in the ball: of eight starts the rates of foolbox's spread by 0.01 to 0.02, and so do ours.
+  # PGD starts at random: over eight starts the rates have a deviation of 0.01 to 0.02, of foolbox's and of ours.
   starts = 4 if name.startswith('pgd') else 1
   made, found_rates = None, []
   for start in range(starts):
@@ -89,7 +89,7 @@ def test_attacks_of_a_ball_succeed_as_often(pair, name):
     made = found(pair, make(), eps, of=ours, eps=eps, key=jax.random.key(start), **settings)
     found_rates.append(rates(pair, *made))
   theirs, mine = np.mean(found_rates, axis=0)
-  assert abs(theirs - mine) <= (0.03 if starts > 1 else 0.01) and 0.1 < theirs < 1
+  assert abs(theirs - mine) <= (0.02 if starts > 1 else 0.01) and 0.1 < theirs < 1
   if name.startswith('bim'):
     same_where_unsure(pair, *made)
 
