@@ -58,8 +58,8 @@ def _define(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_string('output', '', 'Name of the output to show, if the game makes several.', flag_values=values)
-  flags.DEFINE_integer('step', None, 'Step of the checkpoint; the latest by default.', flag_values=values)
-  flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_integer('step', None, 'The same as --checkpoint=STEP.', flag_values=values)
+  flag_lib.define_checkpoint(values)
   flags.DEFINE_bool('ema', True, 'Use the running averages of the weights, if the run keeps them.', flag_values=values)
   flag_lib.define_samples(values)
   flags.DEFINE_string(
@@ -109,7 +109,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError(f'--standing with --picture={values.picture}: it works only with a grid, leave it out')
   if values.concepts and values.picture != 'arithmetic':
     raise UserError(f'--concepts with --picture={values.picture}: set --picture=arithmetic, or leave them out')
-  run = load(values.workdir, values.step, values.member)
+  run = _loaded(values)
   if values.picture != 'grid':
     drawn, what = _exploration(run, values), values.picture
   else:
@@ -140,6 +140,14 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     with command.writable(path):
       pictures.write(picture, path)
     console.say(f'{what} of step {run.step}: {path}')
+
+
+def _loaded(values: flags.FlagValues) -> Run:
+  """The run of --workdir, at --checkpoint or --step."""
+  asked = flag_lib.checkpoint(values)
+  if values.step is not None and asked is not None:
+    raise UserError(f'--step={values.step} and --checkpoint={values.checkpoint} name a state each: leave one out')
+  return load(values.workdir, asked if values.step is None else values.step, values.member)
 
 
 def _how(values: flags.FlagValues) -> dict[str, Any]:
@@ -193,7 +201,7 @@ def _translate(values: flags.FlagValues) -> None:
   out = paths.expand(values.out)
   if out.resolve() == folder.resolve():
     raise UserError(f'--out={out} is the folder of the inputs, which would be written over: name another')
-  run = load(values.workdir, values.step, values.member)
+  run = _loaded(values)
   found, made, _ = translated(run, values.inputs, output=values.output, **_how(values))
   for name, (array, limits) in made.items():
     where = out / name if len(made) > 1 else out

@@ -17,6 +17,7 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.exports import card, folder, function, onnx, safetensors, stablehlo
 from gan_jax.latents import distributions
+from gan_jax.nets.layers import conv
 
 SMALL = [
   '--config.steps=1',
@@ -157,3 +158,19 @@ def test_a_folder_is_pushed_to_a_repository_and_a_refusal_is_one_line(tmp_path, 
   assert folder.push(tmp_path, 'me/gan') == f'https://hub/me/gan{tmp_path}'
   with pytest.raises(UserError, match=r'--push=gan: the hub refuses \(ValueError: no such user\)'):
     folder.push(tmp_path, 'gan')
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID', 'REFLECT', ((1, 1), (1, 1))])
+def test_a_convolution_of_any_border_takes_any_batch(padding):
+  """A file of StableHLO holds a batch whose size is a symbol."""
+  kernel = jnp.ones((3, 3, 2, 2))
+
+  def both_ways(x):
+    with conv.formulation('plain'):
+      y = conv.conv(x, kernel, (1, 1), padding)
+      return y if padding == 'REFLECT' else conv.conv_transpose(y, kernel, (1, 1), padding)
+
+  (batch,) = jax.export.symbolic_shape('b')
+  program = jax.export.export(jax.jit(both_ways))(jax.ShapeDtypeStruct((batch, 6, 6, 2), jnp.float32))
+  x = np.random.RandomState(0).standard_normal((3, 6, 6, 2)).astype(np.float32)
+  np.testing.assert_allclose(program.call(x), both_ways(x), rtol=1e-5)

@@ -22,6 +22,7 @@ from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.figures import Figure
+from gan_jax.exports import folder as export_folder
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
@@ -278,7 +279,7 @@ def test_a_folder_of_pictures_is_translated_name_by_name(both, tmp_path, capsys)
     np.testing.assert_allclose(pixels, (value + 1) * 127.5, atol=0.51)
 
 
-def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monkeypatch):
+def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monkeypatch, capsys):
   workdir, photos, random = tmp_path / 'run', tmp_path / 'photos', np.random.RandomState(0)
   for name in 'ab':
     image = random.randint(0, 256, (20, 8, 8, 1)).astype(np.uint8)
@@ -290,13 +291,26 @@ def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monke
     Image.fromarray(random.randint(0, 256, (8, 8)).astype(np.uint8)).save(photos / f'{name}.png')
   made = lambda stream: translated(gan_jax.load(workdir), f'{stream}={photos}').made
   expected, sample = {stream: made(stream) for stream in 'ab'}, Both.sample
+  optional = lambda game, batch: jax.tree.map(
+    lambda x: x + batch['a'].get('label', jnp.zeros(1)).sum(), sample(game, batch)
+  )
+  with monkeypatch.context() as patch:  # what a game can do without is not that of other examples
+    patch.setattr(Both, 'sample', optional)
+    np.testing.assert_array_equal(made('a')['ab'][0], expected['a']['ab'][0])
+  (photos / 'broken.png').write_bytes(b'no picture')
   for name in 'ab':
     (tmp_path / f'{name}.npz').unlink()
   sources._open.cache_clear()
   for stream, output in (('a', 'ab'), ('b', 'ba')):
     found = made(stream)
     assert list(found) == list(expected[stream]) == [output]
+    told = capsys.readouterr().err
+    assert 'left out 1 of 3 files' in told and 'broken.png' in told
     np.testing.assert_array_equal(found[output][0], expected[stream][output][0])
+
+  made_files = export_folder.write(gan_jax.load(workdir), tmp_path / 'exported')
+  assert 'generator.stablehlo' in made_files and 'no samples.png' in capsys.readouterr().err
+  assert 'samples.png' not in (tmp_path / 'exported' / 'README.md').read_text()
 
   def more(of):
     return lambda game, batch: jax.tree.map(lambda x: x + of(batch), sample(game, batch))
@@ -327,6 +341,8 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
     (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture'),
     (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
     (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
+    (['--checkpoint=1', '--out', str(tmp_path / 'y.png')], 'step 1'),
+    (['--checkpoint=2', '--step=2', '--out', str(tmp_path / 'y.png')], 'leave one out'),
     (['--condition', 'Hat=1'], "condition Hat='1': Both takes no condition, leave it out"),
     (['--condition', 'Hat'], '--condition=Hat must be NAME=VALUE'),
     (['--condition', 'Hat=1', '--picture', 'interpolation'], '--condition with --picture=interpolation'),

@@ -1,5 +1,6 @@
 """Paths as people write them, and data that have moved."""
 
+import dataclasses
 import json
 import os
 
@@ -12,6 +13,9 @@ from gan_jax import evaluate, main, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.base.paths import expand
+from gan_jax.data import sources
+from gan_jax.data.sources import remembered
+from gan_jax.data.streams import Stream
 from gan_jax.training import loop
 
 POINTS = [
@@ -63,6 +67,23 @@ def test_a_run_is_sampled_where_its_data_are_not(tmp_path):
   found = evaluate.evaluate(run, data_path=str(tmp_path / 'moved.npz'), **options)
   assert all(np.isfinite(value) for value in found.values.values())
   assert 'moved.npz' in found.shared['reference']
+
+
+def test_streams_of_one_set_are_remembered_apart(tmp_path):
+  np.savez(tmp_path / 'x.npz', x=np.zeros((4, 8, 8, 1), np.uint8), label=np.arange(4) % 2)
+  plain = Stream(name='npz', path=str(tmp_path / 'x.npz'), size=8, channels=1)
+  streams = [plain, dataclasses.replace(plain, classes=2), dataclasses.replace(plain, size=4)]
+  expected, notes = [stream.fields(3) for stream in streams], [remembered.note(stream) for stream in streams]
+  assert len(set(map(str, expected))) == 3
+  (tmp_path / 'x.npz').unlink()
+  sources._open.cache_clear()
+  with pytest.raises(UserError, match=r'x\.npz'):
+    plain.fields(3)
+  with remembered.remembering(json.loads(json.dumps(notes))):
+    assert [stream.fields(3) for stream in streams] == expected
+  older = {**notes[0], 'stream': notes[0]['stream'][:3]}
+  with remembered.remembering([older]):
+    assert plain.fields(3) == expected[0]
 
 
 def test_a_path_for_data_without_one_is_an_error(tmp_path):

@@ -291,6 +291,7 @@ def test_makers_are_those_of_the_latents_that_the_samples_came_from():
 
 def test_each_generator_s_points_are_drawn_in_its_colour():
   from gan_jax.sampling.makers import COLOURS, makers
+  from gan_jax.sampling.shown import Options
 
   class Run:
     range = (0.0, 1.0)
@@ -299,7 +300,8 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
       class game:
         latents = {'z': Normal((1,)), 'maker': Label(2)}
 
-    def latents(self, count, seed):
+    def latents(self, count, *, seed, label, truncation):
+      self.asked = seed, label, truncation
       return {'z': np.zeros((count, 1), np.float32), 'maker': np.zeros(count, np.int32)}
 
     def generate(self, latents, seed, ema):
@@ -308,8 +310,9 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
 
   for plane in (True, False):
     Run.plane = plane
-    seen = set(map(tuple, np.asarray(makers(Run(), 3)).reshape(-1, 3)))
-    assert {COLOURS[0], COLOURS[1], (255, 255, 255)} == seen
+    run = Run()
+    seen = set(map(tuple, np.asarray(makers(run, 3, Options(seed=2, label=1, truncation=0.5))).reshape(-1, 3)))
+    assert {COLOURS[0], COLOURS[1], (255, 255, 255)} == seen and run.asked == (2, 1, 0.5)
 
 
 def test_players_of_triple_gan_with_other_classes_are_one_line():

@@ -153,7 +153,8 @@ class Explorer:
     of = [x.source for x in core.outputs_of(self.run.stage.game, self.run.stage.streams).values() if x.of]
     main = self.run.stage.streams[stream].main
     fields = [field for name, field in of if name == stream] or ([] if of or self.drawn else [main])
-    shapes = {name: x.shape for name, x in self.run.stage.streams[stream].fields(1).items()}
+    with self.run.remembering():
+      shapes = {name: x.shape for name, x in self.run.stage.streams[stream].fields(1).items()}
     return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
 
   def _truncation(self, ema: bool = True) -> tuple[str, Any]:

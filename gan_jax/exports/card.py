@@ -30,13 +30,14 @@ samples = jax.export.deserialize(program).call(weights, {inputs})['{output}']"""
 }
 
 
-def card(run: Run, made: Exported, formats: tuple[str, ...]) -> str:
+def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = True) -> str:
   """The text of README.md.
 
   Args:
     run: that was exported.
     made: its function.
     formats: of the files beside the card.
+    pictured: whether samples.png is beside it.
   """
   game = run.config.game
   data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
@@ -45,7 +46,8 @@ def card(run: Run, made: Exported, formats: tuple[str, ...]) -> str:
   low, high = run.range
   parts = [
     '---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n- image-generation\n---\n',
-    f'# {game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n\n![samples](samples.png)\n',
+    f'# {game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
+    '![samples](samples.png)\n' if pictured else '',
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`.\n',
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',

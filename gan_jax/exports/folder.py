@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from gan_jax.base import paths
+from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.config import to_json
@@ -44,16 +44,24 @@ def write(
     if name not in FORMATS:
       raise one_of('format of an export', name, FORMATS)
   made, config = exported(run, ema=ema, standing=standing), to_json(run.config)
+  try:
+    inputs, pictured = run.inputs(64), True
+  except UserError as error:  # its data are not there
+    console.say(f'no samples.png: {error}', error=True)
+    inputs, pictured = None, False
   # All are made before the first is written: a format that fails leaves no half folder.
   files = {card.FILES[name]: FORMATS[name](made, config) for name in formats}
-  files |= {'README.md': card.card(run, made, tuple(formats)).encode(), 'config.json': config.encode()}
+  files |= {'README.md': card.card(run, made, tuple(formats), pictured).encode(), 'config.json': config.encode()}
   folder = paths.expand(out)
   with writable(folder):
     folder.mkdir(parents=True, exist_ok=True)
   for name, content in files.items():
     with writable(folder / name):
       (folder / name).write_bytes(content)
-  drawn = next(iter(run.pictures(run.sample(64, ema=ema, standing=standing), run.inputs(64)).values()), None)
+  if not pictured:
+    return {name: len(content) for name, content in files.items()}
+  made_of = run.sample(64, ema=ema, standing=standing, inputs=inputs)
+  drawn = next(iter(run.pictures(made_of, inputs).values()), None)
   if drawn is not None:
     with writable(folder / 'samples.png'):
       pictures.write(drawn, folder / 'samples.png')

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.nets.layers.conv import formulation
@@ -50,7 +51,17 @@ def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
     UserError: the game needs what cannot be given as arrays.
   """
   latents = None if run.stage.game.latents is None else run.latents(2)
-  return of_game(run.stage.game, run.variables(ema, standing), latents, run.inputs(2) or {})
+  return of_game(run.stage.game, run.variables(ema, standing), latents, _examples(run))
+
+
+def _examples(run: Run) -> Mapping[str, Mapping[str, Any]]:
+  """Two rows of the data that the game reads when it samples; zeros where the data are not there."""
+  try:
+    return run.inputs(2) or {}
+  except UserError:
+    with run.remembering():
+      shapes = {name: run.stage.streams[name].fields(2) for name in core.inputs_of(run.stage.game, run.stage.streams)}
+    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
 
 
 def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mapping[str, Any]]) -> Exported:

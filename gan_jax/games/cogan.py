@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.core.sampled import Output
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.nets.cogan import DOMAINS
@@ -40,6 +41,7 @@ class CoGAN(nn.Module):
   classifier: float = 0.0
   matching: float = 0.0
 
+  outputs = {domain: Output(domain) for domain in DOMAINS}
   turns = (
     Turn(('discriminator',), 'discriminator_loss', streams=DOMAINS),
     Turn(('generator',), 'generator_loss', streams=()),

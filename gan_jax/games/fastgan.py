@@ -84,4 +84,4 @@ class FastGAN(nn.Module):
 
 def joined(logits: tuple[jax.Array, jax.Array]) -> jax.Array:
   """The logits of both sizes, (B, patches), in float32."""
-  return jnp.concatenate([x.reshape(len(x), -1).astype(jnp.float32) for x in logits], 1)
+  return jnp.concatenate([x.reshape(x.shape[0], -1).astype(jnp.float32) for x in logits], 1)

@@ -287,7 +287,7 @@ class Standard(nn.Module):
     logits = self.discriminator(image, train=False)
     if self.pair.outputs == 2:
       return logits[..., 1] - logits[..., 0]
-    return logits.reshape(len(logits), -1).mean(1)
+    return logits.reshape(logits.shape[0], -1).mean(1)
 
   def layers(self, image: jax.Array) -> list[jax.Array]:
     """The feature maps of the discriminator's layers for images (B, H, W, C)."""

@@ -71,7 +71,7 @@ class Generator(nn.Module):
     if not self.conditional:
       x = shared(z)
       return {d: activation(end(x), self.output) for d, end in zip(DOMAINS, ends, strict=True)}
-    one_hot = lambda d: jnp.broadcast_to(jax.nn.one_hot(d, 2, dtype=z.dtype), (len(z), 2))
+    one_hot = lambda d: jnp.broadcast_to(jax.nn.one_hot(d, 2, dtype=z.dtype), (z.shape[0], 2))
     return {d: activation(ends[0](shared(beside(z, one_hot(i)))), self.output) for i, d in enumerate(DOMAINS)}
 
 
@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
     x = _pooled(Conv(first, window, kernel_init=XAVIER, padding='VALID', name=f'first_{domain}')(x))  # (B, 12, 12, 20)
     x = _pooled(Conv(second, window, kernel_init=XAVIER, padding='VALID', name='second')(x))  # (B, 4, 4, 50)
     begin = _xavier_of(x.shape[1] * x.shape[2], second, self.hidden)
-    features = _prelu(dense(x.reshape(len(x), -1), self.hidden, kernel_init=begin, name='hidden'), 'bend')
+    features = _prelu(dense(x.reshape(x.shape[0], -1), self.hidden, kernel_init=begin, name='hidden'), 'bend')
     out = {'logits': dense(features, 2, kernel_init=XAVIER, name='real'), 'features': features}
     if self.classes:
       out['classes'] = dense(features, self.classes, kernel_init=XAVIER, name='classes')

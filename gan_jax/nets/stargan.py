@@ -40,4 +40,4 @@ class Discriminator(nn.Module):
     if not classify:
       return patches
     # A window as large as what is left: one product.
-    return patches, dense(x.reshape(len(x), -1), self.domains, use_bias=False, kernel_init=TORCH, name='domains')
+    return patches, dense(x.reshape(x.shape[0], -1), self.domains, use_bias=False, kernel_init=TORCH, name='domains')

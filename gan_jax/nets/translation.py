@@ -268,7 +268,7 @@ class PatchGAN(nn.Module):
       x = nn.leaky_relu(x, self.slope)  # (B, H / 2, W / 2, channels) ...
       maps.append(x)
     if self.whole:
-      logits = dense(x.reshape(len(x), -1), 1, kernel_init=INIT, name='logit')[:, 0]
+      logits = dense(x.reshape(x.shape[0], -1), 1, kernel_init=INIT, name='logit')[:, 0]
     else:
       window = 4 if self.layers else 1
       last = Conv(1, (window, window), kernel_init=INIT, padding=ONE if window == 4 else 'SAME', name='logits')

@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
       x = nn.leaky_relu(BatchNorm()(x, train=train), self.slope)
       maps.append(x)
     # The paper's convolution from 4 x 4 x 4 to 1 x 1 x 1.
-    logits = head(dense(x.reshape(len(x), -1), 1, use_bias=False, kernel_init=NORMAL, name='logit'))
+    logits = head(dense(x.reshape(x.shape[0], -1), 1, use_bias=False, kernel_init=NORMAL, name='logit'))
     if self.classes:
       # Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, eq. 3, of means over places.
       vector = Embed(self.classes, x.shape[-1], kernel_init=NORMAL, name='classes')(label, train=train)

@@ -14,7 +14,7 @@ from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.views import Experiment
 
 #: Files that the export of a member writes. If the folder has more, somebody has used it.
-EXPORTED = {'config.json', 'checkpoints'}
+EXPORTED = {'config.json', 'examples.json', 'checkpoints'}
 
 
 def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> dict[int, float]:
@@ -66,6 +66,7 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
     new.rmtree()
   new.mkdir()
   run_config.write_config(new, member.config)
+  run_config.write_examples(new, [stage.streams for stage in member.stages])
   checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
   checkpoints.save(member.of(state), place, {name: values[best]})
   checkpoints.close()

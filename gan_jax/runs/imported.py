@@ -1,5 +1,6 @@
 """Makes a run from weights that other code trained."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,3 +72,5 @@ def write_run(
       checkpoints.save(state, Place(int(config.steps), 0, {}))
       checkpoints.close()
       run_config.write_config(workdir, config)
+      with contextlib.suppress(UserError):  # its data need not be here
+        run_config.write_examples(workdir, [stage.streams])

@@ -13,6 +13,7 @@ import numpy as np
 from PIL.Image import Image
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.sampled import truncated
 from gan_jax.data import sets
 from gan_jax.data.transforms import to_uint8
 from gan_jax.features import choose
@@ -101,7 +102,8 @@ def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes:
     axes: the two dimensions.
   """
   base = start_of(run, 1, options)
-  latents = latent_paths.manifold(latent_paths.part_of(run.stage.game.latents), count, base, axes=axes)
+  _, distributions = truncated(run.stage.game, options.truncation)
+  latents = latent_paths.manifold(latent_paths.part_of(distributions), count, base, axes=axes)
   return pictures.grid(images_of(run, latents, options, each=count**2), run.range, columns=count)
 
 

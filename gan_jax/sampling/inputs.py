@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax import core
-from gan_jax.base import paths
+from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import columns, sets
 from gan_jax.data.sources.base import Source
@@ -107,6 +107,8 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   plain = dataclasses.replace(stream, flip=False, random_crop=0, per_class=0, classes=0, tags=(), columns={})
   of = dataclasses.replace(plain, name='folder', path=path)
   source = FolderSource(of, whole=folder)
+  for line in source.notes:
+    console.say(f'--inputs={text}: {line}', error=True)
   files = [str(file.relative_to(source.root)) for file in source.files]
   if not stream.columns:
     return name, files, _prepared(of, source, np.arange(len(files)))

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from gan_jax.base.errors import UserError
 from gan_jax.sampling import pictures
 from gan_jax.sampling.outputs import pick
+from gan_jax.sampling.shown import Options, start_of
 
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
@@ -35,7 +36,7 @@ def makers(run: 'Run', count: int = 256, options: Any = None, *, side: int = 512
   latents, seed = run.stage.game.latents, options.seed if options else 0
   if not isinstance(latents, Mapping) or 'maker' not in latents:
     raise UserError(f"--picture=makers of {type(run.stage.game).__name__}, which has no 'maker' among its latents")
-  several, drawn = latents['maker'].classes, run.latents(count, seed=seed)
+  several, drawn = latents['maker'].classes, start_of(run, count, options or Options())
   made = []
   for maker in range(several):
     asked = {**drawn, 'maker': np.full(count, maker, np.int32)}

@@ -1,5 +1,6 @@
 """A trained run, loaded from its workdir: samples, latents, variables."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -10,7 +11,8 @@ from PIL.Image import Image
 from gan_jax import core, runs
 from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.runs import saved
+from gan_jax.data.sources import remembered
+from gan_jax.runs import run_config, saved
 from gan_jax.sampling import conditions, sheets
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing as standing_lib
@@ -112,6 +114,10 @@ class Run:
       raise one_of('stream', stream, streams)
     chosen = inputs_lib.input_stream(streams[stream or next(iter(streams))], split or None)
     return inputs_lib.examples(chosen, np.arange(min(check_count(n, what='n'), len(chosen.open()))))
+
+  def remembering(self) -> AbstractContextManager[None]:
+    """While it lasts, streams whose data are not there have the examples that the run noted when it was trained."""
+    return remembered.remembering(run_config.read_examples(self.workdir))
 
   def inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
     """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data."""

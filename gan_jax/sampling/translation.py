@@ -7,8 +7,6 @@ import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
-from gan_jax.data.sources import remembered
-from gan_jax.runs import run_config
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
 from gan_jax.sampling.run import Run
@@ -48,7 +46,7 @@ def translated(run: Run, folder: str, *, output: str = '', **how: Any) -> Transl
     UserError: the game reads no pictures, the folder has none, or an output is no picture; or the run's own data are
       not there, and what is made depends on them.
   """
-  with remembered.remembering(run_config.read_examples(run.workdir)):
+  with run.remembering():
     return _translated(run, folder, output, how)
 
 
@@ -69,9 +67,14 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
   except UserError as missing:
     samples = _without_data(run, stream, fields, made, missing)
   else:
-    # What else it reads beside the pictures is the run's own, or a condition.
-    rest = given.get(stream, {}) if run.stage.streams[stream].columns else {}
-    samples = made({**given, stream: {**rest, **fields}})
+    rest = given.get(stream, {}).keys() - fields
+    try:
+      samples = made({**given, stream: fields})
+    except KeyError as error:
+      if error.args[0] not in rest:
+        raise
+      # It must read more beside the pictures: the run's own, or a condition.
+      samples = made({**given, stream: {**given[stream], **fields}})
   for name, array in samples.items():
     if array.ndim != 4 or array.shape[-1] > 4:
       raise UserError(f'{name or "samples"} of shape {array.shape[1:]} are no pictures: choose another --output')

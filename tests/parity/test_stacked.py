@@ -100,7 +100,7 @@ def class_disc1(w, x):
 def compared(network, wanted, *given, **more):
   rngs = {name: jax.random.key(0) for name in ('params', 'noise', 'dropout')}
   params = jax.jit(lambda: network.init(rngs, *given, train=True, **more))()['params']
-  params = jax.tree.map(lambda x: x + 0.1 * RANDOM.standard_normal(x.shape).astype(np.float32), params)
+  params = jax.tree.map(lambda x: x + 0.2 * RANDOM.standard_normal(x.shape).astype(np.float32), params)
   found = network.apply({'params': params}, *given, train=True, **more, rngs=rngs, mutable=['batch_stats'])[0]
   wanted = wanted(Weights(params))
   for ours, theirs in zip(jax.tree.leaves(found), wanted if isinstance(wanted, tuple) else (wanted,), strict=True):

@@ -16,7 +16,9 @@ _known: contextvars.ContextVar[Mapping[tuple[str, ...], Fields] | None] = contex
 
 
 def _key(stream: 'Stream') -> tuple[str, ...]:
-  return stream.name, stream.path, stream.split
+  """What the fields of an example follow from; the first three alone are the key in older files."""
+  sizes = stream.size, stream.random_crop, stream.channels, stream.classes
+  return (stream.name, stream.path, stream.split, *map(str, sizes), *map(str, stream.columns.items()))
 
 
 def note(stream: 'Stream') -> dict[str, Any]:
@@ -39,4 +41,5 @@ def remembering(notes: Iterable[Mapping[str, Any]]) -> Iterator[None]:
 
 def recall(stream: 'Stream') -> Fields | None:
   """The fields of one stored example; None if nothing is known of the stream."""
-  return (_known.get() or {}).get(_key(stream))
+  known, key = _known.get() or {}, _key(stream)
+  return known.get(key) or known.get(key[:3])

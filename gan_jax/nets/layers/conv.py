@@ -212,7 +212,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None, 
   _check(x, kernel, strides)
   pads = borders.pads(padding, len(window))
   x = borders.padded(x, window, padding)
-  if pads and any(o < 1 for o in geometry.Geometry(len(x), x.shape[1:-1], window, strides, pads).outputs):
+  if pads and any(o < 1 for o in geometry.Geometry(x.shape[0], x.shape[1:-1], window, strides, pads).outputs):
     raise ValueError(f'convolution of x {x.shape} by a window of {window}: no window fits, with padding={padding!r}')
   if math.prod(window) == 1 and not any(n for pair in pads or () for n in pair):
     # A 1x1 convolution is a matrix product, which is faster.
@@ -244,7 +244,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padd
     raise ValueError(f'conv_transpose: padding={padding!r} has no adjoint here: take SAME, VALID or pairs of numbers')
   if padding == 'VALID':
     spatial = tuple(n + max(k - s, 0) for n, k, s in zip(spatial, window, strides, strict=True))
-  elif pads and geometry.Geometry(len(x), spatial, window, strides, pads).outputs != x.shape[1:-1]:
+  elif pads and geometry.Geometry(x.shape[0], spatial, window, strides, pads).outputs != x.shape[1:-1]:
     raise ValueError(
       f'conv_transpose: a window of {window} with strides {strides} and padding={padding} does not bring {spatial} to '
       f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'

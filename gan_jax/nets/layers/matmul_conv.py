@@ -184,7 +184,7 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
   Returns:
     (B, *outputs, out).
   """
-  shape = Geometry(len(x), x.shape[1:-1], kernel.shape[:-2], strides, pads)
+  shape = Geometry(x.shape[0], x.shape[1:-1], kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     return forward(_fit_blocks(x, shape, blocks), blocked_kernel(kernel, shape), blocks.strides, blocks.pads)
@@ -219,7 +219,7 @@ def input_adjoint(
   Returns:
     (B, *spatial, in).
   """
-  shape = Geometry(len(y), tuple(spatial), kernel.shape[:-2], strides, pads)
+  shape = Geometry(y.shape[0], tuple(spatial), kernel.shape[:-2], strides, pads)
   inputs, outputs = kernel.shape[-2:]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     x = input_adjoint(y, blocked_kernel(kernel, shape), blocks.strides, blocks.spatial, blocks.pads)
@@ -256,7 +256,7 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
   Returns:
     (*window, in, out).
   """
-  shape = Geometry(len(x), x.shape[1:-1], tuple(window), strides, pads)
+  shape = Geometry(x.shape[0], x.shape[1:-1], tuple(window), strides, pads)
   inputs, outputs = x.shape[-1], y.shape[-1]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     kernel = kernel_adjoint(_fit_blocks(x, shape, blocks), y, blocks.strides, blocks.window, blocks.pads)
