@@ -1,5 +1,6 @@
 """The pages of a run and of GAN Lab, as functions: no browser, no Gradio. The browser's test is test_app_browser.py."""
 
+import contextlib
 import re
 import sys
 import types
@@ -16,6 +17,7 @@ from gan_jax.apps import drawing, explore_page, lab, lab_page, plane, serving
 from gan_jax.apps.explore import Choice, Explorer
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Attributes, Label, Normal
 from gan_jax.sampling import conditions, directions
 
@@ -146,7 +148,7 @@ def test_a_run_with_nothing_to_show_is_one_line(monkeypatch):
     Explorer(fake_run(game, made_of(game)[0]))
   run = fake_run(Reading(Rows()), {})
   run.stage.streams['images'].fields = lambda n: {'image': np.zeros((n, 8, 8, 1))}
-  run.inputs = run.stage.streams['images'].open
+  run.inputs, run.remembering = run.stage.streams['images'].open, contextlib.nullcontext
   with pytest.raises(UserError, match=r'nothing to show\. No examples of its data: data/x: no such folder'):
     Explorer(run)
   run.stage.game = Reading(Rows(), latents=None)  # a translator: pictures of one's own can be dropped
@@ -210,6 +212,13 @@ def test_conditions_say_what_they_take(page):
     'code': conditions.Asked('numbers', size=6),
     'maker': conditions.Asked('class', ('0', '1')),
   }
+  # Names are those of the data's classes, not of another part that is drawn from as many.
+  columns = {'image': {'name': 'Picture'}, 'label': {'name': 'Label', 'classes': ('cat', 'dog')}}
+  named = stage._replace(streams={'images': Stream(name='folder', path='nowhere', size=8, columns=columns)})
+  assert [conditions._classes(named, part, Label(2)).classes for part in ('label', 'maker')] == [('cat', 'dog'), 2]
+  counted = {**columns, 'label': {'name': 'Label', 'classes': 2}}  # the names stand in the data, which are not there
+  unnamed = stage._replace(streams={'images': Stream(name='folder', path='nowhere', size=8, columns=counted)})
+  assert conditions._classes(unnamed, 'label', Label(2)).classes == 2
   drawn = {'code': np.zeros((4, 2, 3), np.float32)}
   found, _ = conditions.apply(stage, {'code': '1 2 3 4 5 6'}, drawn, None)
   assert found['code'][3].tolist() == [[1, 2, 3], [4, 5, 6]]

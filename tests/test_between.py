@@ -21,10 +21,13 @@ from gan_jax.sampling.run import Run
 class Shown:
   """A run whose pictures are made of what it is asked for."""
 
-  range, workdir = (-1.0, 1.0), 'runs/x'
+  workdir = 'runs/x'
 
   def __init__(self, stage):
     self.stage, self.given = stage, []
+
+  def range_of(self, output):
+    return (-1.0, 1.0)
 
   def inputs(self, count, split=None):
     return inputs.first(self.stage, count, split)

@@ -10,13 +10,14 @@ from PIL import Image
 from scipy import special
 
 import gan_jax
-from gan_jax import main, sample
+from gan_jax import core, main, sample
 from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Label, Normal, Tags, Truncated, Uniform
 from gan_jax.sampling import attention, exploration, pictures
+from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
 
 LATENTS = {'z': Normal((2,)), 'label': Label(3), 'code': Uniform((2,), -1.0, 3.0)}
@@ -187,15 +188,15 @@ def test_a_grid_is_laid_out_by_columns_and_labelled():
 class Stand:
   """A run of known answers: the colour of a sample is told by its latents."""
 
-  range = (0.0, 255.0)
-
   def __init__(self, latents, colour, stream=None, several=False):
     game = Noisy(latents)
     self.stage = types.SimpleNamespace(
-      game=game, streams={'images': stream or Stream(name='digits', size=8, channels=1, range=self.range)}
+      game=game, streams={'images': stream or Stream(name='digits', size=8, channels=1, range=(0.0, 255.0))}
     )
     self._colour, self._several = colour, several
     self._sampler = Sampler(game)
+
+  range_of = Run.range_of
 
   def inputs(self, count):
     return None
@@ -406,6 +407,23 @@ def test_one_of_several_things_is_laid_out():
   assert cells(photo, 2, 2, 8).tolist() == [[64, 191]] * 2 and cells(mask, 2, 2, 8).tolist() == [[191, 64]] * 2
   with pytest.raises(UserError, match='mask, photo'):
     exploration.manifold(run, 2)
+
+
+def test_each_thing_is_drawn_in_its_own_range(monkeypatch):
+  run = Stand(Uniform((2,), 0.0, 255.0), lambda z: z[:, 0], several=True)
+  run.stage.streams['masks'] = Stream(name='digits', size=8, channels=1, range=(0.0, 510.0))
+  outputs = {'photo': core.Output('images'), 'mask': core.Output('masks')}
+  monkeypatch.setattr(Noisy, 'outputs', outputs, raising=False)
+  photo, mask = (exploration.manifold(run, 2, exploration.Options(output=name)) for name in ('', 'mask'))
+  assert cells(photo, 2, 2, 8).tolist() == [[64, 191]] * 2
+  np.testing.assert_allclose(cells(mask, 2, 2, 8), [[95.5, 32]] * 2, atol=0.6)
+
+
+def test_truncation_narrows_the_square():
+  run = Stand(Normal((2,)), lambda z: 127 + 40 * z[:, 0])
+  whole, narrow = (exploration.manifold(run, 2, exploration.Options(truncation=t)) for t in (0.0, 0.1))
+  spread = lambda picture: np.ptp(cells(picture, 2, 2, 8).astype(int))
+  assert spread(whole) > 40 and 0 < spread(narrow) < 8
 
 
 def test_the_command_draws_and_refuses_in_one_line(capsys, tmp_path):

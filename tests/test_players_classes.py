@@ -294,8 +294,6 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
   from gan_jax.sampling.shown import Options
 
   class Run:
-    range = (0.0, 1.0)
-
     class stage:
       class game:
         latents = {'z': Normal((1,)), 'maker': Label(2)}

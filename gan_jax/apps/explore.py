@@ -26,7 +26,7 @@ from gan_jax.latents import paths
 from gan_jax.latents.distributions import Uniform
 from gan_jax.sampling import attention, conditions, exploration, pictures, sheets
 from gan_jax.sampling import directions as directions_lib
-from gan_jax.sampling.outputs import imitated, named
+from gan_jax.sampling.outputs import named
 from gan_jax.sampling.run import Run, attention_of
 from gan_jax.sampling.sampler import Sampler, check_count
 from gan_jax.sampling.translation import translated
@@ -235,8 +235,7 @@ class Explorer:
 
   def limits(self, output: str = '') -> tuple[float, float]:
     """(low, high) of the values of an output."""
-    of = imitated(self.run.stage, output)
-    return self.run.stage.streams[of.stream].range_of(of.field)
+    return self.run.range_of(output)
 
   def _pixels(self, choice: Choice, made: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """(N, H, W, C) uint8, the samples as pictures."""

@@ -34,7 +34,7 @@ def attention(run: 'Run', count: int = 6, options: Options = Options(), *, point
     {layer: picture}.
   """
   latents = start_of(run, count, options)
-  images = to_uint8(images_of(run, latents, options), run.range)
+  images = to_uint8(images_of(run, latents, options), run.range_of(options.output))
   layers = run.attention(latents, seed=options.seed, ema=options.ema)
   if not layers:
     raise UserError(f'--picture=attention: the generator of {type(run.stage.game).__name__} has no attention; use grid')

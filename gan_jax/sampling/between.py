@@ -34,7 +34,9 @@ def between_classes(run: 'Run', count: int = 8, options: Options = Options(), *,
   ends = (start['label'] + 1 + np.random.RandomState(options.seed).randint(max(classes - 1, 1), size=count)) % classes
   path = latent_paths.between_classes(start, ends, classes, steps)
   names = [f'{a} - {b}' for a, b in zip(start['label'], ends, strict=True)]
-  return pictures.grid(images_of(run, path, options, each=steps), run.range, columns=steps, names=names)
+  return pictures.grid(
+    images_of(run, path, options, each=steps), run.range_of(options.output), columns=steps, names=names
+  )
 
 
 def between_conditions(
@@ -76,4 +78,4 @@ def between_conditions(
       'one unknown word): there is no way between them'
     )
   latents, inputs = conditions.between(run.stage, first, last, steps)
-  return pictures.grid(images_of(run, latents, options, inputs), run.range, columns=steps)
+  return pictures.grid(images_of(run, latents, options, inputs), run.range_of(options.output), columns=steps)

@@ -4,6 +4,7 @@ A condition is a part of a game's latents (a class, an attribute, a vector), or 
 it samples (a class, attributes, a number, a text, an embedding). It replaces what is drawn, in every sample.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def asked(stage: Stage) -> dict[str, Asked]:
     if isinstance(distribution, latents_lib.Attributes):
       found[name] = Asked('attribute')
     elif isinstance(distribution, latents_lib.Label):
-      found[name] = _of_kind(_classes(stage, distribution))
+      found[name] = _of_kind(_classes(stage, part, distribution))
     else:
       shape = jax.eval_shape(distribution.sample, jax.random.key(0))
       found[name] = Asked('numbers', size=int(np.prod(getattr(shape, 'shape', (0,)))))
@@ -91,9 +92,12 @@ def _of_kind(kind: Any) -> Asked:
   )
 
 
-def _classes(stage: Stage, distribution: latents_lib.Label) -> columns.Label:
-  """The classes of the data, with their names, where the latents draw those."""
-  kind = _kinds(next(iter(stage.streams.values()))).get('label')
+def _classes(stage: Stage, part: str, distribution: latents_lib.Label) -> columns.Label:
+  """The classes of the data, with their names, where a part of the latents draws those and the data are there."""
+  kind = None
+  if part == 'label':
+    with contextlib.suppress(UserError):  # without the data a class has its number
+      kind = _kinds(next(iter(stage.streams.values()))).get(part)
   if isinstance(kind, columns.Label) and kind.count == distribution.classes:
     return kind
   return columns.Label(classes=distribution.classes)
@@ -181,7 +185,7 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
     latents[part] = _with_entry(distribution.names, name, value, drawn)
     return
   if isinstance(distribution, latents_lib.Label):
-    latents[part] = np.full(drawn.shape, _stored(_classes(stage, distribution), name, value), drawn.dtype)
+    latents[part] = np.full(drawn.shape, _stored(_classes(stage, part, distribution), name, value), drawn.dtype)
     return
   vector = _stored(columns.Array(), name, _numbers(value))
   if vector.size != np.prod(drawn.shape[1:]):

@@ -51,7 +51,7 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
   """
   images = images_of(run, start_of(run, count, options), options)
   train = training_pictures(run, options.output)
-  return with_nearest(to_uint8(images, reference_of(run, options).range), train, nearest_count)
+  return with_nearest(to_uint8(images, run.range_of(options.output)), train, nearest_count)
 
 
 def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
@@ -89,7 +89,7 @@ def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, s
   uniform = isinstance(latent_paths.part_of(run.stage.game.latents), Uniform)
   starts, ends = (jax.tree.map(lambda x, half=half: x[half], drawn) for half in (slice(count), slice(count, None)))
   path = latent_paths.walk(starts, ends, steps, kind=kind or ('linear' if uniform else 'spherical'))
-  return pictures.grid(images_of(run, path, options, each=steps), run.range, columns=steps)
+  return pictures.grid(images_of(run, path, options, each=steps), run.range_of(options.output), columns=steps)
 
 
 def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes: tuple[int, int] = (0, 1)) -> Image:
@@ -104,7 +104,7 @@ def manifold(run: 'Run', count: int = 12, options: Options = Options(), *, axes:
   base = start_of(run, 1, options)
   _, distributions = truncated(run.stage.game, options.truncation)
   latents = latent_paths.manifold(latent_paths.part_of(distributions), count, base, axes=axes)
-  return pictures.grid(images_of(run, latents, options, each=count**2), run.range, columns=count)
+  return pictures.grid(images_of(run, latents, options, each=count**2), run.range_of(options.output), columns=count)
 
 
 def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
@@ -124,7 +124,9 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
   latents, inputs = jax.tree.map(lambda x: np.concatenate([x] * label.classes), (one, run.inputs(count)))
   latents['label'] = np.repeat(np.arange(label.classes, dtype=np.int32), count)
   names = [str(i) for i in range(label.classes)]
-  return pictures.grid(images_of(run, latents, options, inputs), run.range, columns=count, names=names)
+  return pictures.grid(
+    images_of(run, latents, options, inputs), run.range_of(options.output), columns=count, names=names
+  )
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
@@ -151,7 +153,7 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
       images = images_of(run, latent_paths.varied(start, part, values, index), options, each=len(values))
       heads = [f'{value:.2g}' for value in values]
       name = part if index is None else f'{part}_{index}'
-      shown[name] = pictures.grid(images, run.range, columns=len(values), heads=heads)
+      shown[name] = pictures.grid(images, run.range_of(options.output), columns=len(values), heads=heads)
   if not shown:
     raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
   return shown
@@ -175,7 +177,9 @@ def parts(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   start = jax.tree.map(lambda x: np.asarray(x)[::steps], drawn)
   for part in names:
     latents = latent_paths.repeated(start, steps) | {part: drawn[part]}
-    shown[part] = pictures.grid(images_of(run, latents, options, each=steps), run.range, columns=steps)
+    shown[part] = pictures.grid(
+      images_of(run, latents, options, each=steps), run.range_of(options.output), columns=steps
+    )
   return shown
 
 
@@ -226,7 +230,7 @@ def arithmetic(
       'depends on them too; use interpolation'
     )
   drawn = start_of(run, count, options)
-  having = _having(run, images_of(run, drawn, options), concepts)
+  having = _having(run, images_of(run, drawn, options), options, concepts)
   terms = [latent_paths.chosen(drawn, mask) for mask in having]
   shown = [jax.tree.map(lambda *x: np.concatenate(x), term, latent_paths.mean(term)) for term in terms]
   result = latent_paths.around(latent_paths.arithmetic(*terms))
@@ -234,24 +238,26 @@ def arithmetic(
   titles = [concept if isinstance(concept, str) else 'abc'[i] for i, concept in enumerate(concepts)]
   left = pictures.grid(
     columns.reshape(-1, *columns.shape[2:]),
-    run.range,
+    run.range_of(options.output),
     columns=3,
     heads=[titles[0], f'- {titles[1]}', f'+ {titles[2]}'],
     names=['', '', '', 'mean'],
     least_side=CELLS,
   )
-  right = pictures.grid(images_of(run, result, options), run.range, columns=3, heads=['', '=', ''], least_side=CELLS)
+  right = pictures.grid(
+    images_of(run, result, options), run.range_of(options.output), columns=3, heads=['', '=', ''], least_side=CELLS
+  )
   return pictures.beside([left, right])
 
 
-def _having(run: 'Run', images: np.ndarray, concepts: Sequence[Concept]) -> list[np.ndarray]:
+def _having(run: 'Run', images: np.ndarray, options: Options, concepts: Sequence[Concept]) -> list[np.ndarray]:
   """For each concept (N,) boolean: whether an image shows it."""
   predicted = None
   if any(isinstance(concept, str) for concept in concepts):
-    stream = reference_of(run, Options())
+    stream = reference_of(run, options)
     extractor = choose.choose('classifier', stream)
     judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
-    pixels = to_uint8(images, run.range)
+    pixels = to_uint8(images, run.range_of(options.output))
     predicted = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
   return [_members(concept, predicted, images) for concept in concepts]
 

@@ -1,7 +1,7 @@
 """Pictures of games with several generators: each generator has its own colour or row."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,7 +21,7 @@ COLOURS = (
 )  # fmt: skip
 
 
-def makers(run: 'Run', count: int = 256, options: Any = None, *, side: int = 512) -> Image.Image:
+def makers(run: 'Run', count: int = 256, options: Options = Options(), *, side: int = 512) -> Image.Image:
   """Samples of each generator: points of the plane or of the line in its colour, images in its own row.
 
   Args:
@@ -33,19 +33,19 @@ def makers(run: 'Run', count: int = 256, options: Any = None, *, side: int = 512
   Raises:
     UserError: the game has one generator.
   """
-  latents, seed = run.stage.game.latents, options.seed if options else 0
+  latents, seed = run.stage.game.latents, options.seed
   if not isinstance(latents, Mapping) or 'maker' not in latents:
     raise UserError(f"--picture=makers of {type(run.stage.game).__name__}, which has no 'maker' among its latents")
-  several, drawn = latents['maker'].classes, start_of(run, count, options or Options())
+  several, drawn = latents['maker'].classes, start_of(run, count, options)
   made = []
   for maker in range(several):
     asked = {**drawn, 'maker': np.full(count, maker, np.int32)}
-    examples = run.generate(asked, seed=seed, ema=options.ema if options else True)
-    made.append(np.asarray(pick(examples, options.output if options else '')))
+    examples = run.generate(asked, seed=seed, ema=options.ema)
+    made.append(np.asarray(pick(examples, options.output)))
   if made[0].ndim == 4:
     columns = min(count, 10)
     rows = np.concatenate([examples[:columns] for examples in made])
-    return pictures.grid(rows, run.range, columns=columns, names=[str(i) for i in range(several)])
+    return pictures.grid(rows, run.range_of(options.output), columns=columns, names=[str(i) for i in range(several)])
   if made[0].ndim != 2 or made[0].shape[1] > 2:
     raise UserError(f'samples of shape {made[0].shape[1:]} are neither pictures nor points: use --picture=grid')
   if made[0].shape[1] == 1:  # on lines one above the other

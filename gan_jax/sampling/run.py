@@ -174,9 +174,12 @@ class Run:
   @property
   def range(self) -> tuple[float, float]:
     """(low, high) of the pixels that the main output imitates."""
-    outputs = core.outputs_of(self.stage.game, self.stage.streams)
-    main = imitated(self.stage, next(iter(outputs), ''))
-    return self.stage.streams[main.stream].range_of(main.field)
+    return self.range_of()
+
+  def range_of(self, output: str = '') -> tuple[float, float]:
+    """(low, high) of the pixels that an output imitates; the main one by default."""
+    of = imitated(self.stage, output or next(iter(core.outputs_of(self.stage.game, self.stage.streams)), ''))
+    return self.stage.streams[of.stream].range_of(of.field)
 
   def pictures(self, samples: Any, inputs: Any = None) -> dict[str, Image]:
     """{name of what the game makes: its picture} of samples; what has no picture is left out.
