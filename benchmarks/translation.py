@@ -2,7 +2,7 @@
 
     TFDS_DATA_DIR=<prepared data> python -m benchmarks.translation --workdir runs/translation --tables unpaired
       [--rows cyclegan,no_cycle] [--steps 26680] [--faces celeba_64] [--pairs edges2shoes_128] [--table]
-      [--set game.generator.channels=16]
+      [--set optimizers.generator.b1=0.9]
 
 Every row is a run of a shipped config in WORKDIR/ROW, which the same command resumes; measured rows are not
 run again, and --table prints those there are. Seeds are 0. All figures are of pictures held out of training. Judges
@@ -110,11 +110,13 @@ def shorten(optimizers: Any, share: float) -> None:
 def measure(table: str, row: str, folder: pathlib.Path, steps: int, data: str, more: Sequence[str]) -> None:
   """Trains and measures a row, where that is not done."""
   if (folder / 'row.json').exists():
+    if json.loads((folder / 'row.json').read_text()).get('set', []) != list(more):
+      raise SystemExit(f'{folder} was measured with other settings than --set {" ".join(more)}: take another --workdir')
     return
   train.run(settings(table, row, steps, data, more), folder)
   run = gan_jax.load(folder)
   found = {'unpaired': unpaired, 'stargan': starred}.get(table, paired)(run, folder.parent)
-  (folder / 'row.json').write_text(json.dumps({'steps': run.step, **found}, indent=2) + '\n')
+  (folder / 'row.json').write_text(json.dumps({'steps': run.step, 'set': list(more), **found}, indent=2) + '\n')
 
 
 def held_out(run: Any, name: str) -> tuple[Stream, dict[str, np.ndarray]]:
@@ -279,7 +281,9 @@ def main(arguments: list[str] | None = None) -> str:
   parser.add_argument('--tables', default=','.join(ROWS), help='by commas')
   parser.add_argument('--rows', default='', help='by commas; all of the tables by default')
   parser.add_argument('--steps', type=int, default=0, help="in place of a config's")
-  parser.add_argument('--set', action='append', default=[], help='game.generator.channels=16: for every row')
+  parser.add_argument(
+    '--set', action='append', default=[], help='optimizers.generator.b1=0.9: for every row of the tables'
+  )
   parser.add_argument('--faces', default='celeba', help='folder of the faces')
   parser.add_argument('--pairs', default='edges2shoes', help='folder of the pairs')
   parser.add_argument('--table', action='store_true', help='train nothing')

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import types
 
 import flax.linen as nn
 import jax
@@ -24,6 +25,8 @@ from gan_jax.evaluation import measures
 from gan_jax.evaluation.figures import Figure
 from gan_jax.exports import folder as export_folder
 from gan_jax.latents.distributions import Latents, Normal
+from gan_jax.sampling import conditions
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.sampling.standing import of_stage
 from gan_jax.sampling.translation import translated
@@ -329,6 +332,42 @@ def test_a_folder_is_translated_where_the_runs_own_data_are_gone(tmp_path, monke
     made('a')
 
 
+def test_numbers_at_random_are_of_every_kind(tmp_path):
+  words = {'name': 'data.text.Text', 'length': 5, 'level': 'words', 'vocabulary': ('red', 'shoe', 'hat'), 'captions': 1}
+  columns = {
+    'image': {'name': 'Picture'},
+    'label': {'name': 'Label', 'classes': 7},
+    'attributes': {'name': 'Attributes', 'names': ('Male', 'Young')},
+    'text': words,
+  }
+  stream = Stream(name='folder', path=str(tmp_path / 'none'), size=8, columns=columns)
+  made = inputs_lib.at_random(stream, 200, seed=0)
+  assert {name: x.shape for name, x in made.items()} == {n: s.shape for n, s in stream.fields(200).items()}
+  assert set(made['label']) == set(range(7)) and set(made['text'].flat) == set(range(5))
+  assert set(made['attributes'].flat) == {0, 1} and -1 <= made['image'].min() < -0.9 < 0.9 < made['image'].max() <= 1
+  np.testing.assert_array_equal(inputs_lib.at_random(stream, 200, seed=0)['text'], made['text'])
+  plain = Stream(name='digits', size=8, channels=1, classes=10, tags=((0.0, 1.0),) * 10)
+  made = inputs_lib.at_random(plain, 200, seed=1)
+  assert set(made['label']) == set(range(10)) and set(made['tags'].flat) == {0, 1}
+
+
+def test_conditions_of_your_pictures_are_whole(tmp_path):
+  columns = {
+    'image': {'name': 'Picture'},
+    'attributes': {'name': 'Attributes', 'names': ('Male', 'Young')},
+    'label': {'name': 'Label', 'classes': tuple('abcdefg')},
+  }
+  streams = {'images': Stream(name='folder', path=str(tmp_path / 'none'), size=8, columns=columns)}
+  stage = types.SimpleNamespace(streams=streams, game=types.SimpleNamespace(latents=None, inputs=('images',)))
+  given = {'images': {'image': np.zeros((3, 8, 8, 3), np.float32)}}
+  asked = conditions.apply(stage, {'Male': '1', 'Young': '0', 'label': 'e'}, None, given)[1]['images']
+  assert asked['attributes'].tolist() == [[1, 0]] * 3 and asked['label'].tolist() == [4] * 3
+  with pytest.raises(UserError, match="of 'attributes' of your pictures nothing is known, so name all: Male, Young"):
+    conditions.apply(stage, {'Male': '1'}, None, given)
+  known = {'images': {**given['images'], 'attributes': np.ones((3, 2), np.float32)}}
+  assert conditions.apply(stage, {'Male': '0'}, None, known)[1]['images']['attributes'].tolist() == [[0, 1]] * 3
+
+
 def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
   Image.new('L', (8, 8)).save(tmp_path / 'x.png')
   (tmp_path / 'empty').mkdir()
@@ -339,6 +378,7 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
     (['--inputs', f'c={tmp_path}', '--out', 'out'], "unknown stream in --inputs 'c'"),
     (['--inputs', str(tmp_path / 'none'), '--out', 'out'], 'is not a folder'),
     (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture'),
+    (['--inputs', f'a={tmp_path}', '--output', 'ba', '--out', 'out'], "--inputs of 'a': nothing is made of it"),
     (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
     (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
     (['--checkpoint=1', '--out', str(tmp_path / 'y.png')], 'step 1'),

@@ -13,9 +13,10 @@ from scipy import special
 from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
 from gan_jax.data.sources.transformed import edges
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_players
+from gan_jax.evaluation import evaluator, of_players
 from gan_jax.games.cogan import CoGAN
 from gan_jax.games.triple import TripleGAN
 from gan_jax.latents.distributions import Label, Normal
@@ -290,8 +291,8 @@ def test_makers_are_those_of_the_latents_that_the_samples_came_from():
 
 
 def test_each_generator_s_points_are_drawn_in_its_colour():
+  from gan_jax.sampling import shown
   from gan_jax.sampling.makers import COLOURS, makers
-  from gan_jax.sampling.shown import Options
 
   class Run:
     class stage:
@@ -309,7 +310,7 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
   for plane in (True, False):
     Run.plane = plane
     run = Run()
-    seen = set(map(tuple, np.asarray(makers(run, 3, Options(seed=2, label=1, truncation=0.5))).reshape(-1, 3)))
+    seen = set(map(tuple, np.asarray(makers(run, 3, shown.Options(seed=2, label=1, truncation=0.5))).reshape(-1, 3)))
     assert {COLOURS[0], COLOURS[1], (255, 255, 255)} == seen and run.asked == (2, 1, 0.5)
 
 
@@ -319,3 +320,13 @@ def test_players_of_triple_gan_with_other_classes_are_one_line():
   stage = runs.stages_of(config)[1]
   with pytest.raises(UserError, match=r'classifier\.classes=10.*discriminator\.classes=7: make them equal'):
     jax.eval_shape(lambda key: runs.new_state(stage, key), KEY)
+
+
+def test_each_output_of_cogan_is_compared_with_its_own_domain():
+  (stage,) = runs.stages_of(config_lib.load('configs/cogan.py:digits'))
+  for output, domain in (('', 'a'), ('a', 'a'), ('b', 'b')):
+    assert evaluator._output_of(stage, Options(output=output)).stream == domain
+  assert evaluator._several(stage, Options()) == ('a', 'b')
+  assert evaluator._output_of(stage, Options(output='a', stream='b')).stream == 'b'
+  with pytest.raises(UserError, match=r'--stream\): CoGAN makes a, b; say which .*--output'):
+    evaluator._output_of(stage, Options(stream='b'))

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 import gan_jax
 from gan_jax import core, runs
-from gan_jax.base.errors import one_of, short
+from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.base.seeds import check_seed
 from gan_jax.config.evaluation import Options
 from gan_jax.core.sampled import truncated
@@ -99,6 +99,11 @@ def _output_of(stage: runs.Stage, options: Options) -> core.Output:
   output = imitated(stage, options.output or next(iter(declared), ''))
   if options.stream in ('', output.stream):
     return output
+  if not options.output and len(declared) > 1:
+    raise UserError(
+      f'config.eval.stream={options.stream!r} (--stream): {type(stage.game).__name__} makes {", ".join(declared)}; '
+      'say which is compared with it, config.eval.output (--output)'
+    )
   return core.Output(options.stream, stage.streams[options.stream].main)
 
 

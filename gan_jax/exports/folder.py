@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from etils import epath
+from PIL.Image import Image
 
 from gan_jax.base import console, paths
 from gan_jax.base.command import writable
@@ -44,28 +45,33 @@ def write(
     if name not in FORMATS:
       raise one_of('format of an export', name, FORMATS)
   made, config = exported(run, ema=ema, standing=standing), to_json(run.config)
-  try:
-    inputs, pictured = run.inputs(64), True
-  except UserError as error:  # its data are not there
-    console.say(f'no samples.png: {error}', error=True)
-    inputs, pictured = None, False
+  drawn = _drawn(run, ema, standing)
   # All are made before the first is written: a format that fails leaves no half folder.
   files = {card.FILES[name]: FORMATS[name](made, config) for name in formats}
-  files |= {'README.md': card.card(run, made, tuple(formats), pictured).encode(), 'config.json': config.encode()}
+  text = card.card(run, made, tuple(formats), pictured=drawn is not None)
+  files |= {'README.md': text.encode(), 'config.json': config.encode()}
   folder = paths.expand(out)
   with writable(folder):
     folder.mkdir(parents=True, exist_ok=True)
   for name, content in files.items():
     with writable(folder / name):
       (folder / name).write_bytes(content)
-  if not pictured:
-    return {name: len(content) for name, content in files.items()}
-  made_of = run.sample(64, ema=ema, standing=standing, inputs=inputs)
-  drawn = next(iter(run.pictures(made_of, inputs).values()), None)
-  if drawn is not None:
-    with writable(folder / 'samples.png'):
+  with writable(folder / 'samples.png'):
+    if drawn is not None:
       pictures.write(drawn, folder / 'samples.png')
+    elif (folder / 'samples.png').exists():  # of an export before
+      (folder / 'samples.png').unlink()
   return {name: len(content) for name, content in files.items()}
+
+
+def _drawn(run: Run, ema: bool, standing: int) -> Image | None:
+  """A picture of 64 samples; None where they have none, or where they are made of data that are not there."""
+  try:
+    inputs = run.inputs(64)
+  except UserError as error:
+    console.say(f'no samples.png: {error}', error=True)
+    return None
+  return next(iter(run.pictures(run.sample(64, ema=ema, standing=standing, inputs=inputs), inputs).values()), None)
 
 
 def push(folder: epath.PathLike, repository: str) -> str:

@@ -11,6 +11,7 @@ from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.nets.layers.conv import formulation
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import NOISE
 
@@ -55,13 +56,13 @@ def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
 
 
 def _examples(run: Run) -> Mapping[str, Mapping[str, Any]]:
-  """Two rows of the data that the game reads when it samples; zeros where the data are not there."""
+  """Two rows of the data that the game reads when it samples; numbers at random where the data are not there."""
   try:
     return run.inputs(2) or {}
   except UserError:
+    names = core.inputs_of(run.stage.game, run.stage.streams)
     with run.remembering():
-      shapes = {name: run.stage.streams[name].fields(2) for name in core.inputs_of(run.stage.game, run.stage.streams)}
-    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+      return {name: inputs_lib.at_random(run.stage.streams[name], 2, seed=0) for name in names}
 
 
 def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mapping[str, Any]]) -> Exported:

@@ -118,6 +118,7 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
   if isinstance(latents, Mapping):
     latents = dict(latents)
   inputs = {name: dict(fields) for name, fields in inputs.items()} if inputs else inputs
+  given = {name: set(fields) for name, fields in inputs.items()} if inputs else {}
   for name, value in condition.items():
     if name in _parts(stage.game.latents):
       _ask_latents(stage, name, value, latents)
@@ -126,6 +127,11 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
       if not known(stage):
         raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
       raise one_of(f'condition of {title}', name, known(stage))
+  for key in given:
+    for field in inputs[key].keys() - given[key]:
+      if np.isnan(inputs[key][field].astype(np.float32)).any():
+        names = _kinds(stage.streams[key])[field].names
+        raise UserError(f'condition: of {field!r} of your pictures nothing is known, so name all: {", ".join(names)}')
   return latents, inputs
 
 
@@ -197,17 +203,23 @@ def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any]) ->
   """Whether a stream has the condition, which is then in its fields."""
   for field, kind in _kinds(stream).items():
     if isinstance(kind, columns.Attributes) and name in kind.names:
-      fields[field] = _with_entry(kind.names, name, value, fields[field])
+      unknown = np.full((_count(fields), len(kind.names)), np.nan, np.float32)
+      fields[field] = _with_entry(kind.names, name, value, fields.get(field, unknown))
       return True
     if field == name and _askable(kind):
       plain = isinstance(kind, columns.Array | columns.Embedding)
       stored = _stored(kind, name, _numbers(value) if plain else value)
       prepared = np.asarray(kind.prepare(stored[None], jax.random.key(0)))[0]
-      if prepared.shape != fields[field].shape[1:]:
-        raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {fields[field].shape[1:]}')
-      fields[field] = np.broadcast_to(prepared, fields[field].shape).astype(fields[field].dtype)
+      old = fields.get(field, np.broadcast_to(prepared, (_count(fields), *prepared.shape)))
+      if prepared.shape != old.shape[1:]:
+        raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {old.shape[1:]}')
+      fields[field] = np.broadcast_to(prepared, old.shape).astype(old.dtype)
       return True
   return False
+
+
+def _count(fields: Mapping[str, Any]) -> int:
+  return len(next(iter(fields.values())))
 
 
 def _askable(kind: Any) -> bool:

@@ -83,6 +83,28 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
   return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
 
 
+def at_random(stream: Stream, count: int, seed: int) -> dict[str, np.ndarray]:
+  """Fields of the forms of a stream's examples, with numbers at random: {field: (count, ...)}; needs no data.
+
+  Raises:
+    UserError: a field has whole numbers, and their range is not known without the data.
+  """
+  random, made, kinds = np.random.default_rng(seed), {}, stream.kinds
+  for field, form in stream.fields(count).items():
+    kind = kinds.get(field)
+    if isinstance(kind, columns.Attributes) or (field == 'tags' and not kind):
+      made[field] = random.integers(2, size=form.shape).astype(form.dtype)
+    elif np.issubdtype(form.dtype, np.floating):
+      made[field] = random.uniform(*stream.range_of(field), form.shape).astype(form.dtype)
+    else:
+      plain = stream.classes if field == 'label' else 0
+      most = kind.count if isinstance(kind, columns.Label) else getattr(kind, 'tokens', plain)
+      if not most:
+        raise UserError(f'{field!r} of {stream.name!r} has whole numbers of a range that only the data say')
+      made[field] = random.integers(most, size=form.shape).astype(form.dtype)
+  return made
+
+
 def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.ndarray]]:
   """The pictures of a folder as inputs: (the stream that they stand for, their paths in the folder, its fields).
 

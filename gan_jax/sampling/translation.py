@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from gan_jax import core
@@ -60,7 +61,10 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
     whole = run.sample(len(given[stream][own]), inputs=given, **how)
     samples = {output: np.asarray(pick(whole, output))} if output else named(whole)
     of = {name: imitated(run.stage, name) for name in samples}
-    return {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
+    kept = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
+    if not kept:
+      raise UserError(f'--inputs of {stream!r}: nothing is made of it but of other streams, choose another --output')
+    return kept
 
   try:
     given = run.inputs(len(found)) or {}
@@ -71,7 +75,7 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
     try:
       samples = made({**given, stream: fields})
     except KeyError as error:
-      if error.args[0] not in rest:
+      if not (error.args and error.args[0] in rest):
         raise
       # It must read more beside the pictures: the run's own, or a condition.
       samples = made({**given, stream: {**given[stream], **fields}})
@@ -97,18 +101,11 @@ def _without_data(
 
   def beside(pictures: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """What is made of pictures, with numbers at random in the place of the other streams."""
-    random = np.random.default_rng(seed)
-
-    def drawn(name: str, field: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-      if not np.issubdtype(dtype, np.floating):
-        return random.integers(max(streams[name].classes, 2), size=shape).astype(dtype)
-      return random.uniform(*streams[name].range_of(field), shape).astype(dtype)
-
     count = len(next(iter(pictures.values())))
-    shapes = {name: streams[name].fields(count) for name in others}
-    filled = {
-      name: {field: drawn(name, field, s.shape, s.dtype) for field, s in shapes[name].items()} for name in others
-    }
+    try:
+      filled = {name: inputs_lib.at_random(streams[name], count, seed) for name in others}
+    except UserError as error:
+      raise UserError(f'{missing}; {error}') from error
     return made({**filled, stream: pictures})
 
   try:
@@ -118,8 +115,9 @@ def _without_data(
       first, second = beside(many, 0), beside(many, 1)
       if not all(np.array_equal(x, second[name], equal_nan=True) for name, x in first.items()):
         raise needed(' and '.join(map(repr, others)))
-    return beside(fields, 0)
+    shapes = {name: streams[name].fields(len(next(iter(fields.values())))) for name in others}
+    return made({**jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), stream: fields})
   except KeyError as error:
-    if error.args[0] in set(streams[stream].fields(1)) - set(fields):
+    if error.args and error.args[0] in set(streams[stream].fields(1)) - set(fields):
       raise needed(f'its field {error.args[0]!r}') from error
     raise
