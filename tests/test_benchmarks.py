@@ -1,5 +1,7 @@
 """The benchmarks' programs in their smallest form; nothing here asserts a time."""
 
+import json
+
 import jax
 import pytest
 
@@ -121,6 +123,13 @@ def test_rates_fall_in_fewer_steps_as_in_all():
   assert whole.optimizers.generator.learning_rate.transition_begin == whole.steps // 2 and whole.game.pool == 0
   short = translation.settings('unpaired', 'discogan', 1000, '', ['game.generator_ab.channels=(8,)'])
   assert short.game.rates == ((0, 0.01), (100, 0.5)) and short.game.generator_ab.channels == (8,)
+
+
+def test_a_row_of_other_settings_is_not_taken_for_it(tmp_path):
+  (tmp_path / 'row.json').write_text(json.dumps({'steps': 1, 'set': ['game.pool=0']}))
+  translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=0'])
+  with pytest.raises(SystemExit, match='other settings than --set game'):
+    translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=5'])
 
 
 @pytest.mark.parametrize('table', coarse_to_fine.TABLES)

@@ -231,6 +231,7 @@ def test_the_best_member_is_a_run_of_its_own(trained, tmp_path, capsys):
   assert f'population of 3: member {best}, the best by -discriminator_loss; member=I chooses another' in said
   shutil.copytree(folder / 'best', tmp_path / 'best')
   exported = gan_jax.load(tmp_path / 'best', 'best')
+  assert (tmp_path / 'best' / 'examples.json').read_text() == (folder / 'examples.json').read_text()
   assert exported.member is None and exported.config.to_dict() == member_config(varying(), best).to_dict()
   assert_close(exported.state, member(state, best), rtol=0, atol=0)
   assert not capsys.readouterr().err

@@ -43,7 +43,8 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
   data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
   networks = [f'{name} `{part.name}`' for name, part in game.items() if hasattr(part, 'get') and part.get('name')]
   count = sum(x.size for name, x in made.weights.items() if name.startswith('params/'))
-  low, high = run.range
+  limits = {name: run.range_of('' if name == 'samples' else name) for name in made.outputs}
+  outputs = ', '.join(f'`{name}` from {low:g} (black) to {high:g} (white)' for name, (low, high) in limits.items())
   parts = [
     '---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n- image-generation\n---\n',
     f'# {game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
@@ -51,8 +52,7 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`.\n',
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
-    f'**Inputs** {_described(made)}; **outputs** {", ".join(f"`{name}`" for name in made.outputs)}: '
-    f'values from {low:g} (black) to {high:g} (white), height, width, channels.\n',
+    f'**Inputs** {_described(made)}; **outputs** {outputs}: height, width, channels.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]

@@ -66,7 +66,7 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
     new.rmtree()
   new.mkdir()
   run_config.write_config(new, member.config)
-  run_config.write_examples(new, [stage.streams for stage in member.stages])
+  run_config.copy_examples(workdir, new)
   checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
   checkpoints.save(member.of(state), place, {name: values[best]})
   checkpoints.close()

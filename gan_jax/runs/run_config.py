@@ -43,6 +43,12 @@ def write_examples(workdir: epath.Path, streams: Iterable[Mapping[str, Stream]])
   write_text(workdir / 'examples.json', json.dumps(notes) + '\n')
 
 
+def copy_examples(workdir: epath.Path, new: epath.Path) -> None:
+  """Copies what `write_examples` wrote: at the end of a run its data may be gone."""
+  if (workdir / 'examples.json').exists():
+    write_text(new / 'examples.json', (workdir / 'examples.json').read_text())
+
+
 def read_examples(workdir: epath.Path) -> list[dict[str, Any]]:
   """What `write_examples` wrote, for `remembered.remembering`; nothing for older runs."""
   file = workdir / 'examples.json'

@@ -93,11 +93,10 @@ def _of_kind(kind: Any) -> Asked:
 
 
 def _classes(stage: Stage, part: str, distribution: latents_lib.Label) -> columns.Label:
-  """The classes of the data, with their names, where a part of the latents draws those and the data are there."""
+  """The classes of a part of the latents: with names, if the data have a column of that name and as many classes."""
   kind = None
-  if part == 'label':
-    with contextlib.suppress(UserError):  # without the data a class has its number
-      kind = _kinds(next(iter(stage.streams.values()))).get(part)
+  with contextlib.suppress(UserError):  # without the data a class has its number
+    kind = _kinds(next(iter(stage.streams.values()))).get(part)
   if isinstance(kind, columns.Label) and kind.count == distribution.classes:
     return kind
   return columns.Label(classes=distribution.classes)
@@ -129,9 +128,12 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
       raise one_of(f'condition of {title}', name, known(stage))
   for key in given:
     for field in inputs[key].keys() - given[key]:
-      if np.isnan(inputs[key][field].astype(np.float32)).any():
-        names = _kinds(stage.streams[key])[field].names
-        raise UserError(f'condition: of {field!r} of your pictures nothing is known, so name all: {", ".join(names)}')
+      kind = _kinds(stage.streams[key])[field]
+      if isinstance(kind, columns.Attributes) and np.isnan(inputs[key][field]).any():
+        names = ', '.join(kind.names)
+        raise UserError(
+          f'condition: the other {field!r} of your pictures are not known, give a value for each of {names}'
+        )
   return latents, inputs
 
 

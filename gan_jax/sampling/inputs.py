@@ -84,10 +84,10 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
 
 
 def at_random(stream: Stream, count: int, seed: int) -> dict[str, np.ndarray]:
-  """Fields of the forms of a stream's examples, with numbers at random: {field: (count, ...)}; needs no data.
+  """Random values with the shapes and dtypes of a stream's examples: {field: (count, ...)}. It needs no data.
 
   Raises:
-    UserError: a field has whole numbers, and their range is not known without the data.
+    UserError: the range of an integer field is only known from the data.
   """
   random, made, kinds = np.random.default_rng(seed), {}, stream.kinds
   for field, form in stream.fields(count).items():
@@ -100,7 +100,7 @@ def at_random(stream: Stream, count: int, seed: int) -> dict[str, np.ndarray]:
       plain = stream.classes if field == 'label' else 0
       most = kind.count if isinstance(kind, columns.Label) else getattr(kind, 'tokens', plain)
       if not most:
-        raise UserError(f'{field!r} of {stream.name!r} has whole numbers of a range that only the data say')
+        raise UserError(f'the range of the integers in {field!r} of {stream.name!r} is only known from the data')
       made[field] = random.integers(most, size=form.shape).astype(form.dtype)
   return made
 

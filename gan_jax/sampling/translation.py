@@ -63,7 +63,8 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
     of = {name: imitated(run.stage, name) for name in samples}
     kept = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
     if not kept:
-      raise UserError(f'--inputs of {stream!r}: nothing is made of it but of other streams, choose another --output')
+      what = f'--output={output} is' if output else 'all outputs are'
+      raise UserError(f'--inputs of {stream!r}: {what} made of another stream, choose another')
     return kept
 
   try:
