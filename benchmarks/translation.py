@@ -152,15 +152,15 @@ def distances(fake: np.ndarray, real: np.ndarray) -> dict[str, float]:
   }
 
 
-def judge(workdir: pathlib.Path, name: str, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
-  """A classifier of {split: (pictures, labels 0 and 1)}, as an extractor; its protocol says how right it is."""
+def judge(workdir: pathlib.Path, name: str, parts: dict[str, tuple[np.ndarray, np.ndarray]], classes: int = 2) -> Any:
+  """A classifier of {split: (pictures, labels)}, as an extractor; its protocol says how right it is."""
   folder = workdir / 'judges' / name
   folder.mkdir(parents=True, exist_ok=True)
   for split, (images, labels) in parts.items():
     if not (folder / f'{split}.npz').exists():
       np.savez(folder / f'{split}.npz', image=images, label=labels.astype(np.int32))
   size, channels = parts['train'][0].shape[2:]
-  stream = Stream(name='npz', path=str(folder / '{split}.npz'), size=size, channels=channels, classes=2)
+  stream = Stream(name='npz', path=str(folder / '{split}.npz'), size=size, channels=channels, classes=classes)
   return choose.choose('classifier', stream, say=print)
 
 
@@ -196,7 +196,10 @@ def unpaired(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def starred(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
-  """Faces: error of a classifier of each attribute on translated faces and on real ones, and what was kept."""
+  """Faces: error in each attribute, of translated faces and of real ones, and what was kept.
+
+  One classifier judges all: its classes are the combinations of the attributes that there are.
+  """
   game, stream = run.stage.game, run.stage.streams['images']
   wide = dict(stream.columns)
   wide['attributes'] = {'name': 'Attributes', 'names': ATTRIBUTES}
@@ -204,18 +207,21 @@ def starred(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
   _, given = held_out(run, 'images')
   made, again = applied(run, 'sample', {'images': given}), applied(run, 'round_trip', {'images': given})
   found: dict[str, Any] = {}
+  every = np.concatenate([fields['attributes'] for _, fields in parts.values()])
+  kinds, labels = np.unique(every, axis=0, return_inverse=True)
+  split = np.split(labels.reshape(-1), np.cumsum([len(images) for images, _ in parts.values()])[:-1])
+  labelled = {part: (images, own) for (part, (images, _)), own in zip(parts.items(), split, strict=True)}
+  extractor = judge(workdir, 'faces', labelled, len(kinds))
   for name in game.domains:
-    place = ATTRIBUTES.index(name)
-    labelled = {part: (images, fields['attributes'][:, place]) for part, (images, fields) in parts.items()}
-    extractor = judge(workdir, name, labelled)
+    seen = lambda judged, place=ATTRIBUTES.index(name): kinds[judged['logits'].argmax(-1), place]
     wanted = np.asarray(game.wanted(jnp.asarray(given['attributes']), name))[:, game.domains.index(name)]
     fake = described(extractor, to_uint8(made[name], stream.range))
     real = described(extractor, to_uint8(given['image'], stream.range))
     own = given['attributes'][:, game.domains.index(name)]
     found[name] = {
       'judge': extractor.protocol,
-      'error': float((fake['logits'].argmax(-1) != wanted).mean()),
-      'real_error': float((real['logits'].argmax(-1) != own).mean()),
+      'error': float((seen(fake) != wanted).mean()),
+      'real_error': float((seen(real) != own).mean()),
       'cycle': float(np.abs(again[name] - given['image']).mean() / (stream.range[1] - stream.range[0])),
       'moved': float(np.linalg.norm(fake['features'] - real['features'], axis=-1).mean()),
       **distances(fake['features'], real['features'][own == 1]),

@@ -49,12 +49,14 @@ def without_flax(app, what, name, of, options, signature, returned):
   return re.sub(r'(, )?parent=<flax[^>]*>, name=None', '', signature or '') or None, returned
 
 
-def with_own_notebooks(app, page, source):
-  """Links to notebooks/ lead to the copies in this folder."""
+def with_own_links(app, page, source):
+  """Links to notebooks/ lead to the copies in this folder, those to benchmarks/ become words."""
   source[0] = source[0].replace('](../notebooks/', '](notebooks/')
+  # The page of benchmarks lies outside of this folder.
+  source[0] = re.sub(r'\[([^]]*)\]\((\.\./benchmarks/README\.md)[^)]*\)', r'\1 (`benchmarks/README.md`)', source[0])
 
 
 def setup(app):
-  app.connect('source-read', with_own_notebooks)
+  app.connect('source-read', with_own_links)
   app.connect('autodoc-process-signature', without_flax)
   app.connect('autodoc-process-docstring', as_rst, priority=400)  # before napoleon

@@ -1,14 +1,15 @@
 """Trains the ring in a process of its own, killed where asked: interrupted.py WORKDIR STEPS [KIND].
 
 The kill is SIGKILL, which no handler sees: inside a "step", inside the "write" of a checkpoint's arrays, or when the
-arrays are written and the checkpoint is about to be made whole ("commit"). "late" is a SIGTERM, after the step has
-decided what to save, "early" one while the first step compiles, "twice" are two of them.
+arrays are written and the checkpoint is about to be made whole ("commit"). "late" are two SIGTERM, after the step has
+decided what to save, "early" one while the first step compiles, "insist" is Ctrl-C, and again a second later.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
 
 from gan_jax import config as config_lib
 from gan_jax.distributed import parallel
@@ -92,12 +93,15 @@ def terminate_early():
   parallel.compile_step = compile_step
 
 
-def terminate_late(number, times=1):
+def signal_late(at, number, apart):
+  signal.signal(signal.SIGINT, signal.SIG_DFL)  # as commands have it
   original = writers.Writer.metrics
 
   def metrics(self, step, *arguments):
-    for _ in range(times if step == number else 0):
-      os.kill(os.getpid(), signal.SIGTERM)
+    if step == at:
+      os.kill(os.getpid(), number)
+      time.sleep(apart)
+      os.kill(os.getpid(), number)
     original(self, step, *arguments)
 
   writers.Writer.metrics = metrics
@@ -110,9 +114,9 @@ if __name__ == '__main__':
       'step': lambda: kill_in_step(5),
       'write': lambda: kill_in_write(2),
       'commit': lambda: kill_before_commit(4),
-      'late': lambda: terminate_late(3),
+      'late': lambda: signal_late(3, signal.SIGTERM, 0.0),
       'early': terminate_early,
-      'twice': lambda: terminate_late(3, 2),
+      'insist': lambda: signal_late(3, signal.SIGINT, 1.2),
     }[kind[0]]()
   config = config_lib.override(config_lib.load('configs/gan.py:ring'), [*SETTINGS, f'--config.steps={steps}'])
   train.run(config, workdir)

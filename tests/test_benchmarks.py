@@ -1,14 +1,19 @@
 """The benchmarks' programs in their smallest form; nothing here asserts a time."""
 
+import argparse
 import json
+import subprocess
+import sys
 
 import jax
+import numpy as np
 import pytest
 
 from benchmarks import (
   attacks,
   coarse_to_fine,
   compile_for_gpu,
+  contest,
   growth,
   optimizers,
   products,
@@ -163,3 +168,64 @@ def test_tables_of_adversarial_examples(tmp_path):
     assert title in printed
   assert '| trained | clean error, % |' in printed and '40 test pictures' not in printed.split('## seeds')[1]
   assert (tmp_path / 'digits-plain.png').exists()
+
+
+#: Stands for a training: rows of metrics, and a checkpoint when it is asked to end. A second request would kill it.
+TRAINING = """
+import json, pathlib, signal, sys, time
+folder, stopped = pathlib.Path(sys.argv[1]), []
+signal.signal(signal.SIGTERM, lambda *_: (stopped.append(1), signal.signal(signal.SIGTERM, signal.SIG_DFL)))
+step = 0
+with open(folder / 'metrics.jsonl', 'a') as file:
+  while not stopped:
+    time.sleep(0.02)
+    step += 1
+    print(json.dumps({'step': step}), file=file, flush=True)
+time.sleep(0.2)  # it saves
+(folder / 'checkpoints' / str(step)).mkdir(parents=True)
+"""
+
+
+def test_systems_of_a_contest_take_turns(tmp_path, monkeypatch):
+  def start(self):
+    self.before, self.started, self.first_row = 0, 0.0, None
+    self.process = subprocess.Popen([sys.executable, '-c', TRAINING, str(self.folder)])
+
+  monkeypatch.setattr(contest.System, 'start', start)
+  values = argparse.Namespace(
+    workdir=str(tmp_path), width=0.25, steps_per_call=1, set=[], seconds=1.0, turn=0.25, together=True, patience=30
+  )
+  systems = [contest.System(name, values) for name in ('dcgan', 'fastgan')]
+  contest.train(systems, values)
+  for system in systems:
+    assert 0.5 <= system.told['seconds'] <= 2 and system.told['timed_steps'] == system.told['steps'] - system.begun
+    # While the other one trained it stood still: else it would have made twice as many steps.
+    assert 10 < system.told['timed_steps'] < 1.4 * system.told['seconds'] / 0.02
+  assert contest.System('dcgan', values).spent == systems[0].told['seconds'], 'it goes on where it was'
+
+
+@pytest.mark.parametrize('name', contest.ROWS)
+def test_rows_of_a_contest_are_settings_of_their_configs(name, tmp_path):
+  values = argparse.Namespace(workdir=str(tmp_path), width=0.25, steps_per_call=1, set=[])
+  system = contest.System(name, values)
+  config = config_lib.load(f'configs/{system.row.config}')
+  config = config_lib.override(config, [f'--config.{setting}' for setting in system.arguments])
+  assert config.data.size == contest.SIZE and not config.data.classes
+  experiment_of(config)
+
+
+def test_kinds_of_a_contest(tmp_path):
+  from PIL import Image
+
+  for split, count in (('train', 6), ('test', 2)):
+    (tmp_path / split).mkdir()
+    lines = ['file_name,Male,Young']
+    for i in range(count):
+      Image.new('RGB', (70, 80), (i, 0, 0)).save(tmp_path / split / f'{i}.png')
+      lines.append(f'{i}.png,{int(i == 0)},{int(i < 3)}')
+    (tmp_path / split / 'metadata.csv').write_text('\n'.join(lines))
+  values = argparse.Namespace(judged_by='Male,Young', splits='train,test', count=4, least=2)
+  assert contest.pictures(tmp_path, tmp_path / 'out', values) == 3  # old, young, and the one young man among the others
+  files = {split: np.load(tmp_path / 'out' / f'{split}.npz') for split in ('train', 'test', 'all')}
+  assert [files[split]['image'].shape for split in files] == [(4, 64, 64, 3), (2, 64, 64, 3), (6, 64, 64, 3)]
+  assert files['all']['label'].tolist() == [2, 1, 1, 0, 0, 0] and files['test']['label'].tolist() == [2, 1]
