@@ -28,7 +28,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,10 +37,13 @@ from PIL import Image, ImageOps
 SIZE = 64
 ATTRIBUTES = ('Male', 'Smiling', 'Young', 'Eyeglasses', 'Blond_Hair')
 METRICS = ('fid', 'kid', 'prdc')
+#: Options that all rows of a table share.
+FIXED = ('data', 'splits', 'turn', 'width', 'count', 'samples', 'judged_by', 'least', 'steps_per_call', 'set')
 HEADS = (
   'system', 'steps', 'steps/s', 'first row of metrics after', 'Fréchet distance', 'kernel distance, 1e-3',
   'precision, recall', 'overfitting',
 )  # fmt: skip
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: What a signal that asks for an end is given to save, in seconds.
 PATIENCE = 120
 
@@ -79,6 +82,18 @@ def narrowed(channels: tuple[int, ...] | int, width: float) -> Any:
   return int(channels * width) if isinstance(channels, int) else tuple(int(c * width) for c in channels)
 
 
+def checked(workdir: pathlib.Path, values: argparse.Namespace) -> None:
+  """Ends the program if the workdir has a contest of other options; what only adds rows or time may differ."""
+  workdir.mkdir(parents=True, exist_ok=True)
+  own = {name: value for name, value in vars(values).items() if name in FIXED}
+  file = workdir / 'options.json'
+  if not file.exists():
+    file.write_text(json.dumps(own))
+  for name, value in json.loads(file.read_text()).items():
+    if value != own[name]:
+      raise SystemExit(f'--{name}={own[name]}: {workdir} has a contest with {value}: take another --workdir')
+
+
 def pictures(data: pathlib.Path, out: pathlib.Path, values: argparse.Namespace) -> int:
   """Writes train, test and all (train, where --count does not cut it) as .npz files; returns the number of kinds."""
   names = values.judged_by.split(',')
@@ -96,7 +111,8 @@ def pictures(data: pathlib.Path, out: pathlib.Path, values: argparse.Namespace) 
     if not (out / f'{split}.npz').exists():
       image = np.stack([np.asarray(ImageOps.fit(Image.open(path).convert('RGB'), (SIZE, SIZE))) for path, _ in part])
       label = np.array([kinds.get(kind, len(kinds)) for _, kind in part], np.int32)
-      np.savez(out / f'{split}.npz', image=image, label=label)
+      np.savez(out / 'partial.npz', image=image, label=label)
+      os.replace(out / 'partial.npz', out / f'{split}.npz')
   return len(kinds) + int(len(kinds) < len(counts))
 
 
@@ -131,6 +147,12 @@ class System:
     return json.loads(file.read_text()) if file.exists() else {}
 
   @property
+  def measured(self) -> int:
+    """The step that was evaluated; 0 for none."""
+    file = self.folder / 'row.json'
+    return json.loads(file.read_text())['steps'] if file.exists() else 0
+
+  @property
   def rows(self) -> list[str]:
     """The rows of metrics so far."""
     file = self.folder / 'metrics.jsonl'
@@ -143,13 +165,16 @@ class System:
     with open(self.folder / 'output.txt', 'a') as log:
       self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
 
+  def age(self) -> float:
+    return time.perf_counter() - self.started
+
   def alive(self) -> bool:
     return self.process is not None and self.process.poll() is None
 
   def ready(self) -> bool:
     """Whether it has had a row of metrics; then it is stopped."""
     if self.first_row is None and self.alive() and len(rows := self.rows) > self.before:
-      self.first_row = time.perf_counter() - self.started
+      self.first_row = self.age()
       self.begun = json.loads(rows[-1])['step']
       self.send(signal.SIGSTOP)
     return self.first_row is not None
@@ -182,23 +207,33 @@ class System:
       print(f'{self.name}: did not save in {PATIENCE} seconds', flush=True)
       return
     steps = [int(entry.name) for entry in (self.folder / 'checkpoints').glob('*') if entry.name.isdigit()]
-    if steps and self.first_row is not None:
+    if self.first_row is None:
+      return
+    if self.process.returncode != 128 + signal.SIGTERM or max(steps, default=0) < self.begun:
+      print(
+        f'{self.name}: ended with {self.process.returncode} and saved nothing, see {self.folder}/output.txt', flush=True
+      )
+    else:
       timed = self.told.get('timed_steps', 0) + max(steps) - self.begun
       told = {'first_row': self.first_row, **self.told, 'seconds': self.spent}
       (self.folder / 'time.json').write_text(json.dumps({**told, 'steps': max(steps), 'timed_steps': timed}))
+
+
+def ended(number: int, frame: Any) -> None:
+  sys.exit(128 + number)
 
 
 def environment() -> dict[str, str]:
   return {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 
 
-def train(systems: list[System], values: argparse.Namespace) -> None:
-  """Compiles all, then lets them train in turns, then saves them."""
+def train(systems: list[System], values: argparse.Namespace, wait: Callable[[], object] = lambda: None) -> None:
+  """Compiles all, waits for what else computes, then lets them train in turns, then saves them."""
   try:
     since = time.perf_counter()
     for system in systems:
       system.start()
-      while not values.together and not system.ready() and system.alive():
+      while not values.together and not system.ready() and system.alive() and system.age() < values.patience:
         time.sleep(0.1)
     while [s for s in systems if not s.ready() and s.alive()] and time.perf_counter() - since < values.patience:
       time.sleep(0.1)
@@ -207,16 +242,21 @@ def train(systems: list[System], values: argparse.Namespace) -> None:
         print(f'{system.name}: not begun after {values.patience} seconds, see {system.folder}/output.txt', flush=True)
         if system.alive():
           system.process.kill()
+    wait()
     begun = [system for system in systems if system.ready()]
     print(f'begun after {time.perf_counter() - since:.0f} s: {", ".join(s.name for s in begun)}', flush=True)
     while waiting := [s for s in begun if s.alive() and s.spent < values.seconds - 0.5]:
       for system in waiting:
         system.turn(min(values.turn, values.seconds - system.spent))
   finally:
+    for number in SIGNALS:  # none of the systems may stay behind, stopped
+      signal.signal(number, signal.SIG_IGN)
     for system in systems:
       system.end()
     for system in systems:
       system.note()
+    for number in SIGNALS:
+      signal.signal(number, ended)
 
 
 def measure(name: str, values: argparse.Namespace) -> None:
@@ -304,20 +344,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
   if values.table:
     print(table(values))
     return
+  if not values.do:
+    checked(pathlib.Path(values.workdir), values)
   kinds = pictures(pathlib.Path(values.data), pathlib.Path(values.workdir) / 'pictures', values)
   if values.do:
     judge(values, kinds) if values.do == 'judge' else measure(values.do, values)
     return
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `train` lets them save
+  for number in SIGNALS:
+    signal.signal(number, ended)  # `train` lets them save
   teacher = again(own, 'judge')
+
+  def taught() -> None:
+    if teacher.wait():
+      sys.exit('the classifier that judges could not be trained: see above')
+
   if not values.together:
-    teacher.wait()
+    taught()
   systems = [System(name, values) for name in names]
-  train([system for system in systems if system.spent < values.seconds - 0.5], values)
-  teacher.wait()
+  train([system for system in systems if system.spent < values.seconds - 0.5], values, taught)
   processes = []
   for system in systems:
-    if system.told and not (system.folder / 'row.json').exists():
+    if system.told and system.told['steps'] != system.measured:
       processes.append(again(own, system.name))
       if not values.together:
         processes[-1].wait()

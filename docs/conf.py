@@ -50,10 +50,9 @@ def without_flax(app, what, name, of, options, signature, returned):
 
 
 def with_own_links(app, page, source):
-  """Links to notebooks/ lead to the copies in this folder, those to benchmarks/ become words."""
+  """Links to notebooks/ lead to the copies in this folder, those to benchmarks/ to the page that includes it."""
   source[0] = source[0].replace('](../notebooks/', '](notebooks/')
-  # The page of benchmarks lies outside of this folder.
-  source[0] = re.sub(r'\[([^]]*)\]\((\.\./benchmarks/README\.md)[^)]*\)', r'\1 (`benchmarks/README.md`)', source[0])
+  source[0] = source[0].replace('](../benchmarks/README.md', '](benchmarks.md')
 
 
 def setup(app):

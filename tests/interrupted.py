@@ -2,14 +2,13 @@
 
 The kill is SIGKILL, which no handler sees: inside a "step", inside the "write" of a checkpoint's arrays, or when the
 arrays are written and the checkpoint is about to be made whole ("commit"). "late" are two SIGTERM, after the step has
-decided what to save, "early" one while the first step compiles, "insist" is Ctrl-C, and again a second later.
+decided what to save, "early" one while the first step compiles, "insist" is a SIGTERM and then Ctrl-C.
 """
 
 import asyncio
 import os
 import signal
 import sys
-import time
 
 from gan_jax import config as config_lib
 from gan_jax.distributed import parallel
@@ -93,15 +92,14 @@ def terminate_early():
   parallel.compile_step = compile_step
 
 
-def signal_late(at, number, apart):
+def signal_late(at, *numbers):
   signal.signal(signal.SIGINT, signal.SIG_DFL)  # as commands have it
   original = writers.Writer.metrics
 
   def metrics(self, step, *arguments):
     if step == at:
-      os.kill(os.getpid(), number)
-      time.sleep(apart)
-      os.kill(os.getpid(), number)
+      for number in numbers:
+        os.kill(os.getpid(), number)
     original(self, step, *arguments)
 
   writers.Writer.metrics = metrics
@@ -114,9 +112,9 @@ if __name__ == '__main__':
       'step': lambda: kill_in_step(5),
       'write': lambda: kill_in_write(2),
       'commit': lambda: kill_before_commit(4),
-      'late': lambda: signal_late(3, signal.SIGTERM, 0.0),
+      'late': lambda: signal_late(3, signal.SIGTERM, signal.SIGTERM),
       'early': terminate_early,
-      'insist': lambda: signal_late(3, signal.SIGINT, 1.2),
+      'insist': lambda: signal_late(3, signal.SIGTERM, signal.SIGINT),
     }[kind[0]]()
   config = config_lib.override(config_lib.load('configs/gan.py:ring'), [*SETTINGS, f'--config.steps={steps}'])
   train.run(config, workdir)

@@ -115,8 +115,9 @@ def test_a_signal_late_in_a_step_is_kept_for_the_next(tmp_path):
   ('kind', 'number', 'step'),
   [('early', signal.SIGTERM, 0), pytest.param('insist', signal.SIGINT, 2, marks=pytest.mark.slow)],
 )
-def test_a_signal_before_the_first_step_and_a_second_ctrl_c_end_at_once(tmp_path, kind, number, step):
+def test_a_signal_before_the_first_step_and_ctrl_c_after_another_end_at_once(tmp_path, kind, number, step):
   process = start(tmp_path / 'run', kind, steps=100_000)
   out, _ = process.communicate(timeout=200)
   assert process.returncode == -number and 'Traceback' not in out, out
-  assert max(Checkpoints(tmp_path / 'run').steps(), default=0) == step
+  # The checkpoint before may still have been written. What the first signal asked for was not.
+  assert max(Checkpoints(tmp_path / 'run').steps(), default=0) in {0, step}

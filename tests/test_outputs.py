@@ -386,7 +386,11 @@ def test_signals_are_noted_from_the_first_step_on_and_once():
     watch.begin()
     os.kill(os.getpid(), signal.SIGHUP)
     assert watch.stopped == 'SIGHUP'
-    assert {number: signal.getsignal(number) for number in before} == before, 'a second one acts as it would without'
+    for number in (signal.SIGHUP, signal.SIGTERM):
+      os.kill(os.getpid(), number)  # nothing: they come twice
+    assert watch.stopped == 'SIGHUP'
+    assert signal.getsignal(signal.SIGINT) == before[signal.SIGINT], 'Ctrl-C acts as it would without'
+  assert {number: signal.getsignal(number) for number in before} == before
   ignoring = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
   try:
     with interrupt.Watch() as watch:

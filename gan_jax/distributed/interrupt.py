@@ -1,9 +1,9 @@
 """Stops a run properly: after the first signal, the loop finishes its step and saves.
 
 Before the first step there is nothing to save, so a signal ends the process at once, as usual. While it saves, only
-Ctrl-C does, pressed again after a second: then the steps after the last checkpoint are lost. Other signals after the
-first change nothing, for many a parent sends them twice: a shell that hangs up, a scheduler that asks the whole group
-while the script above passes on what it got.
+Ctrl-C does: then the steps after the last checkpoint are lost. SIGTERM and SIGHUP after the first signal change
+nothing, for many a parent sends them twice: a shell that hangs up, a scheduler that asks the whole group while the
+script above passes on what it got.
 """
 
 import contextlib
@@ -11,16 +11,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 #: SIGHUP comes when the terminal or the connection closes. Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP') if hasattr(signal, name))
-
-
-#: Seconds in which a second SIGINT is the same key stroke, passed on by a parent.
-SAME = 1.0
 
 
 class Stopped(SystemExit):
@@ -39,7 +34,7 @@ class _Abandoned(BaseException):
 
 
 class Watch:
-  """Notes the first signal to stop, once `begin` is called. A second Ctrl-C ends the process as usual.
+  """Notes the first signal to stop, once `begin` is called. Of later ones SIGINT acts as usual, the others do nothing.
 
   Python allows signal handlers only in the main thread; in another thread this class notes nothing.
 
@@ -54,7 +49,6 @@ class Watch:
     self.stopped = ''
     self._tell, self._abandoning = tell, False
     self._before: dict[int, Any] = {}
-    self._since = 0.0
 
   def __enter__(self) -> 'Watch':
     return self
@@ -81,23 +75,21 @@ class Watch:
 
   def _note(self, number: int, frame: Any) -> None:
     if self.stopped:
-      if number == signal.SIGINT and time.monotonic() - self._since > SAME:
-        self._restore()
-        signal.raise_signal(number)
       return
-    self.stopped, self._since = signal.Signals(number).name, time.monotonic()
+    self.stopped = signal.Signals(number).name
+    # By its own handler it acts even while compiled code runs, which no function of Python's can leave.
+    self._restore(signal.SIGINT)
     if self._tell:
       with contextlib.suppress(OSError, ValueError, AttributeError):
         if sys.stderr.isatty():  # os.write, because the signal may have interrupted a print
-          os.write(
-            sys.stderr.fileno(), f'\n{self.stopped}: saving after this step; Ctrl-C again ends at once\n'.encode()
-          )
+          os.write(sys.stderr.fileno(), f'\n{self.stopped}: saving after this step; Ctrl-C now ends at once\n'.encode())
     if self._abandoning:
       self._abandoning = False
       raise _Abandoned
 
-  def _restore(self) -> None:
-    for number, handler in self._before.items():
+  def _restore(self, *numbers: int) -> None:
+    for number in numbers or self._before:
+      handler = self._before[number]
       signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
   def __exit__(self, *_: Any) -> None:

@@ -147,6 +147,8 @@ class Evaluation:
   def __call__(self, moment: Moment) -> None:
     session = self._session
     for view, evaluator in zip(session.experiment.views, self._evaluators, strict=True):
+      if session.watch.stopped and processes.alone():  # it came while samples were drawn, or in the view before
+        break
       figures: Figures | None = None
       # With several processes no one may leave the evaluation: the others would wait for it.
       leave_on_signal = session.watch.abandoning() if processes.alone() else contextlib.nullcontext()
@@ -154,8 +156,6 @@ class Evaluation:
         figures = evaluator(view.of(moment.state), moment.place.step)
       if figures is not None:
         moment.row |= view.named(self._values(view, figures))
-      if session.watch.stopped and processes.alone():
-        break
 
   def _values(self, view: View, figures: Figures) -> dict[str, float]:
     if processes.first():

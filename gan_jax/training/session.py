@@ -104,14 +104,14 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
         shown = dict(wandb=config.wandb, settings=config.to_dict() if config.wandb else None)
         writer = Writer(workdir, place.step, experiment.stages[-1].last_step, silent=silent, **shown)
     profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say, writer.guard)
-    try:
-      with interrupt.Watch(tell=not silent) as watch:
+    with interrupt.Watch(tell=not silent) as watch:  # until all is written
+      try:
         agreement = processes.Agreement(watch)
         session = Session(experiment, mesh, keys, workdir, checkpoints, writer, profile, watch, agreement, state, place)
         with writer.guard.saving(session.save_last):
           yield session
-    finally:
-      with contextlib.suppress(UserError):  # the error that is on its way says more
-        checkpoints.close()
-      profile.close()
-      writer.close()
+      finally:
+        with contextlib.suppress(UserError):  # the error that is on its way says more
+          checkpoints.close()
+        profile.close()
+        writer.close()
