@@ -11,7 +11,8 @@ Command: python -m gan_jax.main --config configs/pix2pix.py --workdir runs/shoes
   colour         CIFAR-10 in grey into CIFAR-10: 32 pixels. Measured after 5,000 of 20,000 steps.
   holes          CIFAR-10 with a square cut out: 32 pixels. After 5,000 steps PSNR 20.1 dB, Fréchet distance 17.5
                  (the picture's mean in the hole: 19.6, 32.6).
-  enlarge        8 pixels into 32: shuffled pixels, a term of D's features. Unmeasured.
+  enlarge        8 pixels into 32: shuffled pixels, a term of D's features. After 5,000 steps PSNR 20.6 dB, Fréchet
+                 distance 28.8 (bicubic: 21.2, 127.3).
   digits         scikit-learn's digits (16x16) from their outlines: needs no download; half a minute. L1 0.021.
 
 Any folder of photographs gives pairs: `colour` with --config.data.name=folder --config.data.path=photos
