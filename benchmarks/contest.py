@@ -44,18 +44,24 @@ HEADS = (
   'precision, recall', 'overfitting',
 )  # fmt: skip
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: What a signal that asks for an end is given to save, in seconds.
-PATIENCE = 120
+#: Seconds in which a system that was asked to end must have saved.
+SAVING = 120
 
 
 class Row(NamedTuple):
-  """A system: its title, its config, the channels of its generator and discriminator, and other settings."""
+  """A system: its title, its config, settings that --width multiplies, and other settings."""
 
   title: str
   config: str
-  generator: tuple[int, ...] | int
-  discriminator: tuple[int, ...] | int
+  widths: dict[str, tuple[int, ...] | int]
   settings: tuple[str, ...] = ()
+
+
+def channels(
+  generator: tuple[int, ...] | int, discriminator: tuple[int, ...] | int
+) -> dict[str, tuple[int, ...] | int]:
+  """The settings of both networks' channels."""
+  return {'game.generator.channels': generator, 'game.discriminator.channels': discriminator}
 
 
 UP, DOWN = (512, 512, 256, 128, 64), (64, 128, 256, 512, 512)
@@ -66,20 +72,22 @@ UNCONDITIONAL = (
   'batch_size=64',
   "ema.generator={'name': 'averages.starting_at', 'decay': 0.999, 'step': 500}",
 )
+FASTGAN = {**channels(64, 64), 'game.discriminator.hidden': 32}
+R3GAN = channels((192, 192, 192, 192, 96), (96, 192, 192, 192, 192))
 ROWS = {
-  'dcgan': Row('DCGAN', 'dcgan.py:celeb_a', (1024, 512, 256, 128), (128, 256, 512, 1024), ('batch_size=64',)),
-  'sngan': Row('SNGAN', 'sngan.py:stl10', UP, DOWN, ('game.generator.base=4',)),
-  'biggan': Row('BigGAN without classes', 'biggan.py:imagenet64', UP, DOWN, UNCONDITIONAL),
-  'stylegan2': Row('StyleGAN 2', 'stylegan2.py:faces64', UP, UP, ('game.augment=None',)),
-  'stylegan2_ada': Row('StyleGAN 2, ADA', 'stylegan2.py:faces64', UP, UP),
-  'fastgan': Row('FastGAN', 'fastgan.py:faces64', 64, 64, ('game.discriminator.hidden=32',)),
-  'r3gan': Row('R3GAN', 'r3gan.py:faces64', (192, 192, 192, 192, 96), (96, 192, 192, 192, 192)),
+  'dcgan': Row('DCGAN', 'dcgan.py:celeb_a', channels((1024, 512, 256, 128), (128, 256, 512, 1024)), ('batch_size=64',)),
+  'sngan': Row('SNGAN', 'sngan.py:stl10', channels(UP, DOWN), ('game.generator.base=4',)),
+  'biggan': Row('BigGAN without classes', 'biggan.py:imagenet64', channels(UP, DOWN), UNCONDITIONAL),
+  'stylegan2': Row('StyleGAN 2', 'stylegan2.py:faces64', channels(UP, UP), ('game.augment=None',)),
+  'stylegan2_ada': Row('StyleGAN 2, ADA', 'stylegan2.py:faces64', channels(UP, UP)),
+  'fastgan': Row('FastGAN', 'fastgan.py:faces64', FASTGAN),
+  'r3gan': Row('R3GAN', 'r3gan.py:faces64', R3GAN),
 }
 
 
-def narrowed(channels: tuple[int, ...] | int, width: float) -> Any:
-  """Channels times a width."""
-  return int(channels * width) if isinstance(channels, int) else tuple(int(c * width) for c in channels)
+def narrowed(widths: tuple[int, ...] | int, share: float) -> Any:
+  """Widths times a share."""
+  return int(widths * share) if isinstance(widths, int) else tuple(int(width * share) for width in widths)
 
 
 def checked(workdir: pathlib.Path, values: argparse.Namespace) -> None:
@@ -133,9 +141,8 @@ class System:
       *(f'data.{field}={value}' for field, value in data_of(values).items()),
       *('data.classes=0', 'data.flip=True', 'seed=0', 'devices=1', 'steps=10000000'),
       *('sample_every=0', 'checkpoint_every=0', 'log_every=20', f'steps_per_call={values.steps_per_call}'),
-      f'game.generator.channels={narrowed(self.row.generator, values.width)}',
-      f'game.discriminator.channels={narrowed(self.row.discriminator, values.width)}',
-      *(f'game.discriminator.hidden={narrowed(32, values.width)}' if 'hidden' in s else s for s in self.row.settings),
+      *(f'{name}={narrowed(widths, values.width)}' for name, widths in self.row.widths.items()),
+      *self.row.settings,
       *values.set,
     ]  # fmt: skip
     self.spent = self.told.get('seconds', 0.0)
@@ -143,6 +150,7 @@ class System:
 
   @property
   def told(self) -> dict[str, Any]:
+    """What `note` wrote."""
     file = self.folder / 'time.json'
     return json.loads(file.read_text()) if file.exists() else {}
 
@@ -201,10 +209,10 @@ class System:
     if self.process is None:
       return
     try:
-      self.process.wait(PATIENCE)
+      self.process.wait(SAVING)
     except subprocess.TimeoutExpired:
       self.process.kill()
-      print(f'{self.name}: did not save in {PATIENCE} seconds', flush=True)
+      print(f'{self.name}: did not save in {SAVING} seconds', flush=True)
       return
     steps = [int(entry.name) for entry in (self.folder / 'checkpoints').glob('*') if entry.name.isdigit()]
     if self.first_row is None:
@@ -220,6 +228,7 @@ class System:
 
 
 def ended(number: int, frame: Any) -> None:
+  """Ends the program; on the way `train` lets the systems save."""
   sys.exit(128 + number)
 
 

@@ -195,6 +195,13 @@ def unpaired(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
   return found
 
 
+def combinations(parts: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """(all different rows of {part: (N, attributes)}, {part: the number of each row among them})."""
+  kinds, labels = np.unique(np.concatenate([*parts.values()]), axis=0, return_inverse=True)
+  ends = np.cumsum([len(rows) for rows in parts.values()])[:-1]
+  return kinds, dict(zip(parts, np.split(labels.reshape(-1), ends), strict=True))
+
+
 def starred(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
   """Faces: error in each attribute, of translated faces and of real ones, and what was kept.
 
@@ -207,10 +214,8 @@ def starred(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
   _, given = held_out(run, 'images')
   made, again = applied(run, 'sample', {'images': given}), applied(run, 'round_trip', {'images': given})
   found: dict[str, Any] = {}
-  every = np.concatenate([fields['attributes'] for _, fields in parts.values()])
-  kinds, labels = np.unique(every, axis=0, return_inverse=True)
-  split = np.split(labels.reshape(-1), np.cumsum([len(images) for images, _ in parts.values()])[:-1])
-  labelled = {part: (images, own) for (part, (images, _)), own in zip(parts.items(), split, strict=True)}
+  kinds, labels = combinations({part: fields['attributes'] for part, (_, fields) in parts.items()})
+  labelled = {part: (images, labels[part]) for part, (images, _) in parts.items()}
   extractor = judge(workdir, 'faces', labelled, len(kinds))
   for name in game.domains:
     seen = lambda judged, place=ATTRIBUTES.index(name): kinds[judged['logits'].argmax(-1), place]

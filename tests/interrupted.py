@@ -2,7 +2,8 @@
 
 The kill is SIGKILL, which no handler sees: inside a "step", inside the "write" of a checkpoint's arrays, or when the
 arrays are written and the checkpoint is about to be made whole ("commit"). "late" are two SIGTERM, after the step has
-decided what to save, "early" one while the first step compiles, "insist" is a SIGTERM and then Ctrl-C.
+decided what to save, and a third when all is closed; "early" is one while the first step compiles, "insist" is a
+SIGTERM and then Ctrl-C.
 """
 
 import asyncio
@@ -102,7 +103,11 @@ def signal_late(at, *numbers):
         os.kill(os.getpid(), number)
     original(self, step, *arguments)
 
-  writers.Writer.metrics = metrics
+  def close(self, whole=writers.Writer.close):
+    os.kill(os.getpid(), signal.SIGTERM)
+    whole(self)
+
+  writers.Writer.metrics, writers.Writer.close = metrics, close
 
 
 if __name__ == '__main__':

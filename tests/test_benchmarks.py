@@ -130,6 +130,12 @@ def test_rates_fall_in_fewer_steps_as_in_all():
   assert short.game.rates == ((0, 0.01), (100, 0.5)) and short.game.generator_ab.channels == (8,)
 
 
+def test_combinations_of_attributes():
+  parts = {'train': np.array([[1, 0], [0, 0], [1, 0]]), 'test': np.array([[0, 1], [0, 0]])}
+  kinds, labels = translation.combinations(parts)
+  assert len(kinds) == 3 and all((kinds[labels[part]] == rows).all() for part, rows in parts.items())
+
+
 def test_a_row_of_other_settings_is_not_taken_for_it(tmp_path):
   (tmp_path / 'row.json').write_text(json.dumps({'steps': 1, 'set': ['game.pool=0']}))
   translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=0'])

@@ -24,7 +24,7 @@ from gan_jax.distributed import interrupt
 from gan_jax.evaluation import measures
 from gan_jax.runs import checkpoint
 from gan_jax.sampling import pictures
-from gan_jax.training import diagnostics, writers
+from gan_jax.training import diagnostics, hooks, writers
 from gan_jax.training import loop as train
 
 ROOT = pathlib.Path(gan_jax.__path__[0]).parent
@@ -374,6 +374,16 @@ def test_a_signal_in_an_evaluation_leaves_it_and_saves(tmp_path, monkeypatch, ca
   assert gan_jax.load(tmp_path / 'run').step == 2
   said = capsys.readouterr()
   assert 'SIGINT: stopped after step 2 of 4' in said.out and 'warning' not in said.out and not said.err
+
+
+def test_a_signal_while_samples_are_drawn_begins_no_evaluation(tmp_path, monkeypatch):
+  evaluated = []
+  monkeypatch.setitem(measures.MEASURES, 'swd', evaluated.append)
+  monkeypatch.setattr(hooks.Samples, '__call__', lambda hook, moment: os.kill(os.getpid(), signal.SIGTERM))
+  settings = [*EVALUATED, '--config.sample_every=2']
+  with pytest.raises(interrupt.Stopped):
+    train.run(config_lib.override(config_lib.load('configs/gan.py:digits'), settings), tmp_path / 'run')
+  assert not evaluated and gan_jax.load(tmp_path / 'run').step == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='signals of POSIX')

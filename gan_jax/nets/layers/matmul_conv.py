@@ -2,9 +2,9 @@ r"""Convolutions as matrix products, for CPUs: there XLA's own are slow in the b
 
 A convolution y = conv(x, kernel) and its two adjoints, each in the faster of two formulations:
 
-gathering: the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
-product to all windows, which are then added up. winograd: tiles of outputs from fewer products,
-`gan_jax.nets.layers.winograd`.
+- gathering: the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
+  product to all windows, which are then added up
+- winograd: tiles of outputs from fewer products, `gan_jax.nets.layers.winograd`
 
 The three are jitted: a program that has a convolution of the same sizes many times is traced and written out once for
 all of them, and XLA compiles it as before.
