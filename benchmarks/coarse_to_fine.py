@@ -17,7 +17,8 @@ grown   Progressive GAN on MNIST and on CIFAR-10, 32 channels, two seeds each: g
         from the first step on, in about the time of the grown one by the milliseconds in benchmarks/README.md.
 stacked Stacked GAN on MNIST, half as wide and 900 steps a phase, too few to hear the noise (docs/results.md; the config
         has 60,000: --share 20 is 30 epochs): its generators apart, then jointly; jointly from the start; and a single
-        generator with as many parameters, which makes pictures of noise and class and has the same losses.
+        generator with as many parameters, which makes pictures of noise and class and has the same losses. With
+        --data digits the networks of that variant, and 15,000 steps a phase.
 """
 
 import argparse
@@ -188,28 +189,31 @@ def grown(steps: Any, data: str) -> dict[str, Row]:
 
 
 def stacked(steps: Any, data: str) -> dict[str, Row]:
-  del data
   figures: Evaluation = (
     dict(metrics=('fid', 'is', 'classes')),
     {'fid': 'distance', 'inception_score': 'score', 'class_accuracy': 'class asked for'},
   )
-  count, config = steps(900), 'configs/stacked.py:mnist'
-  narrow = ('game.generators[0].channels=(64, 64, 32, 32)', 'game.discriminators[0].channels=(16, 32, 64)')
+  digits = data == 'digits'
+  count, config = steps(15_000 if digits else 900), f'configs/stacked.py:{data or "mnist"}'
+  half = ('game.generators[0].channels=(64, 64, 32, 32)', 'game.discriminators[0].channels=(16, 32, 64)')
+  narrow = () if digits else half
   game = config_lib.override(config_lib.load(config), [f'--config.{x}' for x in narrow]).game
+  widths = (109,) if digits else (512, 512)  # of its noise: as many parameters as the generators of the stack
   # One encoder, one generator and one discriminator: the lowest of each. Above them is the class.
   alone = {
     'encoders': ({**game.encoders[0], 'classes': 10},),
-    'generators': ({**game.generators[0], 'widths': (512, 512), 'classes': 10},),
+    'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
     'discriminators': (dict(game.discriminators[0]),),
     'latents': {part: dict(game.latents[part]) for part in ('z', 'label')},
   }
-  stage = lambda phase, times=1: {'steps': times * count, 'game': {'phase': phase}}
+  first = min(count, 900)  # the encoder needs no more
+  stage = lambda phase: {'steps': count, 'game': {'phase': phase}}
   rows = {
     'stack': ('apart, then jointly', (stage('apart'), stage('joint')), narrow),
-    'joint': ('jointly from the start', (stage('joint', 2),), narrow),
+    'joint': ('jointly from the start', (stage('joint'), stage('joint')), narrow),
     'single': (
       'a single generator',
-      (stage('joint', 2),),
+      (stage('joint'), stage('joint')),
       tuple(f'game.{field}={value}' for field, value in alone.items()),
     ),
   }
@@ -218,8 +222,8 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
     name: Row(
       title,
       config,
-      (f'stages={(stage("encoder"), *stages)}', *changes, *common),
-      {times * count: (figures,) for times in (2, 3)},
+      (f'stages={({**stage("encoder"), "steps": first}, *stages)}', *changes, *common),
+      {first + times * count: (figures,) for times in (1, 2)},
     )
     for name, (title, stages, changes) in rows.items()
   }

@@ -13,7 +13,7 @@ Then python -m gan_jax.evaluate --workdir runs/ssgan --metrics classifier. Anoth
 labels alone: --config.game.supervised=True; Odena's form:
 --config.game.form=odena --config.game.discriminator.classes=11.
 
-differs: the start from data is of the first labelled batch, the authors' of 500 examples of all.
+differs: the start from data is of the first labelled batch; the authors' is of 500 examples, of MNIST of all pictures.
 differs: the running averages start at the weights, the authors' at 0.
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
 differs: the scale of the discriminator's last layer is what the start from data gives, times a gain; the authors' Adam

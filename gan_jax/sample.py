@@ -17,6 +17,7 @@ from PIL.Image import Image
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
+from gan_jax.data.sources.columned import fitted_kinds
 from gan_jax.data.text import Text
 from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
@@ -114,8 +115,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     drawn, what = _exploration(run, values), values.picture
   else:
     count = values.count or 64
-    inputs, what = run.inputs(count, inputs_lib.parsed(values.split)), f'{count} samples'
     how = _how(values)
+    inputs = run.inputs(count, inputs_lib.parsed(values.split), how['condition'])
+    what = f'{count} samples'
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
       made = {values.output: np.asarray(pick(made, values.output))}
@@ -167,7 +169,7 @@ def _texts(run: Run, name: str, tokens: np.ndarray) -> np.ndarray:
   stream = run.stage.streams[output.stream]
   if not isinstance(stream.kinds.get(output.field), Text):
     return tokens
-  kind = stream.open().kinds[output.field]  # type: ignore[attr-defined]  # which knows the words
+  kind = fitted_kinds(stream)[output.field]
   return np.array([kind.decode(row) for row in tokens])
 
 

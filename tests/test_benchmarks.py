@@ -143,11 +143,11 @@ def test_a_row_of_other_settings_is_not_taken_for_it(tmp_path):
     translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=5'])
 
 
-@pytest.mark.parametrize('table', coarse_to_fine.TABLES)
-def test_rows_from_coarse_to_fine_are_measured_where_there_are_checkpoints(table):
+@pytest.mark.parametrize(('table', 'data'), [*((table, '') for table in coarse_to_fine.TABLES), ('stacked', 'digits')])
+def test_rows_from_coarse_to_fine_are_measured_where_there_are_checkpoints(table, data):
   for share in (1.0, 0.5):
     rows, _ = coarse_to_fine.TABLES[table]
-    for name, row in rows(lambda count, share=share: round(count * share), '').items():
+    for name, row in rows(lambda count, share=share: round(count * share), data).items():
       if name.endswith('_1'):  # another seed
         continue
       config = coarse_to_fine.config_of(row)

@@ -329,6 +329,25 @@ def test_the_first_training_batch_sets_scale_and_offset_and_no_later_one():
   jax.tree.map(np.testing.assert_array_equal, again, written)
 
 
+def test_a_running_average_has_the_scales_that_the_first_batch_set():
+  class Scaled(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+      return DataScale()(nn.Dense(3)(x), train=train)
+
+  game, batch = SemiSupervised(Linear(2), Scaled(), Normal((2,)), 3, supervised=True), labelled()
+  optimizers, ema = {'discriminator': optax.sgd(0.1)}, {'discriminator': 0.99}
+  before = core.init(game, optimizers, batch, KEY, ema=ema)
+  after, _ = core.play(game, optimizers, game.turns[0], before, batch, KEY, ema=ema)
+  own, average = after.players['discriminator'], after.players['discriminator'].ema
+  scales = lambda tree: tree['data_scale']['discriminator']['DataScale_0']
+  assert np.all(np.abs(scales(own.variables)['scale'] - 1) > 0.05)  # the batch set them
+  jax.tree.map(np.testing.assert_array_equal, scales(average['variables']), scales(own.variables))
+  weights = lambda tree: tree['discriminator']['Dense_0']['kernel']
+  start = weights(before.players['discriminator'].params)
+  np.testing.assert_allclose(weights(average['params']), 0.99 * start + 0.01 * weights(own.params), rtol=1e-5)
+
+
 def test_a_discriminator_of_other_than_the_form_s_logits_is_one_line():
   with pytest.raises(UserError, match=r"form='odena' of 3 classes takes 4 logits.*\(3,\).*discriminator.classes=4"):
     core.init(SemiSupervised(Linear(2), Told(3), Normal((2,)), 3, form='odena'), ADAM, labelled(), KEY)

@@ -1,6 +1,7 @@
 """Players that classify, and pairs of players: losses by hand, data, metrics."""
 
 import functools
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -263,11 +264,34 @@ def test_the_error_of_a_game_s_classifier_is_that_on_held_out_examples():
 
 
 def test_pairs_agree_by_the_distance_of_their_pixels():
-  (figure,) = of_players.pair_figures(Evidence(Fixed(), {}, 'negatives/digits'))
+  figure, chance = of_players.pair_figures(Evidence(Fixed(), {}, 'negatives/digits'))
   # 51 becomes 204, and b is round(0.7 * 255) = 178 (or 179): 26 (or 25) of 255.
-  assert figure.value == pytest.approx(1 - 25.5 / 255, abs=0.5 / 255 + 1e-6)
+  assert figure.value == pytest.approx(1 - 25.5 / 255, abs=0.5 / 255 + 1e-6) and chance.value == figure.value
   with pytest.raises(UserError, match="here it is 'digits'"):
     list(of_players.pair_figures(Evidence(Fixed(), {}, 'digits')))
+
+
+def test_agreement_by_chance_is_that_of_outputs_of_other_latents():
+  class Grey(nn.Module):
+    latents = Normal((2,))
+
+    def sample(self, batch):
+      grey = jax.scipy.stats.norm.cdf(batch['latents'][:, 0])  # uniform in [0, 1]
+      a = jnp.broadcast_to(grey[:, None, None, None], (len(grey), 4, 4, 1))
+      return {'a': a, 'b': 1 - a}
+
+  class Rounded(NamedTuple):
+    name = 'rounded'
+    variables: Any = {}
+
+    def apply(self, variables, x):
+      return {'logits': jax.nn.one_hot(x[:, 0, 0, 0] // 64, 4)}
+
+  evidence = Evidence(Grey(), {}, 'negatives/digits', samples=2000, extractor=Rounded())
+  figure, chance = of_players.pair_figures(evidence)
+  assert figure.value > 0.99 and chance.value == pytest.approx(2 / 3, abs=0.03)
+  figure, chance = of_players.pair_class_figures(evidence)
+  assert figure.value > 0.97 and chance.value == pytest.approx(1 / 4, abs=0.05)
 
 
 def test_makers_are_those_of_the_latents_that_the_samples_came_from():

@@ -192,7 +192,7 @@ class Explorer:
     if self.drawn:
       latents = self._latents(choice)
     if choice.condition:
-      latents, inputs = conditions.apply(run.stage, dict(choice.condition), latents, inputs)
+      latents, inputs = conditions.apply(run.stage, dict(choice.condition), latents, inputs, choice.count)
     if self.directions is not None:
       latents = directions_lib.moved(latents, self.directions, choice.amounts)
     return Made(self._generated(choice, latents, inputs), latents, inputs)

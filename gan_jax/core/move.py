@@ -15,7 +15,15 @@ from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
 from gan_jax.core.compute import Compute, unrolling
 from gan_jax.core.game import RANDOM_STREAMS, Turn
-from gan_jax.core.state import GameState, TrainState, active_players, assemble, split_collections, variables_of_player
+from gan_jax.core.state import (
+  SET_ONCE,
+  GameState,
+  TrainState,
+  active_players,
+  assemble,
+  split_collections,
+  variables_of_player,
+)
 
 #: Names in a row of metrics that a game's metrics must not have.
 RESERVED = ('step', 'steps_per_second', 'images_per_second')
@@ -243,6 +251,7 @@ def _updated(
   average = player.ema
   if average is not None:
     average = _averaged(average, {'params': params, 'variables': variables}, decay)
+    average['variables'] |= {name: tree for name, tree in variables.items() if name in SET_ONCE}
   return TrainState(params, variables, opt_state, average)
 
 

@@ -14,6 +14,8 @@ from gan_jax.core.game import owner, players_of
 
 #: Collections of the game itself; they are kept between steps.
 GAME_COLLECTIONS = ('table', 'memory')
+#: Collections that the first batch sets for good: a running average of them would go on from what they were before it.
+SET_ONCE = ('data_scale',)
 #: Collections that are no variables of a player. 'intermediates' is what Linen's `sow` writes: in the state it would
 #: grow with every move.
 NOT_OF_PLAYERS = ('intermediates', 'scratch', 'clock', 'params')

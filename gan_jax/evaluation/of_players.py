@@ -45,10 +45,15 @@ def classifier_figures(e: Evidence) -> Iterable[Figure]:
 
 def pair_figures(e: Evidence) -> Iterable[Figure]:
   transform, wanted, made = _pairs(e)
-  agreement = 1 - np.abs(wanted.astype(np.float64) - made).reshape(len(made), -1).mean(1) / 255
+  of = lambda made: 1 - np.abs(wanted.astype(np.float64) - made).reshape(len(made), -1).mean(1) / 255
+  agreement, chance = of(made), of(np.roll(made, 1, 0))
   yield Figure(
     'pair_agreement', float(agreement.mean()), f"1 - mean distance of pixels in [0, 1] between the {transform} of "
     f"output 'a' and output 'b', {len(made)} pairs", float(agreement.std() / np.sqrt(len(made))),
+  )  # fmt: skip
+  yield Figure(
+    'pair_agreement_by_chance', float(chance.mean()), "the same of outputs 'a' and the 'b' of other latents",
+    float(chance.std() / np.sqrt(len(made))),
   )  # fmt: skip
 
 
@@ -60,10 +65,14 @@ def pair_class_figures(e: Evidence) -> Iterable[Figure]:
     np.concatenate([np.asarray(classify(e.extractor.variables, side[i : i + JUDGED])).argmax(1) for i in batches])
     for side in (wanted, made)
   ]
-  share = float(np.mean(predicted[0] == predicted[1]))
+  share, chance = (float(np.mean(predicted[0] == np.roll(predicted[1], shift))) for shift in (0, 1))
   yield Figure(
     'pair_classes', share, f"share of {len(made)} pairs in which {e.extractor.name} sees one class in the {transform} "
     "of output 'a' and in output 'b'", float(np.sqrt(share * (1 - share) / len(made))),
+  )  # fmt: skip
+  yield Figure(
+    'pair_classes_by_chance', chance, "the same of outputs 'a' and the 'b' of other latents",
+    float(np.sqrt(chance * (1 - chance) / len(made))),
   )  # fmt: skip
 
 

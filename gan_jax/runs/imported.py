@@ -14,7 +14,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
-from gan_jax.runs import entering, lock, run_config
+from gan_jax.runs import entering, learnt, lock, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.experiment import experiment_of
 
@@ -73,4 +73,5 @@ def write_run(
       checkpoints.close()
       run_config.write_config(workdir, config)
       with contextlib.suppress(UserError):  # its data need not be here
-        run_config.write_examples(workdir, [stage.streams])
+        noted = learnt.from_data([stage])
+        run_config.write_examples(workdir, learnt.applied([stage], noted), noted)

@@ -25,7 +25,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed, key_of
 from gan_jax.config import vary
 from gan_jax.distributed import parallel
-from gan_jax.runs import entering, steps
+from gan_jax.runs import entering, learnt, steps
 from gan_jax.runs.member_metrics import statistics
 from gan_jax.runs.stages import Stage, stages_of
 from gan_jax.runs.views import T, View
@@ -75,6 +75,10 @@ class Population:
   @property
   def feed_seed(self) -> tuple[int, ...]:
     return self.seeds
+
+  def knowing(self, known: learnt.Learnt) -> 'Population':
+    views = tuple(view._replace(stages=learnt.applied(view.stages, known)) for view in self.views)
+    return dataclasses.replace(self, views=views)
 
   def step_of(self, state: core.GameState) -> int:
     return int(state.step[0])

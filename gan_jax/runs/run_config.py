@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
@@ -11,7 +11,8 @@ from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
 from gan_jax.data.sources import remembered
-from gan_jax.data.streams import Stream
+from gan_jax.runs import learnt
+from gan_jax.runs.stages import Stage
 
 #: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
@@ -37,9 +38,13 @@ def read_config(workdir: epath.PathLike) -> Any:
   return config_lib.from_json(_config_text(epath.Path(workdir)))
 
 
-def write_examples(workdir: epath.Path, streams: Iterable[Mapping[str, Stream]]) -> None:
+def write_examples(workdir: epath.Path, stages: Iterable[Stage], known: learnt.Learnt) -> None:
   """Writes what the examples of each stage's streams are, so that a run can be sampled where its data are not."""
-  notes = [remembered.note(stream) for each in streams for stream in each.values()]
+  notes = [
+    {**remembered.note(stream), 'of': [stage.number, name], 'columns': known.get((stage.number, name), {})}
+    for stage in stages
+    for name, stream in stage.streams.items()
+  ]
   write_text(workdir / 'examples.json', json.dumps(notes) + '\n')
 
 
@@ -57,6 +62,15 @@ def read_examples(workdir: epath.Path) -> list[dict[str, Any]]:
   except ValueError as error:
     raise UserError(f'{file} is damaged ({error}): remove it, it is only needed where the data are not') from error
   return notes
+
+
+def read_learnt(workdir: epath.Path) -> learnt.Learnt | None:
+  """What the columns of the run learnt when it began; None of older runs, which have noted nothing."""
+  notes = read_examples(workdir)
+  if not notes or any('columns' not in note for note in notes):
+    return None
+  columns = {(int(note['of'][0]), note['of'][1]): note['columns'] for note in notes}
+  return {of: {field: (text, found) for field, (text, found) in own.items()} for of, own in columns.items()}
 
 
 def _config_text(workdir: epath.Path) -> str:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from gan_jax import core
 from gan_jax.base.seeds import key_of
-from gan_jax.runs import entering, steps
+from gan_jax.runs import entering, learnt, steps
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import T, View
 
@@ -39,6 +39,9 @@ class Single:
   @property
   def feed_seed(self) -> int:
     return int(self.config.seed)
+
+  def knowing(self, known: learnt.Learnt) -> 'Single':
+    return dataclasses.replace(self, stages=learnt.applied(self.stages, known))
 
   def check(self, mesh: Mesh) -> None:
     return

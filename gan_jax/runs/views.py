@@ -8,6 +8,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from gan_jax import core
+from gan_jax.runs import learnt
 from gan_jax.runs.entering import Entries
 from gan_jax.runs.stages import Stage
 
@@ -85,6 +86,9 @@ class Experiment(Protocol):
   @property
   def of_first(self) -> Entries:
     """The states at the starts of the first game's stages, and their shapes."""
+
+  def knowing(self, known: learnt.Learnt) -> 'Experiment':
+    """The same games, with streams whose columns know what they learnt."""
 
   def check(self, mesh: Mesh) -> None:
     """Raises a UserError if one compiled program cannot train the games; called before the first step."""

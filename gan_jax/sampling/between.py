@@ -70,12 +70,17 @@ def between_conditions(
       '--condition="text=a red shoe" --condition="text=a blue bag"'
     )
   latents = None if run.stage.game.latents is None else start_of(run, count, options)
-  inputs = run.inputs(count, split)
-  first, last = (conditions.apply(run.stage, end, latents, inputs) for end in ends)
+  inputs = run.inputs(count, split, ends[0])
+  first, last = (conditions.apply(run.stage, end, latents, inputs, count) for end in ends)
   if not any(jax.tree.leaves(jax.tree.map(lambda a, b: not np.array_equal(a, b), first, last))):
     raise UserError(
       f'the conditions {dict(ends[0])} and {dict(ends[1])} say the same to this run (words that its data have not are '
       'one unknown word): there is no way between them'
     )
   latents, inputs = conditions.between(run.stage, first, last, steps)
-  return pictures.grid(images_of(run, latents, options, inputs), run.range_of(options.output), columns=steps)
+  try:
+    made = images_of(run, latents, options, inputs)
+  except KeyError:  # the game reads more than the conditions say
+    run.inputs(count, split)
+    raise
+  return pictures.grid(made, run.range_of(options.output), columns=steps)

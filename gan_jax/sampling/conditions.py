@@ -14,6 +14,7 @@ import numpy as np
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import columns
+from gan_jax.data.sources.columned import fitted_kinds
 from gan_jax.data.streams import Stream
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.latents import paths
@@ -102,7 +103,7 @@ def _classes(stage: Stage, part: str, distribution: latents_lib.Label) -> column
   return columns.Label(classes=distribution.classes)
 
 
-def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tuple[Any, Any]:
+def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: int = 0) -> tuple[Any, Any]:
   """Latents and inputs with the conditions in the place of what was drawn.
 
   Args:
@@ -110,6 +111,7 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
     condition: {name: value}.
     latents: (count, ...), or a dict of such; None of games that draw none.
     inputs: {stream: {field: (count, ...)}}; None of games that read none.
+    count: how many, where the inputs may have no field; by default as many as these have.
 
   Raises:
     UserError: the game has no such condition, or the value is none.
@@ -118,10 +120,11 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any) -> tupl
     latents = dict(latents)
   inputs = {name: dict(fields) for name, fields in inputs.items()} if inputs else inputs
   given = {name: set(fields) for name, fields in inputs.items()} if inputs else {}
+  count = count or next((len(x) for fields in (inputs or {}).values() for x in fields.values()), 0)
   for name, value in condition.items():
     if name in _parts(stage.game.latents):
       _ask_latents(stage, name, value, latents)
-    elif not any(_ask_input(stream, name, value, inputs[key]) for key, stream in _streams(stage).items()):
+    elif not any(_ask_input(stream, name, value, inputs[key], count) for key, stream in _streams(stage).items()):
       title = type(stage.game).__name__
       if not known(stage):
         raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
@@ -201,27 +204,23 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
   latents[part] = np.broadcast_to(vector.reshape(drawn.shape[1:]), drawn.shape).astype(drawn.dtype)
 
 
-def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any]) -> bool:
+def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any], count: int) -> bool:
   """Whether a stream has the condition, which is then in its fields."""
   for field, kind in _kinds(stream).items():
     if isinstance(kind, columns.Attributes) and name in kind.names:
-      unknown = np.full((_count(fields), len(kind.names)), np.nan, np.float32)
+      unknown = np.full((count, len(kind.names)), np.nan, np.float32)
       fields[field] = _with_entry(kind.names, name, value, fields.get(field, unknown))
       return True
     if field == name and _askable(kind):
       plain = isinstance(kind, columns.Array | columns.Embedding)
       stored = _stored(kind, name, _numbers(value) if plain else value)
       prepared = np.asarray(kind.prepare(stored[None], jax.random.key(0)))[0]
-      old = fields.get(field, np.broadcast_to(prepared, (_count(fields), *prepared.shape)))
+      old = fields.get(field, np.broadcast_to(prepared, (count, *prepared.shape)))
       if prepared.shape != old.shape[1:]:
         raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {old.shape[1:]}')
       fields[field] = np.broadcast_to(prepared, old.shape).astype(old.dtype)
       return True
   return False
-
-
-def _count(fields: Mapping[str, Any]) -> int:
-  return len(next(iter(fields.values())))
 
 
 def _askable(kind: Any) -> bool:
@@ -257,9 +256,14 @@ def _streams(stage: Stage) -> dict[str, Stream]:
 
 
 def _kinds(stream: Stream) -> dict[str, Any]:
-  """The kinds of a stream's columns; those that the whole column completes are read from the data."""
+  """The kinds of a stream's columns; older runs did not note what these learnt, which the data then say."""
   if any(kind.unfitted for kind in stream.kinds.values()):
-    return dict(inputs_lib.input_stream(stream, stream.split).open().kinds)  # type: ignore[attr-defined]
+    try:
+      return fitted_kinds(inputs_lib.input_stream(stream, stream.split))
+    except UserError:
+      if any(isinstance(kind, columns.Text) and kind.unfitted for kind in stream.kinds.values()):
+        raise
+      return stream.kinds  # the data are gone, and numbered classes learn nothing of them
   if not stream.columns and stream.classes:
     return {'label': columns.Label(classes=stream.classes)}
   return stream.kinds

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from PIL.Image import Image
 
+from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.sampled import truncated
 from gan_jax.data import sets
@@ -224,7 +225,7 @@ def arithmetic(
   """
   if len(concepts) != 3:
     raise UserError(f'--concepts has {len(concepts)} concepts: name three, for a - b + c')
-  if run.inputs(1) is not None:
+  if core.inputs_of(run.stage.game, run.stage.streams):
     raise UserError(
       f'--picture=arithmetic of {type(run.stage.game).__name__}, which reads examples when it samples: what it shows '
       'depends on them too; use interpolation'

@@ -85,15 +85,21 @@ class Run:
       standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
     variables = self.variables(ema, standing, truncation)
-    inputs = self.inputs(count, split) if inputs is None else inputs
+    inputs = self.inputs(count, split, condition) if inputs is None else inputs
     sampler = self._sampler(truncation)
     if not condition:
       return sampler(variables, count, seed, label, inputs)
+    unread = inputs is not None and not all(inputs.values())
     latents = None if self.stage.game.latents is None else sampler.latents(count, seed, label)
-    latents, inputs = conditions.apply(self.stage, condition, latents, inputs)
-    if latents is None:
-      return sampler(variables, count, seed, label, inputs)
-    return sampler.generate(variables, latents, seed, inputs)
+    latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count)
+    try:
+      if latents is None:
+        return sampler(variables, count, seed, label, inputs)
+      return sampler.generate(variables, latents, seed, inputs)
+    except KeyError:
+      if unread:  # the game reads more than the condition says: what is it that the data lack?
+        self.inputs(count, split)
+      raise
 
   def examples(self, stream: str = '', split: str = '', n: int = 64) -> dict[str, np.ndarray]:
     """The first examples of one of the run's sets, as its losses see them, in the order of evaluations.
@@ -119,9 +125,23 @@ class Run:
     """While it lasts, streams whose data are not there have the examples that the run noted when it was trained."""
     return remembered.remembering(run_config.read_examples(self.workdir))
 
-  def inputs(self, count: int, split: inputs_lib.Splits = None) -> Any:
-    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data."""
-    return inputs_lib.first(self.stage, check_count(count), split)
+  def inputs(self, count: int, split: inputs_lib.Splits = None, condition: conditions.Condition | None = None) -> Any:
+    """What `sample` starts from by default: {stream: {field: (count, ...)}}; None of games that read no data.
+
+    Args:
+      count: how many.
+      split: of the run's own streams, as in `sample`.
+      condition: that is asked for. With one, and no split, fields may be absent where the data are not there.
+
+    Raises:
+      UserError: the data are not there.
+    """
+    try:
+      return inputs_lib.first(self.stage, check_count(count), split)
+    except UserError:
+      if not condition or split:
+        raise
+      return {name: {} for name in core.inputs_of(self.stage.game, self.stage.streams)}
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """The latents that `sample` uses with the same arguments: (count, ...) numpy, or a dict of such arrays."""

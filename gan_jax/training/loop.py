@@ -51,6 +51,7 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:
+    experiment = session.experiment
     for stage in experiment.stages[session.place.stage :]:
       if stage.number != session.place.stage:
         session.state = resume.enter(experiment, stage.number, session.state, mesh, session.keys)

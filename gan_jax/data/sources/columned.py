@@ -58,6 +58,33 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
   return kinds
 
 
+def fitted_kinds(stream: 'Stream') -> dict[str, Any]:
+  """{field: kind} of a stream's columns; the data are opened only where the training set has to complete one.
+
+  Raises:
+    UserError: it has to, and the data cannot be opened.
+  """
+  if not any(kind.unfitted for kind in stream.kinds.values()):
+    return stream.kinds
+  return dict(stream.open().kinds)  # type: ignore[attr-defined]
+
+
+def learnt(stream: 'Stream') -> dict[str, dict[str, Any]]:
+  """{field: the settings of its kind that the training set completes}, such as words; {} where there are none.
+
+  Raises:
+    UserError: there are some, and the data cannot be opened.
+  """
+  fitted = fitted_kinds(stream)
+  found = {f: _changed(k, fitted[f]) for f, k in stream.kinds.items() if k.unfitted and dataclasses.is_dataclass(k)}
+  return {field: settings for field, settings in found.items() if settings}
+
+
+def _changed(kind: Any, fitted: Any) -> dict[str, Any]:
+  values = {setting.name: getattr(fitted, setting.name) for setting in dataclasses.fields(kind)}
+  return {name: value for name, value in values.items() if value != getattr(kind, name)}
+
+
 def is_together(stream: 'Stream', field: str) -> bool:
   """Whether a field takes its windows, flips and captions where the others take theirs."""
   return bool(stream.columns[field].get('together', True))

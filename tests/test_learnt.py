@@ -1,0 +1,145 @@
+"""What a run's columns learnt from its data stays as it was: words, names of classes."""
+
+import json
+
+import flax.linen as nn
+import jax.numpy as jnp
+import pytest
+from PIL import Image
+
+import gan_jax
+from gan_jax import config as config_lib
+from gan_jax import sample
+from gan_jax.base import command
+from gan_jax.base.errors import UserError
+from gan_jax.core.game import Turn
+from gan_jax.core.sampled import Output
+from gan_jax.data import sources
+from gan_jax.runs import run_config
+from gan_jax.training import loop
+
+COLUMNS = {
+  'image': {'name': 'Picture'},
+  'text': {'name': 'Text', 'length': 3, 'level': 'words', 'vocabulary': 2},
+  'kind': {'name': 'Label', 'classes': 2},
+}
+
+
+class Pixel(nn.Module):
+  @nn.compact
+  def __call__(self, x):
+    return nn.Dense(1)(x)
+
+
+class Echo(nn.Module):
+  """A game whose samples are the tokens and the kind that they were asked for."""
+
+  network: nn.Module
+  latents, inputs, condition = None, ('images',), 'text'
+  turns = (Turn(('network',), 'loss'),)
+  outputs = {'tokens': Output('images', 'text'), 'kind': Output('images', 'kind')}
+  also_image = False
+
+  def loss(self, batch):
+    return jnp.mean(self.network(batch['images']['image']) ** 2)
+
+  def sample(self, batch):
+    own = batch['images']
+    more = own['image'].sum().astype(jnp.int32) * 0 if self.also_image else 0
+    return {'tokens': own['text'] + more, 'kind': own['kind']}
+
+
+def shop(folder, *items):
+  """Products with a title and a kind, in {folder}/train and test."""
+  for split in ('train', 'test'):
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    for i in range(8):
+      Image.new('L', (8, 8), 20 * i).save(folder / split / f'{i}.png')
+    rows = [{'file_name': f'{i}.png', 'text': items[i % len(items)], 'kind': items[i % 2].split()[1]} for i in range(8)]
+    (folder / split / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  sources._open.cache_clear()
+
+
+@pytest.fixture
+def config(tmp_path):
+  shop(tmp_path / 'shop', 'red shoe', 'red bag', 'red shoe')
+  return config_lib.base(
+    game={'name': 'test_learnt.Echo', 'network': {'name': 'test_learnt.Pixel'}},
+    optimizers={'network': {'name': 'optax.sgd', 'learning_rate': 0.1}},
+    data=config_lib.stream(name='folder', path=str(tmp_path / 'shop'), size=8, channels=1, columns=COLUMNS),
+    batch_size=4,
+    steps=1,
+    devices=1,
+    sample_every=0,
+  )
+
+
+def asked(folder, **condition):
+  made = gan_jax.load(folder).sample(1, condition=condition)
+  return made['tokens'][0].tolist(), int(made['kind'][0])
+
+
+def test_a_run_is_asked_by_words_and_classes_where_its_data_are_not(config, tmp_path, capsys):
+  loop.run(config, tmp_path / 'run', silent=True)
+  before = asked(tmp_path / 'run', text='red shoe', kind='shoe')
+  assert before == ([2, 3, 0], 1)  # red is the most frequent, and shoe comes after bag
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == before
+  arguments = [f'--workdir={tmp_path / "run"}', '--condition=text=shoe hat', '--condition=kind=bag']
+  more = ['--format=text', '--output=tokens', '--count=2', f'--out={tmp_path / "texts"}']
+  command.main(sample._define, sample._run, '', [*arguments, *more])
+  written = '\n'.join(file.read_text() for file in (tmp_path / 'texts').rglob('*.txt'))
+  assert 'shoe ?' in written
+  with pytest.raises(UserError, match='shop'):
+    gan_jax.load(tmp_path / 'run').sample(1, condition={'text': 'red'})  # the kind is not said
+  with pytest.raises(UserError, match='shop'):
+    gan_jax.load(tmp_path / 'run').sample(1)
+
+
+def test_other_data_do_not_change_the_words(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  before = asked(tmp_path / 'run', text='red shoe', kind='shoe')
+  shop(tmp_path / 'shop', 'blue shoe', 'blue bag', 'blue shoe')  # red is no frequent word now
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == before
+  config.steps = 2
+  loop.run(config, tmp_path / 'run', silent=True)
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == before
+  loop.run(config, tmp_path / 'new', silent=True)
+  assert asked(tmp_path / 'new', text='blue shoe', kind='shoe')[0] == [2, 3, 0]
+  with config.unlocked():  # a column with other settings learns anew
+    config.data.columns.text.vocabulary = 1
+    config.resume, config.steps = 'force', 3
+  loop.run(config, tmp_path / 'run', silent=True)
+  assert asked(tmp_path / 'run', text='blue shoe', kind='shoe')[0] == [2, 1, 0]
+
+
+def test_a_run_that_noted_nothing_learns_from_its_data_as_before(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  before, file = asked(tmp_path / 'run', text='red shoe', kind='shoe'), tmp_path / 'run' / 'examples.json'
+  notes = json.loads(file.read_text())
+  assert run_config.read_learnt(tmp_path / 'run')
+  file.write_text(json.dumps([{'stream': note['stream'], 'fields': note['fields']} for note in notes]))
+  assert run_config.read_learnt(tmp_path / 'run') is None
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == before
+  config.steps = 2
+  loop.run(config, tmp_path / 'run', silent=True)
+  assert run_config.read_learnt(tmp_path / 'run')
+
+
+def test_a_population_knows_the_words_too(config, tmp_path):
+  with config.unlocked():
+    config.population, config.vary = 2, {'seed': (0, 1)}
+  loop.run(config, tmp_path / 'run', silent=True)
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == ([2, 3, 0], 1)
+
+
+def test_what_a_condition_does_not_say_is_missed_by_its_name(config, tmp_path, monkeypatch):
+  loop.run(config, tmp_path / 'run', silent=True)
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  monkeypatch.setattr(Echo, 'also_image', True)
+  with pytest.raises(UserError, match='shop'):
+    asked(tmp_path / 'run', text='red shoe', kind='shoe')
