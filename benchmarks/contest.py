@@ -22,6 +22,7 @@ import collections
 import csv
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import signal
@@ -49,12 +50,13 @@ SAVING = 120
 
 
 class Row(NamedTuple):
-  """A system: its title, its config, settings that --width multiplies, and other settings."""
+  """A system: its title, its config, settings that --width multiplies, others, and what follows from the width."""
 
   title: str
   config: str
   widths: dict[str, tuple[int, ...] | int]
   settings: tuple[str, ...] = ()
+  at_width: Callable[[float], tuple[str, ...]] = lambda share: ()
 
 
 def channels(
@@ -74,6 +76,14 @@ UNCONDITIONAL = (
 )
 FASTGAN = {**channels(64, 64), 'game.discriminator.hidden': 32}
 R3GAN = channels((192, 192, 192, 192, 96), (96, 192, 192, 192, 192))
+
+
+def grouped(share: float) -> tuple[str, ...]:
+  """Groups of 16 channels, as the authors have, or of fewer if 16 do not divide what is left of the channels."""
+  group = math.gcd(16, 2 * int(96 * share))
+  return tuple(f'game.{network}.group={group}' for network in ('generator', 'discriminator'))
+
+
 ROWS = {
   'dcgan': Row('DCGAN', 'dcgan.py:celeb_a', channels((1024, 512, 256, 128), (128, 256, 512, 1024)), ('batch_size=64',)),
   'sngan': Row('SNGAN', 'sngan.py:stl10', channels(UP, DOWN), ('game.generator.base=4',)),
@@ -81,7 +91,7 @@ ROWS = {
   'stylegan2': Row('StyleGAN 2', 'stylegan2.py:faces64', channels(UP, UP), ('game.augment=None',)),
   'stylegan2_ada': Row('StyleGAN 2, ADA', 'stylegan2.py:faces64', channels(UP, UP)),
   'fastgan': Row('FastGAN', 'fastgan.py:faces64', FASTGAN),
-  'r3gan': Row('R3GAN', 'r3gan.py:faces64', R3GAN),
+  'r3gan': Row('R3GAN', 'r3gan.py:faces64', R3GAN, at_width=grouped),
 }
 
 
@@ -143,6 +153,7 @@ class System:
       *('sample_every=0', 'checkpoint_every=0', 'log_every=20', f'steps_per_call={values.steps_per_call}'),
       *(f'{name}={narrowed(widths, values.width)}' for name, widths in self.row.widths.items()),
       *self.row.settings,
+      *self.row.at_width(values.width),
       *values.set,
     ]  # fmt: skip
     self.spent = self.told.get('seconds', 0.0)
