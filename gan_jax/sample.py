@@ -17,7 +17,7 @@ from PIL.Image import Image
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
-from gan_jax.data.sources.columned import fitted_kinds
+from gan_jax.data.sources.columned import fitted_kind
 from gan_jax.data.text import Text
 from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
@@ -169,7 +169,7 @@ def _texts(run: Run, name: str, tokens: np.ndarray) -> np.ndarray:
   stream = run.stage.streams[output.stream]
   if not isinstance(stream.kinds.get(output.field), Text):
     return tokens
-  kind = fitted_kinds(stream)[output.field]
+  kind = fitted_kind(stream, output.field)
   return np.array([kind.decode(row) for row in tokens])
 
 

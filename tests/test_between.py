@@ -29,7 +29,7 @@ class Shown:
   def range_of(self, output):
     return (-1.0, 1.0)
 
-  def inputs(self, count, split=None):
+  def inputs(self, count, split=None, condition=None):
     return inputs.first(self.stage, count, split)
 
   def latents(self, count, **options):

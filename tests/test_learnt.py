@@ -1,9 +1,13 @@
 """What a run's columns learnt from its data stays as it was: words, names of classes."""
 
+import dataclasses
 import json
+import shutil
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,6 +19,8 @@ from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.core.sampled import Output
 from gan_jax.data import sources
+from gan_jax.data.kind import Kind
+from gan_jax.latents.distributions import Label
 from gan_jax.runs import run_config
 from gan_jax.training import loop
 
@@ -35,13 +41,14 @@ class Echo(nn.Module):
   """A game whose samples are the tokens and the kind that they were asked for."""
 
   network: nn.Module
+  weight: float = 1.0
   latents, inputs, condition = None, ('images',), 'text'
   turns = (Turn(('network',), 'loss'),)
   outputs = {'tokens': Output('images', 'text'), 'kind': Output('images', 'kind')}
   also_image = False
 
   def loss(self, batch):
-    return jnp.mean(self.network(batch['images']['image']) ** 2)
+    return self.weight * jnp.mean(self.network(batch['images']['image']) ** 2)
 
   def sample(self, batch):
     own = batch['images']
@@ -111,6 +118,7 @@ def test_other_data_do_not_change_the_words(config, tmp_path):
     config.data.columns.text.vocabulary = 1
     config.resume, config.steps = 'force', 3
   loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'red shoe', 'red bag')
   assert asked(tmp_path / 'run', text='blue shoe', kind='shoe')[0] == [2, 1, 0]
 
 
@@ -120,11 +128,101 @@ def test_a_run_that_noted_nothing_learns_from_its_data_as_before(config, tmp_pat
   notes = json.loads(file.read_text())
   assert run_config.read_learnt(tmp_path / 'run')
   file.write_text(json.dumps([{'stream': note['stream'], 'fields': note['fields']} for note in notes]))
-  assert run_config.read_learnt(tmp_path / 'run') is None
+  assert not run_config.read_learnt(tmp_path / 'run')
   assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == before
   config.steps = 2
   loop.run(config, tmp_path / 'run', silent=True)
   assert run_config.read_learnt(tmp_path / 'run')
+
+
+def test_classes_that_the_data_have_no_more_are_kept(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'red shoe', 'blue shoe')
+  config.steps = 2
+  loop.run(config, tmp_path / 'run', silent=True)
+  assert asked(tmp_path / 'run', text='red shoe', kind='bag')[1] == 0
+  for step in (tmp_path / 'run' / 'checkpoints').iterdir():  # nothing is trained: nothing binds
+    shutil.rmtree(step)
+  with pytest.raises(UserError, match='there are 1 '):
+    loop.run(config, tmp_path / 'run', silent=True)
+
+
+def test_latents_that_are_classes_need_no_data(config, tmp_path, monkeypatch):
+  monkeypatch.setattr(Echo, 'latents', {'label': Label(2)})
+  loop.run(config, tmp_path / 'run', silent=True)
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == ([2, 3, 0], 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Centred(Kind):
+  """A number, less the mean of all."""
+
+  mean: float | None = None
+  as_array: bool = False
+
+  title = 'a number'
+
+  @property
+  def unfitted(self):
+    return self.mean is None
+
+  def fit(self, values):
+    mean = np.mean([float(value) for value in values])
+    return dataclasses.replace(self, mean=np.array([mean]) if self.as_array else mean)
+
+  def stored(self, value):
+    return np.float32(value)
+
+  def prepare(self, batch, key):
+    return batch - (100 if self.mean is None else self.mean)
+
+
+@pytest.mark.parametrize('as_array', [False, True])
+def test_a_kind_of_ones_own_is_fitted_in_training_and_later(config, tmp_path, monkeypatch, as_array):
+  seen = []
+
+  def loss(self, batch):
+    jax.debug.callback(lambda x: seen.append(np.asarray(x)), batch['images']['size'])
+    return self.weight * jnp.mean(self.network(batch['images']['image']) ** 2)
+
+  monkeypatch.setattr(Echo, 'loss', loss)
+  for split in ('train', 'test'):
+    file = tmp_path / 'shop' / split / 'metadata.jsonl'
+    rows = [{**json.loads(line), 'size': float(i)} for i, line in enumerate(file.read_text().split('\n'))]
+    file.write_text('\n'.join(map(json.dumps, rows)))
+  with config.unlocked():
+    config.data.columns.size = {'name': 'test_learnt.Centred', 'as_array': as_array}
+    config.population, config.vary = 2, {'game': {'weight': (1.0, 2.0)}}
+  loop.run(config, tmp_path / 'run', silent=True)
+  jax.effects_barrier()
+  known = run_config.read_learnt(tmp_path / 'run')[0, 'images']
+  if as_array:  # it cannot be kept in a file: as before, the kind is fitted where the data are read
+    assert 'size' not in known
+    return
+  assert known['size'][1] == {'mean': 3.5} and np.abs(np.concatenate(seen, None)).max() <= 3.5
+  stream = gan_jax.load(tmp_path / 'run').stage.streams['images']
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  assert gan_jax.load(tmp_path / 'run').stage.streams['images'] == stream and stream.kinds['size'].mean == 3.5
+
+
+def test_texts_are_written_beside_numbered_classes(config, tmp_path):
+  with config.unlocked():
+    config.data.columns.number = {'name': 'Label', 'classes': 8}
+  for split in ('train', 'test'):
+    file = tmp_path / 'shop' / split / 'metadata.jsonl'
+    rows = [{**json.loads(line), 'number': i} for i, line in enumerate(file.read_text().split('\n'))]
+    file.write_text('\n'.join(map(json.dumps, rows)))
+  loop.run(config, tmp_path / 'run', silent=True)
+  (tmp_path / 'shop').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  arguments = ['--condition=text=red shoe,kind=bag', '--format=text', '--output=tokens', '--count=1']
+  command.main(
+    sample._define, sample._run, '', [f'--workdir={tmp_path / "run"}', f'--out={tmp_path / "texts"}', *arguments]
+  )
+  assert 'red shoe' in '\n'.join(file.read_text() for file in (tmp_path / 'texts').rglob('*.txt'))
 
 
 def test_a_population_knows_the_words_too(config, tmp_path):

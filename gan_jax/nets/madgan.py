@@ -8,14 +8,17 @@ differs: biases of convolutions start at 0, the authors' at 0.1.
 """
 
 import math
+from typing import Literal
 
 import flax.linen as nn
 import jax
 
+from gan_jax.base.errors import one_of
 from gan_jax.nets.layers.basic import BatchNorm, activation, dense
 from gan_jax.nets.layers.conv import Conv, ConvTranspose
 
 XAVIER = nn.initializers.glorot_normal()
+BENDS = {'elu': (nn.elu, XAVIER), 'relu': (nn.relu, nn.initializers.he_normal())}
 
 
 def _of_outputs(kernel: int, channels: int) -> nn.initializers.Initializer:
@@ -24,18 +27,24 @@ def _of_outputs(kernel: int, channels: int) -> nn.initializers.Initializer:
 
 
 class Trunk(nn.Module):
-  """Latents (B, n) to features (B, hidden[-1]) through ELU layers.
+  """Latents (B, n) to features (B, hidden[-1]).
 
   Attributes:
     hidden: widths.
+    bend: 'elu', with the authors' first weights; 'relu', with He's. Layers of ELU begin as nearly linear maps, and so
+      does a head behind them: 96 % of the variance of what it makes is a linear map of the latents, of ReLU 42 %.
   """
 
   hidden: tuple[int, ...] = (128, 128)
+  bend: Literal['elu', 'relu'] = 'elu'
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    if self.bend not in BENDS:
+      raise one_of('bend of madgan.Trunk', self.bend, BENDS)
+    bend, init = BENDS[self.bend]
     for width in self.hidden:
-      z = nn.elu(dense(z, width, kernel_init=XAVIER))
+      z = bend(dense(z, width, kernel_init=init))
     return z
 
 

@@ -111,15 +111,19 @@ class Discriminator(nn.Module):
     hidden: widths.
     outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
     slope: of the leaky ReLU below zero.
+    bias: biases of the hidden layers start uniform on (-bias, bias). Where they are 0, all units of the first layer bend
+      in one place, the point 0.
   """
 
   hidden: tuple[int, ...] = (128, 128)
   outputs: int = 1
   slope: float = 0.2
+  bias: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    begin = uniform_init(self.bias) if self.bias else nn.initializers.zeros
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
-      x = nn.leaky_relu(dense(x, width), self.slope)  # (B, width)
+      x = nn.leaky_relu(dense(x, width, bias_init=begin), self.slope)  # (B, width)
     return head(dense(x, self.outputs))

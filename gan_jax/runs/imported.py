@@ -16,7 +16,7 @@ from gan_jax.base.torch_file import read_tensors
 from gan_jax.distributed import parallel
 from gan_jax.runs import entering, learnt, lock, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.runs.experiment import experiment_of
+from gan_jax.runs.experiment import complete, experiment_of
 
 
 def write_run(
@@ -73,5 +73,5 @@ def write_run(
       checkpoints.close()
       run_config.write_config(workdir, config)
       with contextlib.suppress(UserError):  # its data need not be here
-        noted = learnt.from_data([stage])
-        run_config.write_examples(workdir, learnt.applied([stage], noted), noted)
+        whole = complete(experiment, learnt.NOTHING)
+        run_config.write_examples(workdir, whole.stages, whole.known)

@@ -6,42 +6,45 @@ know. Where the data are gone, texts and classes can still be asked for by name.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import types
+from collections.abc import Mapping
 from typing import Any
 
 from gan_jax.data.sources.columned import learnt
 from gan_jax.data.streams import Stream
-from gan_jax.runs.stages import Stage
 
 #: {(number of the stage, name of the stream): {field: (settings of the column as JSON, those that it learnt)}}
 Learnt = Mapping[tuple[int, str], Mapping[str, tuple[str, Mapping[str, Any]]]]
+NOTHING: Learnt = types.MappingProxyType({})
 
 
-def from_data(stages: Iterable[Stage]) -> Learnt:
-  """What the columns of the stages' streams learn from the data; nothing where there is nothing to learn.
+def applied(streams: Mapping[str, Stream], stage: int, known: Learnt) -> dict[str, Stream]:
+  """The streams of a stage, with columns that know it; those that now have other settings do not."""
+  return {name: _with(stream, known.get((stage, name), {})) for name, stream in streams.items()}
+
+
+def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Learnt:
+  """What was known, and what the columns of the stages' streams learn from the data in addition.
+
+  Args:
+    streams: {number of the stage: its streams}, as the config has them.
+    known: what a run has noted; of columns that now have other settings it is left out.
 
   Raises:
-    UserError: the data cannot be opened.
+    UserError: there is something to learn, and the data cannot be opened.
   """
-  by_stream: dict[Stream, Mapping[str, tuple[str, Mapping[str, Any]]]] = {}  # stages mostly read the same
+  by_stream: dict[Stream, dict[str, Any]] = {}  # stages mostly read the same
   found = {}
-  for stage in stages:
-    for name, stream in stage.streams.items():
-      if stream not in by_stream:
-        by_stream[stream] = {
-          field: (_text(stream.columns[field]), settings) for field, settings in learnt(stream).items()
-        }
-      if by_stream[stream]:
-        found[stage.number, name] = by_stream[stream]
+  for number, own in streams.items():
+    for name, stream in own.items():
+      old = {f: x for f, x in known.get((number, name), {}).items() if x[0] == _text(stream.columns.get(f))}
+      more = _with(stream, old)
+      if more not in by_stream:
+        by_stream[more] = learnt(more)
+      new = {field: (_text(stream.columns[field]), settings) for field, settings in by_stream[more].items()}
+      if old or new:
+        found[number, name] = {**old, **new}
   return found
-
-
-def applied(stages: Iterable[Stage], known: Learnt) -> tuple[Stage, ...]:
-  """The stages, with streams whose columns know it; columns that now have other settings learn anew."""
-  return tuple(
-    stage._replace(streams={n: _with(stream, known.get((stage.number, n), {})) for n, stream in stage.streams.items()})
-    for stage in stages
-  )
 
 
 def _with(stream: Stream, known: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Stream:
@@ -51,4 +54,4 @@ def _with(stream: Stream, known: Mapping[str, tuple[str, Mapping[str, Any]]]) ->
 
 
 def _text(column: Mapping[str, Any] | None) -> str:
-  return json.dumps(dict(column or {}), sort_keys=True, default=list)
+  return json.dumps(column or {}, sort_keys=True, default=lambda x: dict(x) if isinstance(x, Mapping) else list(x))

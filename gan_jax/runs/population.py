@@ -31,7 +31,7 @@ from gan_jax.runs.stages import Stage, stages_of
 from gan_jax.runs.views import T, View
 
 
-def population_of(config: ml_collections.ConfigDict) -> 'Population':
+def population_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.NOTHING) -> 'Population':
   """The population of config.population games that a config describes.
 
   Raises:
@@ -44,8 +44,8 @@ def population_of(config: ml_collections.ConfigDict) -> 'Population':
   for seed in seeds:
     check_seed(seed)
   configs = [vary.member_config(config, i) for i in range(config.population)]
-  members = tuple(View(i, alone, stages_of(alone)) for i, alone in enumerate(configs))
-  return Population(config, members, seeds, numbers)
+  members = tuple(View(i, alone, stages_of(alone, known)) for i, alone in enumerate(configs))
+  return Population(config, members, seeds, numbers, known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +57,14 @@ class Population:
     views: the members, one or more.
     seeds: one seed per member.
     numbers: {dotted path: a value per member}, the settings other than the seed that vary.
+    known: what the columns of their streams learnt.
   """
 
   config: ml_collections.ConfigDict
   views: tuple[View, ...]
   seeds: tuple[int, ...]
   numbers: Mapping[str, tuple[float, ...]]
+  known: learnt.Learnt = dataclasses.field(default_factory=dict)
 
   @property
   def stages(self) -> tuple[Stage, ...]:
@@ -75,10 +77,6 @@ class Population:
   @property
   def feed_seed(self) -> tuple[int, ...]:
     return self.seeds
-
-  def knowing(self, known: learnt.Learnt) -> 'Population':
-    views = tuple(view._replace(stages=learnt.applied(view.stages, known)) for view in self.views)
-    return dataclasses.replace(self, views=views)
 
   def step_of(self, state: core.GameState) -> int:
     return int(state.step[0])
@@ -94,7 +92,7 @@ class Population:
       for i, other in enumerate(values[:-1]):
         value = jnp.where(index == i, other, value)
       vary.put(settings, path, value)
-    return stages_of(ml_collections.ConfigDict(settings))[number]
+    return stages_of(ml_collections.ConfigDict(settings), self.known)[number]
 
   def enter(self, number: int, before: core.GameState | None, keys: jax.Array) -> core.GameState:
     # One member after the other: vmap would batch the QR factorisations of orthogonal kernels, and XLA:CPU hangs when

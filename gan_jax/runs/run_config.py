@@ -60,17 +60,24 @@ def read_examples(workdir: epath.Path) -> list[dict[str, Any]]:
   try:
     notes: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
   except ValueError as error:
-    raise UserError(f'{file} is damaged ({error}): remove it, it is only needed where the data are not') from error
+    raise UserError(
+      f'{file} is damaged ({error}): remove it; the words and the names of classes are then learnt from the data again'
+    ) from error
   return notes
 
 
-def read_learnt(workdir: epath.Path) -> learnt.Learnt | None:
-  """What the columns of the run learnt when it began; None of older runs, which have noted nothing."""
-  notes = read_examples(workdir)
-  if not notes or any('columns' not in note for note in notes):
-    return None
+def read_learnt(workdir: epath.Path) -> learnt.Learnt:
+  """What the columns of the run learnt when it began; nothing of older runs, which have not noted it."""
+  notes = [note for note in read_examples(workdir) if 'columns' in note]
   columns = {(int(note['of'][0]), note['of'][1]): note['columns'] for note in notes}
   return {of: {field: (text, found) for field, (text, found) in own.items()} for of, own in columns.items()}
+
+
+def noted(workdir: epath.Path) -> learnt.Learnt:
+  """`read_learnt` of a run to go on with; nothing where no step was saved, whose words bind nobody."""
+  folder = workdir / 'checkpoints'
+  begun = folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir())
+  return read_learnt(workdir) if begun else learnt.NOTHING
 
 
 def _config_text(workdir: epath.Path) -> str:

@@ -60,7 +60,7 @@ def read(
 
 def _read(workdir: epath.Path, step: int | str | None, member: int | None, say: Callable[[str], object]) -> Saved:
   config = run_config.read_config(workdir)
-  experiment = experiment_of(config).knowing(run_config.read_learnt(workdir) or {})
+  experiment = experiment_of(config, run_config.read_learnt(workdir))
   if member is not None and not config.population:
     raise UserError(f'member={member} but {workdir} is a run of one game, not a population: leave out member')
   # With several processes an array spans all of them, and each device has all of it.

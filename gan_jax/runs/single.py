@@ -23,10 +23,12 @@ class Single:
   Attributes:
     config: the config of the run.
     stages: its stages.
+    known: what the columns of its streams learnt.
   """
 
   config: ml_collections.ConfigDict
   stages: tuple[Stage, ...]
+  known: learnt.Learnt = dataclasses.field(default_factory=dict)
 
   @property
   def views(self) -> Sequence[View]:
@@ -39,9 +41,6 @@ class Single:
   @property
   def feed_seed(self) -> int:
     return int(self.config.seed)
-
-  def knowing(self, known: learnt.Learnt) -> 'Single':
-    return dataclasses.replace(self, stages=learnt.applied(self.stages, known))
 
   def check(self, mesh: Mesh) -> None:
     return

@@ -21,6 +21,7 @@ from gan_jax.data.text import FIRST, Text
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets.layers.conv import FORMULATIONS
+from gan_jax.runs import learnt
 
 #: Parts of a player that a stage may reset. If it resets the params, the other two are new as well.
 RESETTABLE = ('params', 'optimizer', 'ema')
@@ -83,8 +84,8 @@ class Stage(NamedTuple):
     return {name: core.moves_per_step(self.game, name) for name in self.streams}
 
 
-def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
-  """Builds every stage that a config describes.
+def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.NOTHING) -> tuple[Stage, ...]:
+  """Builds every stage that a config describes, with streams whose columns know what they learnt.
 
   Raises:
     UserError: any setting that is unknown, missing, of the wrong type, or does not fit the others.
@@ -104,7 +105,7 @@ def stages_of(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
   stages: list[Stage] = []
   for settings, game, changes in zip(configs, games, every, strict=True):
     _check_numbers(settings)
-    stages.append(_stage(settings, game, changes, stages[-1] if stages else None))
+    stages.append(_stage(settings, game, changes, stages[-1] if stages else None, known))
   return tuple(stages)
 
 
@@ -159,7 +160,13 @@ def _game(settings: Mapping[str, Any]) -> Any:
   return game
 
 
-def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, Any], before: Stage | None) -> Stage:
+def _stage(
+  config: ml_collections.ConfigDict,
+  game: Any,
+  changes: Mapping[str, Any],
+  before: Stage | None,
+  known: learnt.Learnt,
+) -> Stage:
   settings = config.to_dict()
   players = core.players_of(game)
   built = {
@@ -177,7 +184,8 @@ def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, A
     varies = isinstance(decay, jax.core.Tracer)  # in a population, which checked each value
     if not callable(decay) and not varies and not (isinstance(decay, float | int) and 0 <= decay < 1):
       raise UserError(f'config.ema.{name}={decay!r} must be at least 0 and less than 1, such as 0.999')
-  streams = streams_of(settings['data'], settings['batch_size'])
+  number = before.number + 1 if before else 0
+  streams = learnt.applied(streams_of(settings['data'], settings['batch_size']), number, known)
   reset, start = changes.get('reset', {}), dict(changes.get('start', {}))
   if start and before is None:
     raise UserError(f'config.stages: the first stage has start={start}, but none is before it: use config.init_from')
@@ -193,7 +201,7 @@ def _stage(config: ml_collections.ConfigDict, game: Any, changes: Mapping[str, A
   moves = {name: core.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(
-    number=before.number + 1 if before else 0,
+    number=number,
     game=game,
     optimizers=built,
     ema={name: decay for name, decay in decays.items() if name in players},

@@ -64,6 +64,7 @@ class Experiment(Protocol):
     config: the config of the run.
     views: its games, one or more.
     stages: the stages of the first game. Those of the others have the same shapes, steps and streams.
+    known: what the columns of their streams learnt.
     keys: the PRNG key of the run, or (N,) keys of the games.
     feed_seed: the argument `seed` of `data.Feed`.
   """
@@ -78,6 +79,9 @@ class Experiment(Protocol):
   def stages(self) -> tuple[Stage, ...]: ...
 
   @property
+  def known(self) -> learnt.Learnt: ...
+
+  @property
   def keys(self) -> jax.Array: ...
 
   @property
@@ -86,9 +90,6 @@ class Experiment(Protocol):
   @property
   def of_first(self) -> Entries:
     """The states at the starts of the first game's stages, and their shapes."""
-
-  def knowing(self, known: learnt.Learnt) -> 'Experiment':
-    """The same games, with streams whose columns know what they learnt."""
 
   def check(self, mesh: Mesh) -> None:
     """Raises a UserError if one compiled program cannot train the games; called before the first step."""

@@ -14,9 +14,9 @@ from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.options import options_of
 from gan_jax.nets.layers.conv import chosen_formulation
-from gan_jax.runs import best_member, resume
+from gan_jax.runs import best_member, resume, run_config
 from gan_jax.runs.checkpoint import Place
-from gan_jax.runs.experiment import experiment_of
+from gan_jax.runs.experiment import complete, experiment_of
 from gan_jax.runs.stages import Stage
 from gan_jax.training import checks, summary
 from gan_jax.training.calls import Calls, steps_of_call
@@ -48,10 +48,10 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
 
 def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -> GameState:
   experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
+  experiment = complete(experiment, run_config.noted(workdir))
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:
-    experiment = session.experiment
     for stage in experiment.stages[session.place.stage :]:
       if stage.number != session.place.stage:
         session.state = resume.enter(experiment, stage.number, session.state, mesh, session.keys)

@@ -14,7 +14,7 @@ from gan_jax.base import console
 from gan_jax.base.command import writable
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import interrupt, parallel, processes
-from gan_jax.runs import learnt, lock, resume, run_config
+from gan_jax.runs import lock, resume, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.views import Experiment
 from gan_jax.training.guard import Guard
@@ -91,19 +91,16 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
       stack.enter_context(lock.held(workdir, say))
       if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
-      known = run_config.read_learnt(workdir)
       checkpoints = Checkpoints(workdir, config.keep, config.keep_best, write=True)
       (workdir / 'samples').mkdir(exist_ok=True)
     processes.barrier('have checked the workdir')
-    known = learnt.from_data(experiment.stages) if known is None else known
-    experiment = experiment.knowing(known)
     keys = parallel.replicate(mesh)(experiment.keys)
     place, state = resume.start(config, checkpoints, experiment, mesh, keys, say)
     writer: Writer | NoWriter = NoWriter(workdir)
     if processes.first():
       with writable(workdir):
         run_config.write_config(workdir, config)
-        run_config.write_examples(workdir, experiment.stages, known)
+        run_config.write_examples(workdir, experiment.stages, experiment.known)
         shown = dict(wandb=config.wandb, settings=config.to_dict() if config.wandb else None)
         writer = Writer(workdir, place.step, experiment.stages[-1].last_step, silent=silent, **shown)
     profile = Profile(config.profile if processes.first() else 0, workdir / 'profile', writer.say, writer.guard)

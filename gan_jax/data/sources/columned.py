@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,12 @@ def fitted_kinds(stream: 'Stream') -> dict[str, Any]:
   return dict(stream.open().kinds)  # type: ignore[attr-defined]
 
 
+def fitted_kind(stream: 'Stream', field: str) -> Any:
+  """One of `fitted_kinds`."""
+  kind = stream.kinds[field]
+  return fitted_kinds(stream)[field] if kind.unfitted else kind
+
+
 def learnt(stream: 'Stream') -> dict[str, dict[str, Any]]:
   """{field: the settings of its kind that the training set completes}, such as words; {} where there are none.
 
@@ -76,13 +83,25 @@ def learnt(stream: 'Stream') -> dict[str, dict[str, Any]]:
     UserError: there are some, and the data cannot be opened.
   """
   fitted = fitted_kinds(stream)
-  found = {f: _changed(k, fitted[f]) for f, k in stream.kinds.items() if k.unfitted and dataclasses.is_dataclass(k)}
-  return {field: settings for field, settings in found.items() if settings}
+  found = {}
+  for field, kind in stream.kinds.items():
+    settings = _changed(kind, fitted[field]) if kind.unfitted else {}
+    with contextlib.suppress(UserError):  # a kind of the user's own that does not take what it learnt
+      kinds_of(dataclasses.replace(stream, columns={**stream.columns, field: {**stream.columns[field], **settings}}))
+      found |= {field: settings} if settings else {}
+  return found
 
 
 def _changed(kind: Any, fitted: Any) -> dict[str, Any]:
-  values = {setting.name: getattr(fitted, setting.name) for setting in dataclasses.fields(kind)}
-  return {name: value for name, value in values.items() if value != getattr(kind, name)}
+  """The settings in which a kind differs when it is fitted; {} if they cannot be kept in a file."""
+  if not dataclasses.is_dataclass(kind) or type(fitted) is not type(kind):
+    return {}
+  of = lambda kind: {setting.name: getattr(kind, setting.name) for setting in dataclasses.fields(kind) if setting.init}
+  try:
+    before, after = json.loads(json.dumps(of(kind))), json.loads(json.dumps(of(fitted)))
+  except (TypeError, ValueError):  # a kind of the user's own
+    return {}
+  return {name: value for name, value in after.items() if value != before[name]}
 
 
 def is_together(stream: 'Stream', field: str) -> bool:

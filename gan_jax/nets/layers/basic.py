@@ -96,10 +96,11 @@ def dense(
   *,
   use_bias: bool = True,
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal(),
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros,
   name: str | None = None,
 ) -> jax.Array:
   """`nn.Dense`, (..., n) to (..., features), inside a compact method; computes in the dtype of x."""
-  layer = nn.Dense(features, use_bias=use_bias, dtype=x.dtype, kernel_init=kernel_init, name=name)
+  layer = nn.Dense(features, use_bias=use_bias, dtype=x.dtype, kernel_init=kernel_init, bias_init=bias_init, name=name)
   return kept(layer(x))
 
 
