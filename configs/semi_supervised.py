@@ -14,7 +14,8 @@ labels alone: --config.game.supervised=True; Odena's form:
 --config.game.form=odena --config.game.discriminator.classes=11.
 
 differs: the start from data is of the first labelled batch; the authors' is of 500 examples, of MNIST of all pictures.
-differs: the running averages start at the weights, the authors' at 0.
+differs: the running averages have no share of the first weights; the authors' begin at 0, so their biases are small at
+  first.
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
 differs: the scale of the discriminator's last layer is what the start from data gives, times a gain; the authors' Adam
   moves the scale itself, so its steps have another size.
@@ -51,7 +52,7 @@ def get_config(variant):
       **(_convolutions() if colour else _layers(size)),
     ),
     optimizers=dict(generator=dict(adam), discriminator=dict(adam)),
-    ema=dict(discriminator=0.998 if digits else 0.9999),
+    ema=dict(discriminator=dict(name='averages.unbiased', decay=0.998 if digits else 0.9999)),
     data=config_lib.streams(
       data,
       labelled=dict(batch_size=20 if digits else 100, classes=10, per_class=per_class),

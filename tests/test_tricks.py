@@ -188,6 +188,17 @@ def test_decays_of_averages():
   np.testing.assert_allclose(decay(clock(0, 2000.0)) ** 10, 0.5, rtol=1e-5)  # 5 % of 2000 images
 
 
+def test_an_unbiased_average_is_that_of_the_weights_of_all_steps():
+  weights, average = np.random.RandomState(0).randn(50), 100.0  # what was before the first step is forgotten
+  for t, weight in enumerate(weights):
+    average += (1 - float(averages.unbiased(0.9)(clock(t)))) * (weight - average)
+    shares = 0.9 ** np.arange(t, -1, -1)
+    np.testing.assert_allclose(average, (shares * weights[: t + 1]).sum() / shares.sum(), rtol=1e-4)
+  # In the rounding of float32 the first steps of a long average keep their shares.
+  long = [float(averages.unbiased(0.9999)(clock(t))) for t in (0, 1, 99, 10**6)]
+  np.testing.assert_allclose(long, [0, 1 / 2, 0.99, 0.9999], rtol=1e-4)
+
+
 def test_truncation():
   z = np.asarray(latents.draw(latents.Truncated((200,), 0.7), KEY, 50))
   assert abs(z).max() <= 0.7 and abs(z).max() > 0.65 and abs(z.mean()) < 0.02

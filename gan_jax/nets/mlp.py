@@ -111,8 +111,8 @@ class Discriminator(nn.Module):
     hidden: widths.
     outputs: 1 for one logit, 2 for a two-way softmax (fake, real).
     slope: of the leaky ReLU below zero.
-    bias: biases of the hidden layers start uniform on (-bias, bias). Where they are 0, all units of the first layer bend
-      in one place, the point 0.
+    bias: biases of the hidden layers start uniform on (-bias, bias). Where they are 0, all units of the first layer
+      bend in one place, the point 0.
   """
 
   hidden: tuple[int, ...] = (128, 128)

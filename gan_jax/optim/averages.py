@@ -29,6 +29,26 @@ def warm_up(decay: float) -> Decay:
   return lambda clock: jnp.minimum(decay, (1.0 + clock.step) / (10.0 + clock.step))
 
 
+def unbiased(decay: float) -> Decay:
+  """The average of the weights of all steps so far, without those before them: begun at 0, corrected as in Adam.
+
+  The decay is d (1 - d^t) / (1 - d^(t + 1)) after t steps, so step i of t has the share d^(t - i) (1 - d) / (1 - d^t).
+
+  Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980, section 3. Where weights are normalised, the code of
+  Salimans et al. (openai/improved-gan), whose averages begin at 0, gives the same directions.
+
+  Args:
+    decay: d.
+
+  >>> from gan_jax.core.clock import Clock
+  >>> decays = [float(unbiased(0.5)(Clock(jnp.int32(t), jnp.int32(0), jnp.int32(9), jnp.float32(0)))) for t in range(3)]
+  >>> [round(x, 3) for x in decays]  # the first is forgotten; then 1 / 3 old and 2 / 3 new
+  [0.0, 0.333, 0.429]
+  """
+  share = lambda steps: -jnp.expm1(steps * jnp.log(jnp.float32(decay)))
+  return lambda clock: decay * share(clock.step) / share(clock.step + 1)
+
+
 def starting_at(decay: float, step: int) -> Decay:
   """Starts the average at a step. Before it, the average is a copy of the weights.
 
