@@ -83,7 +83,7 @@ def learnt(stream: 'Stream') -> dict[str, dict[str, Any]]:
     UserError: there are some, and the data cannot be opened.
   """
   fitted = fitted_kinds(stream)
-  found = {}
+  found: dict[str, dict[str, Any]] = {}
   for field, kind in stream.kinds.items():
     settings = _changed(kind, fitted[field]) if kind.unfitted else {}
     with contextlib.suppress(UserError):  # a kind of the user's own that does not take what it learnt
