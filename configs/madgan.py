@@ -12,7 +12,7 @@ Command: python -m gan_jax.main --config configs/madgan.py --workdir runs/madgan
 
 Four generators on the grid, of about as many parameters in all (a head has 130, the trunk 8,512):
   --config.game.latents.maker.classes=4 --config.game.generator_heads.count=4 --config.game.discriminator.outputs=5 \
-  --config.batch_size=64 --config.data.batch_size=64 --config.optimizers.generator.learning_rate=1e-3
+  --config.batch_size=64 --config.optimizers.generator.learning_rate=1e-3
 Of two and one with the rates 2e-3 of the generator and 5e-4 and 2e-4 of the discriminator: the fewer generators move
 against it, the faster each must be. With equal rates eight of them win, and one loses.
 

@@ -383,9 +383,7 @@ def test_conditions_of_your_pictures_are_whole(tmp_path):
   given = {'images': {'image': np.zeros((3, 8, 8, 3), np.float32)}}
   asked = conditions.apply(stage, {'Male': '1', 'Young': '0', 'label': 'e'}, None, given)[1]['images']
   assert asked['attributes'].tolist() == [[1, 0]] * 3 and asked['label'].tolist() == [4] * 3
-  with pytest.raises(
-    UserError, match="'attributes' of your pictures are not known, give a value for each of Male, Young"
-  ):
+  with pytest.raises(UserError, match="'attributes' are not known here, give a value for each of Male, Young"):
     conditions.apply(stage, {'Male': '1'}, None, given)
   known = {'images': {**given['images'], 'attributes': np.ones((3, 2), np.float32)}}
   assert conditions.apply(stage, {'Male': '0'}, None, known)[1]['images']['attributes'].tolist() == [[0, 1]] * 3

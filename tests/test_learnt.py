@@ -150,6 +150,9 @@ def test_classes_that_the_data_have_no_more_are_kept(config, tmp_path):
 def test_latents_that_are_classes_need_no_data(config, tmp_path, monkeypatch):
   monkeypatch.setattr(Echo, 'latents', {'label': Label(2)})
   loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'red shoe', 'blue shoe')  # without bags
+  config.steps = 2
+  loop.run(config, tmp_path / 'run', silent=True)
   (tmp_path / 'shop').rename(tmp_path / 'moved')
   sources._open.cache_clear()
   assert asked(tmp_path / 'run', text='red shoe', kind='shoe') == ([2, 3, 0], 1)
@@ -223,6 +226,33 @@ def test_texts_are_written_beside_numbered_classes(config, tmp_path):
     sample._define, sample._run, '', [f'--workdir={tmp_path / "run"}', f'--out={tmp_path / "texts"}', *arguments]
   )
   assert 'red shoe' in '\n'.join(file.read_text() for file in (tmp_path / 'texts').rglob('*.txt'))
+
+
+def test_a_run_that_begins_with_the_weights_of_another_has_its_words(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'red hat', 'blue cap', 'blue hat')  # blue, hat
+  with config.unlocked():
+    config.init_from = str(tmp_path / 'run')
+  loop.run(config, tmp_path / 'tuned', silent=True)
+  assert asked(tmp_path / 'tuned', text='red hat', kind='hat') == ([2, 1, 0], 1)  # its classes are those of its data
+
+
+def test_a_stage_that_is_new_has_the_words_of_those_before(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'blue shoe', 'blue bag', 'blue shoe')
+  with config.unlocked():
+    config.stages, config.resume = ({}, {'steps': 1}), 'force'
+  loop.run(config, tmp_path / 'run', silent=True)
+  first, second = (own['text'][1]['vocabulary'] for own in run_config.read_learnt(tmp_path / 'run').values())
+  assert list(first) == list(second) == ['red', 'shoe']
+
+
+@pytest.mark.parametrize('notes', ['null', '[1]', '[{"stream": [], "fields": {}, "columns": {}}]'])
+def test_damaged_notes_are_one_line(config, tmp_path, notes):
+  loop.run(config, tmp_path / 'run', silent=True)
+  (tmp_path / 'run' / 'examples.json').write_text(notes)
+  with pytest.raises(UserError, match=r'examples\.json is damaged'):
+    gan_jax.load(tmp_path / 'run')
 
 
 def test_a_population_knows_the_words_too(config, tmp_path):

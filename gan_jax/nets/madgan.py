@@ -32,7 +32,8 @@ class Trunk(nn.Module):
   Attributes:
     hidden: widths.
     bend: 'elu', with the authors' first weights; 'relu', with He's. Layers of ELU begin as nearly linear maps, and so
-      does a head behind them: 96 % of the variance of what it makes is a linear map of the latents, of ReLU 42 %.
+      does a head behind them: 95 % of the variance of what it makes is a linear map of the latents, of ReLU less than
+      half.
   """
 
   hidden: tuple[int, ...] = (128, 128)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.optim.schedules import Schedule, at
 
 Decay = Callable[[Any], Any]
@@ -37,14 +38,21 @@ def unbiased(decay: float) -> Decay:
   Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980, section 3. Where weights are normalised, the code of
   Salimans et al. (openai/improved-gan), whose averages begin at 0, gives the same directions.
 
+  This is so for a player that moves once in each step, from the first step of the run on. For others take `warm_up`.
+
   Args:
-    decay: d.
+    decay: d, between 0 and 1.
+
+  Raises:
+    UserError: d is not.
 
   >>> from gan_jax.core.clock import Clock
   >>> decays = [float(unbiased(0.5)(Clock(jnp.int32(t), jnp.int32(0), jnp.int32(9), jnp.float32(0)))) for t in range(3)]
   >>> [round(x, 3) for x in decays]  # the first is forgotten; then 1 / 3 old and 2 / 3 new
   [0.0, 0.333, 0.429]
   """
+  if not 0 < decay < 1:
+    raise UserError(f'averages.unbiased(decay={decay}) must lie between 0 and 1, such as 0.999')
   share = lambda steps: -jnp.expm1(steps * jnp.log(jnp.float32(decay)))
   return lambda clock: decay * share(clock.step) / share(clock.step + 1)
 

@@ -34,10 +34,16 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
     UserError: there is something to learn, and the data cannot be opened.
   """
   by_stream: dict[Stream, dict[str, Any]] = {}  # stages mostly read the same
-  found = {}
+  found: dict[tuple[int, str], Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
   for number, own in streams.items():
     for name, stream in own.items():
-      old = {f: x for f, x in known.get((number, name), {}).items() if x[0] == _text(stream.columns.get(f))}
+      before = [found.get((i, name), {}) for i in range(number)]  # a stage that is new has the words of those before it
+      old = {
+        field: x
+        for own in (*before, known.get((number, name), {}))
+        for field, x in own.items()
+        if x[0] == _text(stream.columns.get(field))
+      }
       more = _with(stream, old)
       if more not in by_stream:
         by_stream[more] = learnt(more)
@@ -45,6 +51,14 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
       if old or new:
         found[number, name] = {**old, **new}
   return found
+
+
+def words(known: Learnt) -> Learnt:
+  """The vocabularies alone: networks that begin with the weights of a run must number words as it does."""
+  return {
+    of: {field: (text, found) for field, (text, found) in own.items() if 'vocabulary' in found}
+    for of, own in known.items()
+  }
 
 
 def _with(stream: Stream, known: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Stream:

@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from gan_jax import config as config_lib
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
 from gan_jax.data.sources import remembered
@@ -59,7 +60,9 @@ def read_examples(workdir: epath.Path) -> list[dict[str, Any]]:
   file = workdir / 'examples.json'
   try:
     notes: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
-  except ValueError as error:
+    if any(not {'stream', 'fields'} <= set(note) or ('columns' in note and 'of' not in note) for note in notes):
+      raise ValueError('a note lacks its stream, its fields or whose it is')
+  except (TypeError, ValueError) as error:
     raise UserError(
       f'{file} is damaged ({error}): remove it; the words and the names of classes are then learnt from the data again'
     ) from error
@@ -73,11 +76,18 @@ def read_learnt(workdir: epath.Path) -> learnt.Learnt:
   return {of: {field: (text, found) for field, (text, found) in own.items()} for of, own in columns.items()}
 
 
-def noted(workdir: epath.Path) -> learnt.Learnt:
-  """`read_learnt` of a run to go on with; nothing where no step was saved, whose words bind nobody."""
+def noted(workdir: epath.Path, init_from: Any = '') -> learnt.Learnt:
+  """What a run that goes on, or that begins with the weights of another, must know.
+
+  Args:
+    workdir: of the run. What it noted before a step was saved binds nobody.
+    init_from: config.init_from: the run whose weights it begins with. Its words are taken; names of classes are not,
+      because other data have others.
+  """
   folder = workdir / 'checkpoints'
-  begun = folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir())
-  return read_learnt(workdir) if begun else learnt.NOTHING
+  if folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir()):
+    return read_learnt(workdir)
+  return learnt.words(read_learnt(paths.expand(init_from))) if init_from and isinstance(init_from, str) else {}
 
 
 def _config_text(workdir: epath.Path) -> str:

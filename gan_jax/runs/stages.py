@@ -222,7 +222,7 @@ def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:
   if not isinstance(label, latents_lib.Label):
     return
   for name, stream in streams.items():
-    if not stream.classes and 'label' in stream.stored(1):
+    if not stream.classes and 'label' in (stream.kinds or stream.stored(1)):
       raise UserError(
         f'stream {name!r} gives labels, but its classes=0 says that it has none: set '
         f'config.data.classes={label.classes}'

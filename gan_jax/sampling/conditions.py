@@ -134,9 +134,7 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: 
       kind = _kinds(stage.streams[key])[field]
       if isinstance(kind, columns.Attributes) and np.isnan(inputs[key][field]).any():
         names = ', '.join(kind.names)
-        raise UserError(
-          f'condition: the other {field!r} of your pictures are not known, give a value for each of {names}'
-        )
+        raise UserError(f'condition: the other {field!r} are not known here, give a value for each of {names}')
   return latents, inputs
 
 
@@ -215,12 +213,19 @@ def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any], co
       plain = isinstance(kind, columns.Array | columns.Embedding)
       stored = _stored(kind, name, _numbers(value) if plain else value)
       prepared = np.asarray(kind.prepare(stored[None], jax.random.key(0)))[0]
-      old = fields.get(field, np.broadcast_to(prepared, (count, *prepared.shape)))
-      if prepared.shape != old.shape[1:]:
-        raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {old.shape[1:]}')
-      fields[field] = np.broadcast_to(prepared, old.shape).astype(old.dtype)
+      form = fields[field] if field in fields else _form(stream, field, prepared)
+      if prepared.shape != form.shape[1:]:
+        raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {form.shape[1:]}')
+      fields[field] = np.broadcast_to(prepared, (count, *prepared.shape)).astype(form.dtype)
       return True
   return False
+
+
+def _form(stream: Stream, field: str, value: np.ndarray) -> Any:
+  """Shape and dtype of a field of one example, as the data or the run's notes have them; of a value where none say."""
+  with contextlib.suppress(UserError):
+    return stream.fields(1)[field]
+  return value[None]
 
 
 def _askable(kind: Any) -> bool:

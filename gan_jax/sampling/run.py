@@ -91,7 +91,8 @@ class Run:
       return sampler(variables, count, seed, label, inputs)
     unread = inputs is not None and not all(inputs.values())
     latents = None if self.stage.game.latents is None else sampler.latents(count, seed, label)
-    latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count)
+    with self.remembering():
+      latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count)
     try:
       if latents is None:
         return sampler(variables, count, seed, label, inputs)
@@ -136,8 +137,9 @@ class Run:
     Raises:
       UserError: the data are not there.
     """
+    check_count(count)
     try:
-      return inputs_lib.first(self.stage, check_count(count), split)
+      return inputs_lib.first(self.stage, count, split)
     except UserError:
       if not condition or split:
         raise

@@ -82,25 +82,25 @@ def learnt(stream: 'Stream') -> dict[str, dict[str, Any]]:
   Raises:
     UserError: there are some, and the data cannot be opened.
   """
-  fitted = fitted_kinds(stream)
+  unfitted = {field: kind for field, kind in stream.kinds.items() if kind.unfitted}
+  # Not `stream.open`, which would keep the data for the stream that has learnt nothing.
+  fitted = columned(stream).kinds if unfitted else {}
   found: dict[str, dict[str, Any]] = {}
-  for field, kind in stream.kinds.items():
-    settings = _changed(kind, fitted[field]) if kind.unfitted else {}
-    with contextlib.suppress(UserError):  # a kind of the user's own that does not take what it learnt
-      kinds_of(dataclasses.replace(stream, columns={**stream.columns, field: {**stream.columns[field], **settings}}))
-      found |= {field: settings} if settings else {}
+  for field, kind in unfitted.items():
+    with contextlib.suppress(Exception):  # a kind of the user's own that is not what its settings say
+      settings = _changed(kind, fitted[field])
+      columns = {**stream.columns, field: {**stream.columns[field], **settings}}
+      if settings and kinds_of(dataclasses.replace(stream, columns=columns))[field] == fitted[field]:
+        found[field] = settings
   return found
 
 
 def _changed(kind: Any, fitted: Any) -> dict[str, Any]:
-  """The settings in which a kind differs when it is fitted; {} if they cannot be kept in a file."""
+  """The settings in which a kind differs when it is fitted, as a file keeps them."""
   if not dataclasses.is_dataclass(kind) or type(fitted) is not type(kind):
     return {}
   of = lambda kind: {setting.name: getattr(kind, setting.name) for setting in dataclasses.fields(kind) if setting.init}
-  try:
-    before, after = json.loads(json.dumps(of(kind))), json.loads(json.dumps(of(fitted)))
-  except (TypeError, ValueError):  # a kind of the user's own
-    return {}
+  before, after = json.loads(json.dumps(of(kind))), json.loads(json.dumps(of(fitted)))
   return {name: value for name, value in after.items() if value != before[name]}
 
 
