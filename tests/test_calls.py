@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel
 from gan_jax.runs import checkpoint
 from gan_jax.runs.experiment import experiment_of
+from gan_jax.training import calls as calls_lib
 from gan_jax.training import loop as train
 from gan_jax.training import measured, writers
 from gan_jax.training.calls import steps_of_call
@@ -284,6 +286,7 @@ def test_what_was_freed_is_given_back():
   """As many small pieces as a compiler leaves, one in a thousand of which is still in use."""
   script = """
 import sys
+from typing import NamedTuple
 from gan_jax import memory
 resident = lambda: next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmRSS')) / 1024
 pieces = [bytearray(20000 + i % 7) for i in range(10000)]
@@ -296,3 +299,24 @@ sys.exit(not before - resident() > 50)
   if not os.path.exists('/proc/self/status'):
     pytest.skip('not Linux')
   assert subprocess.run([sys.executable, '-c', script]).returncode == 0
+
+
+@pytest.mark.parametrize(('seconds', 'most'), [(10.0, 2), (0.3, 3), (0.01, 100)])
+def test_the_host_is_no_more_than_a_second_ahead_of_the_device(monkeypatch, seconds, most):
+  """Or a signal waits for all calls that JAX has taken on: minutes, where many slow steps make a call."""
+  clock, ended = [0.0], [0]
+
+  class Call(NamedTuple):
+    number: int
+
+  def wait(call):
+    clock[0] += seconds * (call.number + 1 - ended[0])
+    ended[0] = call.number + 1
+
+  monkeypatch.setattr(calls_lib.jax, 'block_until_ready', wait)
+  monkeypatch.setattr(calls_lib.time, 'perf_counter', lambda: clock[0])
+  ahead, waiting = calls_lib.Ahead(), []
+  for number in range(400):
+    ahead.add(Call(number))
+    waiting.append(number + 1 - ended[0])
+  assert max(waiting[:3]) <= 2 and max(waiting) == most == waiting[-1]

@@ -1,5 +1,6 @@
 """The compiled programs of a stage. A call runs one step, or several if no hook is due between them."""
 
+import collections
 import math
 import time
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from gan_jax.distributed import parallel
 from gan_jax.runs.stages import Stage
 from gan_jax.training.session import Session
 from gan_jax.training.writers import duration
+
+#: How far the host may be ahead of the device.
+SECONDS_AHEAD, LEAST_AHEAD = 1.0, 2
 
 
 def steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
@@ -31,6 +35,28 @@ def steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
   return most if most <= left else 1
 
 
+class Ahead:
+  """Keeps the host about SECONDS of work ahead of the device, and at least two calls.
+
+  JAX returns from a call before the device has begun it, and lets dozens of calls wait. A signal acts when the host is
+  through with them: 30 calls of 50 slow steps are minutes, and schedulers kill a job that has not ended after less.
+  """
+
+  def __init__(self) -> None:
+    self._waiting: collections.deque[Any] = collections.deque()
+    self._most, self._ended = LEAST_AHEAD, math.nan
+
+  def add(self, metrics: Any) -> None:
+    """Notes a call by what it returned, and waits for earlier ones if there are too many."""
+    self._waiting.append(metrics)
+    while len(self._waiting) > self._most:
+      jax.block_until_ready(self._waiting.popleft())
+      now = time.perf_counter()
+      seconds, self._ended = now - self._ended, now
+      if seconds > 0:  # not of the first, which is nan
+        self._most = max(LEAST_AHEAD, int(SECONDS_AHEAD / seconds))
+
+
 class Calls:
   """Calls the steps of a stage and measures their speed.
 
@@ -44,6 +70,7 @@ class Calls:
     self._session, self._stage, self._feed = session, stage, feed
     self._programs: dict[int, Any] = {}
     self._since, self._steps = time.perf_counter(), math.nan
+    self._ahead = Ahead()
 
   def __call__(self, count: int, state: Any) -> tuple[Any, Any]:
     """(state, metrics) after `count` more steps."""
@@ -64,6 +91,7 @@ class Calls:
       self.restart()
     else:
       self._steps += count
+      self._ahead.add(metrics)
     return state, metrics
 
   def rates(self) -> dict[str, float]:
