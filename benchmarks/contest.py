@@ -41,7 +41,7 @@ METRICS = ('fid', 'kid', 'prdc')
 #: Options that all rows of a table share.
 FIXED = ('data', 'splits', 'turn', 'width', 'count', 'samples', 'judged_by', 'least', 'steps_per_call', 'set')
 HEADS = (
-  'system', 'steps', 'steps/s', 'first row of metrics after', 'Fréchet distance', 'kernel distance, 1e-3',
+  'system', 'steps', 'steps/s', 'first row of metrics after', 'Fréchet distance', 'kernel distance',
   'precision, recall', 'overfitting',
 )  # fmt: skip
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -332,7 +332,7 @@ def table(values: argparse.Namespace) -> str:
     told = json.loads(file.read_text())
     cells = [
       row.title, f'{told["steps"]:,}', f'{told["timed_steps"] / told["seconds"]:.3g}', f'{told["first_row"]:.0f} s',
-      f'{told["fid"]:.1f}', f'{1000 * told["kid"]:.1f}', f'{told["precision"]:.2f}, {told["recall"]:.2f}',
+      f'{told["fid"]:.1f}', f'{told["kid"]:.3g}', f'{told["precision"]:.2f}, {told["recall"]:.2f}',
       f'{told["overfitting"]:.2f}',
     ]  # fmt: skip
     lines.append(f'| {" | ".join(cells)} |')
