@@ -110,7 +110,7 @@ def fake_run(game, variables):
     stage=stage,
     latents=lambda count: z[:count],
     variables=lambda ema=True: variables,
-    inputs=lambda count: None,
+    inputs=lambda count, condition=None: None,
     state=types.SimpleNamespace(players={}),
   )
 

@@ -57,6 +57,32 @@ def loss_of(game, params, batch, method, **rngs):
   return float(out[0] if isinstance(out, tuple) else out)
 
 
+@pytest.mark.parametrize(
+  ('bend', 'hidden', 'least', 'most'), [('elu', (128,) * 2, 0.9, 1), ('relu', (64,) * 3, 0, 0.7)]
+)
+def test_a_generator_of_elu_begins_as_a_nearly_linear_map(bend, hidden, least, most):
+  """So its samples lie on lines; of ReLU half of the variance is that of no linear map."""
+  z = jax.random.normal(KEY, (2000, 2)) if bend == 'relu' else jax.random.uniform(KEY, (2000, 64), minval=-1)
+  shares = []
+  for seed in range(10):
+    trunk, head = madgan_nets.Trunk(hidden, bend), madgan_nets.Head(shape=(2,))
+    features, _ = trunk.init_with_output(jax.random.key(seed), z, train=True)
+    made = np.asarray(head.init_with_output(jax.random.key(seed + 100), features, train=True)[0])
+    known = np.concatenate([z, np.ones((len(z), 1))], 1)
+    left = made - known @ np.linalg.lstsq(known, made)[0]
+    shares.append(1 - left.var(0).sum() / made.var(0).sum())
+  assert least < np.mean(shares) < most
+  with pytest.raises(UserError, match='bend of madgan'):
+    madgan_nets.Trunk(bend='tanh').init(KEY, z, train=True)
+
+
+def test_the_biases_of_a_discriminator_lie_where_they_are_asked_for():
+  for bias in (0.0, 0.5):
+    params = mlp.Discriminator((64, 64), bias=bias).init(KEY, jnp.zeros((1, 2)), train=True)['params']
+    hidden, last = [np.asarray(params[f'Dense_{i}']['bias']) for i in range(2)], params['Dense_2']['bias']
+    assert np.abs(hidden).max() <= bias and np.std(hidden) == pytest.approx(bias / 3**0.5, rel=0.2) and not last.any()
+
+
 def test_copies_are_networks_of_their_own_run_as_one():
   both = Copies(mlp.Discriminator((8,)), 3)
   x = jax.random.normal(KEY, (3, 5, 2))

@@ -26,6 +26,7 @@ from gan_jax.latents import paths
 from gan_jax.latents.distributions import Uniform
 from gan_jax.sampling import attention, conditions, exploration, pictures, sheets
 from gan_jax.sampling import directions as directions_lib
+from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import named
 from gan_jax.sampling.run import Run, attention_of
 from gan_jax.sampling.sampler import Sampler, check_count
@@ -188,14 +189,15 @@ class Explorer:
   def _make(self, choice: Choice) -> Made:
     check_count(choice.count)
     run, latents = self.run, None
-    inputs = run.inputs(choice.count)
+    inputs = run.inputs(choice.count, condition=dict(choice.condition))
     if self.drawn:
       latents = self._latents(choice)
     if choice.condition:
       latents, inputs = conditions.apply(run.stage, dict(choice.condition), latents, inputs, choice.count)
     if self.directions is not None:
       latents = directions_lib.moved(latents, self.directions, choice.amounts)
-    return Made(self._generated(choice, latents, inputs), latents, inputs)
+    with inputs_lib.missing(run.stage, choice.count):
+      return Made(self._generated(choice, latents, inputs), latents, inputs)
 
   def _latents(self, choice: Choice) -> Any:
     threshold = choice.truncation if self.truncation == 'threshold' else 0.0

@@ -31,9 +31,8 @@ class Trunk(nn.Module):
 
   Attributes:
     hidden: widths.
-    bend: 'elu', with the authors' first weights; 'relu', with He's. Layers of ELU begin as nearly linear maps, and so
-      does a head behind them: 95 % of the variance of what it makes is a linear map of the latents, of ReLU less than
-      half.
+    bend: 'elu', with the authors' first weights; 'relu', with He's. Layers of ELU begin as nearly linear maps: of the
+      variance of what a head behind them makes, a linear map of the latents has 96 %, with ReLU half.
   """
 
   hidden: tuple[int, ...] = (128, 128)

@@ -78,9 +78,6 @@ def between_conditions(
       'one unknown word): there is no way between them'
     )
   latents, inputs = conditions.between(run.stage, first, last, steps)
-  try:
+  with inputs_lib.missing(run.stage, count, split):
     made = images_of(run, latents, options, inputs)
-  except KeyError:  # the game reads more than the conditions say
-    run.inputs(count, split)
-    raise
   return pictures.grid(made, run.range_of(options.output), columns=steps)

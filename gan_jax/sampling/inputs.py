@@ -1,7 +1,8 @@
 """The examples that samples start from, of games that read streams when they sample."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +82,16 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
   """
   streams = streams_for(stage, splits)
   return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
+
+
+@contextlib.contextmanager
+def missing(stage: Stage, count: int, splits: Splits = None) -> Iterator[None]:
+  """While it lasts, a field that the game reads and nothing gave it raises the error of the data that are not there."""
+  try:
+    yield
+  except KeyError:
+    first(stage, count, splits)
+    raise
 
 
 def at_random(stream: Stream, count: int, seed: int) -> dict[str, np.ndarray]:

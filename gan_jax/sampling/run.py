@@ -89,18 +89,13 @@ class Run:
     sampler = self._sampler(truncation)
     if not condition:
       return sampler(variables, count, seed, label, inputs)
-    unread = inputs is not None and not all(inputs.values())
     latents = None if self.stage.game.latents is None else sampler.latents(count, seed, label)
     with self.remembering():
       latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count)
-    try:
+    with inputs_lib.missing(self.stage, count, split):
       if latents is None:
         return sampler(variables, count, seed, label, inputs)
       return sampler.generate(variables, latents, seed, inputs)
-    except KeyError:
-      if unread:  # the game reads more than the condition says: what is it that the data lack?
-        self.inputs(count, split)
-      raise
 
   def examples(self, stream: str = '', split: str = '', n: int = 64) -> dict[str, np.ndarray]:
     """The first examples of one of the run's sets, as its losses see them, in the order of evaluations.

@@ -36,10 +36,10 @@ def steps_of_call(n: int, most: int, last: int, periods: Sequence[int]) -> int:
 
 
 class Ahead:
-  """Keeps the host about SECONDS of work ahead of the device, and at least two calls.
+  """Keeps the host at most about a second of work ahead of the device, or two calls if these are longer.
 
-  JAX returns from a call before the device has begun it, and lets dozens of calls wait. A signal acts when the host is
-  through with them: 30 calls of 50 slow steps are minutes, and schedulers kill a job that has not ended after less.
+  JAX returns from a call before the device has begun it, and many calls may wait. A run can end only after all of them:
+  with 50 slow steps a call it went on for minutes after a signal, and schedulers kill a job sooner.
   """
 
   def __init__(self) -> None:
