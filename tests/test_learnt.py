@@ -20,8 +20,10 @@ from gan_jax.core.game import Turn
 from gan_jax.core.sampled import Output
 from gan_jax.data import sources
 from gan_jax.data.kind import Kind
+from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Label
 from gan_jax.runs import run_config
+from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import loop
 
 COLUMNS = {
@@ -228,13 +230,26 @@ def test_texts_are_written_beside_numbered_classes(config, tmp_path):
   assert 'red shoe' in '\n'.join(file.read_text() for file in (tmp_path / 'texts').rglob('*.txt'))
 
 
-def test_a_run_that_begins_with_the_weights_of_another_has_its_words(config, tmp_path):
+@pytest.mark.parametrize('of', [lambda run: run, lambda run: {'network': run}])
+def test_a_run_that_begins_with_the_weights_of_another_has_its_words(config, tmp_path, of):
   loop.run(config, tmp_path / 'run', silent=True)
   shop(tmp_path / 'shop', 'red hat', 'blue cap', 'blue hat')  # blue, hat
-  with config.unlocked():
-    config.init_from = str(tmp_path / 'run')
+  with config.ignore_type(), config.unlocked():
+    config.init_from = of(str(tmp_path / 'run'))
   loop.run(config, tmp_path / 'tuned', silent=True)
   assert asked(tmp_path / 'tuned', text='red hat', kind='hat') == ([2, 1, 0], 1)  # its classes are those of its data
+
+
+def test_players_of_runs_with_other_words_do_not_begin_one_run(config, tmp_path):
+  loop.run(config, tmp_path / 'run', silent=True)
+  shop(tmp_path / 'shop', 'red hat', 'blue cap', 'blue hat')
+  loop.run(config, tmp_path / 'other', silent=True)
+  runs = {name: str(tmp_path / name) for name in ('run', 'other')}
+  with pytest.raises(UserError, match=r"run and .*other know other words of the column 'text' of 'images': take all"):
+    run_config.noted(tmp_path / 'new', runs)
+  assert run_config.noted(tmp_path / 'new', {'a': runs['run'], 'b': runs['run']}) == run_config.noted(
+    tmp_path / 'new', runs['run']
+  )
 
 
 def test_a_stage_that_is_new_has_the_words_of_those_before(config, tmp_path):
@@ -271,3 +286,67 @@ def test_what_a_condition_does_not_say_is_missed_by_its_name(config, tmp_path, m
   monkeypatch.setattr(Echo, 'also_image', True)
   with pytest.raises(UserError, match='shop'):
     asked(tmp_path / 'run', text='red shoe', kind='shoe')
+
+
+class Subfolder(Echo):
+  """A game whose samples are the classes that they were asked for, and those of the pictures that it reads."""
+
+  condition, outputs = 'label', {'label': Output('images', 'label')}
+
+  def sample(self, batch):
+    return {'label': batch['images']['label']}
+
+
+@pytest.fixture
+def pets(config, tmp_path):
+  for split, names in {'train': ('cat', 'dog', 'fox'), 'test': ('cat', 'fox')}.items():
+    for name in names:
+      (tmp_path / 'pets' / split / name).mkdir(parents=True)
+      for i in range(3):
+        Image.new('L', (8, 8), 20 * i).save(tmp_path / 'pets' / split / name / f'{i}.png')
+  with config.unlocked():
+    config.game.name = 'test_learnt.Subfolder'
+    config.data = config_lib.stream(name='folder', path=str(tmp_path / 'pets'), size=8, channels=1, classes=3)
+  return config
+
+
+def test_class_subfolders_have_the_numbers_of_the_training_set(pets, tmp_path):
+  test = Stream(**{**pets.data.to_dict(), 'split': 'test'})
+  assert sources.labels_of(test.open()).tolist() == [0, 0, 0, 2, 2, 2]
+  named = dataclasses.replace(test, class_names=('fox', 'dog', 'cat'))
+  assert sources.labels_of(named.open()).tolist() == [2, 2, 2, 0, 0, 0]
+  (tmp_path / 'pets' / 'test' / 'fox').rename(tmp_path / 'pets' / 'test' / 'wolf')
+  with pytest.raises(UserError, match=r'subfolder wolf, but the classes are cat, dog, fox: rename it'):
+    dataclasses.replace(test, size=7).open()
+
+
+def test_a_class_subfolder_that_is_renamed_or_gone_moves_no_other_class(pets, tmp_path):
+  loop.run(pets, tmp_path / 'run', silent=True)
+  label = lambda name: int(gan_jax.load(tmp_path / 'run').sample(1, condition={'label': name})['label'][0])
+  assert [label(name) for name in ('cat', 'dog', 'fox', 1)] == [0, 1, 2, 1]
+  (tmp_path / 'pets' / 'train' / 'cat').rename(tmp_path / 'pets' / 'train' / 'kitten')
+  sources._open.cache_clear()
+  pets.steps = 2
+  with pytest.raises(UserError, match='subfolder kitten, but the classes are cat, dog, fox'):
+    loop.run(pets, tmp_path / 'run', silent=True)
+  shutil.rmtree(tmp_path / 'pets' / 'train' / 'kitten')
+  loop.run(pets, tmp_path / 'run', silent=True)
+  assert [label(name) for name in ('cat', 'dog', 'fox')] == [0, 1, 2]
+  (tmp_path / 'pets').rename(tmp_path / 'moved')
+  sources._open.cache_clear()
+  with pytest.raises(UserError, match="is 'wolf', which is none of the 3 classes: cat, dog, fox"):
+    label('wolf')
+  with pytest.raises(UserError, match='set it to 2'):  # a new run has no class without pictures
+    loop.run(pets_in(pets, tmp_path / 'moved'), tmp_path / 'new', silent=True)
+
+
+def pets_in(config, folder):
+  config.data.path = str(folder)
+  return config
+
+
+@pytest.mark.parametrize('names', [('cat', 'dog'), ('cat', 'dog', 'cat')])
+def test_names_of_classes_are_as_many_as_the_classes(pets, names):
+  pets.data.class_names = names
+  with pytest.raises(UserError, match='must be 3 different names'):
+    experiment_of(pets)

@@ -39,6 +39,8 @@ class Stream:
     random_crop: resize to this side instead, and cut a random square of `size` in every draw; 0 for none.
     channels: 1 for grey, 3 for colour.
     classes: the number of classes; 0 to read no labels.
+    class_names: the class subfolders of a folder of pictures, in the order of their numbers; () for those of its
+      training set in the order of the alphabet, which a run remembers.
     tags: one row per class, with 1 for each tag that the class has and 0 for the others; examples then have 'tags' as
       well as 'label'.
     per_class: keep only so many examples of each class; 0 for all.
@@ -69,6 +71,7 @@ class Stream:
   random_crop: int = 0
   channels: int = 3
   classes: int = 0
+  class_names: tuple[str, ...] = ()
   tags: tuple[tuple[int, ...], ...] = ()
   per_class: int = 0
   per_class_seed: int = 0
@@ -213,6 +216,15 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.random_crop={stream.random_crop} is less than size={stream.size}: make it larger, or 0')
   if stream.per_class and not stream.classes:
     raise UserError(f'{where}.per_class={stream.per_class} needs labels: set {where}.classes')
+  if stream.class_names and (stream.name != 'folder' or stream.columns or not stream.classes):
+    raise UserError(
+      f'{where}.class_names={stream.class_names} has an effect only with name=folder, classes and no columns: leave it '
+      'out'
+    )
+  if stream.class_names and (len(set(stream.class_names)), len(stream.class_names)) != (stream.classes,) * 2:
+    raise UserError(
+      f'{where}.class_names={stream.class_names} must be {stream.classes} different names, as many as {where}.classes'
+    )
   if stream.tags and (len(stream.tags) != stream.classes or len({len(row) for row in stream.tags}) != 1):
     raise UserError(
       f'{where}.tags has rows of lengths {[len(row) for row in stream.tags]} for classes={stream.classes}: give each '

@@ -1,4 +1,4 @@
-"""What the columns of a run learnt from its training set: words, names of classes, how many captions.
+"""What a run learnt from its training set: words, names of classes, how many captions.
 
 A run keeps it. Words of other data, or of data that changed, would have other numbers than those that its networks
 know. Where the data are gone, texts and classes can still be asked for by name.
@@ -10,9 +10,13 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+from gan_jax.base.errors import UserError
 from gan_jax.data.sources.columned import learnt
+from gan_jax.data.sources.folder import names_of
 from gan_jax.data.streams import Stream
 
+#: The field of what a stream without columns learnt: the names of its classes.
+WHOLE = ''
 #: {(number of the stage, name of the stream): {field: (settings of the column as JSON, those that it learnt)}}
 Learnt = Mapping[tuple[int, str], Mapping[str, tuple[str, Mapping[str, Any]]]]
 NOTHING: Learnt = types.MappingProxyType({})
@@ -42,30 +46,58 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
         field: x
         for own in (*before, known.get((number, name), {}))
         for field, x in own.items()
-        if x[0] == _text(stream.columns.get(field))
+        if x[0] == _text(stream, field)
       }
       more = _with(stream, old)
       if more not in by_stream:
-        by_stream[more] = learnt(more)
-      new = {field: (_text(stream.columns[field]), settings) for field, settings in by_stream[more].items()}
+        by_stream[more] = {**learnt(more), **_classes(more)}
+      new = {field: (_text(stream, field), settings) for field, settings in by_stream[more].items()}
       if old or new:
         found[number, name] = {**old, **new}
   return found
 
 
-def words(known: Learnt) -> Learnt:
-  """The vocabularies alone: networks that begin with the weights of a run must number words as it does."""
-  return {
-    of: {field: (text, found) for field, (text, found) in own.items() if 'vocabulary' in found}
-    for of, own in known.items()
-  }
+def words(runs: Mapping[str, Learnt]) -> Learnt:
+  """The vocabularies of {run: what it learnt}: networks that begin with their weights must number words as they do.
+
+  Raises:
+    UserError: two runs know other words of one column.
+  """
+  found: dict[tuple[int, str], dict[str, tuple[str, Mapping[str, Any]]]] = {}
+  whose: dict[tuple[tuple[int, str], str], str] = {}
+  for run, known in runs.items():
+    for of, own in known.items():
+      for field, (text, settings) in own.items():
+        if 'vocabulary' not in settings:
+          continue
+        _, first = found.setdefault(of, {}).setdefault(field, (text, settings))
+        other = whose.setdefault((of, field), run)
+        if first['vocabulary'] != settings['vocabulary']:
+          raise UserError(
+            f'config.init_from: {other} and {run} know other words of the column {field!r} of {of[1]!r}: take all '
+            'players from one of them'
+          )
+  return found
 
 
 def _with(stream: Stream, known: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Stream:
-  own = {field: found for field, (text, found) in known.items() if _text(stream.columns.get(field)) == text}
+  own = {field: found for field, (text, found) in known.items() if _text(stream, field) == text}
+  if WHOLE in own:
+    return dataclasses.replace(stream, class_names=tuple(own[WHOLE]['class_names']))
   columns = {field: {**column, **own.get(field, {})} for field, column in stream.columns.items()}
   return dataclasses.replace(stream, columns=columns) if own else stream
 
 
-def _text(column: Mapping[str, Any] | None) -> str:
-  return json.dumps(column or {}, sort_keys=True, default=lambda x: dict(x) if isinstance(x, Mapping) else list(x))
+def _classes(stream: Stream) -> dict[str, dict[str, Any]]:
+  """The names of the classes of a folder that has them; of its columns `learnt` says it."""
+  if stream.name != 'folder' or stream.columns or stream.class_names or not stream.classes:
+    return {}
+  names = names_of(stream)
+  return {WHOLE: {'class_names': list(names)}} if len(names) == stream.classes else {}
+
+
+def _text(stream: Stream, field: str) -> str:
+  """The settings that say what is learnt; those of a column, or of a stream without columns."""
+  plain = {} if stream.columns else {'classes': stream.classes, 'class_names': stream.class_names}
+  settings = stream.columns.get(field, {}) if field != WHOLE else plain
+  return json.dumps(settings, sort_keys=True, default=lambda x: dict(x) if isinstance(x, Mapping) else list(x))

@@ -81,13 +81,17 @@ def noted(workdir: epath.Path, init_from: Any = '') -> learnt.Learnt:
 
   Args:
     workdir: of the run. What it noted before a step was saved binds nobody.
-    init_from: config.init_from: the run whose weights it begins with. Its words are taken; names of classes are not,
-      because other data have others.
+    init_from: config.init_from: the run whose weights it begins with, or {player: run}. Their words are taken; names
+      of classes are not, because other data have others.
+
+  Raises:
+    UserError: two of the runs know other words of one column.
   """
   folder = workdir / 'checkpoints'
   if folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir()):
     return read_learnt(workdir)
-  return learnt.words(read_learnt(paths.expand(init_from))) if init_from and isinstance(init_from, str) else {}
+  runs = [init_from] if isinstance(init_from, str) else list(init_from.values())
+  return learnt.words({run: read_learnt(paths.expand(run)) for run in runs if run})
 
 
 def _config_text(workdir: epath.Path) -> str:

@@ -239,6 +239,10 @@ def _with_entry(names: Sequence[str], name: str, value: Any, rows: np.ndarray) -
 
 
 def _stored(kind: Any, name: str, value: Any) -> np.ndarray:
+  if isinstance(kind, columns.Label) and not isinstance(kind.classes, int) and str(value) not in kind.classes:
+    kind = (
+      columns.Label(classes=kind.count) if str(value).isdecimal() else kind
+    )  # a class with a name has a number, too
   try:
     stored: np.ndarray = np.asarray(kind.stored(value))
   except UserError as error:
@@ -270,5 +274,5 @@ def _kinds(stream: Stream) -> dict[str, Any]:
         raise
       return stream.kinds  # the data are gone, and numbered classes learn nothing of them
   if not stream.columns and stream.classes:
-    return {'label': columns.Label(classes=stream.classes)}
+    return {'label': columns.Label(classes=stream.class_names or stream.classes)}
   return stream.kinds

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import warnings
@@ -52,7 +53,7 @@ class FolderSource:
     root = paths.expand(stream.path)
     if not root.is_dir():
       raise UserError(f'config.data.path={stream.path!r} is not a folder')
-    trees = [root, *([paths.expand(stream.links)] if stream.links else ())]
+    trees = _trees(stream, root)
     root, notes = split_folder(root, splits.parse(stream.split)[0]) if whole is None else (whole, [])
     self._stream = stream
     moving: list[epath.Path] = []
@@ -87,7 +88,7 @@ class FolderSource:
       self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
     self.notes = tuple(notes)
     self.root = root
-    self._labels = _labels(self.files, root, stream.classes) if stream.classes else None
+    self._labels = _labels(self.files, root, stream, names_of(stream)) if stream.classes and whole is None else None
 
   def __len__(self) -> int:
     return len(self.files)
@@ -120,7 +121,7 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
   listed = ', '.join(map(paths.shown, known))
   if name is not None:
     beside = [other for other in folders if not splits.looks_like_split(other)] if splits.looks_like_split(name) else []
-    classes = [other for other in beside if _has_pictures(root / other)]
+    classes = [other for other in beside if _has_pictures(root / other, [root / other])]
     if classes:
       raise UserError(
         f'{paths.shown(root)} has {listed} beside {", ".join(map(paths.shown, classes[:NAMED]))}, splits or classes: '
@@ -137,8 +138,13 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
   return root, [f'{paths.shown(root)} has no folder that looks like a split: all of it is train']
 
 
-def _has_pictures(folder: epath.Path) -> bool:
-  return any(path.suffix.lower() in SUFFIXES for path in files_below(folder, [folder], {}))
+def _has_pictures(folder: epath.Path, trees: Sequence[epath.Path]) -> bool:
+  return any(path.suffix.lower() in SUFFIXES for path in files_below(folder, trees, {}))
+
+
+def _trees(stream: 'Stream', root: epath.Path) -> list[epath.Path]:
+  """The folders that links may lead into."""
+  return [root, *([paths.expand(stream.links)] if stream.links else ())]
 
 
 def files_below(
@@ -192,26 +198,58 @@ def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
   return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
 
 
+def names_of(stream: 'Stream') -> tuple[str, ...]:
+  """The names of the classes in the order of their numbers: those given, else the training set's class subfolders.
+
+  They are the split's own where there is no training set, and () where there is no folder.
+  """
+  if stream.class_names:
+    return stream.class_names
+  above = paths.expand(stream.path)
+  try:
+    own, _ = split_folder(above, splits.parse(stream.split)[0])
+  except (OSError, UserError):
+    return ()
+  root = own
+  with contextlib.suppress(UserError):
+    train, _ = split_folder(above, 'train')
+    root = own if train == above else train
+  trees = _trees(stream, above)
+  folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')]
+  return tuple(sorted(path.name for path in folders if _is_class(path, root, trees)))
+
+
+def _is_class(path: epath.Path, root: epath.Path, trees: Sequence[epath.Path]) -> bool:
+  if os.path.islink(path) and (_leaves(path, trees) or os.path.realpath(path) == os.path.realpath(root)):
+    return False
+  return _has_pictures(path, trees)
+
+
 def classes_of(stream: 'Stream') -> int:
   """The number of class subfolders; 0 if a picture lies outside all of them."""
   from gan_jax.data.sources import open_source
 
   source = open_source(stream)
   assert isinstance(source, FolderSource)
-  names = set(_class_names(source.files, source.root))
-  return 0 if '' in names else len(names)
+  return 0 if '' in _class_names(source.files, source.root) else len(names_of(stream))
 
 
-def _labels(files: list[epath.Path], root: epath.Path, classes: int) -> np.ndarray:
+def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream', known: Sequence[str]) -> np.ndarray:
   names = _class_names(files, root)
   if '' in names:
     raise UserError(
       f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'
     )
-  known = sorted(set(names))
-  if len(known) != classes:
+  known = list(known) or sorted(set(names))
+  if len(known) != stream.classes:
     raise UserError(
-      f'config.data.classes={classes} but {root} has {len(known)} subfolders with pictures '
+      f'config.data.classes={stream.classes} but {root} has {len(known)} subfolders with pictures '
       f'({", ".join(known[:NAMED])}): set it to {len(known)}'
+    )
+  unknown = sorted(set(names) - set(known))
+  if unknown:
+    raise UserError(
+      f'{root} has the class subfolder {paths.shown(unknown[0])}, but the classes are {", ".join(known[:NAMED])}: '
+      'rename it, or set config.data.class_names to all names in the order of their numbers'
     )
   return np.array([known.index(name) for name in names], np.int32)
