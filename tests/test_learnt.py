@@ -18,11 +18,11 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.core.sampled import Output
-from gan_jax.data import sources
+from gan_jax.data import sets, sources
 from gan_jax.data.kind import Kind
 from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Label
-from gan_jax.runs import run_config
+from gan_jax.runs import learnt, run_config
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import loop
 
@@ -245,11 +245,12 @@ def test_players_of_runs_with_other_words_do_not_begin_one_run(config, tmp_path)
   shop(tmp_path / 'shop', 'red hat', 'blue cap', 'blue hat')
   loop.run(config, tmp_path / 'other', silent=True)
   runs = {name: str(tmp_path / name) for name in ('run', 'other')}
+  new = lambda init_from: run_config.noted(tmp_path / 'new', experiment_of(config).stages, init_from)
   with pytest.raises(UserError, match=r"run and .*other know other words of the column 'text' of 'images': take all"):
-    run_config.noted(tmp_path / 'new', runs)
-  assert run_config.noted(tmp_path / 'new', {'a': runs['run'], 'b': runs['run']}) == run_config.noted(
-    tmp_path / 'new', runs['run']
-  )
+    new(runs)
+  assert new({'a': runs['run'], 'b': runs['run']}) == new(runs['run']) and new(runs['run'])[0, 'images']
+  config.data.columns.text.length = 4  # neither knows the words of this column
+  assert not new(runs)
 
 
 def test_a_stage_that_is_new_has_the_words_of_those_before(config, tmp_path):
@@ -303,7 +304,7 @@ def pets(config, tmp_path):
     for name in names:
       (tmp_path / 'pets' / split / name).mkdir(parents=True)
       for i in range(3):
-        Image.new('L', (8, 8), 20 * i).save(tmp_path / 'pets' / split / name / f'{i}.png')
+        Image.new('L', (8, 8), 20 * i + len(split)).save(tmp_path / 'pets' / split / name / f'{i}.png')
   with config.unlocked():
     config.game.name = 'test_learnt.Subfolder'
     config.data = config_lib.stream(name='folder', path=str(tmp_path / 'pets'), size=8, channels=1, classes=3)
@@ -315,9 +316,93 @@ def test_class_subfolders_have_the_numbers_of_the_training_set(pets, tmp_path):
   assert sources.labels_of(test.open()).tolist() == [0, 0, 0, 2, 2, 2]
   named = dataclasses.replace(test, class_names=('fox', 'dog', 'cat'))
   assert sources.labels_of(named.open()).tolist() == [2, 2, 2, 0, 0, 0]
+  with pytest.raises(
+    UserError, match=r'the training set of .*test has 3 subfolders .*: set it to 3, or set config\.data'
+  ):
+    dataclasses.replace(test, classes=2).open()
   (tmp_path / 'pets' / 'test' / 'fox').rename(tmp_path / 'pets' / 'test' / 'wolf')
-  with pytest.raises(UserError, match=r'subfolder wolf, but the classes are cat, dog, fox: rename it'):
-    dataclasses.replace(test, size=7).open()
+  with pytest.raises(UserError, match='subfolder wolf, but the classes are cat, dog, fox: rename it'):
+    dataclasses.replace(test, size=7, class_names=('cat', 'dog', 'fox')).open()
+  with pytest.raises(UserError, match='shares the class subfolder cat with the training set, which has no wolf'):
+    dataclasses.replace(test, size=7, classes=2).open()
+
+
+def test_classes_that_a_run_does_not_know_are_those_of_the_split(pets, tmp_path):
+  """Such as the faults of parts, of which there are none in the training set."""
+  (tmp_path / 'pets' / 'test' / 'fox').rename(tmp_path / 'pets' / 'test' / 'wolf')
+  plain = Stream(**{**pets.data.to_dict(), 'classes': 0})
+  of = lambda split: sets.reference_stream(plain, split)
+  assert of('train').classes == 3 and of('test').class_names == ('cat', 'wolf')
+  assert sources.labels_of(of('test').open()).tolist() == [0, 0, 0, 1, 1, 1]
+  assert sets.held_out_stream(of('train')) is None  # its labels would be others
+  assert sets.held_out_stream(of('train'), labelled=False).classes == 0
+
+
+def test_numbers_of_classes_are_in_the_keys_of_caches(pets):
+  stream = Stream(**pets.data.to_dict())
+  as_usual, turned = (dataclasses.replace(stream, class_names=names) for names in (('a', 'b'), ('b', 'a')))
+  assert sets.labelling(stream) == sets.labelling(as_usual) == {}
+  assert sets.labelling(turned) == {'class_names': ['b', 'a']}
+
+
+def test_folders_without_pictures_that_can_be_read_are_no_classes(pets, tmp_path):
+  train = tmp_path / 'pets' / 'train'
+  for name in ('broken', 'circle', 'out', 'empty', '.hidden'):
+    (train / name).mkdir()
+  (train / 'broken' / '0.png').write_text('no picture')
+  (train / 'circle' / 'up').symlink_to(train)
+  (tmp_path / 'elsewhere').mkdir()
+  Image.new('L', (8, 8)).save(tmp_path / 'elsewhere' / '0.png')
+  (train / 'out' / '0.png').symlink_to(tmp_path / 'elsewhere' / '0.png')
+  (train / 'fox' / 'young').mkdir()
+  for file in (train / 'fox').glob('*.png'):
+    file.rename(train / 'fox' / 'young' / file.name)
+  stream = Stream(**pets.data.to_dict())
+  assert sources.names_of(stream) == ('cat', 'dog', 'fox')
+  assert sources.labels_of(stream.open()).tolist() == [0] * 3 + [1] * 3 + [2] * 3
+  assert sources.names_of(dataclasses.replace(stream, links=str(tmp_path / 'elsewhere')))[-1] == 'out'
+
+
+def test_domains_have_the_classes_of_their_own_training_set(pets, tmp_path):
+  for old, new in (('train', 'trainA'), ('test', 'testA')):
+    (tmp_path / 'pets' / old).rename(tmp_path / 'pets' / new)
+  assert sources.names_of(Stream(**{**pets.data.to_dict(), 'split': 'testA'})) == ('cat', 'dog', 'fox')
+
+
+def test_a_stage_has_the_classes_of_the_one_before_if_it_reads_the_same(pets, tmp_path):
+  other = tmp_path / 'cars' / 'train'
+  for name in ('bus', 'car', 'van'):
+    shutil.copytree(tmp_path / 'pets' / 'train' / 'cat', other / name)
+  with pets.unlocked():
+    pets.stages = ({'steps': 1}, {'steps': 1}, {'steps': 1, 'data': {'path': str(tmp_path / 'cars')}})
+  loop.run(pets, tmp_path / 'run', silent=True)
+  names = [own[learnt.WHOLE][1]['class_names'] for own in run_config.read_learnt(tmp_path / 'run').values()]
+  assert names == [['cat', 'dog', 'fox']] * 2 + [['bus', 'car', 'van']]
+
+
+def test_a_class_that_is_new_has_the_next_number(pets, tmp_path):
+  loop.run(pets, tmp_path / 'run', silent=True)
+  shutil.copytree(tmp_path / 'pets' / 'train' / 'cat', tmp_path / 'pets' / 'train' / 'ant')
+  sources._open.cache_clear()
+  pets.steps = 2
+  with pytest.raises(UserError, match='subfolder ant, but the classes are cat, dog, fox'):
+    loop.run(pets, tmp_path / 'run', silent=True)
+  pets.data.classes, pets.resume = 4, 'force'
+  loop.run(pets, tmp_path / 'run', silent=True)
+  (own,) = run_config.read_learnt(tmp_path / 'run').values()
+  assert own[learnt.WHOLE][1]['class_names'] == ['cat', 'dog', 'fox', 'ant']
+  with pets.unlocked():
+    pets.resume, pets.steps, pets.data.class_names = 'auto', 3, ('ant', 'cat', 'dog', 'fox')
+  loop.run(pets, tmp_path / 'run', silent=True)  # as the errors propose
+
+
+@pytest.mark.parametrize('asked_for', [1, '1'])
+def test_classes_whose_names_are_numbers_are_asked_for_by_their_number(pets, tmp_path, asked_for):
+  for name, new in (('cat', '1'), ('dog', '2'), ('fox', '10')):
+    (tmp_path / 'pets' / 'train' / name).rename(tmp_path / 'pets' / 'train' / new)
+  shutil.rmtree(tmp_path / 'pets' / 'test')
+  loop.run(pets, tmp_path / 'run', silent=True)
+  assert gan_jax.load(tmp_path / 'run').sample(1, condition={'label': asked_for})['label'].tolist() == [1]
 
 
 def test_a_class_subfolder_that_is_renamed_or_gone_moves_no_other_class(pets, tmp_path):

@@ -52,7 +52,10 @@ def reference_stream(stream: Stream, split: str | None = None, field: str = '', 
     weights='',
     columns={field: _still(settings) for field, settings in stream.columns.items()},
   )
-  return dataclasses.replace(plain, classes=sources.classes_in(plain))
+  count = sources.classes_in(plain)
+  if count and not stream.classes and stream.name == 'folder':  # classes that the run does not know
+    return dataclasses.replace(plain, classes=count, class_names=sources.names_of(plain))
+  return dataclasses.replace(plain, classes=count)
 
 
 def _of_field(stream: Stream, field: str) -> Stream:
@@ -84,6 +87,13 @@ def labels_of(stream: Stream) -> str:
   return stream.columns.get('label', {}).get('column') or 'label'
 
 
+def labelling(stream: Stream) -> dict[str, Any]:
+  """What labels mean, for the keys of caches; {} where they are what they mostly are."""
+  field, names = labels_of(stream), list(stream.class_names)
+  usual = {'labels_of': field == 'label', 'class_names': names == sorted(names)}
+  return {key: value for key, value in {'labels_of': field, 'class_names': names}.items() if not usual[key]}
+
+
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
   return {key: value for key, value in settings.items() if key not in ('flip', 'random_crop')}
 
@@ -94,11 +104,15 @@ def validation_stream(stream: Stream) -> Stream:
   return dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]') if part else stream
 
 
-def held_out_stream(stream: Stream) -> Stream | None:
+def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   """The set's split 'test' (of 'trainA' first 'testA') or 'validation', if it shares no example with the stream's.
 
   Of a folder, a split is not taken if more than a tenth of its files (of 200 of them) are copies of the stream's, byte
   by byte.
+
+  Args:
+    stream: of the training set.
+    labelled: whether a split whose classes are others than the stream's is left out; else it is taken without labels.
   """
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
@@ -108,7 +122,13 @@ def held_out_stream(stream: Stream) -> Stream | None:
     try:
       source = other.open()
     except UserError:
-      continue
+      if labelled or not stream.classes or stream.columns:
+        continue
+      other = dataclasses.replace(other, classes=0, class_names=(), tags=())
+      try:
+        source = other.open()
+      except UserError:
+        continue
     own = stream.open()
     if sources.fingerprint(source) != sources.fingerprint(own) and not _share_files(source, own):
       return other

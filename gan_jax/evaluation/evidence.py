@@ -92,7 +92,7 @@ class Evidence:
   @property
   def held_out(self) -> Stream | None:
     """The set's held-out split, if it has one."""
-    return self.once('held_out', lambda: sets.held_out_stream(self.stream))
+    return self.once('held_out', lambda: sets.held_out_stream(self.stream, labelled=False))
 
   def real_examples(self, count: int, start: int = 0) -> np.ndarray:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""

@@ -125,7 +125,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'predicts_classes': lambda: (
       features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
-    'held_out': lambda: sets.held_out_stream(stream) is not None,
+    'held_out': lambda: sets.held_out_stream(stream, labelled=False) is not None,
     'music': lambda: of_music.is_music(stream),
     'oracle': lambda: stream.name.startswith('oracle/'),
     'text': lambda: of_symbols.is_text(stream),

@@ -38,7 +38,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     'classes': stream.classes,
     'features': scorer.extractor.name,
     'kept': KEPT,
-    **({} if labels_of == 'label' else {'labels_of': labels_of}),
+    **sets.labelling(stream),
   }
   plain = ''.join(c if c.isalnum() else '-' for c in f'{stream.name}-{stream.split}-{stream.size}x{stream.channels}')
   kept = scorer.extractor.kept

@@ -131,11 +131,10 @@ def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, An
   chosen = ('name', 'path', 'split', 'size', 'crop', 'channels', 'classes')
   # A fingerprint looks at some examples; of a folder, every file's place, length and time are known as well.
   files = [(str(file), file.stat().length, file.stat().mtime) for file in getattr(source, 'files', ())]
-  # Two fields with as many classes may agree on all examples that a fingerprint looks at.
-  labels = {} if sets.labels_of(stream) == 'label' else {'labels_of': sets.labels_of(stream)}
   return {
     **{name: getattr(stream, name) for name in chosen},
-    **labels,
+    # Labels of two kinds may agree on all examples that a fingerprint looks at.
+    **sets.labelling(stream),
     'fingerprint': sources.fingerprint(source),
     'files': hashlib.sha256(repr(files).encode()).hexdigest(),
     'seed': seed,

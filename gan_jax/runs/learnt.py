@@ -7,7 +7,7 @@ know. Where the data are gone, texts and classes can still be asked for by name.
 import dataclasses
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_jax.base.errors import UserError
@@ -41,7 +41,9 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
   found: dict[tuple[int, str], Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
   for number, own in streams.items():
     for name, stream in own.items():
-      before = [found.get((i, name), {}) for i in range(number)]  # a stage that is new has the words of those before it
+      # A stage that is new has the words of those before it, and the classes if it reads the same pictures.
+      same = lambda i, name=name, stream=stream: _pictures(streams[i].get(name, stream)) == _pictures(stream)
+      before = [{f: x for f, x in found.get((i, name), {}).items() if f != WHOLE or same(i)} for i in range(number)]
       old = {
         field: x
         for own in (*before, known.get((number, name), {}))
@@ -50,15 +52,20 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
       }
       more = _with(stream, old)
       if more not in by_stream:
-        by_stream[more] = {**learnt(more), **_classes(more)}
+        names = old[WHOLE][1]['class_names'] if WHOLE in old else ()
+        by_stream[more] = {**learnt(more), **_classes(more, names)}
       new = {field: (_text(stream, field), settings) for field, settings in by_stream[more].items()}
       if old or new:
         found[number, name] = {**old, **new}
   return found
 
 
-def words(runs: Mapping[str, Learnt]) -> Learnt:
-  """The vocabularies of {run: what it learnt}: networks that begin with their weights must number words as they do.
+def words(runs: Mapping[str, Learnt], streams: Mapping[int, Mapping[str, Stream]]) -> Learnt:
+  """The vocabularies of runs: networks that begin with their weights must number words as they do.
+
+  Args:
+    runs: {run: what it learnt}.
+    streams: {number of the stage: its streams} of the new run; columns with other settings learn anew.
 
   Raises:
     UserError: two runs know other words of one column.
@@ -67,8 +74,9 @@ def words(runs: Mapping[str, Learnt]) -> Learnt:
   whose: dict[tuple[tuple[int, str], str], str] = {}
   for run, known in runs.items():
     for of, own in known.items():
+      stream = streams.get(of[0], {}).get(of[1])
       for field, (text, settings) in own.items():
-        if 'vocabulary' not in settings:
+        if 'vocabulary' not in settings or stream is None or text != _text(stream, field):
           continue
         _, first = found.setdefault(of, {}).setdefault(field, (text, settings))
         other = whose.setdefault((of, field), run)
@@ -83,21 +91,27 @@ def words(runs: Mapping[str, Learnt]) -> Learnt:
 def _with(stream: Stream, known: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Stream:
   own = {field: found for field, (text, found) in known.items() if _text(stream, field) == text}
   if WHOLE in own:
-    return dataclasses.replace(stream, class_names=tuple(own[WHOLE]['class_names']))
+    names = tuple(own[WHOLE]['class_names'])
+    return dataclasses.replace(stream, class_names=names) if len(names) == stream.classes else stream
   columns = {field: {**column, **own.get(field, {})} for field, column in stream.columns.items()}
   return dataclasses.replace(stream, columns=columns) if own else stream
 
 
-def _classes(stream: Stream) -> dict[str, dict[str, Any]]:
-  """The names of the classes of a folder that has them; of its columns `learnt` says it."""
+def _classes(stream: Stream, known: Sequence[str]) -> dict[str, dict[str, Any]]:
+  """The names of the classes of a folder without columns, new ones behind those that are known."""
   if stream.name != 'folder' or stream.columns or stream.class_names or not stream.classes:
     return {}
   names = names_of(stream)
+  names = (*known, *(name for name in names if name not in known))
   return {WHOLE: {'class_names': list(names)}} if len(names) == stream.classes else {}
+
+
+def _pictures(stream: Stream) -> tuple[str, str, str]:
+  return stream.name, stream.path, stream.split
 
 
 def _text(stream: Stream, field: str) -> str:
   """The settings that say what is learnt; those of a column, or of a stream without columns."""
-  plain = {} if stream.columns else {'classes': stream.classes, 'class_names': stream.class_names}
+  plain = {} if stream.columns else {'class_names': stream.class_names}
   settings = stream.columns.get(field, {}) if field != WHOLE else plain
   return json.dumps(settings, sort_keys=True, default=lambda x: dict(x) if isinstance(x, Mapping) else list(x))

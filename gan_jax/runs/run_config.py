@@ -18,7 +18,7 @@ from gan_jax.runs.stages import Stage
 #: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|wandb|resume|init_from(\.\w+)?'
-  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path|class_names)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
 
@@ -76,11 +76,12 @@ def read_learnt(workdir: epath.Path) -> learnt.Learnt:
   return {of: {field: (text, found) for field, (text, found) in own.items()} for of, own in columns.items()}
 
 
-def noted(workdir: epath.Path, init_from: Any = '') -> learnt.Learnt:
+def noted(workdir: epath.Path, stages: Iterable[Stage], init_from: Any = '') -> learnt.Learnt:
   """What a run that goes on, or that begins with the weights of another, must know.
 
   Args:
     workdir: of the run. What it noted before a step was saved binds nobody.
+    stages: of the run.
     init_from: config.init_from: the run whose weights it begins with, or {player: run}. Their words are taken; names
       of classes are not, because other data have others.
 
@@ -91,7 +92,8 @@ def noted(workdir: epath.Path, init_from: Any = '') -> learnt.Learnt:
   if folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir()):
     return read_learnt(workdir)
   runs = [init_from] if isinstance(init_from, str) else list(init_from.values())
-  return learnt.words({run: read_learnt(paths.expand(run)) for run in runs if run})
+  streams = {stage.number: stage.streams for stage in stages}
+  return learnt.words({run: read_learnt(paths.expand(run)) for run in runs if run}, streams)
 
 
 def _config_text(workdir: epath.Path) -> str:

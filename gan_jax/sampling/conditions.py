@@ -274,5 +274,6 @@ def _kinds(stream: Stream) -> dict[str, Any]:
         raise
       return stream.kinds  # the data are gone, and numbered classes learn nothing of them
   if not stream.columns and stream.classes:
-    return {'label': columns.Label(classes=stream.class_names or stream.classes)}
+    numbers = any(name.isdecimal() for name in stream.class_names)  # a class that is asked for by 3 is the third
+    return {'label': columns.Label(classes=stream.classes if numbers else stream.class_names or stream.classes)}
   return stream.kinds

@@ -2,7 +2,6 @@
 
 import collections
 import concurrent.futures
-import contextlib
 import os
 import pathlib
 import warnings
@@ -88,7 +87,7 @@ class FolderSource:
       self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
     self.notes = tuple(notes)
     self.root = root
-    self._labels = _labels(self.files, root, stream, names_of(stream)) if stream.classes and whole is None else None
+    self._labels = _labels(self.files, root, stream) if stream.classes and whole is None else None
 
   def __len__(self) -> int:
     return len(self.files)
@@ -121,7 +120,7 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
   listed = ', '.join(map(paths.shown, known))
   if name is not None:
     beside = [other for other in folders if not splits.looks_like_split(other)] if splits.looks_like_split(name) else []
-    classes = [other for other in beside if _has_pictures(root / other, [root / other])]
+    classes = [other for other in beside if _has_pictures(root / other)]
     if classes:
       raise UserError(
         f'{paths.shown(root)} has {listed} beside {", ".join(map(paths.shown, classes[:NAMED]))}, splits or classes: '
@@ -138,8 +137,8 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
   return root, [f'{paths.shown(root)} has no folder that looks like a split: all of it is train']
 
 
-def _has_pictures(folder: epath.Path, trees: Sequence[epath.Path]) -> bool:
-  return any(path.suffix.lower() in SUFFIXES for path in files_below(folder, trees, {}))
+def _has_pictures(folder: epath.Path) -> bool:
+  return any(path.suffix.lower() in SUFFIXES for path in files_below(folder, [folder], {}))
 
 
 def _trees(stream: 'Stream', root: epath.Path) -> list[epath.Path]:
@@ -199,30 +198,52 @@ def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
 
 
 def names_of(stream: 'Stream') -> tuple[str, ...]:
-  """The names of the classes in the order of their numbers: those given, else the training set's class subfolders.
+  """The names of the classes in the order of their numbers: those given, else the class subfolders of the training set.
 
-  They are the split's own where there is no training set, and () where there is no folder.
+  They are the split's own where some of its classes are not in the training set, and () where there is no folder.
   """
   if stream.class_names:
     return stream.class_names
+  own, training = _both(stream)
+  return training if set(own) <= set(training) else own
+
+
+def _both(stream: 'Stream') -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The class subfolders of a stream's split and of its training set, in the order of the alphabet."""
   above = paths.expand(stream.path)
-  try:
-    own, _ = split_folder(above, splits.parse(stream.split)[0])
-  except (OSError, UserError):
-    return ()
-  root = own
-  with contextlib.suppress(UserError):
-    train, _ = split_folder(above, 'train')
-    root = own if train == above else train
-  trees = _trees(stream, above)
+  if not stream.path or not above.is_dir():
+    return (), ()
+  folders = [path.name for path in above.iterdir() if path.is_dir() and not path.name.startswith('.')]
+  split = splits.parse(stream.split)[0]
+  name = splits.find(split, folders)
+  training = splits.find(splits.training(split), folders)
+  own = _class_folders(above / name if name else above, stream)
+  if name is None or training in (None, name):
+    return own, own
+  return own, _class_folders(above / training, stream)
+
+
+def _class_folders(root: epath.Path, stream: 'Stream') -> tuple[str, ...]:
+  """The subfolders in which there is a picture that can be read."""
+  trees = _trees(stream, paths.expand(stream.path))
+  seen = (os.path.realpath(root),)
   folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')]
-  return tuple(sorted(path.name for path in folders if _is_class(path, root, trees)))
+  return tuple(sorted(path.name for path in folders if _is_class(path, stream, trees, seen)))
 
 
-def _is_class(path: epath.Path, root: epath.Path, trees: Sequence[epath.Path]) -> bool:
-  if os.path.islink(path) and (_leaves(path, trees) or os.path.realpath(path) == os.path.realpath(root)):
+def _is_class(path: epath.Path, stream: 'Stream', trees: Sequence[epath.Path], above: tuple[str, ...]) -> bool:
+  """Whether a folder has a picture that can be read; the first one found is enough."""
+  real = os.path.realpath(path)
+  if os.path.islink(path) and (_leaves(path, trees) or real in above):
     return False
-  return _has_pictures(path, trees)
+  inner = []
+  for entry in path.iterdir():  # not sorted, and no file is looked at but a picture
+    if entry.suffix.lower() not in SUFFIXES:
+      inner.append(entry)
+    elif not entry.name.startswith('.') and not entry.is_dir() and _unreadable(entry, trees, stream, []) is None:
+      return True
+  folders = (entry for entry in inner if not entry.name.startswith('.') and entry.is_dir())
+  return any(_is_class(folder, stream, trees, (*above, real)) for folder in folders)
 
 
 def classes_of(stream: 'Stream') -> int:
@@ -234,22 +255,35 @@ def classes_of(stream: 'Stream') -> int:
   return 0 if '' in _class_names(source.files, source.root) else len(names_of(stream))
 
 
-def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream', known: Sequence[str]) -> np.ndarray:
+def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream') -> np.ndarray:
   names = _class_names(files, root)
   if '' in names:
     raise UserError(
       f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'
     )
-  known = list(known) or sorted(set(names))
+  known = names_of(stream)
+  listed, cure = (
+    ', '.join(map(paths.shown, known[:NAMED])),
+    'set config.data.class_names to all in the order of numbers',
+  )
   if len(known) != stream.classes:
+    whose = root if set(known) == set(names) else f'the training set of {paths.shown(root)}'
     raise UserError(
-      f'config.data.classes={stream.classes} but {root} has {len(known)} subfolders with pictures '
-      f'({", ".join(known[:NAMED])}): set it to {len(known)}'
+      f'config.data.classes={stream.classes} but {whose} has {len(known)} subfolders with pictures ({listed}): set it '
+      f'to {len(known)}' + ('' if whose == root else f', or {cure}')
     )
   unknown = sorted(set(names) - set(known))
   if unknown:
     raise UserError(
-      f'{root} has the class subfolder {paths.shown(unknown[0])}, but the classes are {", ".join(known[:NAMED])}: '
-      'rename it, or set config.data.class_names to all names in the order of their numbers'
+      f'{root} has the class subfolder {paths.shown(unknown[0])}, but the classes are {listed}: rename it, or {cure}'
     )
+  if not stream.class_names:
+    own, training = _both(stream)
+    both = sorted(set(own) & set(training))
+    if both and known != training:
+      new = sorted(set(own) - set(training))[0]
+      raise UserError(
+        f'{root} shares the class subfolder {paths.shown(both[0])} with the training set, which has no '
+        f'{paths.shown(new)}: its classes would have other numbers; {cure}'
+      )
   return np.array([known.index(name) for name in names], np.int32)

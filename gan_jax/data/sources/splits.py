@@ -36,6 +36,15 @@ def find(name: str, known: list[str]) -> str | None:
   return None
 
 
+def training(split: str) -> str:
+  """The split that numbers the classes of another: 'train', or that of its domain.
+
+  >>> training('val'), training('testB')
+  ('train', 'trainB')
+  """
+  return f'train{split[-1]}' if looks_like_split(split) and looks_like_split(split[:-1]) else 'train'
+
+
 def parse(split: str) -> tuple[str, str]:
   """The name and the slice of 'train[:50]'; the slice is '' if the split is whole.
 
