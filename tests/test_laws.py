@@ -28,6 +28,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core, main, runs
 from gan_jax.base.errors import UserError
+from gan_jax.core import compute
 from gan_jax.data.feed import Feed, make_prepare
 from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
@@ -71,9 +72,14 @@ def changed(a, b):
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-  """Of the 64 samples that a device makes at a time, the laws ask for 9."""
+def small_programs(monkeypatch):
+  """Of the 64 samples that a device makes at a time, the laws ask for 9. Moves in a row are a loop.
+
+  On a CPU with several devices they are written out, because convolutions in a loop are slow; compiling that takes
+  four times as long as the loop, which is what accelerators get. `test_calls` compares the two.
+  """
   monkeypatch.setattr(sampler, 'CHUNK', 16)
+  monkeypatch.setattr(compute, '_convolves', lambda jaxpr: False)
 
 
 @pytest.fixture(scope='module')
@@ -318,6 +324,7 @@ def test_law_8_a_resumed_run_ends_bit_equal(names, tmp_path, tmp_path_factory):
   """Copies of the runs, stopped half-way, are finished by one new process."""
   script = (
     'import conftest, sys\n'
+    'from gan_jax.core import compute; compute._convolves = lambda jaxpr: False\n'
     'from gan_jax.runs import run_config; from gan_jax.training import loop as train\n'
     'for folder in sys.argv[1:]:\n'
     '  train.run(run_config.read_config(folder), folder, silent=True)\n'
