@@ -249,7 +249,7 @@ def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
   means = np.stack([scale(train[train_labels == k]).mean(0) for k in order])
   nearest_of = lambda side: np.array([np.square(x - means).sum((1, 2, 3)).argmin() for x in scale(side)])
   found = types.SimpleNamespace(
-    game=Reader(means), variables={}, stream=stream, held_out=held_out,
+    game=Reader(means), variables={}, stream=stream, labelled_held_out=held_out,
     once=lambda name, make: make(), in_range=lambda images: jnp.asarray(scale(images), jnp.float32),
   )  # fmt: skip
   figure, on_training = of_networks.code_figures(found)

@@ -21,6 +21,10 @@ from gan_jax.core.sampled import Output
 from gan_jax.data import sets, sources
 from gan_jax.data.kind import Kind
 from gan_jax.data.streams import Stream
+from gan_jax.distributed import parallel
+from gan_jax.evaluation import measures, reference, scores
+from gan_jax.evaluation.evidence import Evidence
+from gan_jax.features import choose, classifier
 from gan_jax.latents.distributions import Label
 from gan_jax.runs import learnt, run_config
 from gan_jax.runs.experiment import experiment_of
@@ -323,7 +327,7 @@ def test_class_subfolders_have_the_numbers_of_the_training_set(pets, tmp_path):
   (tmp_path / 'pets' / 'test' / 'fox').rename(tmp_path / 'pets' / 'test' / 'wolf')
   with pytest.raises(UserError, match='subfolder wolf, but the classes are cat, dog, fox: rename it'):
     dataclasses.replace(test, size=7, class_names=('cat', 'dog', 'fox')).open()
-  with pytest.raises(UserError, match='shares the class subfolder cat with the training set, which has no wolf'):
+  with pytest.raises(UserError, match='cat as the training set has, and wolf, which'):
     dataclasses.replace(test, size=7, classes=2).open()
 
 
@@ -336,6 +340,11 @@ def test_classes_that_a_run_does_not_know_are_those_of_the_split(pets, tmp_path)
   assert sources.labels_of(of('test').open()).tolist() == [0, 0, 0, 1, 1, 1]
   assert sets.held_out_stream(of('train')) is None  # its labels would be others
   assert sets.held_out_stream(of('train'), labelled=False).classes == 0
+  evidence = Evidence(None, None, None, None, of('train'), 6, 0)
+  assert evidence.held_out_examples(6).shape == (6, 8, 8, 1) and evidence.labelled_held_out is None
+  measures.check_needs(['neighbours'], of('train'), 'random')
+  with pytest.raises(UserError, match="needs a held-out split 'test' beside 'train', with the same classes"):
+    measures.check_needs(['probe'], of('train'), 'random')
 
 
 def test_numbers_of_classes_are_in_the_keys_of_caches(pets):
@@ -345,10 +354,23 @@ def test_numbers_of_classes_are_in_the_keys_of_caches(pets):
   assert sets.labelling(turned) == {'class_names': ['b', 'a']}
 
 
+def test_a_set_with_other_numbers_of_classes_is_scored_anew(pets, monkeypatch):
+  monkeypatch.setattr(sources, 'fingerprint', lambda source: 'alike')  # it looks at some examples only
+  stream = Stream(**pets.data.to_dict())
+  scorer = scores.Scorer(choose.choose('raw', stream), parallel.make_mesh(1))
+  of = lambda *names: dataclasses.replace(stream, class_names=names)
+  first, other = (reference.reference_scores(x, scorer).labels for x in (stream, of('fox', 'dog', 'cat')))
+  assert first.tolist() == [2 - label for label in other] != other.tolist()
+  settings = [classifier._settings(x, x.open(), 0) for x in (stream, of('cat', 'dog', 'fox'), of('fox', 'dog', 'cat'))]
+  assert settings[0] == settings[1] != settings[2]
+
+
 def test_folders_without_pictures_that_can_be_read_are_no_classes(pets, tmp_path):
   train = tmp_path / 'pets' / 'train'
   for name in ('broken', 'circle', 'out', 'empty', '.hidden'):
     (train / name).mkdir()
+  (train / 'all').symlink_to(train)
+  (train / 'linked').symlink_to(tmp_path / 'elsewhere')
   (train / 'broken' / '0.png').write_text('no picture')
   (train / 'circle' / 'up').symlink_to(train)
   (tmp_path / 'elsewhere').mkdir()
@@ -358,15 +380,15 @@ def test_folders_without_pictures_that_can_be_read_are_no_classes(pets, tmp_path
   for file in (train / 'fox').glob('*.png'):
     file.rename(train / 'fox' / 'young' / file.name)
   stream = Stream(**pets.data.to_dict())
-  assert sources.names_of(stream) == ('cat', 'dog', 'fox')
+  assert sources.class_names_in(stream) == ('cat', 'dog', 'fox')
   assert sources.labels_of(stream.open()).tolist() == [0] * 3 + [1] * 3 + [2] * 3
-  assert sources.names_of(dataclasses.replace(stream, links=str(tmp_path / 'elsewhere')))[-1] == 'out'
+  assert sources.class_names_in(dataclasses.replace(stream, links=str(tmp_path / 'elsewhere')))[3:] == ('linked', 'out')
 
 
 def test_domains_have_the_classes_of_their_own_training_set(pets, tmp_path):
   for old, new in (('train', 'trainA'), ('test', 'testA')):
     (tmp_path / 'pets' / old).rename(tmp_path / 'pets' / new)
-  assert sources.names_of(Stream(**{**pets.data.to_dict(), 'split': 'testA'})) == ('cat', 'dog', 'fox')
+  assert sources.class_names_in(Stream(**{**pets.data.to_dict(), 'split': 'testA'})) == ('cat', 'dog', 'fox')
 
 
 def test_a_stage_has_the_classes_of_the_one_before_if_it_reads_the_same(pets, tmp_path):
@@ -403,6 +425,16 @@ def test_classes_whose_names_are_numbers_are_asked_for_by_their_number(pets, tmp
   shutil.rmtree(tmp_path / 'pets' / 'test')
   loop.run(pets, tmp_path / 'run', silent=True)
   assert gan_jax.load(tmp_path / 'run').sample(1, condition={'label': asked_for})['label'].tolist() == [1]
+
+
+def test_a_number_that_is_no_name_is_no_class_where_names_are_numbers(config, tmp_path):
+  with config.unlocked():
+    config.data.columns.kind = {'name': 'Label', 'classes': ('3', '7')}
+  shop(tmp_path / 'shop', 'red 3', 'red 7')
+  loop.run(config, tmp_path / 'run', silent=True)
+  assert asked(tmp_path / 'run', text='red', kind=7)[1] == 1
+  with pytest.raises(UserError, match="is '0', which is none of the 2 classes: 3, 7"):
+    asked(tmp_path / 'run', text='red', kind='0')
 
 
 def test_a_class_subfolder_that_is_renamed_or_gone_moves_no_other_class(pets, tmp_path):

@@ -54,7 +54,7 @@ def reference_stream(stream: Stream, split: str | None = None, field: str = '', 
   )
   count = sources.classes_in(plain)
   if count and not stream.classes and stream.name == 'folder':  # classes that the run does not know
-    return dataclasses.replace(plain, classes=count, class_names=sources.names_of(plain))
+    return dataclasses.replace(plain, classes=count, class_names=sources.class_names_in(plain))
   return dataclasses.replace(plain, classes=count)
 
 
@@ -112,26 +112,23 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
 
   Args:
     stream: of the training set.
-    labelled: whether a split whose classes are others than the stream's is left out; else it is taken without labels.
+    labelled: whether its labels are needed: a split with other classes is left out then, else taken without labels.
   """
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
   part = re.fullmatch(r'train(\w+)', stream.split)
   for split in (*([f'test{part[1]}'] if part else []), 'test', 'validation'):
     other = dataclasses.replace(stream, split=split)
-    try:
-      source = other.open()
-    except UserError:
-      if labelled or not stream.classes or stream.columns:
-        continue
-      other = dataclasses.replace(other, classes=0, class_names=(), tags=())
+    plain = dataclasses.replace(other, classes=0, class_names=(), tags=())
+    for found in (other, *(() if labelled or stream.columns else (plain,))):
       try:
-        source = other.open()
+        source = found.open()
       except UserError:
         continue
-    own = stream.open()
-    if sources.fingerprint(source) != sources.fingerprint(own) and not _share_files(source, own):
-      return other
+      own = stream.open()
+      if sources.fingerprint(source) != sources.fingerprint(own) and not _share_files(source, own):
+        return found
+      break
   return None
 
 

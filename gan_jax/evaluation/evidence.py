@@ -91,8 +91,14 @@ class Evidence:
 
   @property
   def held_out(self) -> Stream | None:
-    """The set's held-out split, if it has one."""
+    """The set's held-out split, if it has one; without labels where its classes are not those of the set."""
     return self.once('held_out', lambda: sets.held_out_stream(self.stream, labelled=False))
+
+  @property
+  def labelled_held_out(self) -> Stream | None:
+    """The held-out split, if it has the classes of the set."""
+    found = self.held_out
+    return found if found is not None and found.classes == self.stream.classes else None
 
   def real_examples(self, count: int, start: int = 0) -> np.ndarray:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""

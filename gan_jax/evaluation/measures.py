@@ -66,7 +66,7 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
     names += ['classes', 'makers'] if several else ['classes']
     if condition_of(e.game.latents) == 'tags' and e.stream.tags:
       names.append('tags')
-    if isinstance(e.game, core.HasCodes) and e.held_out is not None:
+    if isinstance(e.game, core.HasCodes) and e.labelled_held_out is not None:
       names.append('codes')
   if not e.pictures and np.prod(e.stream.fields(1)[e.stream.main].shape[1:]) == 1:
     names.append('histogram')
@@ -90,8 +90,8 @@ NEEDS = {
   'ifid': ('labels',),
   'classes': ('predicts_classes',),
   'tags': ('predicts_classes',),
-  'codes': ('classes', 'held_out'),
-  'classifier': ('labels', 'held_out'),
+  'codes': ('classes', 'labelled_held_out'),
+  'classifier': ('labels', 'labelled_held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
   'pairs': ('pictures',),
@@ -100,7 +100,7 @@ NEEDS = {
   'ms_ssim': ('pictures',),
   'neighbours': ('held_out',),
   'held_out': ('held_out',),
-  'probe': ('pictures', 'classes', 'held_out'),
+  'probe': ('pictures', 'classes', 'labelled_held_out'),
   'inversion': ('held_out',),
   'music': ('music',),
   'oracle_nll': ('oracle',),
@@ -126,6 +126,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
       features == 'inception' or '.' in features or (stream.classes > 1 and features in ('auto', 'classifier'))
     ),
     'held_out': lambda: sets.held_out_stream(stream, labelled=False) is not None,
+    'labelled_held_out': lambda: sets.held_out_stream(stream) is not None,
     'music': lambda: of_music.is_music(stream),
     'oracle': lambda: stream.name.startswith('oracle/'),
     'text': lambda: of_symbols.is_text(stream),
@@ -137,6 +138,7 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'classes': 'labels of two classes or more',
     'predicts_classes': 'features that predict classes (classifier or inception)',
     'held_out': "a held-out split 'test' beside 'train'",
+    'labelled_held_out': "a held-out split 'test' beside 'train', with the same classes",
     'music': 'tones (a column Tones)',
     'oracle': 'sequences of an oracle (oracle/5000x20)',
     'text': 'texts (a column Text)',

@@ -35,7 +35,7 @@ def in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -
 
 
 def code_figures(e: Evidence) -> Iterable[Figure]:
-  if not isinstance(e.game, core.HasCodes) or not e.stream.classes or e.held_out is None:
+  if not isinstance(e.game, core.HasCodes) or not e.stream.classes or e.labelled_held_out is None:
     raise UserError(
       f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
       'metric codes out'
@@ -43,7 +43,7 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
   game = e.game
   read = e.once('codes', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='codes')))
   sides = []
-  for stream in (e.stream, e.held_out):
+  for stream in (e.stream, e.labelled_held_out):
     pictures, labels = sets.examples(stream, CODED)
     assert labels is not None  # the stream has classes
     sides.append((in_batches(e, read, pictures), labels))
@@ -54,7 +54,7 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
       error = codes.code_error(train_codes, train_labels, test_codes, test_labels)
       yield Figure(
         f'code_error_{name}', error.value, f'of the code {name!r} as a classifier of {len(test_labels)} examples of '
-        f'{title(e.held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
+        f'{title(e.labelled_held_out)}, its values matched with classes on {len(train_labels)} of {e.stream.split}',
         error.standard_error,
       )  # fmt: skip
       yield Figure(
@@ -89,7 +89,7 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   game = e.game
   if not isinstance(game, core.HasLayers):
     raise UserError(f'{type(game).__name__} has no discriminator that gives its layers: leave the metric probe out')
-  if not e.stream.classes or e.held_out is None:
+  if not e.stream.classes or e.labelled_held_out is None:
     raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
   e.need_pictures('probe')
 
@@ -101,7 +101,8 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   features = e.once('probe', lambda: jax.jit(pooled))
 
   pictures, labels = sets.examples(e.stream, PROBED)
-  unseen, unseen_labels = sets.examples(e.held_out, PROBED)
+  held_out = e.labelled_held_out
+  unseen, unseen_labels = sets.examples(held_out, PROBED)
   assert labels is not None and unseen_labels is not None  # the stream has classes
   train, test = (in_batches(e, features, side) for side in (pictures, unseen))
   kept = len(train) * 4 // 5
@@ -113,7 +114,7 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
   share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
   yield Figure(
-    'probe', share, f'accuracy on {len(test)} examples of {title(e.held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
+    'probe', share, f'accuracy on {len(test)} examples of {title(held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
     f'training data) on {train.shape[1]} max-pooled features of every discriminator layer, {len(train)} labels',
     share_error(share, len(test)),
   )  # fmt: skip

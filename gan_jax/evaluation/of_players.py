@@ -27,18 +27,18 @@ CLASSIFIED, JUDGED, PAIRS = 10_000, 2000, 10_000
 
 
 def classifier_figures(e: Evidence) -> Iterable[Figure]:
-  if not isinstance(e.game, core.HasClassifier) or not e.stream.classes or e.held_out is None:
+  if not isinstance(e.game, core.HasClassifier) or not e.stream.classes or e.labelled_held_out is None:
     raise UserError(
       f'{type(e.game).__name__} classifies nothing, or {e.stream.name!r} has no labels or no held-out split: leave the '
       'metric classifier out'
     )
   game = e.game
   classify = e.once('classify', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='classify')))
-  pictures, labels = sets.examples(e.held_out, CLASSIFIED)
+  pictures, labels = sets.examples(e.labelled_held_out, CLASSIFIED)
   assert labels is not None  # the stream has classes
   wrong = float(np.mean(in_batches(e, classify, pictures).argmax(1) != labels))
   yield Figure(
-    'test_error', wrong, f"of the game's own classifier on {len(labels)} examples of {title(e.held_out)}",
+    'test_error', wrong, f"of the game's own classifier on {len(labels)} examples of {title(e.labelled_held_out)}",
     float(np.sqrt(wrong * (1 - wrong) / len(labels))),
   )  # fmt: skip
 

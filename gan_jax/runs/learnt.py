@@ -12,7 +12,7 @@ from typing import Any
 
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources.columned import learnt
-from gan_jax.data.sources.folder import names_of
+from gan_jax.data.sources.folder import class_names_in
 from gan_jax.data.streams import Stream
 
 #: The field of what a stream without columns learnt: the names of its classes.
@@ -42,12 +42,14 @@ def completed(streams: Mapping[int, Mapping[str, Stream]], known: Learnt) -> Lea
   for number, own in streams.items():
     for name, stream in own.items():
       # A stage that is new has the words of those before it, and the classes if it reads the same pictures.
-      same = lambda i, name=name, stream=stream: _pictures(streams[i].get(name, stream)) == _pictures(stream)
-      before = [{f: x for f, x in found.get((i, name), {}).items() if f != WHOLE or same(i)} for i in range(number)]
+      before = [
+        {field: x for field, x in found.get((i, name), {}).items() if field != WHOLE or _alike(streams[i], own, name)}
+        for i in range(number)
+      ]
       old = {
         field: x
-        for own in (*before, known.get((number, name), {}))
-        for field, x in own.items()
+        for noted in (*before, known.get((number, name), {}))
+        for field, x in noted.items()
         if x[0] == _text(stream, field)
       }
       more = _with(stream, old)
@@ -101,13 +103,14 @@ def _classes(stream: Stream, known: Sequence[str]) -> dict[str, dict[str, Any]]:
   """The names of the classes of a folder without columns, new ones behind those that are known."""
   if stream.name != 'folder' or stream.columns or stream.class_names or not stream.classes:
     return {}
-  names = names_of(stream)
+  names = class_names_in(stream)
   names = (*known, *(name for name in names if name not in known))
   return {WHOLE: {'class_names': list(names)}} if len(names) == stream.classes else {}
 
 
-def _pictures(stream: Stream) -> tuple[str, str, str]:
-  return stream.name, stream.path, stream.split
+def _alike(streams: Mapping[str, Stream], others: Mapping[str, Stream], name: str) -> bool:
+  """Whether two stages read the same split of the same folder."""
+  return (streams[name].path, streams[name].split) == (others[name].path, others[name].split)
 
 
 def _text(stream: Stream, field: str) -> str:

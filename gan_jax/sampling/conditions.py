@@ -239,10 +239,9 @@ def _with_entry(names: Sequence[str], name: str, value: Any, rows: np.ndarray) -
 
 
 def _stored(kind: Any, name: str, value: Any) -> np.ndarray:
-  if isinstance(kind, columns.Label) and not isinstance(kind.classes, int) and str(value) not in kind.classes:
-    kind = (
-      columns.Label(classes=kind.count) if str(value).isdecimal() else kind
-    )  # a class with a name has a number, too
+  names = () if not isinstance(kind, columns.Label) or isinstance(kind.classes, int) else kind.classes
+  if names and str(value).isdecimal() and not any(name.isdecimal() for name in names):
+    kind = columns.Label(classes=len(names))  # a class that has a name has a number, too
   try:
     stored: np.ndarray = np.asarray(kind.stored(value))
   except UserError as error:
@@ -274,6 +273,6 @@ def _kinds(stream: Stream) -> dict[str, Any]:
         raise
       return stream.kinds  # the data are gone, and numbered classes learn nothing of them
   if not stream.columns and stream.classes:
-    numbers = any(name.isdecimal() for name in stream.class_names)  # a class that is asked for by 3 is the third
+    numbers = any(name.isdecimal() for name in stream.class_names)  # 3 means class 3, not the class of the name '3'
     return {'label': columns.Label(classes=stream.classes if numbers else stream.class_names or stream.classes)}
   return stream.kinds

@@ -13,7 +13,7 @@ from gan_jax.data.sources import remembered
 from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, labels_of, per_class
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.checked import Checked, check_range, checked, extent
-from gan_jax.data.sources.folder import names_of
+from gan_jax.data.sources.folder import class_names_in
 from gan_jax.data.sources.identity import classes_in, fingerprint
 from gan_jax.data.sources.made import is_made
 from gan_jax.data.sources.transformed import transform_of, transformed
@@ -27,6 +27,7 @@ __all__ = [
   'Source',
   'Subset',
   'check_range',
+  'class_names_in',
   'classes_in',
   'example',
   'extent',
@@ -34,7 +35,6 @@ __all__ = [
   'has_arrays',
   'into_memory',
   'labels_of',
-  'names_of',
   'open_source',
   'per_class',
   'remark',

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Of all formats that Pillow opens.
 SUFFIXES = tuple(sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN))
 NAMED = 20
+#: Of classes whose numbers are not known.
+CURE = 'set config.data.class_names to the names in the order of their numbers'
 
 
 class FolderSource:
@@ -87,7 +89,7 @@ class FolderSource:
       self.files = [self.files[i] for i in splits.chosen(stream.split, len(self.files))]
     self.notes = tuple(notes)
     self.root = root
-    self._labels = _labels(self.files, root, stream) if stream.classes and whole is None else None
+    self._labels = _labels(self.files, root, stream) if stream.classes else None
 
   def __len__(self) -> int:
     return len(self.files)
@@ -197,53 +199,42 @@ def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
   return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
 
 
-def names_of(stream: 'Stream') -> tuple[str, ...]:
+def class_names_in(stream: 'Stream') -> tuple[str, ...]:
   """The names of the classes in the order of their numbers: those given, else the class subfolders of the training set.
 
   They are the split's own where some of its classes are not in the training set, and () where there is no folder.
   """
   if stream.class_names:
     return stream.class_names
-  own, training = _both(stream)
+  own, training = _own_and_training(stream)
   return training if set(own) <= set(training) else own
 
 
-def _both(stream: 'Stream') -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _own_and_training(stream: 'Stream') -> tuple[tuple[str, ...], tuple[str, ...]]:
   """The class subfolders of a stream's split and of its training set, in the order of the alphabet."""
   above = paths.expand(stream.path)
   if not stream.path or not above.is_dir():
     return (), ()
-  folders = [path.name for path in above.iterdir() if path.is_dir() and not path.name.startswith('.')]
-  split = splits.parse(stream.split)[0]
-  name = splits.find(split, folders)
-  training = splits.find(splits.training(split), folders)
+  folders = [path.name for path in above.iterdir() if path.is_dir()]
+  name = splits.find(splits.parse(stream.split)[0], folders)
+  training = splits.find(splits.training(stream.split), folders)
   own = _class_folders(above / name if name else above, stream)
-  if name is None or training in (None, name):
-    return own, own
-  return own, _class_folders(above / training, stream)
+  return own, own if name is None or training in (None, name) else _class_folders(above / training, stream)
 
 
 def _class_folders(root: epath.Path, stream: 'Stream') -> tuple[str, ...]:
   """The subfolders in which there is a picture that can be read."""
-  trees = _trees(stream, paths.expand(stream.path))
-  seen = (os.path.realpath(root),)
+  trees, above = _trees(stream, paths.expand(stream.path)), (os.path.realpath(root),)
+
+  def followed(path: epath.Path) -> bool:
+    return not os.path.islink(path) or not (_leaves(path, trees) or os.path.realpath(path) in above)
+
+  def has_pictures(path: epath.Path) -> bool:
+    files = files_below(path, trees, {}, above)
+    return any(file.suffix.lower() in SUFFIXES and not _unreadable(file, trees, stream, []) for file in files)
+
   folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith('.')]
-  return tuple(sorted(path.name for path in folders if _is_class(path, stream, trees, seen)))
-
-
-def _is_class(path: epath.Path, stream: 'Stream', trees: Sequence[epath.Path], above: tuple[str, ...]) -> bool:
-  """Whether a folder has a picture that can be read; the first one found is enough."""
-  real = os.path.realpath(path)
-  if os.path.islink(path) and (_leaves(path, trees) or real in above):
-    return False
-  inner = []
-  for entry in path.iterdir():  # not sorted, and no file is looked at but a picture
-    if entry.suffix.lower() not in SUFFIXES:
-      inner.append(entry)
-    elif not entry.name.startswith('.') and not entry.is_dir() and _unreadable(entry, trees, stream, []) is None:
-      return True
-  folders = (entry for entry in inner if not entry.name.startswith('.') and entry.is_dir())
-  return any(_is_class(folder, stream, trees, (*above, real)) for folder in folders)
+  return tuple(sorted(path.name for path in folders if followed(path) and has_pictures(path)))
 
 
 def classes_of(stream: 'Stream') -> int:
@@ -252,7 +243,7 @@ def classes_of(stream: 'Stream') -> int:
 
   source = open_source(stream)
   assert isinstance(source, FolderSource)
-  return 0 if '' in _class_names(source.files, source.root) else len(names_of(stream))
+  return 0 if '' in _class_names(source.files, source.root) else len(class_names_in(stream))
 
 
 def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream') -> np.ndarray:
@@ -261,29 +252,29 @@ def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream') -> np.n
     raise UserError(
       f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'
     )
-  known = names_of(stream)
-  listed, cure = (
-    ', '.join(map(paths.shown, known[:NAMED])),
-    'set config.data.class_names to all in the order of numbers',
-  )
+  known = class_names_in(stream)
+  listed = ', '.join(map(paths.shown, known[:NAMED]))
   if len(known) != stream.classes:
-    whose = root if set(known) == set(names) else f'the training set of {paths.shown(root)}'
+    own = set(known) == set(names)
     raise UserError(
-      f'config.data.classes={stream.classes} but {whose} has {len(known)} subfolders with pictures ({listed}): set it '
-      f'to {len(known)}' + ('' if whose == root else f', or {cure}')
+      f'config.data.classes={stream.classes} but {"" if own else "the training set of "}{root} has {len(known)} '
+      f'subfolders with pictures ({listed}): set it to {len(known)}{"" if own else f", or {CURE}"}'
     )
   unknown = sorted(set(names) - set(known))
   if unknown:
     raise UserError(
-      f'{root} has the class subfolder {paths.shown(unknown[0])}, but the classes are {listed}: rename it, or {cure}'
+      f'{root} has the class subfolder {paths.shown(unknown[0])}, but the classes are {listed}: rename it, or {CURE}'
     )
   if not stream.class_names:
-    own, training = _both(stream)
-    both = sorted(set(own) & set(training))
-    if both and known != training:
-      new = sorted(set(own) - set(training))[0]
-      raise UserError(
-        f'{root} shares the class subfolder {paths.shown(both[0])} with the training set, which has no '
-        f'{paths.shown(new)}: its classes would have other numbers; {cure}'
-      )
+    _check_shared(root, stream)
   return np.array([known.index(name) for name in names], np.int32)
+
+
+def _check_shared(root: epath.Path, stream: 'Stream') -> None:
+  """A split has only classes of the training set, or none of them: else its numbers would be others."""
+  own, training = map(set, _own_and_training(stream))
+  if own & training and own - training:
+    raise UserError(
+      f'{root} has the class subfolder {paths.shown(min(own & training))} as the training set has, and '
+      f'{paths.shown(min(own - training))}, which the training set has not: rename it, or {CURE}'
+    )

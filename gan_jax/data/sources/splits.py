@@ -39,10 +39,11 @@ def find(name: str, known: list[str]) -> str | None:
 def training(split: str) -> str:
   """The split that numbers the classes of another: 'train', or that of its domain.
 
-  >>> training('val'), training('testB')
+  >>> training('val[:9]'), training('testB')
   ('train', 'trainB')
   """
-  return f'train{split[-1]}' if looks_like_split(split) and looks_like_split(split[:-1]) else 'train'
+  name = parse(split)[0]
+  return f'train{name[-1]}' if looks_like_split(name) and looks_like_split(name[:-1]) else 'train'
 
 
 def parse(split: str) -> tuple[str, str]:
