@@ -17,8 +17,7 @@ All levels together, in one stage at the full size: --config.stages="()" --confi
 --config.data.size=32, with --config.steps. Then python -m gan_jax.evaluate --workdir runs/lapgan --metrics parzen,fid.
 
 differs: pictures of 8 and 16 pixels where the paper has 8 and 14 of crops of 28; 16 and 32 are the code's.
-differs: halved by means of 2 x 2 pixels and enlarged bilinearly, pixels in the middle of their squares. The
-  pictures of each level are resized by Pillow, whose filter is a little wider.
+differs: enlarged bilinearly with pixels in the middle of their squares, the authors' with corner pixels in the corners.
 differs: the pictures that details are made for are those that the discriminator sees, the authors' are others; a move
   of the generator has as many as one of the discriminator, the authors' twice as many.
 differs: pixels lie in (-2, 2), a deviation of about 1; the authors take each pixel's mean away and divide by its
@@ -32,7 +31,8 @@ differs: of 8 pixels the discriminator of the digits does not see the last row a
   in the authors' code those of 16 and 32 pixels do not either.
 differs: weights of the generator of level 0 begin uniform, with the deviation of the authors' normal ones; layers with
   weights of Torch's own distribution begin with biases of 0.
-differs: with classes, weights of level 0 begin as they do without; the authors' begin as Torch does.
+differs: metrics `parzen` and `parzen_validation` are of whole pictures; the paper's is a sum over levels.
+differs: the authors have code for CIFAR-10 and for larger pictures; settings of `mnist` and `digits` are ours.
 """
 
 from gan_jax import config as config_lib
@@ -61,8 +61,9 @@ def get_config(variant):
   small = name == 'digits'
   # With classes the authors have no layer of sigmoids, no momentum at the start and a faster decay above level 0.
   bend = not (known or small)
-  irange = 0.05 if small else 0.05 * 3**0.5  # a deviation of 0.05
+  irange = 0.05 if small else 'torch' if known else 0.05 * 3**0.5  # a deviation of 0.05
   base = dict(name='mlp.Generator', hidden=(wide, wide), sigmoid=bend, irange=irange, output='identity', **known)
+  stddev = 0.1 if small else None if known else 0.005
   fine = dict(
     name='lapgan.Generator', channels=(channels, channels), windows=(5, 5, 3) if small else (7, 7, 5), **known
   )
@@ -81,9 +82,7 @@ def get_config(variant):
       ),
       generators=({**base, 'shape': (heights[0], heights[0], colours)}, *(fine for _ in above)),
       discriminators=(
-        dict(
-          name='lapgan.CoarseDiscriminator', hidden=(judge, judge), dropout=0.5, stddev=0.1 if small else 0.005, **known
-        ),
+        dict(name='lapgan.CoarseDiscriminator', hidden=(judge, judge), dropout=0.5, stddev=stddev, **known),
         *(fine_judge for _ in above),
       ),
       halvings=tuple((heights[k] // heights[k - 1]).bit_length() - 1 for k in levels if k),
@@ -141,6 +140,7 @@ def _data(name, size, colours, known):
     name='cifar10' if cifar else name,
     split='train' if name == 'digits' else f'train[:{count}]',
     size=size,
+    filter='box',  # a level's pictures are means of those of the level above
     channels=colours,
     range=(-2.0, 2.0) if cifar else (0.0, 1.0),
     **known,

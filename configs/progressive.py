@@ -17,8 +17,6 @@ The same network from the first step on, to compare: --config.stages="({'steps':
 differs: optimizers begin anew with each resolution; the authors' do so once more where a fade ends.
 differs: the share of what is new grows with every step; the authors' with every fourth.
 differs: `cifar10` moves the players in turn; the authors' code for it moves both at once.
-differs: there are no pictures at the sizes between: lower resolutions are resized from the full ones by Pillow, which
-  the authors reduce by means of 2 x 2 pixels.
 differs: celeba64, mnist and digits are ours: widths, batches and lengths.
 """
 
@@ -91,5 +89,5 @@ def _stage(size, batch, fade, last):
 def _data(variant, colours):
   if variant.startswith('celeba'):
     path = 'celebahq/' if variant == 'celebahq' else 'celeba/'
-    return config_lib.stream(name='folder', path=path, size=4, channels=3, flip=True)
-  return config_lib.stream(name=variant, size=4, channels=colours)
+    return config_lib.stream(name='folder', path=path, size=4, filter='box', channels=3, flip=True)
+  return config_lib.stream(name=variant, size=4, filter='box', channels=colours)

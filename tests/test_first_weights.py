@@ -69,6 +69,8 @@ ROWS = [
   # facebook/eyescream: normal weights in the networks of 8 pixels, Torch's own above.
   ('lapgan.py:cifar10', 0, 'generators_0.Dense_0.kernel', 0.05),
   ('lapgan.py:cifar10', 0, 'discriminators_0.Dense_0.kernel', 0.005),
+  ('lapgan.py:cifar10_classes', 0, 'generators_0.Dense_0.kernel', torch_default(110)),
+  ('lapgan.py:cifar10_classes', 0, 'discriminators_0.Dense_0.kernel', torch_default(8 * 8 * 3 + 10)),
   ('lapgan.py:cifar10', 1, 'generators_1.Conv_0.kernel', torch_default(49 * 4)),
   # yunjey/stargan: PyTorch's own.
   ('stargan.py:celeba', 0, 'discriminator.conv_0.kernel', torch_default(16 * 3)),

@@ -32,7 +32,8 @@ class Picture(Kind):
     part: 'left' or 'right' half of a wide picture; '' for the whole.
     values: stored values that are black and white, where their type does not say it.
     background: the colour under what is transparent, for 1 and 3 channels.
-    filter: 'bilinear', or 'nearest' for masks, which makes no new values.
+    filter: 'bilinear'; 'box' for means of whole squares, so that pictures of half the size are means of 2 x 2 pixels;
+      or 'nearest' for masks, which makes no new values.
   """
 
   size: int | tuple[int, int] = 32
@@ -55,8 +56,8 @@ class Picture(Kind):
       raise UserError(f'channels={self.channels} must be 1 (grey), 2 (with opacity), 3 (colour) or 4 (with opacity)')
     if self.part not in PARTS:
       raise UserError(f"part={self.part!r} must be 'left', 'right' or '' for the whole")
-    if self.filter not in ('bilinear', 'nearest'):
-      raise UserError(f"filter={self.filter!r} must be 'bilinear' or 'nearest'")
+    if self.filter not in transforms.FILTERS:
+      raise UserError(f'filter={self.filter!r} must be one of {", ".join(transforms.FILTERS)}')
     if not self.range[0] < self.range[1]:
       raise UserError(f'range={self.range} must rise, such as (-1.0, 1.0)')
     if self.crop and min(_pair(self.crop)) < 1:

@@ -10,14 +10,25 @@ from PIL import Image
 from gan_jax.base.errors import UserError
 from gan_jax.data.pixels import over
 
+#: How pictures are resized. When Pillow reduces a picture, 'bilinear' and 'box' get wider, so there is no aliasing.
+FILTERS = {
+  'bilinear': Image.Resampling.BILINEAR,
+  'box': Image.Resampling.BOX,  # means of whole squares
+  'nearest': Image.Resampling.NEAREST,
+}
+
 
 def resize(
-  image: np.ndarray, size: int, channels: int, crop: int = 0, background: tuple[int, int, int] = (0, 0, 0)
+  image: np.ndarray,
+  size: int,
+  channels: int,
+  crop: int = 0,
+  background: tuple[int, int, int] = (0, 0, 0),
+  method: str = 'bilinear',
 ) -> np.ndarray:
   """Removes transparency, converts between grey and colour, cuts the central square and resizes it.
 
-  It uses Pillow's bilinear filter. When it reduces a picture, this filter gets wider, so there is no aliasing. Pixels
-  outside the square have no effect.
+  Pixels outside the square have no effect.
 
   Args:
     image: (H, W, C) uint8: grey, grey and opacity, colour, colour and opacity.
@@ -25,6 +36,7 @@ def resize(
     channels: 1 or 3.
     crop: side of the square, pixels; 0 for the largest.
     background: red, green and blue, 0 to 255.
+    method: one of `FILTERS`.
 
   Returns:
     (size, size, channels) uint8.
@@ -43,8 +55,15 @@ def resize(
     # Crop first: `resize(box=...)` would mix in pixels outside the box.
     picture = picture.crop((left, top, left + side, top + side))
   if side != size:
-    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    picture = _resized(picture, size, size, method)
   return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def _resized(picture: Image.Image, height: int, width: int, method: str) -> Image.Image:
+  if method == 'box' and not (picture.height % height or picture.width % width):
+    # Rounds once, where `resize` rounds after rows and again after columns.
+    return picture.reduce((picture.width // width, picture.height // height))
+  return picture.resize((width, height), FILTERS[method])
 
 
 MODES = {1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA'}
@@ -66,7 +85,7 @@ def fit(
     channels: 1 to 4.
     crop: height and width of what is cut from the middle; None for the largest.
     background: red, green and blue under what is transparent, for 1 and 3 channels.
-    method: 'bilinear' or 'nearest'.
+    method: one of `FILTERS`.
 
   Returns:
     (*size, channels) uint8.
@@ -88,8 +107,7 @@ def fit(
   if (width, height) != (wide, tall):
     picture = picture.crop((left, top, left + wide, top + tall))
   if (tall, wide) != size:
-    filters = {'bilinear': Image.Resampling.BILINEAR, 'nearest': Image.Resampling.NEAREST}
-    picture = picture.resize((size[1], size[0]), filters[method])
+    picture = _resized(picture, *size, method)
   return np.asarray(picture, np.uint8).reshape(*size, channels)
 
 

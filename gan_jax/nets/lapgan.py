@@ -18,18 +18,18 @@ class CoarseDiscriminator(nn.Module):
   Attributes:
     hidden: widths.
     dropout: rate behind each.
-    stddev: of the normal weights at the start.
+    stddev: of the normal weights at the start; None for Torch's own, uniform within 1 / sqrt(inputs of a unit).
     classes: of the label, which stands beside the pixels; 0 for none.
   """
 
   hidden: tuple[int, ...] = (600, 600)
   dropout: float = 0.5
-  stddev: float = 0.005
+  stddev: float | None = 0.005
   classes: int = 0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, label: jax.Array | None = None) -> jax.Array:
-    x, init = x.reshape(x.shape[0], -1), nn.initializers.normal(self.stddev)
+    x, init = x.reshape(x.shape[0], -1), TORCH if self.stddev is None else nn.initializers.normal(self.stddev)
     if (label := checked_label(label, self.classes, 'discriminator')) is not None:
       x = beside(x, condition(label, self.classes, x.dtype))
     for width in self.hidden:

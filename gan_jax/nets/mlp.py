@@ -1,12 +1,14 @@
 """Fully connected networks: GAN 2014's generator and maxout discriminator, and plain ones for 2-D toys."""
 
 import math
+from typing import Literal
 
 import flax.linen as nn
 import jax
 
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.nets.layers.basic import (
+  TORCH,
   Dropout,
   Maxout,
   activation,
@@ -19,6 +21,14 @@ from gan_jax.nets.layers.basic import (
 )
 
 
+def _weights(irange: float | str | None) -> nn.initializers.Initializer:
+  if isinstance(irange, str):
+    if irange != 'torch':
+      raise one_of('irange', irange, ('torch', 'a number', None))
+    return TORCH
+  return nn.initializers.lecun_normal() if irange is None else uniform_init(irange)
+
+
 class Generator(nn.Module):
   """Latents (B, n) to examples (B, *shape) through ReLU layers.
 
@@ -28,7 +38,8 @@ class Generator(nn.Module):
     hidden: widths of the ReLU layers.
     shape: shape of one example.
     output: 'sigmoid' for pixels in [0, 1], 'tanh' for [-1, 1], 'identity' for points.
-    irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in.
+    irange: weights start uniform on (-irange, irange); None for a variance of 1 / fan-in; 'torch' for Torch's own,
+      uniform within 1 / sqrt(fan-in).
     sigmoid: whether the last hidden layer is one of sigmoids, as in GAN 2014's networks for CIFAR-10.
     last_irange: `irange` of the last layer; None to use `irange` there too.
     classes: of the label, which stands beside the latents; 0 for none.
@@ -37,14 +48,14 @@ class Generator(nn.Module):
   hidden: tuple[int, ...] = (1200, 1200)
   shape: tuple[int, ...] = (28, 28, 1)
   output: str = 'sigmoid'
-  irange: float | None = None
+  irange: float | Literal['torch'] | None = None
   sigmoid: bool = False
   last_irange: float | None = None
   classes: int = 0
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool, label: jax.Array | None = None) -> jax.Array:
-    init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
+    init = _weights(self.irange)
     label = checked_label(label, self.classes, 'generator')
     x = z if label is None else beside(z, condition(label, self.classes, z.dtype))
     for i, width in enumerate(self.hidden):

@@ -5,6 +5,8 @@ Source: Zhang et al. 2016, https://arxiv.org/abs/1612.03242, section 3 and figur
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,6 +18,7 @@ from gan_jax.nets.layers.text import word_shares
 from gan_jax.nets.layers.weights import Conv
 
 NORMAL = nn.initializers.normal(0.02)
+WORDS = nn.initializers.normal(1.0)
 SLOPE = 0.2
 leaky = functools.partial(nn.leaky_relu, negative_slope=SLOPE)
 
@@ -39,18 +42,38 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
   return jax.nn.one_hot(condition, words) if condition.ndim == 1 else word_shares(condition, words)
 
 
-def projected(condition: jax.Array, words: int, units: int, dtype: jnp.dtype) -> jax.Array:
+def side_by_side(*parts: nn.initializers.Initializer) -> nn.initializers.Initializer:
+  """Weights of a layer that computes several things at once: an equal share of the units begins as each part says.
+
+  >>> side_by_side(nn.initializers.ones, nn.initializers.zeros)(jax.random.key(0), (1, 4)).tolist()
+  [[1.0, 1.0, 0.0, 0.0]]
+  """
+
+  def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    share = (*shape[:-1], shape[-1] // len(parts))
+    keys = jax.random.split(key, len(parts))
+    return jnp.concatenate([part(k, share, dtype) for part, k in zip(parts, keys, strict=True)], -1)
+
+  return init
+
+
+def projected(
+  condition: jax.Array,
+  words: int,
+  units: int,
+  dtype: jnp.dtype,
+  first: nn.initializers.Initializer = WORDS,
+) -> jax.Array:
   """A layer (B, units) of what examples are made for, inside a compact method; arguments as those of `embedded`.
 
   Words are brought to length 1 before: a text of six words is as strong as a class, which is one 1 among zeros.
 
-  differs: vectors of words and classes begin at N(0, 1). The authors' 0.02 is for embeddings of a thousand numbers. A
-    class of weight 0.02 would be 1/50 of the noise that is added.
+  differs: vectors of words and classes begin at N(0, 1), or as `first` says. The authors' 0.02 is for embeddings of a
+    thousand numbers. A class of weight 0.02 would be 1/50 of the noise that is added.
   """
-  x, first = embedded(condition, words), NORMAL
-  if words:
-    x, first = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6), nn.initializers.normal(1.0)
-  return leaky(dense(x.astype(dtype), units, kernel_init=first))
+  x = embedded(condition, words)
+  x = x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6) if words else x
+  return leaky(dense(x.astype(dtype), units, kernel_init=first if words else NORMAL))
 
 
 def normed(x: jax.Array, width: int, *, train: bool, window: int = 3, stride: int = 1, resample: str = '') -> jax.Array:
@@ -92,7 +115,8 @@ class Augmentation(nn.Module):
 
   @nn.compact
   def __call__(self, condition: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    both = projected(condition, self.words, 2 * noise.shape[-1], noise.dtype)
+    # The deviation begins at 1 for every condition: words move the mean alone.
+    both = projected(condition, self.words, 2 * noise.shape[-1], noise.dtype, side_by_side(WORDS, NORMAL))
     mean, log_stddev = jnp.split(both, 2, -1)
     return mean + jnp.exp(log_stddev) * noise, mean, log_stddev
 

@@ -28,7 +28,8 @@ def digits(stream: 'Stream') -> ArraySource:
   if stream.split not in chosen:
     raise one_of('split of digits in config.data.split', stream.split, chosen)
   images = np.round(data.images[chosen[stream.split]] * (255 / 16)).astype(np.uint8)[..., None]
-  arrays = {'image': np.stack([resize(image, stream.stored_size, stream.channels, stream.crop) for image in images])}
+  size = stream.stored_size, stream.channels, stream.crop
+  arrays = {'image': np.stack([resize(image, *size, method=stream.filter) for image in images])}
   if stream.classes:
     arrays['label'] = data.target[chosen[stream.split]].astype(np.int32)
   return ArraySource(arrays)

@@ -21,7 +21,7 @@ HOME = 'gan_jax.data.columns'
 #: Settings of a column that are not its kind's.
 OURS = ('name', 'column', 'together')
 #: Settings of a picture that are the stream's where it does not name them.
-INHERITED = ('size', 'channels', 'crop', 'random_crop', 'range', 'flip', 'values', 'background')
+INHERITED = ('size', 'channels', 'crop', 'random_crop', 'range', 'flip', 'values', 'background', 'filter')
 
 
 def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:

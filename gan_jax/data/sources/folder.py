@@ -96,7 +96,8 @@ class FolderSource:
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     stream = self._stream
-    fields = {'image': resize(self.pixels(index), stream.stored_size, stream.channels, stream.crop, stream.background)}
+    size = stream.stored_size, stream.channels, stream.crop, stream.background, stream.filter
+    fields = {'image': resize(self.pixels(index), *size)}
     if self._labels is not None:
       fields['label'] = self._labels[index]
     return fields

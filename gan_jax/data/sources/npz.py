@@ -46,7 +46,7 @@ def npz(stream: 'Stream') -> ArraySource:
   if examples.dtype in (np.uint8, np.uint16):
     if examples.ndim == 3 or (examples.ndim == 4 and examples.shape[-1] in (1, 2, 3, 4)):
       examples = to_bytes(examples[..., None] if examples.ndim == 3 else examples, stream.values, f'{path}: {name!r}')
-      size = stream.stored_size, stream.channels, stream.crop, stream.background
+      size = stream.stored_size, stream.channels, stream.crop, stream.background, stream.filter
       examples = np.stack([resize(image, *size) for image in examples])
     else:
       # With one more axis the last one of the array is not taken for opacity.

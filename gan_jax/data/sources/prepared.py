@@ -62,7 +62,8 @@ class PreparedSource:
     example = self._data[int(index)]
     stream = self._stream
     pixels = to_bytes(example['image'], stream.values, f'example {index} of {stream.name!r}')
-    fields = {'image': resize(pixels, stream.stored_size, stream.channels, stream.crop, stream.background)}
+    size = stream.stored_size, stream.channels, stream.crop, stream.background, stream.filter
+    fields = {'image': resize(pixels, *size)}
     if stream.classes:
       fields['label'] = np.asarray(example['label'])
     return fields
