@@ -15,10 +15,11 @@ titles  StackGAN on a folder of products with titles, types (27) and colours (42
         features of a random network, which needs no training: of stage II, and of stage I's samples, enlarged (cubic).
 grown   Progressive GAN on MNIST and on CIFAR-10, 32 channels, two seeds each: grown, and the same network at 32 pixels
         from the first step on, in about the time of the grown one by the milliseconds in benchmarks/README.md.
-stacked Stacked GAN on MNIST, half as wide and 900 steps a phase, too few to hear the noise (docs/results.md; the config
-        has 60,000: --share 20 is 30 epochs): its generators apart, then jointly; jointly from the start; and a single
-        generator with as many parameters, which makes pictures of noise and class and has the same losses. With
-        --data digits the networks of that variant, and 15,000 steps a phase.
+stacked Stacked GAN on MNIST, half as wide and 3,000 steps a phase (the config has 60,000): its generators apart, then
+        jointly; jointly from the start; and a single generator with as many parameters, which makes pictures of noise
+        and class and has the same losses. With --data digits the networks of that variant, and 15,000 steps a phase.
+        In all rows noise passes a layer before it meets features or class, and the discriminators are those of the
+        authors' joint training.
 """
 
 import argparse
@@ -194,16 +195,17 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
     {'fid': 'distance', 'inception_score': 'score', 'class_accuracy': 'class asked for'},
   )
   digits = data == 'digits'
-  count, config = steps(15_000 if digits else 900), f'configs/stacked.py:{data or "mnist"}'
+  count, config = steps(15_000 if digits else 3000), f'configs/stacked.py:{data or "mnist"}'
   half = ('game.generators[0].channels=(64, 64, 32, 32)', 'game.discriminators[0].channels=(16, 32, 64)')
-  narrow = () if digits else half
+  judges = tuple(f'game.discriminators[{k}].glorot=True' for k in (0, 1))
+  narrow = judges if digits else (*half, *judges)
   game = config_lib.override(config_lib.load(config), [f'--config.{x}' for x in narrow]).game
-  widths = (109,) if digits else (512, 512)  # of its noise: as many parameters as the generators of the stack
+  widths = (222,) if digits else (512, 512)  # of its noise: as many parameters as the generators of the stack
   # One encoder, one generator and one discriminator: the lowest of each. Above them is the class.
   alone = {
     'encoders': ({**game.encoders[0], 'classes': 10},),
     'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
-    'discriminators': (dict(game.discriminators[0]),),
+    'discriminators': (dict(game.discriminators[0]),),  # as narrow, and as it begins in the others
     'latents': {part: dict(game.latents[part]) for part in ('z', 'label')},
   }
   first = min(count, 900)  # the encoder needs no more

@@ -7,9 +7,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
   cifar10  32x32, discriminators of classes: 30, 190 and 200 epochs. Unmeasured.
   digits   scikit-learn's digits (8x8): needs no download; 1 minute. Fréchet distance 81.8, 90 % of the class asked for.
 
-Joint training from the first step on: only the stages 1 and 3, their steps by --config.stages. (The authors'
-`mnist/train_joint.py` has other discriminators for it: Xavier's weights, N(0, 0.01) and ReLU in part.) The encoder's
-accuracy: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
+Joint training from the first step on: only the stages 1 and 3, their steps by --config.stages, with the discriminators
+of the authors' `mnist/train_joint.py`: --config.game.discriminators[0].glorot=True, [1] likewise. The accuracy of the
+encoder: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
 
 differs: the encoder is trained here, by Adam at 1e-3; the authors' weights come with their code.
 differs: the classes that generators are asked for are drawn; the authors take those of the batch.
@@ -91,13 +91,19 @@ def _grey(digits, features, low, high):
         strides=(2, 1) if digits else (2, 1, 2, 1),
         base=2 if digits else 4,
         image_channels=1,
-        widths=() if digits else (128,),
+        widths=(128,),
       ),
       dict(name='stacked.FeatureGenerator', classes=10, hidden=hidden, units=features),
     ),
     discriminators=(
-      dict(name='stacked.ImageDiscriminator', channels=(32,) if digits else (32, 64, 128), hidden=256, codes=low),
-      dict(name='stacked.FeatureDiscriminator', hidden=judged, codes=high),
+      dict(
+        name='stacked.ImageDiscriminator',
+        channels=(32,) if digits else (32, 64, 128),
+        hidden=256,
+        codes=low,
+        glorot=False,
+      ),
+      dict(name='stacked.FeatureDiscriminator', hidden=judged, codes=high, glorot=False),
     ),
   )
 

@@ -24,6 +24,7 @@ from gan_jax.latents.distributions import Label, Normal
 from gan_jax.nets import cogan as cogan_nets
 from gan_jax.nets import mlp
 from gan_jax.nets import triple as triple_nets
+from gan_jax.nets.layers.basic import BatchNorm
 
 KEY = jax.random.key(0)
 ADAM = {name: optax.adam(1e-3) for name in ('generator', 'discriminator', 'classifier')}
@@ -145,7 +146,7 @@ def test_the_adam_of_improved_gan_has_its_epsilon_inside_the_root(config, stage,
 
 
 def test_triple_gan_losses_by_hand():
-  batch, (params, call) = triple(pseudo=0.1, pseudo_start=5)
+  batch, (params, call) = triple(pseudo=0.1)
   g, d, c = (params[name]['kernel'] for name in ('generator', 'discriminator', 'classifier'))
   beside = lambda x, y: np.concatenate([x, np.asarray(y)[:, None]], -1)
   judge = lambda x, y: (beside(x, y) @ d)[:, 0]
@@ -183,9 +184,33 @@ def test_triple_gan_s_decay_may_be_of_one_layer():
     value(decayed='last')
 
 
-def test_the_pseudo_discriminative_loss_waits_for_its_step():
-  _, (_, call) = triple(pseudo=1e6, pseudo_start=6)
-  assert call('classifier_loss') < 1e3
+class Normed(nn.Module):
+  """A layer with batch norm."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    return BatchNorm()(nn.Dense(3)(x), train=train)
+
+
+@pytest.mark.parametrize('fakes', [False, True])
+def test_without_fakes_the_classifier_knows_nothing_of_the_generator(fakes):
+  """Neither its loss nor the statistics of its batch norm, which are those of data that it will classify."""
+  batch, _ = triple()
+  latents = {'z': Normal((2,)), 'label': Label(3)}
+  game = TripleGAN(Weighed(2), Weighed(1), Normed(), latents, pseudo=1e6, fakes=fakes)
+  moving = {name: ADAM[name] for name in core.players_of(game)}
+  whole = core.assemble(core.init(game, moving, batch, KEY).players)
+  found = []
+  for scale in (1.0, 5.0):
+    kernel = {'kernel': whole['params']['generator']['kernel'] * scale}
+    variables = {**whole, 'params': {**whole['params'], 'generator': kernel}}
+    (loss, _), after = game.apply(variables, batch, method='classifier_loss', mutable=['batch_stats'])
+    found.append((float(loss), *(np.asarray(x) for x in jax.tree.leaves(after['batch_stats']))))
+  (loss, *first), (other, *second) = found
+  same = loss == other and all((a == b).all() for a, b in zip(first, second, strict=True))
+  assert same is not fakes and (loss > 1e3) is fakes
+  moved = jax.tree.leaves(whole['batch_stats'])
+  assert not any((a == b).all() for a, b in zip(first, moved, strict=True))  # they did move
 
 
 def test_triple_gan_s_classifier_sees_28_pixels_as_the_authors():
@@ -199,16 +224,27 @@ def test_triple_gan_s_classifier_sees_28_pixels_as_the_authors():
 def test_pre_training_moves_the_classifier_alone_at_a_rate_of_its_own():
   stages = runs.stages_of(config_lib.load('configs/triple.py:digits'))
   assert [[turn.movers for turn in stage.game.turns] for stage in stages] == [
-    [('classifier',)], [('discriminator',), ('generator',), ('classifier',)],
+    [('classifier',)], *[[('discriminator',), ('generator',), ('classifier',)]] * 2,
   ]  # fmt: skip
+  assert [stage.game.fakes for stage in stages[1:]] == [False, True]
   sizes = [{name: stream.batch_size for name, stream in stage.streams.items()} for stage in stages]
   assert sizes[0] == {'labelled': 20, 'unlabelled': 500, 'real_labelled': 1, 'real_unlabelled': 100}
   assert sizes[1]['unlabelled'] == 100
   ones = {'w': jnp.ones(3)}
-  for stage, rate in zip(stages, (3e-4, 1e-3), strict=True):
+  for stage, rate in zip(stages, (3e-4, 1e-3, 1e-3), strict=True):
     optimizer = stage.optimizers['classifier']
     updates, _ = optimizer.update(ones, optimizer.init(ones), ones)
     np.testing.assert_allclose(updates['w'], -rate, rtol=1e-4)
+
+
+def test_all_rates_of_triple_gan_fall_from_the_same_step_on():
+  """The classifier's optimizer begins anew when R_P counts, and with it the count of its schedule."""
+  config = config_lib.load('configs/triple.py:mnist')
+  late = config.stages[1]['steps']
+  rate = config.optimizers.classifier.learning_rate
+  assert config.optimizers.generator.learning_rate.transition_begin == late == 300 * 600
+  last = config.stages[2]['optimizers']['classifier']['learning_rate']
+  assert last['transition_begin'] == 0 and rate.transition_begin == late
 
 
 def test_edges_and_negatives_are_sets_of_their_own():

@@ -20,7 +20,6 @@ from flax.traverse_util import flatten_dict
 
 from gan_jax import losses
 from gan_jax.base.errors import UserError
-from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.conditions import generate
 from gan_jax.games.parts.fit import check_same_shape
@@ -42,7 +41,8 @@ class TripleGAN(nn.Module):
     decay: weight of the sum of squares of C's kernels (weight decay).
     decayed: the layer of C whose kernels these are, by its name among C's parameters; '' for all layers.
     pseudo: alpha_P, the weight of R_P.
-    pseudo_start: R_P counts from this step of the stage on.
+    fakes: C learns of generated pairs too. Without, as in the authors' first epochs, there is no R_P, and C's batch
+      statistics are those of data alone.
     pretraining: only C learns. For a first stage, before the other players move.
   """
 
@@ -55,7 +55,7 @@ class TripleGAN(nn.Module):
   decay: float = 1e-4
   decayed: str = ''
   pseudo: float = 0.1
-  pseudo_start: int = 0
+  fakes: bool = True
   pretraining: bool = False
 
   @property
@@ -134,10 +134,12 @@ class TripleGAN(nn.Module):
     loss, metrics = self.supervised(batch['labelled'], logits, 0)
     confidence = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
     adversarial = jnp.mean(confidence * jax.nn.softplus(-pair_logits.astype(jnp.float32)))
+    loss, metrics = loss + adversarial / 2, {**metrics, 'adversarial': adversarial}
+    if not self.fakes:
+      return loss, metrics
     fake_logits = self.classifier(generate(self.generator, batch['latents'], train=True), train=True)
     pseudo = losses.labels.cross_entropy(fake_logits, batch['latents']['label'])
-    weight = jnp.where(read_clock(self).stage_step >= self.pseudo_start, self.pseudo, 0.0)
-    return loss + adversarial / 2 + weight * pseudo, {**metrics, 'adversarial': adversarial, 'pseudo': pseudo}
+    return loss + self.pseudo * pseudo, {**metrics, 'pseudo': pseudo}
 
   def sample(self, batch: Batch) -> jax.Array:
     return generate(self.generator, batch['latents'], train=False)

@@ -61,18 +61,18 @@ def gen0(w, z0, fc3, base, width):
   return x
 
 
-def disc0(w, x):
+def disc0(w, x, act=lrelu):
   for i in range(3):
     even = x.shape[2] % 2 == 0
     x = F.pad(x, (1, 2, 1, 2) if even else (2, 2, 2, 2))
     x = lrelu(F.conv2d(x, w.of[f'Conv_{i}/kernel'], w.of[f'Conv_{i}/bias'], stride=2))
-  shared = lrelu(w.dense(x.permute(0, 2, 3, 1).flatten(1), 'Dense_0'))
+  shared = act(w.dense(x.permute(0, 2, 3, 1).flatten(1), 'Dense_0'))
   return w.dense(shared, 'adversarial')[:, 0], torch.sigmoid(w.dense(shared, 'recovered'))
 
 
-def disc1(w, x):
+def disc1(w, x, act=lrelu):
   for i in range(2):
-    x = lrelu(w.dense(x, f'Dense_{i}'))
+    x = act(w.dense(x, f'Dense_{i}'))
   return w.dense(x, 'adversarial')[:, 0], torch.sigmoid(w.dense(x, 'recovered'))
 
 
@@ -124,6 +124,10 @@ def test_the_networks_of_mnist_agree():
   )
   compared(stacked.ImageDiscriminator((4, 5, 6), 9, 5), lambda w: disc0(w, tensor(image)), image)
   compared(stacked.FeatureDiscriminator((9, 8), 5), lambda w: disc1(w, tensor(features)), features)
+  # `mnist/train_joint.py`
+  joint = stacked.ImageDiscriminator((4, 5, 6), 9, 5, glorot=True), stacked.FeatureDiscriminator((9, 8), 5, glorot=True)
+  compared(joint[0], lambda w: disc0(w, tensor(image), F.relu), image)
+  compared(joint[1], lambda w: disc1(w, tensor(features), F.relu), features)
 
 
 def test_the_discriminators_of_classes_agree():
