@@ -20,7 +20,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
 The paper's table 1 as settings: --config.batch_size, the widths in --config.game.generator.channels and
 --config.game.discriminator.channels, --config.game.generator.hierarchical=False (no latents in the blocks), with
 --config.game.generator.embedding=0 too (no shared embedding), --config.optimizers.generator.links[0].weight=0.0 (no
-orthogonal regularisation).
+orthogonal regularisation, which embedding=0 needs: it would pull at the tables of gains).
 
 Pictures are not mirrored, as in the first author's code; StudioGAN's are, and its Adam has an epsilon of 1e-6.
 
@@ -33,6 +33,7 @@ differs: biases begin at 0; the first author's code leaves PyTorch's, uniform wi
 differs: `imagenet128_256x8` has the batch statistics of 256 examples, the script those of 32 on each of 8 GPUs; its
   epsilon of 1e-6 stands behind Adam's bias correction, in the PyTorch of that time before it.
 differs: the discriminator judges real and generated examples in two passes, with a power iteration in each.
+differs: running statistics and spectral norms of a player follow its own moves, the first author's every pass.
 """
 
 from gan_jax import config as config_lib

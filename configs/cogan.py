@@ -16,6 +16,9 @@ To adapt to USPS: --config.data.b.name=npz --config.data.b.path="usps_16_{split}
 python -m gan_jax.evaluate --workdir runs/adapt --stream b --output b --metrics classifier
 
 differs: biases start at 0, the authors' at 0.1.
+differs: samples, and so figures of pairs, are of running statistics; the authors' of those of their batch.
+differs: the authors' Caffe code has another recipe: latents in (-1, 1), batches of 128, dropout behind the hidden
+  layer, 50,000 steps. Which of the two made the paper's figures is not known here.
 differs: the two streams of `digits` are of the same pictures, in orders of their own.
 """
 

@@ -15,16 +15,19 @@ python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=m
 
 differs: pitches are MIDI's numbers, the authors' frequencies; all four numbers are brought to 0 to 127, times up to
   four quarters, where the authors' are as they are (pitches in hertz, times in ticks).
-differs: windows of a piece do not overlap and are the same in all epochs; the authors draw where one begins.
+differs: windows of a piece do not overlap and are the same in all epochs, so that a long piece counts more; the authors
+  draw one from each piece in an epoch.
 differs: sequences are whole from the first step of pre-training on; the authors' grow by four tones an epoch.
-differs: the ratio of the losses is measured anew in every step, without their weight decay; the authors take the step's
-  before. Whether the generator rests too is not clear in their code; here it does not.
+differs: the ratio of the losses is measured anew in every step, without their weight decay, and the generator never
+  rests. The authors take the step's before, with the decay (87 at first): both move while both losses are 2 or more;
+  else the generator rests, and the discriminator too where its loss is under 0.7 of the generator's.
 differs: feature matching compares means; the authors' code compares example by example.
-differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps.
+differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps, and there are
+  200; the authors' code has 500.
 differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz. It is
   of the generator alone; in their code of the discriminator too from the second epoch on, when the graph is built anew.
 differs: the discriminator moves, then the generator on latents of its own; in the authors' code both at once, on the
-  same, and it has rests besides, when both losses are above 2.
+  same.
 differs: samples are drawn without dropout, the authors' with it; percussion is left out; the first state of
   pre-training is zero, theirs that of the free run before.
 differs: digits is ours: sizes and lengths.

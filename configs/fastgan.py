@@ -1,6 +1,7 @@
 """FastGAN: for a folder of a hundred to some thousand images; the discriminator also learns to show them again.
 
-Paper: Liu et al. 2021, https://arxiv.org/abs/2101.04775; settings of the authors' code (odegeasslbc/FastGAN-pytorch).
+Paper: Liu et al. 2021, https://arxiv.org/abs/2101.04775; settings of the authors' code
+(odegeasslbc/FastGAN-pytorch as of d34b366; the name belongs to another person now, so read it in a fork).
 Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastgan --config.data.path=photos
 
   folder256   256x256 pixels of a folder of images, batch 8, 50,000 steps; the default. Unmeasured.
@@ -11,7 +12,8 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
               work. Fréchet distance 32.5, rarest class 6.9 % (2,000 samples).
 
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the
-  features of a VGG network that was trained on ImageNet.
+  features of a VGG network that was trained on ImageNet, over the batch too: about 20 times as much
+  (--config.game.reconstruction is its weight here).
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
 differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; here each

@@ -8,6 +8,8 @@ Command: python -m gan_jax.main --config configs/folder.py --config.data.path=ph
 --config.hours=2 is the time for training; repeat it when you resume. Every choice can be overridden, such as
 --config.steps or --config.data.size. Without a path it is scikit-learn's digits: needs no download.
 
+Pictures are mirrored at random; of such that may not be, --config.data.flip=False.
+
 differs: these are rules of thumb. The largest size and width is taken of which 100,000 pictures can be shown in the
   time, R3GAN only where there are 1,000,000. The speed of a machine is looked up by its name, not measured.
 """
@@ -24,6 +26,8 @@ OWN = {'hours': 2.0}
 #: {side: what FastGAN of 64 channels computes for a picture, 1e9 operations}, by `--dry_run`; and R3GAN of 96 channels.
 FASTGAN = {1024: 109, 512: 96, 256: 77, 128: 57, 64: 31, 32: 21}
 R3GAN = {256: 31, 128: 15, 64: 8, 32: 4}
+#: {side: R3GAN's gamma}: the authors' for ImageNet at 32, faces at 64 and 256 pixels; between the last two for 128.
+GAMMAS = {256: 150.0, 128: 17.0, 64: 2.0, 32: 0.5}
 #: {side: FastGAN's channels}: large pictures are not made by narrow networks; and R3GAN's widths.
 CHANNELS = {1024: (64,), 512: (64,), 256: (64, 32), 128: (64, 32, 16), 64: (64, 32, 16), 32: (64, 32, 16)}
 WIDTHS = (8, 4, 2, 1)
@@ -119,8 +123,11 @@ def _r3gan(operations, side):
         channels = tuple(width * max(96 >> max(i - 3, 0), 16) for i in range(count))
         config.game.generator.channels, config.game.discriminator.channels = channels, channels[::-1]
         config.game.generator.blocks = config.game.discriminator.blocks = (1,) * count
-        config.data.size = size
-        steps = _rounded(min(shown, 20_000_000) / config.batch_size)
+        config.data.size, config.data.flip = size, True
+        config.game.penalty.weight = GAMMAS[size] / 2
+        shown = min(shown, 20_000_000)
+        config.ema.generator.images.end = max(shown / 40, 1e5)  # the authors' 500,000 of 20,000,000
+        steps = _rounded(shown / config.batch_size)
         # The schedules of faces64 end with its steps: so do these.
         for schedule in (
           config.game.penalty_schedule, config.game.augment.probability, config.ema.generator.images,

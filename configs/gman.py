@@ -23,7 +23,7 @@ differs: each move has one Adam. The authors' five discriminators share one whos
   early: their first steps are about twice as long.
 differs: with mixture=learned the strength is learned, with a reward, as in the paper; in the authors' code it is in no
   optimizer.
-differs: all 60,000 training pictures; the authors' 55,000.
+differs: all 60,000 training pictures; the authors' 55,000. The authors turn CIFAR-10's pictures on their side.
 differs: digits is ours, without dropout, and with larger first weights of the discriminators.
 """
 

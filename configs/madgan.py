@@ -20,6 +20,9 @@ differs: the paper's loss of the discriminator is a sum over generators, the aut
 differs: biases of the convolutions of `mnist` begin at 0, the authors' at 0.1.
 differs: `line` has the paper's four generators with the networks and the sharing of the authors' file for five, whose
   batch is 125. In their file for four the generators share the later layers, and the discriminator has one layer less.
+differs: `mnist` has all 60,000 pictures, the authors' 55,000. Their file for it cannot run as it is; that all layers
+  but the last are shared is read from its names.
+differs: `line` has 50,000 points, each drawn many times; the authors draw new ones for every batch.
 differs: lengths; the authors' loop goes on for 1,000,000 steps, whatever it is given (200,000 for the line).
 differs: grid, stacked and digits are ours: networks, rates and lengths.
 """

@@ -17,8 +17,6 @@ differs: the start from data is of the first labelled batch; the authors' is of 
 differs: the running averages have no share of the first weights; the authors' begin at 0, so their biases are small at
   first.
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
-differs: the scale of the discriminator's last layer is what the start from data gives, times a gain; the authors' Adam
-  moves the scale itself, so its steps have another size.
 differs: CIFAR-10's generator has DCGAN's weights, gains in batch norm, and no weight norm in the last layer; its rate
   falls from step to step, the authors' once an epoch.
 """

@@ -14,7 +14,12 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 Pictures are not mirrored, as in the authors' code.
 
 differs: the generator moves on as many examples as the discriminator; the authors' on twice as many.
-differs: `imagenet128` has a batch of 64; the authors' setting for one GPU is 16, and 32 in the generator.
+differs: `imagenet128` has a batch of 64, and its statistics; the authors' published networks are of four GPUs with 16
+  examples each, 32 in the generator, and statistics of their own (--config.accumulate=4). They leave out pictures with
+  a side below 256, and reduce the others by way of 256 pixels.
+differs: the discriminator moves five times, then the generator; in the authors' code the generator first.
+differs: running statistics follow the generator's moves alone, 9 steps back in the mean; the authors' every pass, 1.5
+  steps back.
 differs: no noise is added to pixels; the authors divide by 128 and add uniform noise of 1 / 128, one level.
 differs: weights begin orthogonal; the authors' by Glorot, uniform, with a gain of sqrt 2 in the 3x3 convolutions.
 differs: batch norm adds 1e-5 to the variance, the authors' 2e-5; at 32 pixels the last layer has a bias, theirs has

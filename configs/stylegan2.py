@@ -22,6 +22,9 @@ Weights of the authors' code, saved there by torch.save(G_ema.state_dict(), 'G_e
 python -m gan_jax.convert --layout stylegan2 --generator G_ema.pth --config configs/stylegan2.py:paper256 and --workdir.
 
 differs: everything is float32; the authors compute the four highest resolutions in float16 (--config.dtype=bfloat16).
+  On NVIDIA GPUs products of float32 are TF32, which the authors forbid (JAX_DEFAULT_MATMUL_PRECISION=highest).
+differs: pictures of a folder are reduced by a bilinear filter, of those that are no squares the middle; the authors'
+  are reduced by Lanczos' filter and squeezed (--config.data.filter=box is theirs for FFHQ at 256 pixels).
 differs: path length holds its running mean fixed when it is differentiated.
 differs: styles are mixed from a layer of each example's own; the authors' code draws one for a batch.
 differs: the mean of w follows the generator's moves, not the discriminator's too, and the running average of the
@@ -30,7 +33,8 @@ differs: the probability of augmentation is at most 1; the authors' may rise abo
 differs: what lies outside of a picture that was moved is mirrored after the filter, beyond three pixels; pictures that
   are no squares are not turned by 90 degrees.
 differs: blit without geometry moves whole pixels; the authors filter there too, not quite without loss.
-differs: classes of generated pictures are uniform; the authors' are as frequent as in the data.
+differs: classes of generated pictures are uniform, in the discriminator's moves those of its real batch; the authors'
+  are drawn with the frequency that they have in the data.
 differs: gradients that are not finite stop the run; the authors replace them by numbers.
 differs: faces64, paper256 and paper1024 mirror half of the data; the authors only with --mirror=1.
 differs: figures are of one fixed noise map for each layer; the authors' figures of new noise for each picture.

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import types
 
 import flax.linen as nn
 import jax
@@ -22,6 +23,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.state import GameState
 from gan_jax.data import sets, transforms
+from gan_jax.data.sources import builtin
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
@@ -168,6 +170,36 @@ def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
   assert whole.values['class_diversity'] < 0.5
   parts = next(figure.parts for figure in half.figures if figure.name == 'class_kl')
   assert len(parts) == 10 and sum(parts) == pytest.approx(1.0)
+
+
+def test_a_class_that_the_reference_lacks_is_told_beside_the_figures():
+  random, real_labels, made = np.random.RandomState(0), np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+  scores = lambda labels: types.SimpleNamespace(features=random.randn(6, 2), labels=labels, examples=random.randn(6, 4))
+  real, fake = scores(real_labels), scores(made)
+  evidence = types.SimpleNamespace(
+    real=real, fake=fake, labels=made, predicted_classes=made, stream=types.SimpleNamespace(classes=3),
+    logits=lambda scores: 9.0 * np.eye(3)[scores.labels], real_examples=lambda count: real.examples[:count],
+  )  # fmt: skip
+  figures = {figure.name: figure for figure in (*of_features.intra_fid(evidence), *of_features.class_figures(evidence))}
+  assert np.isnan(figures['intra_fid'].value) and np.isinf(figures['class_kl'].value)
+  assert 'NOTE: no mean, for there is no distance with fewer than 2 ex' in figures['intra_fid'].protocol
+  assert figures['intra_fid'].protocol.endswith('of class 2')
+  assert 'NOTE: infinite, for the reference has none of what samples have: of class 2' in figures['class_kl'].protocol
+  real.labels = np.array([0, 0, 1, 1, 2, 2])
+  figures = {figure.name: figure for figure in (*of_features.intra_fid(evidence), *of_features.class_figures(evidence))}
+  assert all(np.isfinite(figures[name].value) for name in ('intra_fid', 'class_kl'))
+  assert not any('no mean' in figure.protocol or 'infinite' in figure.protocol for figure in figures.values())
+
+
+def test_the_histogram_of_the_line_is_compared_with_as_many_points_as_the_authors():
+  """Few points leave bins empty that chi-square then leaves out: 0.03 of 50,000 points is 0.25 of a million."""
+  stream = config_stream(name='line', classes=0)
+  made = builtin.line_points(np.random.RandomState(5), 20_000)[0]
+  made[::26] = np.random.RandomState(6).uniform(0, 115, made[::26].shape)
+  evidence = types.SimpleNamespace(stream=stream, fake=types.SimpleNamespace(examples=made))
+  figures = {figure.name: figure for figure in of_examples.histogram_figures(evidence)}
+  assert '20000 samples, 1048576 real' in figures['chi_square'].protocol
+  assert 0.1 < figures['chi_square'].value < 1.0
 
 
 #: Metrics of other sets and other games.

@@ -95,6 +95,19 @@ def test_many_pictures_and_a_fast_machine_take_r3gan_whose_schedules_end_with_it
   assert '(a small machine)' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(('side', 'gamma'), [(32, 0.5), (64, 2.0), (128, 17.0), (256, 150.0)])
+def test_the_penalty_of_r3gan_follows_the_size(monkeypatch, side, gamma):
+  """The authors' gamma is 75 times as large at 256 pixels as at 64."""
+  as_if(monkeypatch, 1.5e14, 60_000, side=side)
+  config = of('photos')
+  assert config.data.size == side and config.game.penalty.weight == gamma / 2 and config.data.flip
+  shown = config.steps * config.batch_size
+  assert config.ema.generator.images.end == pytest.approx(max(shown / 40, 1e5), rel=0.1)
+  config = of('photos', '--config.hours=100')
+  assert config.steps * config.batch_size == pytest.approx(2e7, rel=0.1)
+  assert config.ema.generator.images.end == pytest.approx(5e5)  # both are the authors'
+
+
 def test_r3gan_makes_32_pixels_only_of_pictures_of_less_than_64(monkeypatch):
   for side, name in ((512, 'fastgan.FastGAN'), (48, 'standard.Standard'), (32, 'standard.Standard')):
     as_if(monkeypatch, 1e11, 60_000, side=side)

@@ -355,6 +355,17 @@ def test_the_first_training_batch_sets_scale_and_offset_and_no_later_one():
   jax.tree.map(np.testing.assert_array_equal, again, written)
 
 
+def test_a_trained_scale_moves_the_scale_and_not_the_offset():
+  """As the authors' y = g x + b, where the first batch sets both: a step of g does not depend on where it begins."""
+  layer, x = DataScale(stddev=0.5, trained=True), 3 + 2 * jax.random.normal(KEY, (64, 4))
+  variables = layer.init(KEY, x, train=True)
+  _, written = layer.apply(variables, x, train=True, mutable=['data_scale'])
+  scale, shift = (written['data_scale'][name] for name in ('scale', 'shift'))
+  moved = jax.tree.map(lambda v: v + 0.25, variables['params'])
+  y = layer.apply({'params': moved, **written}, x, train=False)
+  np.testing.assert_allclose(y, x * (scale + 0.25)[None] + (shift + 0.25)[None], rtol=1e-5, atol=1e-5)
+
+
 def test_a_running_average_has_the_scales_that_the_first_batch_set():
   class Scaled(nn.Module):
     @nn.compact

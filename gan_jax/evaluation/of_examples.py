@@ -19,6 +19,8 @@ COPY_SAMPLES = 1000
 SIMILAR_PAIRS = 2000
 TWO_SAMPLE = 5000
 BINS = 280
+#: Points of the mixture on the line that a histogram is compared with, as many as in the code of its authors.
+LINE_POINTS = 1 << 20
 MIXTURES: dict[str, tuple[Callable[[], np.ndarray], Any]] = {
   'ring': (builtin.ring_centers, builtin.RING_STDDEV),
   'grid': (builtin.grid_centers, builtin.GRID_STDDEV),
@@ -75,7 +77,10 @@ def mode_figures(e: Evidence) -> Iterable[Figure]:
 def histogram_figures(e: Evidence) -> Iterable[Figure]:
   if np.prod(e.fake.examples.shape[1:]) != 1:
     raise UserError(f'the metric histogram is of single numbers, {e.stream.name!r} has more: leave it out')
-  real = e.real_examples(len(e.stream.open())).ravel()
+  if e.stream.name == 'line':
+    real = builtin.line_points(np.random.RandomState(2), LINE_POINTS)[0].ravel()
+  else:
+    real = e.real_examples(len(e.stream.open())).ravel()
   result = histograms.histogram_distances(e.fake.examples.ravel(), real, bins=BINS)
   protocol = (
     f'{BINS} bins over {result.low:.4g} ... {result.high:.4g}, {len(e.fake.examples)} samples, {len(real)} real'

@@ -1,7 +1,7 @@
 """Metrics of features and of the classes that a classifier tells."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from gan_jax.metrics.checks import share_error
 #: Examples that the four shares of `manifolds` are computed of, at most.
 MANIFOLD = 10_000
 NEIGHBOURS = 5
+#: Classes that a note lists at most.
+NAMED = 5
 
 
 def _few(*counts: int, features: int) -> str:
@@ -77,16 +79,24 @@ def prdc(e: Evidence) -> Iterable[Figure]:
 def intra_fid(e: Evidence) -> Iterable[Figure]:
   if e.real.labels is None:
     raise UserError(f'{e.stream.name!r} has no labels for an intra-class distance: leave this metric out')
-  each, sizes = [], []
+  each, sizes, lacking = [], [], []
   for label in range(e.stream.classes):
     real, fake = e.real.features[e.real.labels == label], e.fake.features[e.labels == label]
     enough = min(len(real), len(fake)) > 1
     sizes += [len(real), len(fake)] if enough else []
+    lacking += [] if enough else [label]
     each.append(frechet.frechet(frechet.moments(real), frechet.moments(fake)) if enough else math.nan)
   whose = 'asked for' if e.fake.labels is not None else 'that the classifier sees'
   note = _few(*sizes, features=e.real.features.shape[1]) if sizes else ''
+  note += _of_classes('no mean, for there is no distance with fewer than 2 examples or samples', lacking)
   # A class that is not made has no distance, and a generator that makes one class well no mean.
   yield Figure('intra_fid', float(np.mean(each)), f'mean over the classes {whose}{note}', parts=each)
+
+
+def _of_classes(reason: str, classes: Sequence[int]) -> str:
+  """A note with the first few of the classes that a reason holds for; '' without any."""
+  more = f' and {len(classes) - NAMED} more' if len(classes) > NAMED else ''
+  return f'; NOTE: {reason}: of class {", ".join(map(str, classes[:NAMED]))}{more}' if classes else ''
 
 
 def class_figures(e: Evidence) -> Iterable[Figure]:
@@ -96,8 +106,10 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
     judge += f'; NOTE: fewer than 10 a class, of which shares are uncertain: {10 * classes} would do'
   shares = None if e.real.labels is None else np.bincount(e.real.labels, minlength=classes)
   balance = diversity.class_balance(e.predicted_classes, classes, shares)
+  unknown = [] if shares is None else np.flatnonzero((balance.shares > 0) & (shares == 0)).tolist()
+  note = _of_classes('infinite, for the reference has none of what samples have', unknown)
   yield Figure(
-    'class_kl', balance.divergence, f"KL of class shares to the reference's, nats, {judge}",
+    'class_kl', balance.divergence, f"KL of class shares to the reference's, nats, {judge}{note}",
     parts=balance.shares.tolist(),
   )  # fmt: skip
   yield Figure('rarest_class', float(balance.shares.min()), f'smallest class share, {judge}')

@@ -14,6 +14,7 @@ def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> f
   negative; a better generator makes it more negative.
   Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673, section 5.1, with the sign changed: there it is
   positive where the second is the better.
+  differs: games judge in evaluation, without dropout; the authors' networks have only their form for training.
 
   Args:
     own: $F^a_{G_a}$, of the first game's discriminators on its own generator.

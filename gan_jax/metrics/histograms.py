@@ -29,7 +29,8 @@ def histogram_distances(samples: np.ndarray, real: np.ndarray, *, bins: int = 28
   """Chi-square and KL of two histograms with the same bins.
 
   Source: the tables of Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5.1, and `metrics/metric.py` of the
-  authors' code, which leaves out the bins without data too; its 280 bins of 0.5 run from -10 to 130.
+  authors' code, which leaves out the bins without data too; its 279 bins of 0.5 run from -10 to 129.5.
+  Chi-square depends on how many data there are: a bin with one of 50,000 counts other than one with 20 of a million.
   differs: the bins run over the data and a tenth of their range on either side; `outside` says what was left out.
 
   Args:

@@ -89,14 +89,15 @@ def line_centers() -> np.ndarray:
   return np.array(LINE_CENTERS)[:, None]
 
 
+def line_points(random: np.random.RandomState, count: int) -> tuple[np.ndarray, np.ndarray]:
+  """Points (count, 1) of the mixture on the line, and the mode of each."""
+  label = random.randint(len(LINE_CENTERS), size=count)
+  return line_centers()[label] + np.array(LINE_STDDEVS)[label, None] * random.randn(count, 1), label
+
+
 def line(stream: 'Stream') -> ArraySource:
   """A mixture of 5 Gaussians of unequal deviations on the line, points (1,)."""
-
-  def make(random, count):
-    label = random.randint(len(LINE_CENTERS), size=count)
-    return line_centers()[label] + np.array(LINE_STDDEVS)[label, None] * random.randn(count, 1), label
-
-  return _points(stream, make)
+  return _points(stream, line_points)
 
 
 def spirals(stream: 'Stream') -> ArraySource:

@@ -16,7 +16,7 @@ class DataScale(nn.Module):
 
   Attributes:
     stddev: the standard deviation on the first batch.
-    trained: whether to train a gain too; it starts at 1.
+    trained: whether the scale is trained: what is `added` to that of the first batch moves as the scale itself would.
   """
 
   stddev: float = 1.0
@@ -37,6 +37,6 @@ class DataScale(nn.Module):
       if not self.is_initializing() and self.is_mutable_collection('data_scale'):
         seen.value, (scale.value, shift.value) = jnp.ones(()), used
     bias = self.param('bias', nn.initializers.zeros, (units,))
-    gain = self.param('gain', nn.initializers.ones, (units,)) if self.trained else 1.0
+    added = self.param('added', nn.initializers.zeros, (units,)) if self.trained else 0.0
     row = lambda v: v.reshape((1,) * (x.ndim - 1) + (units,))
-    return (full_precision(x) * row(gain * used[0]) + row(gain * used[1] + bias)).astype(x.dtype)
+    return (full_precision(x) * row(used[0] + added) + row(used[1] + bias)).astype(x.dtype)
