@@ -17,7 +17,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights, gains and biases; the paper itself names none.
 differs: the authors' networks have no bias in the ends; their batch norm of the projection is of each unit for itself
   (--config.game.generator.project_norm=unit), and has an epsilon of 1e-8.
-differs: the discriminator moves first, in the authors' code the generator.
+differs: the discriminator moves first, in the authors' code the generator, and each batch of data moves both; there one
+  of them, so that the 25 epochs of its faces are half as many moves of a player as here.
+differs: samples are of running statistics, the authors' of those of their batch.
 differs: `mnist` and `digits` have a batch of 64, as `mnist` was measured; the paper's 128 elsewhere.
 differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64
   and 3x3 in the probe networks as published.

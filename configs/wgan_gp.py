@@ -11,8 +11,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/w
 0.02) the critic's gradient has a norm of 0.0075 at the start, of theirs 0.8.
 
 differs: `digits` has batch norm in the generator and a batch of 64, as it was measured.
-differs: the authors' networks for MNIST are twice as wide, have 5x5 windows, and 28x28 pixels in [0, 1]; they train
-  for 200,000 steps.
+differs: the authors' networks for MNIST are twice as wide, have 5x5 windows, 28x28 pixels in [0, 1], and 50,000
+  training pictures; they train for 200,000 steps.
 """
 
 from gan_jax import config as config_lib

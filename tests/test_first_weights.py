@@ -87,6 +87,14 @@ ROWS = [
   ('crnngan.py:digits', 1, 'discriminator.forward.lstm_0.hf.kernel', xavier(4 + 32, 4 * 32)),
   # goodfeli/adversarial, `mnist.yaml`.
   ('gan.py:mnist', 0, 'generator.Dense_0.kernel', uniform(0.05)),
+  ('gan.py:mnist', 0, 'discriminator.Maxout_0.Dense_0.kernel', uniform(0.005)),
+  # openai/InfoGAN and Newmu/dcgan_code.
+  ('infogan.py:mnist', 0, 'discriminator.q_digit.kernel', 0.02),
+  ('infogan.py:mnist', 0, 'generator.project.kernel', 0.02),
+  ('dcgan.py:paper', 0, 'discriminator.Conv_3.kernel', 0.02),
+  ('dcgan.py:paper', 0, 'generator.ConvTranspose_0.kernel', 0.02),
+  # brownvc/R3GAN: He's by the fan of a group, times blocks^(-1/4); the last of a block at 0.
+  ('r3gan.py:cifar10', 0, 'generator.block0_0.conv1.kernel', (2 / 1.04 / 768) ** 0.5 * 16**-0.25),
 ]
 
 

@@ -115,7 +115,8 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
   share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
   yield Figure(
     'probe', share, f'accuracy on {len(test)} examples of {title(held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
-    f'training data) on {train.shape[1]} max-pooled features of every discriminator layer, {len(train)} labels',
+    f'training data) on {train.shape[1]} max-pooled features of every discriminator layer (running statistics), '
+    f'{len(train)} labels',
     share_error(share, len(test)),
   )  # fmt: skip
 
