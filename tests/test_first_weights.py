@@ -93,8 +93,8 @@ ROWS = [
   ('infogan.py:mnist', 0, 'generator.project.kernel', 0.02),
   ('dcgan.py:paper', 0, 'discriminator.Conv_3.kernel', 0.02),
   ('dcgan.py:paper', 0, 'generator.ConvTranspose_0.kernel', 0.02),
-  # brownvc/R3GAN: He's by the fan of a group, times blocks^(-1/4); the last of a block at 0.
-  ('r3gan.py:cifar10', 0, 'generator.block0_0.conv1.kernel', (2 / 1.04 / 768) ** 0.5 * 16**-0.25),
+  # brownvc/R3GAN: He's by the fan of a group, times blocks^(-1/4), of which 32 pixels have 8; the last of a block at 0.
+  ('r3gan.py:cifar10', 0, 'generator.block0_0.conv1.kernel', (2 / 1.04 / 768) ** 0.5 * 8**-0.25),
 ]
 
 
