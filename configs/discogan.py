@@ -11,11 +11,13 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 A step is three iterations of the authors' code: one in which the discriminators move, two in which the generators do.
 
 differs: the terms of features are means over features, as in the code; the paper sums squares.
-differs: weights start at N(0, 0.02); the authors' uniform within 1 / sqrt(inputs), as PyTorch's layers do.
+differs: weights start at N(0, 0.02), gains of batch norm at N(1, 0.02); the authors' uniform within 1 / sqrt(inputs),
+  and in (0, 1), as PyTorch's layers did then: the first logits are about 5 times as large here.
 differs: outlines are resized as they are; the authors thicken them by a pixel before, and do not widen the filter.
 differs: both domains read all pairs, the authors' each one half of them.
-differs: the first and the last layer of D and the first of G's way up have biases; the authors' have none.
-differs: samples are of running statistics, the authors' of their batch's; 300,000 iterations, theirs 1.9 million.
+differs: the first and the last layer of D and the last of G's way up have biases; the authors' have none.
+differs: samples are of running statistics, the authors' of their batch's; 300,000 iterations, theirs 1.9 million,
+  in their script 245,000 of batches of 500.
 differs: batches of a and b are drawn apart, so that no pair comes together but by chance.
 differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth.
 """
@@ -25,7 +27,7 @@ from gan_jax import config as config_lib
 VARIANTS = ('edges2shoes', 'horse2zebra64', 'digits')
 #: {variant: (pixels, channels, layers that halve, batch, steps, step of the change of weights)}
 SIZES = {
-  'edges2shoes': (64, 64, 4, 64, 100_000, 3_334),
+  'edges2shoes': (64, 64, 4, 64, 100_000, 3_333),
   'horse2zebra64': (64, 32, 4, 16, 20_000, 2_000),
   'digits': (16, 16, 2, 32, 2_000, 200),
 }

@@ -16,8 +16,10 @@ five iterations of the authors' code, the last of which moves the generator too.
 
 differs: the rate falls to 0 over the second half, as in the paper. The authors' code takes 1e-9 of 1e-4 away every
   1,000 iterations: it ends at 0.999e-4.
-differs: weights of the generator start at N(0, 0.02), gains of its norms at N(1, 0.02); the authors' uniform within
-  1 / sqrt(inputs), as PyTorch's layers do, and 1. Its last layer has a bias.
+differs: weights of the generator start at N(0, 0.02), gains of its norms at N(1, 0.02); the authors' uniform within 1 /
+  sqrt(inputs), as PyTorch's layers do, and 1, or uniform in (0, 1) in the PyTorch of that time. Its last layer has a
+  bias.
+differs: all pictures of the folder's training set; the authors hold out 1,999 of CelebA.
 differs: `celeba64` and `digits` are narrower and shorter, and `digits` learns ten times as fast,
   with 2 moves of the discriminator.
 """

@@ -139,7 +139,7 @@ class UNet(nn.Module):
     norm: 'instance', 'batch' or 'none'.
     gain: whether instance norm has a gain and a bias.
     dropout: layers of the decoder, after its first, that drop half of their units in training.
-    skips: False leaves the joints out: a plain encoder and decoder (DiscoGAN).
+    skips: False leaves the joints out: a plain encoder and decoder, leaky where they meet (DiscoGAN).
     inner_norm: whether the last layer of the encoder has a norm; instance norm makes nothing but zeros of one pixel.
     output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
   """
@@ -172,17 +172,16 @@ class UNet(nn.Module):
       x = x if plain else normal(x, f'down_{i}')
       layers.append(x)
     x = layers.pop()  # (B, 1, 1, 512)
+    x = nn.relu(x) if self.skips else nn.leaky_relu(x, 0.2)  # with skips the decoder begins, without the encoder ends
     for i in range(last, 0, -1):
       bias = self.norm == 'none'
-      x = ConvTranspose(self.channels[i - 1], (4, 4), (2, 2), use_bias=bias, kernel_init=INIT, name=f'up_{i}')(
-        nn.relu(x)
-      )
+      x = ConvTranspose(self.channels[i - 1], (4, 4), (2, 2), use_bias=bias, kernel_init=INIT, name=f'up_{i}')(x)
       x = normal(x, f'up_{i}')
       if last - self.dropout <= i < last:
         x = Dropout(0.5, deterministic=not train)(x)
       skip = layers.pop()
-      x = jnp.concatenate([skip, x], -1) if self.skips else x  # (B, 2, 2, 1024) ...
-    x = ConvTranspose(self.image_channels, (4, 4), (2, 2), kernel_init=INIT, name='up_0')(nn.relu(x))
+      x = nn.relu(jnp.concatenate([skip, x], -1) if self.skips else x)  # (B, 2, 2, 1024) ...
+    x = ConvTranspose(self.image_channels, (4, 4), (2, 2), kernel_init=INIT, name='up_0')(x)
     return activation(x, self.output)
 
 

@@ -64,6 +64,51 @@ def test_networks_compute_the_same(name, train, tmp_path):
   np.testing.assert_allclose(jax.grad(value)(IMAGES), gradient, atol=2e-5 * np.abs(gradient).max() + 1e-7)
 
 
+def discogan(widths):
+  """The layers of `Generator` and `Discriminator` in SKTBrain/DiscoGAN, `discogan/model.py`, in widths of ours."""
+  down, up, judge = [], [], []
+  for i, (before, width) in enumerate(zip((3, *widths), widths, strict=False)):
+    layers = [nn.Conv2d(before, width, 4, 2, 1, bias=False), *([nn.BatchNorm2d(width)] if i else []), nn.LeakyReLU(0.2)]
+    down += layers
+    judge += [nn.Conv2d(before, width, 4, 2, 1, bias=False), *layers[1:-1], nn.LeakyReLU(0.2)]
+  for before, width in zip(widths[::-1], widths[-2::-1], strict=False):
+    up += [nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+  up += [nn.ConvTranspose2d(widths[0], 3, 4, 2, 1, bias=False), nn.Sigmoid()]
+  return nn.Sequential(*down, *up), nn.Sequential(
+    *judge, nn.Conv2d(widths[-1], 1, SIZE >> len(widths), 1, 0, bias=False)
+  )
+
+
+@pytest.mark.parametrize('train', [False, True], ids=['eval', 'train'])
+def test_discogan_s_networks_compute_the_same(train):
+  widths = (4, 8, 16)
+  x = torch.from_numpy(np.moveaxis(IMAGES, -1, 1).copy())
+  networks = (
+    translation.UNet(widths, norm='batch', dropout=0, skips=False, inner_norm=True, output='sigmoid'),
+    translation.PatchGAN(4, 3, norm='batch', whole=True),
+  )
+  for number, network in enumerate(networks):
+    module = module_of(lambda number=number: discogan(widths)[number])
+    tensors = {name: np.asarray(value) for name, value in module.state_dict().items()}
+    like = jax.eval_shape(lambda network=network: network.init(jax.random.key(0), IMAGES, train=True))
+    last = max((name for name in tensors if tensors[name].ndim == 4), key=lambda name: int(name.split('.')[0]))
+    first = min((name for name in tensors if tensors[name].ndim == 4), key=lambda name: int(name.split('.')[0]))
+    if number:  # one logit of the whole picture is a dense layer here
+      kernel = tensors.pop(last)
+      like = {**like, 'params': {k: v for k, v in like['params'].items() if k != 'logit'}}
+      tensors[first.replace('weight', 'bias')] = np.zeros(widths[0], np.float32)  # biases that theirs have not
+    else:
+      tensors[last.replace('weight', 'bias')] = np.zeros(3, np.float32)
+    variables = published.cyclegan.variables_of(tensors, like)
+    if number:
+      dense = {'kernel': kernel.transpose(2, 3, 1, 0).reshape(-1, 1), 'bias': np.zeros(1, np.float32)}
+      variables = {**variables, 'params': {**variables['params'], 'logit': dense}}
+    expected = module.train(train)(x).detach().numpy()
+    ours = network.apply(variables, IMAGES, train=train, mutable=['batch_stats'])[0]
+    expected = expected[:, 0, 0, 0] if number else np.moveaxis(expected, 1, -1)
+    np.testing.assert_allclose(ours, expected, atol=2e-5, rtol=1e-4)
+
+
 def test_a_u_net_of_their_batch_norm_at_a_batch_of_one_is_one_of_instance_norm(tmp_path):
   """What `configs/pix2pix.py` says of their tests, which keep the statistics of the picture."""
   network = translation.UNet(UNET, norm='instance', gain=True, dropout=0)
