@@ -5,7 +5,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/t
 
   mnist   10 labels of each class, 30 epochs of the classifier alone, 1,000 of all, from the 300th on with R_P; the
           default. Unmeasured.
-  digits  2 labels of each class of scikit-learn's digits (16x16): needs no download; 5 minutes. Error 16 and 28 %.
+  digits  2 labels of each class of scikit-learn's digits (16x16): needs no download; 8 minutes. Mean error of
+          three draws 14 %, of the classifier's first stage alone 15 %.
 
 Then python -m gan_jax.evaluate --workdir runs/triple --metrics classifier,classes. Another draw of labels is
 --config.data.labelled.per_class_seed=1 --config.data.real_labelled.per_class_seed=1.
