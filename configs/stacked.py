@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
   mnist    28x28: 10 epochs of the encoder, 100 apart, 100 jointly; the default. Unmeasured.
   cifar10  32x32, discriminators of classes: 30, 190 and 200 epochs. Unmeasured.
-  digits   scikit-learn's digits (8x8): needs no download; 2 minutes. Fréchet distance 73.1, 86 % of the class asked for.
+  digits   scikit-learn's digits (8x8): no download; 2 minutes. Fréchet distance 73.1, 86 % of the class asked for.
 
 Joint training from the first step on: only the stages 1 and 3, their steps by --config.stages, with the discriminators
 of the authors' `mnist/train_joint.py`: --config.game.discriminators[0].glorot=True, [1] likewise. The accuracy of the
