@@ -8,7 +8,7 @@ Command: python -m gan_jax.main --config configs/folder.py --config.data.path=ph
 --config.hours=2 is the time for training; repeat it when you resume. Every choice can be overridden, such as
 --config.steps or --config.data.size. Without a path it is scikit-learn's digits: needs no download.
 
-Pictures are mirrored at random; of such that may not be, --config.data.flip=False.
+Pictures are mirrored at random. For pictures that must not be (text, digits): --config.data.flip=False.
 
 differs: these are rules of thumb. The largest size and width is taken of which 100,000 pictures can be shown in the
   time, R3GAN only where there are 1,000,000. The speed of a machine is looked up by its name, not measured.

@@ -16,7 +16,7 @@ differs: the discriminator and the classifier move on unlabelled examples of the
 differs: the running average of the classifier starts at its weights, the authors' at 0.
 differs: the gains of the generator's last layer start at the norms of its weights, the authors' at 1.
 differs: the discriminator's second layer reads the class once, the authors' twice.
-differs: the classifier's batch norm also averages over batches of the discriminator's move.
+differs: the batch norm of the authors' classifier also averages over batches of the discriminator's move.
 differs: `digits` is ours: sizes, widths, lengths, and 100 unlabelled pairs of the discriminator beside a labelled one.
 """
 
@@ -52,7 +52,7 @@ def get_config(variant):
       decay=1e-4,
       decayed='Dense_0',
       pseudo=0.1,
-      fakes=False,
+      fakes=True,
       pretraining=False,
     ),
     optimizers=dict(generator=adam, discriminator=adam, classifier=adam),
@@ -66,10 +66,9 @@ def get_config(variant):
         data=dict(unlabelled=dict(batch_size=500)),
         optimizers=dict(classifier=dict(b1=0.9, learning_rate=dict(init_value=3e-4))),
       ),
-      dict(steps=late * epoch, reset=dict(optimizer=('classifier',))),
+      dict(steps=late * epoch, game=dict(fakes=False), reset=dict(optimizer=('classifier',))),
       dict(
         steps=(epochs - late) * epoch,
-        game=dict(fakes=True),
         reset=dict(optimizer=('classifier',)),
         optimizers=dict(classifier=dict(learning_rate=dict(transition_begin=0))),  # its steps are counted anew
       ),

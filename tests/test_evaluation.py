@@ -192,7 +192,7 @@ def test_a_class_that_the_reference_lacks_is_told_beside_the_figures():
 
 
 def test_the_histogram_of_the_line_is_compared_with_as_many_points_as_the_authors():
-  """Few points leave bins empty that chi-square then leaves out: 0.03 of 50,000 points is 0.25 of a million."""
+  """Chi-square grows with the number of points: with few, rare bins are empty and are left out."""
   stream = config_stream(name='line', classes=0)
   made = builtin.line_points(np.random.RandomState(5), 20_000)[0]
   made[::26] = np.random.RandomState(6).uniform(0, 115, made[::26].shape)

@@ -10,6 +10,7 @@ from PIL import Image
 from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.errors import UserError
+from gan_jax.data import transforms
 from gan_jax.data.streams import Stream, streams_of
 from gan_jax.nets.layers.resample import downsample
 
@@ -19,6 +20,22 @@ NOISE = np.random.RandomState(0).randint(0, 256, (3, 32, 32, 3)).astype(np.uint8
 def loaded(stream, size):
   source = dataclasses.replace(stream, size=size).open()
   return np.stack([source[i]['image'] for i in range(3)]).astype(np.float32)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+@pytest.mark.parametrize(('side', 'size'), [(28, 32), (178, 64), (100, 64), (7, 32)])
+def test_halves_of_any_size_are_means(side, size, channels):
+  """MNIST's 28 pixels become 32, of which 16 must be the halves; Pillow's box repeats every seventh pixel instead."""
+  image = np.random.RandomState(1).randint(0, 256, (side, side, channels)).astype(np.uint8)
+  image[..., -1] = 255 if channels in (2, 4) else image[..., -1]
+  of = lambda size: transforms.fit(image, (size, size), channels, method='box').astype(np.float32)
+  assert np.abs(of(size // 2) - np.asarray(downsample(of(size)[None]))[0]).max() <= 1.0  # both are rounded
+  assert of(size).mean() == pytest.approx(image.mean(), abs=0.5)
+
+
+def test_what_is_transparent_has_no_colour_in_a_mean():
+  image = np.array([[[255, 0, 0, 255], [0, 0, 255, 0]], [[255, 0, 0, 255], [0, 0, 255, 0]]], np.uint8)
+  assert transforms.fit(image, (1, 1), 4, method='box').tolist() == [[[255, 0, 0, 128]]]
 
 
 def assert_halves(stream, sizes):

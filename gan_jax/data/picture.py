@@ -32,8 +32,8 @@ class Picture(Kind):
     part: 'left' or 'right' half of a wide picture; '' for the whole.
     values: stored values that are black and white, where their type does not say it.
     background: the colour under what is transparent, for 1 and 3 channels.
-    filter: 'bilinear'; 'box' for means of whole squares, so that pictures of half the size are means of 2 x 2 pixels;
-      or 'nearest' for masks, which makes no new values.
+    filter: 'bilinear'; 'box' for the mean of what a pixel covers, so that pictures of half the size are means of 2 x 2
+      pixels; or 'nearest' for masks, which makes no new values.
   """
 
   size: int | tuple[int, int] = 32

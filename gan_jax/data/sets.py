@@ -171,6 +171,7 @@ def title(stream: Stream) -> str:
   shape = 'x'.join(map(str, stream.stored(1)[stream.main].shape[1:])) or 'single numbers'
   path = f' {paths.shown(stream.path)}' if stream.path else ''
   crop = f', crop {stream.crop}' if stream.crop else ''
+  crop += f', {stream.filter} filter' if stream.filter != 'bilinear' else ''
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'
 
 

@@ -50,8 +50,8 @@ class Stream:
       and 255, 16 bits: 0 and 65535). Pictures of floats or of other integers in a folder need it. Without it, arrays of
       floats keep their values.
     background: red, green and blue (0 to 255) of the colour under transparent parts of pictures.
-    filter: how pictures are resized: 'bilinear'; 'box' for means of whole squares, so that pictures of half the size
-      are means of 2 x 2 pixels; 'nearest' makes no new values.
+    filter: how pictures are resized: 'bilinear'; 'box' for the mean of what a pixel covers, so that pictures of half
+      the size are means of 2 x 2 pixels; 'nearest' makes no new values.
     flip: whether to mirror half of the pictures left to right.
     batch_size: examples per move; None for config.batch_size.
     seed: added to config.seed for the order.
@@ -192,6 +192,8 @@ def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
 
 
 def _check(stream: Stream, where: str) -> None:
+  if stream.filter not in transforms.FILTERS:
+    raise one_of(f'filter in {where}.filter', stream.filter, transforms.FILTERS)
   if stream.columns:
     from gan_jax.data.sources.columned import kinds_of
 
@@ -215,8 +217,6 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
   if not all(0 <= level <= 255 for level in stream.background):
     raise UserError(f'{where}.background={stream.background} must be red, green and blue from 0 to 255')
-  if stream.filter not in transforms.FILTERS:
-    raise one_of(f'filter in {where}.filter', stream.filter, transforms.FILTERS)
   if stream.random_crop and stream.random_crop < stream.size:
     raise UserError(f'{where}.random_crop={stream.random_crop} is less than size={stream.size}: make it larger, or 0')
   if stream.per_class and not stream.classes:

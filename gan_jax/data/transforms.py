@@ -1,5 +1,6 @@
 """Turns images into the inputs of networks: resize and crop on the host, range and flip on the device."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,12 +11,9 @@ from PIL import Image
 from gan_jax.base.errors import UserError
 from gan_jax.data.pixels import over
 
-#: How pictures are resized. When Pillow reduces a picture, 'bilinear' and 'box' get wider, so there is no aliasing.
-FILTERS = {
-  'bilinear': Image.Resampling.BILINEAR,
-  'box': Image.Resampling.BOX,  # means of whole squares
-  'nearest': Image.Resampling.NEAREST,
-}
+#: How pictures are resized: Pillow's bilinear filter, which gets wider when it reduces a picture, so that there is no
+#: aliasing; 'box', the mean of what a pixel covers; the nearest pixel.
+FILTERS = ('bilinear', 'box', 'nearest')
 
 
 def resize(
@@ -55,15 +53,31 @@ def resize(
     # Crop first: `resize(box=...)` would mix in pixels outside the box.
     picture = picture.crop((left, top, left + side, top + side))
   if side != size:
-    picture = _resized(picture, size, size, method)
+    return _resized(picture, size, size, method).reshape(size, size, channels)
   return np.asarray(picture, np.uint8).reshape(size, size, channels)
 
 
-def _resized(picture: Image.Image, height: int, width: int, method: str) -> Image.Image:
-  if method == 'box' and not (picture.height % height or picture.width % width):
-    # Rounds once, where `resize` rounds after rows and again after columns.
-    return picture.reduce((picture.width // width, picture.height // height))
-  return picture.resize((width, height), FILTERS[method])
+def _resized(picture: Image.Image, height: int, width: int, method: str) -> np.ndarray:
+  if method != 'box':
+    return np.asarray(picture.resize((width, height), Image.Resampling[method.upper()]))
+  # Pillow's own box weighs whole pixels, so that halves of what it makes are not what it makes of half the size.
+  x = np.asarray(picture, np.float64).reshape(picture.height, picture.width, -1)
+  opaque = x.shape[-1] in (1, 3)
+  x = x if opaque else np.concatenate([x[..., :-1] * x[..., -1:] / 255, x[..., -1:]], -1)
+  x = np.einsum('yh,xw,hwc->yxc', _covered(x.shape[0], height), _covered(x.shape[1], width), x, optimize=True)
+  if not opaque:
+    colours = np.divide(x[..., :-1] * 255, x[..., -1:], out=np.zeros_like(x[..., :-1]), where=x[..., -1:] > 0)
+    x = np.concatenate([colours, x[..., -1:]], -1)
+  return np.round(x).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _covered(before: int, after: int) -> np.ndarray:
+  """The share that each of `before` pixels has in each of `after` pixels along one side, (after, before)."""
+  edges = np.arange(after + 1) * (before / after)
+  start, end = edges[:-1, None], edges[1:, None]
+  pixel = np.arange(before)
+  return np.clip(np.minimum(end, pixel + 1) - np.maximum(start, pixel), 0, None) / (before / after)
 
 
 MODES = {1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA'}
@@ -107,7 +121,7 @@ def fit(
   if (width, height) != (wide, tall):
     picture = picture.crop((left, top, left + wide, top + tall))
   if (tall, wide) != size:
-    picture = _resized(picture, *size, method)
+    return _resized(picture, *size, method).reshape(*size, channels)
   return np.asarray(picture, np.uint8).reshape(*size, channels)
 
 

@@ -30,7 +30,7 @@ def histogram_distances(samples: np.ndarray, real: np.ndarray, *, bins: int = 28
 
   Source: the tables of Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5.1, and `metrics/metric.py` of the
   authors' code, which leaves out the bins without data too; its 279 bins of 0.5 run from -10 to 129.5.
-  Chi-square depends on how many data there are: a bin with one of 50,000 counts other than one with 20 of a million.
+  Chi-square grows with the number of data: with few, rare bins are empty and are left out.
   differs: the bins run over the data and a tenth of their range on either side; `outside` says what was left out.
 
   Args:

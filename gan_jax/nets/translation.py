@@ -139,7 +139,7 @@ class UNet(nn.Module):
     norm: 'instance', 'batch' or 'none'.
     gain: whether instance norm has a gain and a bias.
     dropout: layers of the decoder, after its first, that drop half of their units in training.
-    skips: False leaves the joints out: a plain encoder and decoder, leaky where they meet (DiscoGAN).
+    skips: False leaves the joints out: a plain encoder and decoder, with leaky ReLU between them (DiscoGAN).
     inner_norm: whether the last layer of the encoder has a norm; instance norm makes nothing but zeros of one pixel.
     output: 'tanh' for pixels in [-1, 1], 'sigmoid' for [0, 1].
   """
