@@ -209,7 +209,7 @@ def stacked(steps: Any, data: str) -> dict[str, Row]:
   alone = {
     'encoders': ({**game.encoders[0], 'classes': 10},),
     'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
-    'discriminators': (dict(game.discriminators[0]),),  # as narrow, and as it begins in the others
+    'discriminators': (dict(game.discriminators[0]),),
     'latents': {part: dict(game.latents[part]) for part in ('z', 'label')},
   }
   first = min(count, 900)  # the encoder needs no more

@@ -19,8 +19,8 @@ differs: windows of a piece do not overlap and are the same in all epochs, so th
   draw one from each piece in an epoch.
 differs: sequences are whole from the first step of pre-training on; the authors' grow by four tones an epoch.
 differs: the ratio of the losses is measured anew in every step, without their weight decay, and the generator never
-  rests. The authors take the step's before, with the decay (87 at first): both move while both losses are 2 or more;
-  else the generator rests, and the discriminator too where its loss is under 0.7 of the generator's.
+  rests. The authors take the step's before, with the decay, which is most of it at first: both move while both losses
+  are 2 or more; else the generator rests, and the discriminator too where its loss is under 0.7 of the generator's.
 differs: feature matching compares means; the authors' code compares example by example.
 differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps, and there are
   200; the authors' code has 500.

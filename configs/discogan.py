@@ -5,14 +5,14 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 
   edges2shoes    64 pixels, outlines and photographs of shoes, pairs taken apart; the default. Unmeasured.
   horse2zebra64  64 pixels, half as wide, batch 16. Measured after 1,000 of 20,000 steps: docs/results.md.
-  digits         scikit-learn's digits (16x16) and their outlines: needs no download; 1 minute. Fréchet distance 23.4.
+  digits         scikit-learn's digits (16x16) and their outlines: no download; 3 minutes. Fréchet distance 23.4.
 
 `edges2shoes` reads pairs side by side in one picture: --config.data.a.path=shoes --config.data.b.path=shoes.
 A step is three iterations of the authors' code: one in which the discriminators move, two in which the generators do.
 
 differs: the terms of features are means over features, as in the code; the paper sums squares.
 differs: weights start at N(0, 0.02), gains of batch norm at N(1, 0.02); the authors' uniform within 1 / sqrt(inputs),
-  and in (0, 1), as PyTorch's layers did then: the first logits are about 5 times as large here.
+  and in (0, 1), as PyTorch's layers did then: the first logits are larger here.
 differs: outlines are resized as they are; the authors thicken them by a pixel before, and do not widen the filter.
 differs: both domains read all pairs, the authors' each one half of them.
 differs: the first and the last layer of D and the last of G's way up have biases; the authors' have none.

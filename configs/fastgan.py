@@ -12,7 +12,7 @@ Command: python -m gan_jax.main --config configs/fastgan.py --workdir runs/fastg
               work. Fréchet distance 32.5, rarest class 6.9 % (2,000 samples).
 
 differs: decoded images are compared by the mean absolute difference of pixels; the authors sum a distance in the
-  features of a VGG network that was trained on ImageNet, over the batch too: about 20 times as much
+  features of a VGG network that was trained on ImageNet, over the batch too, so that it counts more
   (--config.game.reconstruction is its weight here).
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
 differs: of a picture that is no square the middle is taken, the authors' is squeezed.

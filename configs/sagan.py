@@ -15,7 +15,7 @@ differs: b2 is the paper's 0.9; the authors' code leaves TensorFlow's 0.999.
 differs: weights begin orthogonal, those of attention at a variance of 1 / fan-in; the authors' by Glorot, uniform.
 differs: running statistics decay by 0.9 in each move of the generator; the authors' by 0.999, and 0.9999 in the last,
   in each pass, up to eight in a step.
-differs: spectral norms have no gradient of their vectors, which matters in the first 50 steps; the authors' have.
+differs: spectral norms have no gradient of their vectors, which matters until they have settled; the authors' have.
 differs: 1,000,000 steps, as the paper says; the authors' code stops after twice as many.
 differs: batch statistics are of all 256 examples; the authors' of the 64 on each of 4 GPUs (--config.accumulate=4).
 differs: the discriminator moves first and both of its passes iterate the spectral norms; the authors' generator moves

@@ -15,8 +15,8 @@ stage: --config.stages="({'steps': 18720, 'game': {'phase': 'likelihood'}},)"
 differs: a move of the discriminator takes a batch of data and as many new sequences; the authors draw 10,000 sequences
   at a time, and go through them and the data three times, 64 of both kinds in a move. `oracle` moves it as often, so it
   sees twice as many.
-differs: the weights of the oracle are drawn anew from the authors' distribution. Sequences of its own have 5.94 nats a
-  token by it, of theirs 5.74: compare `oracle_nll` with `oracle_nll_real`.
+differs: the weights of the oracle are drawn anew from the authors' distribution. Sequences of its own have other nats a
+  token than theirs: compare `oracle_nll` with `oracle_nll_real`, not with the paper's.
 differs: the discriminator has one logit, the authors' two, with half the weight of the decay. The difference of theirs
   begins 1.4 times as large, without a bias, and moves twice as far.
 differs: the copy that completes sequences follows slowly, as in the paper. In the authors' code its averages are never

@@ -31,7 +31,7 @@ from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.options import options_of
 from gan_jax.features import choose
 from gan_jax.latents.distributions import Label, Normal
-from gan_jax.metrics import frechet
+from gan_jax.metrics import frechet, histograms
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
@@ -200,6 +200,8 @@ def test_the_histogram_of_the_line_is_compared_with_as_many_points_as_the_author
   figures = {figure.name: figure for figure in of_examples.histogram_figures(evidence)}
   assert '20000 samples, 1048576 real' in figures['chi_square'].protocol
   assert 0.1 < figures['chi_square'].value < 1.0
+  few = builtin.line_points(np.random.RandomState(2), 50_000)[0].ravel()
+  assert histograms.histogram_distances(made.ravel(), few).chi_square < figures['chi_square'].value / 3
 
 
 #: Metrics of other sets and other games.

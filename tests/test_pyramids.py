@@ -10,7 +10,7 @@ from PIL import Image
 from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.errors import UserError
-from gan_jax.data import transforms
+from gan_jax.data import sets, transforms
 from gan_jax.data.streams import Stream, streams_of
 from gan_jax.nets.layers.resample import downsample
 
@@ -80,3 +80,8 @@ def test_stages_of_networks_that_grow_fit_together(name):
 def test_an_unknown_filter_is_refused():
   with pytest.raises(UserError, match=r"filter in config.data.filter 'cubic': choose one of bilinear, box, nearest"):
     streams_of({'name': 'digits', 'filter': 'cubic'}, 4)
+
+
+def test_protocols_name_a_filter_that_is_not_the_usual_one():
+  titles = [sets.title(Stream(name='digits', size=4, channels=1, filter=name)) for name in ('bilinear', 'box')]
+  assert titles == ['digits train (1433), 4x4x1', 'digits train (1433), 4x4x1, box filter']

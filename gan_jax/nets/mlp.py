@@ -92,7 +92,7 @@ class MaxoutDiscriminator(nn.Module):
       raise UserError(
         f'dropout={self.dropout} has {len(self.dropout)} rates for {len(self.units)} layers: give one more'
       )
-    init = nn.initializers.lecun_normal() if self.irange is None else uniform_init(self.irange)
+    init = _weights(self.irange)
     x = x.reshape(x.shape[0], -1)
     for units, rate in zip(self.units, self.dropout, strict=False):
       x = Dropout(rate, deterministic=not train)(x)

@@ -172,7 +172,7 @@ class UNet(nn.Module):
       x = x if plain else normal(x, f'down_{i}')
       layers.append(x)
     x = layers.pop()  # (B, 1, 1, 512)
-    x = nn.relu(x) if self.skips else nn.leaky_relu(x, 0.2)  # with skips the decoder begins, without the encoder ends
+    x = nn.relu(x) if self.skips else nn.leaky_relu(x, 0.2)  # the decoder's, or the encoder's as between its layers
     for i in range(last, 0, -1):
       bias = self.norm == 'none'
       x = ConvTranspose(self.channels[i - 1], (4, 4), (2, 2), use_bias=bias, kernel_init=INIT, name=f'up_{i}')(x)

@@ -16,7 +16,7 @@ class DataScale(nn.Module):
 
   Attributes:
     stddev: the standard deviation on the first batch.
-    trained: whether the scale is trained: what is `added` to that of the first batch moves as the scale itself would.
+    trained: whether to train the scale: a parameter that begins at 0 is added to what the first batch set.
   """
 
   stddev: float = 1.0
