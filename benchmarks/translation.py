@@ -144,11 +144,11 @@ def described(extractor: Any, images: np.ndarray) -> dict[str, np.ndarray]:
   return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def distances(fake: np.ndarray, real: np.ndarray) -> dict[str, float]:
-  """Fréchet and kernel distance of features."""
+def distances(fake: np.ndarray, real: np.ndarray, paired: bool = False) -> dict[str, float]:
+  """Fréchet and kernel distance of features; of pairs, whether picture i of both is of one scene."""
   return {
     'frechet': frechet.frechet(frechet.moments(real), frechet.moments(fake)),
-    'kernel': kernel_distance.kernel_distance(real, fake).value,
+    'kernel': kernel_distance.kernel_distance(real, fake, paired=paired).value,
   }
 
 
@@ -255,7 +255,7 @@ def paired(run: Any, workdir: pathlib.Path) -> dict[str, Any]:
       'l1': float(np.abs(x.astype(float) - target).mean() / 255),
       'psnr': float((10 * np.log10(255**2 / np.maximum(squares, 1e-2))).mean()),
       'ssim': float(np.mean(similarity.ssim(x, target))),
-      **distances(described(extractor, x)['features'], real),
+      **distances(described(extractor, x)['features'], real, paired=True),
     }
 
   return {'judge': extractor.protocol, **compared(made), 'simple': compared(simple(given['a'], given['b']))}

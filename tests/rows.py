@@ -83,8 +83,8 @@ def _smallest():
   return {min(group)[1] for group in rows.values()}
 
 
-#: Rows whose laws are shown in `make test` whatever they cost: of each file those of the smallest examples; for shapes
-#: those of its first variant instead, which is the paper's.
+#: Rows whose programs are looked at in `make test` whatever they cost: of each file those of the smallest examples; for
+#: shapes those of its first variant instead, which is the paper's. What is compiled and run is only `cheap`.
 SMALLEST = _smallest()
 FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
 #: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
@@ -131,7 +131,7 @@ def counts(row, enough=None):
     kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
     moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
     parameters += sum(kernel.size for kernel in kernels)
-    convolutions += moves * sum(kernel.ndim == 4 for kernel in kernels)
+    convolutions += moves * sum(kernel.ndim > 3 for kernel in kernels)
     if enough is not None and convolutions > enough:
       break
   return Counts(parameters, convolutions)
@@ -164,8 +164,7 @@ def covering():
 
 def _walk(settings, where, home):
   """(path, key, value) of all settings; of widths those too that a config leaves to their class."""
-  # What a config does not set cannot be set inside of a list.
-  target = resolve(settings['name'], home) if 'name' in settings and home and not where.endswith(']') else None
+  target = resolve(settings['name'], home) if 'name' in settings and home else None
   fields = dataclasses.fields(target) if dataclasses.is_dataclass(target) else ()
   for field in fields:
     if field.name in WIDTHS and field.name not in settings and field.default not in (dataclasses.MISSING, ()):
@@ -263,7 +262,13 @@ def load_shrunk(row):
   return config_lib.override(config_lib.load(row), shrunk(row))
 
 
-def only_if_covering(request, row, others=frozenset(), without=frozenset()):
+@functools.cache
+def cheap():
+  """The covering rows that `make test` compiles and runs: those of no more than MOST_COMPILED convolutions."""
+  return {row for row in covering() if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
+
+
+def only_if_covering(request, row, others=frozenset(), without=frozenset(), among=covering):
   """Skips a row in `make test`, if its parts are in cheaper rows, or it is one of `without`, and none of the others."""
-  if 'not slow' in request.config.option.markexpr and row not in covering() - without | others:
-    pytest.skip('for make test-all: cheaper rows have the parts of this one')
+  if 'not slow' in request.config.option.markexpr and row not in among() - without | others:
+    pytest.skip('for make test-all: cheaper rows have the parts of this one, or it takes long')

@@ -85,6 +85,7 @@ def test_rows_of_stacked_digits_have_the_same_convolutions():
   assert set(map(repr, shapes.values())) == {repr((up, down))}
 
 
+@pytest.mark.slow
 def test_pairs_of_the_stability_table_are_games():
   for loss in stability.losses(1.0):
     for architecture in stability.ARCHITECTURES:

@@ -43,7 +43,10 @@ def counts(row):
   return tuple(summary.count(state.players[name].params) for name in ('generator', 'discriminator'))
 
 
-@pytest.mark.parametrize('row', COUNTS)
+LARGE = tuple(COUNTS)[1:2] + tuple(COUNTS)[3:]
+
+
+@pytest.mark.parametrize('row', [pytest.param(row, marks=pytest.mark.slow if row in LARGE else ()) for row in COUNTS])
 def test_parameter_counts_are_the_papers(row):
   found = counts(row)
   assert all(wanted in (None, number) for number, wanted in zip(found, COUNTS[row], strict=True)), found
@@ -76,6 +79,7 @@ def test_of_the_papers_table_1_each_line_can_be_left_out():
   assert weighed.optimizers.generator.links[0]['weight'] == 0 and config_lib.from_json(config_lib.to_json(weighed))
 
 
+@pytest.mark.slow
 def test_without_classes_the_norms_take_the_latents_alone():
   for network, vector in ((biggan.Generator, 3), (biggan.DeepGenerator, 6)):
     some = network((16, 8), classes=0, attention=(8,))

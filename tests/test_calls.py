@@ -28,9 +28,9 @@ from gan_jax.training.calls import steps_of_call
 
 KEY = jax.random.key(0)
 #: (row, devices): batch norm, running averages, stages; memory, two streams, accumulation; a table, scratch, `when`.
-CASES = [('gan:ring', 1), ('dcgan:digits', 1), ('accuracy:default', 2)]
-CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in (('growing:default', 1), ('quickstart:', 2))]
-CASES += [pytest.param('pool:accumulate', 2, marks=pytest.mark.slow)]
+CASES = [('gan:ring', 1), ('dcgan:digits', 1)]
+_SLOW = (('growing:default', 1), ('quickstart:', 2), ('accuracy:default', 2), ('pool:accumulate', 2))
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in _SLOW]
 
 
 def leaves(tree):

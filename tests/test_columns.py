@@ -360,3 +360,137 @@ def test_weights_that_are_none_are_one_line(tmp_path, capsys):
   refused(capsys, 'choose one of', fields, tmp_path / 'a.npz', 'npz', '--config.data.weights=x')
   with pytest.raises(UserError, match=r"config\.data\.weights='often': weights from -1 to 2 must be .* at least 0"):
     drawn_of(stream(tmp_path / 'a.npz', fields, 'npz', weights='often'), 1)
+
+
+# What values mean, once
+
+
+def test_values_of_a_folder_with_columns_are_applied_once(tmp_path):
+  levels = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+  Image.fromarray(levels).save(tmp_path / 'x.tiff')
+  plain, read = (stream(tmp_path, fields, channels=1, values=(0.0, 1.0)) for fields in (None, {'image': PICTURE}))
+  np.testing.assert_array_equal(read.open()[0]['image'], plain.open()[0]['image'])
+  assert len(np.unique(read.open()[0]['image'])) == 64
+  # A column's own go before the stream's.
+  dark = stream(tmp_path, {'image': {**PICTURE, 'values': (0.0, 2.0)}}, channels=1, values=(0.0, 1.0))
+  assert dark.open()[0]['image'].max() == 128
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+  Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / 'train.tiff')
+  with pytest.raises(UserError, match=r'train\.tiff'):
+    stream(tmp_path, {'image': PICTURE}).open()
+
+
+@pytest.mark.parametrize('turned', [1, 6])
+def test_pairs_are_of_one_shape_after_they_are_turned(tmp_path, turned):
+  for side, orientation in (('A', turned), ('B', 1)):
+    (tmp_path / side).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(noise(8, 16)).save(tmp_path / side / '1.png', exif=exif)
+  read = stream(tmp_path, {'A': PICTURE, 'B': PICTURE})
+  if turned == 1:
+    assert len(read.open()) == 1
+  else:
+    with pytest.raises(UserError, match=r'1\.png has 8x16 pixels, its partner .* has 16x8'):
+      read.open()
+
+
+def test_two_files_of_one_name_are_no_partner(tmp_path):
+  for side in 'AB':
+    for name in ('1.png', '1.jpg', '2.png'):
+      save(tmp_path / side / name, noise(8, 8))
+  with pytest.raises(UserError, match=r'1\.(png|jpg) have one name, by which pairs are found: rename one'):
+    stream(tmp_path, {'A': PICTURE, 'B': PICTURE}).open()
+
+
+def test_second_pictures_stay_in_the_folder(tmp_path):
+  save(tmp_path / 'outside' / 'm.png', noise(8, 8))
+  table(tmp_path / 'in', [{'file_name': 'a.png', 'mask_file_name': '../outside/m.png'}])
+  with pytest.raises(UserError, match=r"mask_file_name='\.\./outside/m\.png' leads out of the folder"):
+    stream(tmp_path / 'in', {'image': PICTURE, 'mask': PICTURE}).open()
+
+
+def test_other_ends_of_lines_are_part_of_a_text(tmp_path):
+  save(tmp_path / 'train' / 'a.png', noise(8, 8))
+  row = json.dumps({'file_name': 'a.png', 'text': 'red\u2028shoe\u0085old'}, ensure_ascii=False)
+  (tmp_path / 'train' / 'metadata.jsonl').write_text(row + '\n', encoding='utf-8')
+  assert stream(tmp_path, {'text': TEXT}).open().kinds['text'].vocabulary == ('old', 'red', 'shoe')
+  (tmp_path / 'lines.txt').write_text('one\u2028two\r\n' * 20, encoding='utf-8')
+  lines = stream(tmp_path / 'lines.txt', {'text': TEXT}, name='lines', split='all')
+  assert len(lines.open()) == 20
+
+
+# Numbers of classes, captions, caches
+
+
+def test_whole_floats_are_numbers_of_classes():
+  for values in ([2.0, 10.0, 0.0], ['2.0', '10.', '0'], [np.float32(2), np.float64(10), 0]):
+    kind = columns.Label(classes=12).fit(values)
+    assert [int(kind.stored(value)) for value in values] == [2, 10, 0]
+  assert columns._whole(2.5) is columns._whole('2.5') is columns._whole('two') is None
+
+
+def test_an_embedding_is_of_the_caption_that_is_drawn():
+  several = {
+    'text': {**TEXT, 'captions': 3, 'vocabulary': tuple('abc')},
+    'vector': {'name': 'Embedding', 'captions': 5},
+  }
+  read = stream(name='npz', fields=several)
+  # The third caption of every other example is missing, and the vectors behind are none of any.
+  text = np.tile(np.array([[2, 0, 0], [3, 0, 0], [4, 0, 0]], np.int32), (64, 1, 1))
+  text[::2, 2] = 0
+  vectors = np.tile(np.arange(2, 7, dtype=np.float32)[:, None], (64, 1, 2))
+  drawn = jax.device_get(read.prepare({'text': jnp.asarray(text), 'vector': jnp.asarray(vectors)}, KEY))
+  np.testing.assert_array_equal(drawn['text'][:, 0], drawn['vector'][:, 0])
+  assert set(drawn['text'][::2, 0]) == {2, 3} and set(drawn['text'][1::2, 0]) == {2, 3, 4}
+  few = {**several, 'vector': {'name': 'Embedding', 'captions': 2}}
+  with pytest.raises(UserError, match=r"'text' has 3 captions, 'vector' has 2, and one draw takes both"):
+    columns_of(few)
+  with pytest.raises(UserError, match=r"'other' has 2 captions, 'text' has 3, and one draw takes both"):
+    columns_of({**several, 'other': {**TEXT, 'captions': 2, 'vocabulary': ('a',)}})
+  columns_of({**several, 'vector': {'name': 'Embedding', 'captions': 2, 'together': False}})
+
+
+def columns_of(fields):
+  return sources.columned.kinds_of(stream(name='npz', fields=fields))
+
+
+@pytest.mark.parametrize('kind', ['npz', 'metadata', 'second pictures'])
+def test_a_fingerprint_sees_every_row_of_columns(tmp_path, kind, monkeypatch):
+  monkeypatch.setattr(sources.identity, 'LOOKED_AT', 1)
+
+  def of(last):
+    sources._open.cache_clear()
+    if kind == 'npz':
+      np.savez(tmp_path / 'a.npz', x=np.zeros((3, 2)), label=[0, 1, last])
+      read = stream(tmp_path / 'a.npz', {'x': {'name': 'Array'}}, name='npz')
+    elif kind == 'metadata':
+      lines = [json.dumps({'file_name': f'{i}.png', 'price': i if i < 2 else last}) for i in range(3)]
+      (tmp_path / 'metadata.jsonl').write_text('\n'.join(lines))
+      read = stream(tmp_path, {'image': PICTURE})
+    else:
+      save(tmp_path / '2m.png', noise(8, 8, seed=last)[: 4 + last])
+      rows = [{'file_name': f'{i}.png', 'mask_file_name': '2m.png' if i == 2 else f'{i}.png'} for i in range(3)]
+      (tmp_path / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+      read = stream(tmp_path, {'image': PICTURE})
+    return sources.fingerprint(read.open())
+
+  for i in range(3):
+    save(tmp_path / f'{i}.png', noise(8, 8, seed=i))
+  first = of(2)
+  assert of(3) != first and (of(2) == first or kind == 'second pictures')
+
+
+def test_degraded_pictures_are_compared_as_losses_see_them():
+  fields = {'image': {'name': 'data.degradations.Degraded', 'by': ('edges',)}}
+  read = stream(name='digits', fields=fields, channels=1)
+  seen = prepared(read, 30)['image']
+  stored = np.stack([read.open()[i]['image'] for i in range(30)])
+  compared = sets.as_examples(read, stored)
+  assert compared.dtype == np.uint8
+  np.testing.assert_allclose(compared / 127.5 - 1, np.clip(seen, -1, 1), atol=0.5 / 127.5 + 1e-5)
+  assert abs(compared.astype(float).mean() - stored.mean()) > 20
+  small = stream(name='digits', fields={'image': {**fields['image'], 'by': ('small',)}}, channels=1)
+  assert sets.examples(sets.reference_stream(small), 5)[0].shape == (5, 2, 2, 1)

@@ -1,8 +1,11 @@
 """Configs: defaults, overrides, files, JSON."""
 
+import re
+
 import pytest
 
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 
 SHARED = dict(name='optax.adam', learning_rate=1e-3)
@@ -32,6 +35,22 @@ def test_an_element_of_a_sequence():
     config_lib.override(config, ['--config.stages.1.steps=7'])
   with pytest.raises(UserError, match=r'write --config\.stages\[0\]\.game\.levels\[1\]$'):
     config_lib.override(config, ['--config.stages.0.game.levels.1=7'])
+
+
+def test_a_setting_of_an_element_that_its_config_leaves_out_or_leaves_none():
+  config = config_lib.load('configs/lapgan.py:digits')
+  config.game.generators[0]['irange'] = None
+  config = config_lib.override(
+    config, ['--config.game.generators[0].irange=0.25', '--config.game.generators[0].last_irange=0.5']
+  )
+  assert config.game.generators[0]['irange'] == 0.25 and config.game.generators[0]['last_irange'] == 0.5
+  assert 'last_irange' not in config.game.generators[1]
+  config = config_lib.override(config, ['--config.game.generators[1].hidden=(3,)'])
+  with pytest.raises(UserError, match=r'config\.game\.generators\[1\]\.hidden: .* takes channels'):
+    runs.stages_of(config)
+  for wrong in ('game.generators[2].irange', 'game.generators[x].irange', 'game.generator[0].irange'):
+    with pytest.raises(UserError, match=re.escape(f"unknown setting '--config.{wrong}'")):
+      config_lib.override(config, [f'--config.{wrong}=1'])
 
 
 def test_overrides_keep_types():

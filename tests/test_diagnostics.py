@@ -141,7 +141,7 @@ NARROW = ['--config.game.generator.channels=(16,8)', '--config.game.discriminato
   ('file', 'changes', 'collapses'),
   [
     pytest.param('configs/gan.py:ring', [], False, marks=pytest.mark.slow),
-    ('configs/quickstart.py', [*NARROW, *TOO_FAST], True),
+    pytest.param('configs/quickstart.py', [*NARROW, *TOO_FAST], True, marks=pytest.mark.slow),
   ],
   ids=['ring', 'generator too fast'],
 )

@@ -113,6 +113,7 @@ def test_work_is_split_over_devices(run):
   assert flops(8) < flops(1) / 7
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_from_two_processes(workdir, run, tmp_path):
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
@@ -159,6 +160,7 @@ def _prototypes(half):
   return Evaluator(stage, options, parallel.make_mesh(1))(state, 0)
 
 
+@pytest.mark.slow
 def test_a_generator_that_ignores_half_of_the_classes_is_exposed():
   whole, half = _prototypes(False), _prototypes(True)
   assert whole.values['class_accuracy'] > 0.97 and 0.4 < half.values['class_accuracy'] < 0.6

@@ -57,7 +57,11 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('name', CASES)
+#: Of several scales, and of a table: in `make test` test_kinds has tables, and stages are those of shipped games.
+SLOW = ('singan_photo.py:short', 'ctgan_people.py')
+
+
+@pytest.mark.parametrize('name', [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES])
 def test_an_example_goes_through_everything(name, tmp_path, capsys):
   """Dry run, train, resume, sample, evaluate."""
   shapes, metrics, wanted = CASES[name]

@@ -84,6 +84,7 @@ def test_a_damaged_file_is_trained_anew_to_the_same_classifier(trained):
   assert len(path.read_bytes()) == len(good)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_refused(tmp_path, monkeypatch):
   monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'cache'))
   images, labels = arrays('test').values()

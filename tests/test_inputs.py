@@ -20,8 +20,12 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.data import sets, sources
+from gan_jax.config.evaluation import Options
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import measures
+from gan_jax.data.transforms import to_uint8
+from gan_jax.evaluation import measures, of_features, of_networks, of_players
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.exports import folder as export_folder
 from gan_jax.latents.distributions import Latents, Normal
@@ -96,7 +100,7 @@ STREAM = {'name': 'digits', 'size': 8, 'channels': 1}
 def config_of(name='Noisy', *, norm=False, steps=2, **settings):
   networks = {'generator': {**SCALE, 'norm': norm}}
   data = dict(STREAM)
-  if name == 'Both':
+  if name in ('Both', 'Restored'):
     networks, data = {'generator_ab': SCALE, 'generator_ba': SCALE}, {'a': STREAM, 'b': {**STREAM, 'seed': 1}}
   return config_lib.base(
     game={'name': f'test_inputs.{name}', **networks},
@@ -554,3 +558,110 @@ def test_a_population_is_drawn_evaluated_and_goes_on(name, tmp_path):
     figures = json.loads((tmp_path / f'evaluation_member_{member}.json').read_text())['figures']
     assert list(figures) == [f'level{output}' for output in outputs]
   assert gan_jax.load(tmp_path, member=1).sample(3) is not None
+
+
+class Restored(Both):
+  """It makes its input again."""
+
+  outputs = {'a': core.Output('a', of='a', again=True)}
+
+  def sample(self, batch):
+    return {'a': self.generator_ab(batch['a']['image'], train=False)}
+
+
+def counted(e):
+  """samples."""
+  return len(e.fake.examples)
+
+
+def test_what_draws_nothing_makes_each_sample_once(both, noisy):
+  """More samples would be copies, which errors, neighbours and unbiased estimates take for further ones."""
+  found = evaluate.evaluate(both, metrics=('test_inputs.counted',), samples=1000)
+  assert found.values == {'counted_ab': 364, 'counted_ba': 364}
+  assert found.shared['samples'].startswith('364 of seed 1')
+  assert 'each once: 1000 were asked for, and the game draws no latents' in found.shared['samples']
+  found = evaluate.evaluate(noisy, metrics=('test_inputs.counted',), samples=1000)
+  assert found.values == {'counted': 1000} and 'each about 3 times, with other latents' in found.shared['samples']
+  found = evaluate.evaluate(both, metrics=('test_inputs.counted',), samples=70, output='ab')
+  assert found.values == {'counted': 70} and 'each' not in found.shared['samples']
+
+
+def test_a_sample_is_not_compared_with_what_it_is_made_of():
+  stage = runs.stages_of(config_of('Restored'))[0]
+  of = lambda **options: Evaluator(stage, Options(metrics=('kid',), features='raw', samples=64, **options))
+  # By default the reference is what it learnt from, and the inputs are held out: nothing belongs together.
+  assert [of(split=split)._paired for split in ('', 'test', 'train')] == [False, True, False]
+  assert not Evaluator(
+    runs.stages_of(config_of('Both'))[0], Options(metrics=('kid',), split='test', output='ab')
+  )._paired
+
+
+def test_a_pair_adds_nothing_to_the_kernel_distance():
+  x = np.random.RandomState(0).randn(200, 3)
+  side = lambda x: types.SimpleNamespace(features=x)
+  of = lambda paired: types.SimpleNamespace(real=side(x), fake=side(x[:100]), paired=paired)
+  ((apart,), (together,)) = (list(of_features.kid(of(paired))) for paired in (False, True))
+  assert together.value == pytest.approx(0.0, abs=1e-9) and apart.value < -0.02
+  assert 'none compared with the one that it is made of' in together.protocol and 'none' not in apart.protocol
+
+
+def test_latents_of_metrics_are_truncated_as_the_samples(noisy):
+  options = Options(metrics=('test_inputs.calm',), samples=8, truncation=0.25)
+  evidence = Evaluator(noisy.stage, options).evidence(noisy.state, noisy.step)
+  assert 0.2 < np.abs(of_networks._latents(evidence, 200, 1)).max() <= 0.25
+  assert evidence.sampling == {'ema': True, 'standing': 0, 'truncation': 0.25}
+
+
+def test_what_a_game_has_seen_of_each_class_is_what_it_was_trained_on():
+  config = config_of(data={**STREAM, 'classes': 10, 'per_class': 3, 'per_class_seed': 4})
+  stage = runs.stages_of(config)[0]
+  of = lambda **options: Evaluator(stage, Options(metrics=('test_inputs.calm',), samples=8, **options))
+  seen, whole = of()._trained_on, of().stream
+  evidence = Evidence(None, None, None, None, whole, 8, 0, trained_on=seen)
+  assert len(evidence.real_examples(100)) == 100 and len(evidence.trained_examples(100)) == 30
+  own = stage.streams['images'].open()
+  wanted = {own[i]['image'].tobytes() for i in range(30)}
+  assert {image.tobytes() for image in evidence.trained_examples(100)} == wanted
+  assert of(split='test')._trained_on is None
+
+
+def test_a_rival_is_judged_by_as_many_samples_of_as_many_bits(monkeypatch):
+  """Own samples and data are of 8 bits, and a discriminator may tell others by that alone."""
+
+  class Judge(nn.Module):
+    latents = Normal((1,))
+
+    def objective(self, image, fake):
+      assert len(image) == len(fake) == 20
+      return -1 - jnp.abs(fake * 255 - jnp.round(fake * 255)).max() - fake.mean()
+
+  asked = []
+  uneven = np.linspace(0, 1, 20 * 64, dtype=np.float32).reshape(20, 8, 8, 1)
+  rival = types.SimpleNamespace(
+    stage=types.SimpleNamespace(game=Judge()),
+    workdir=types.SimpleNamespace(name='other'),
+    step=3,
+    range=(0.0, 1.0),
+    variables=lambda **how: asked.append(how) or {},
+    sample=lambda count, **how: asked.append(how) or uneven[:count],
+  )
+  monkeypatch.setattr(of_players, 'load', lambda path: rival)
+  stream = Stream(name='digits', size=8, channels=1, range=(0.0, 1.0))
+  how = dict(ema=False, standing=0, truncation=0.5)
+  evidence = Evidence(Judge(), {}, None, None, stream, 20, 7, rivals=('other',), sampling=how)
+  evidence.__dict__['fake'] = types.SimpleNamespace(examples=to_uint8(uneven, (0.0, 1.0)))
+  (figure,) = of_players.gmam_figures(evidence)
+  assert figure.value == pytest.approx(0.0, abs=1e-5)  # both make the same
+  assert asked == [how, {'seed': 7, **how}]
+
+
+def test_values_of_the_runs_own_arrays_say_nothing_of_your_pictures(tmp_path):
+  np.savez(tmp_path / 'a.npz', x=np.random.RandomState(0).rand(9, 8, 8, 1).astype(np.float32))
+  (tmp_path / 'photos').mkdir()
+  levels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+  Image.fromarray(levels).save(tmp_path / 'photos' / 'x.png')
+  data = {**STREAM, 'name': 'npz', 'path': str(tmp_path / 'a.npz'), 'values': (0.0, 1.0)}
+  for columns in ({}, {'image': {'name': 'Picture', 'column': 'x'}}):
+    stage = runs.stages_of(config_of(data={**data, **({'columns': columns} if columns else {})}))[0]
+    fields = inputs_lib.of_folder(stage, str(tmp_path / 'photos'))[2]
+    np.testing.assert_array_equal(to_uint8(fields['image'], (-1.0, 1.0))[0, ..., 0], levels)

@@ -274,7 +274,11 @@ def command_of(module, *arguments):
   command.main(module._define, module._run, module.__doc__, list(arguments))
 
 
-@pytest.mark.parametrize('kind', KINDS)
+#: What `make test` leaves out: their parts are in the others.
+SLOW = ('picture with attributes', 'voxels', 'points of space')
+
+
+@pytest.mark.parametrize('kind', [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS])
 def test_every_kind_of_example_goes_through_everything(kind, tmp_path, capsys, monkeypatch):
   """Train, grid, resume, sample to files, evaluate, population of 2, dry run."""
   _, _, _, makes, arguments, names = KINDS[kind]

@@ -18,6 +18,7 @@ from rows import (
   REPEATED,
   ROWS,
   SMALLEST,
+  cheap,
   described,
   load_shrunk,
   only_if_covering,
@@ -107,7 +108,8 @@ def test_law_2_every_player_has_an_optimizer(row):
 
 
 @pytest.mark.parametrize('row', PLAYED, indirect=True)
-def test_law_2_every_network_has_an_owner(row):
+def test_law_2_every_network_has_an_owner(row, request):
+  only_if_covering(request, row, FIRST)
   for stage, state in zip(*described(row), strict=True):
     players = core.players_of(stage.game)
     for name in players:
@@ -264,7 +266,7 @@ def run_of(row, folder):
 
 @pytest.fixture
 def run(row, request, tmp_path_factory):
-  only_if_covering(request, row)
+  only_if_covering(request, row, among=cheap)
   return run_of(row, tmp_path_factory)
 
 

@@ -193,6 +193,7 @@ def recording(tx, recorded, name):
   return optax.GradientTransformation(tx.init, update)
 
 
+@pytest.mark.slow
 def test_alternate_end_to_end_in_float64():
   """Somebody else's loop, which computes its own gradients from the pure losses, against play."""
   with float64():

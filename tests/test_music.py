@@ -220,6 +220,7 @@ def network_of(network, variables):
 # A run
 
 
+@pytest.mark.slow
 def test_a_run_of_melodies_to_midi_files(tmp_path):
   """Pre-training, both, figures, ten files read back, a picture."""
   config = config_lib.override(

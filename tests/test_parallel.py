@@ -24,7 +24,8 @@ from gan_jax.optim import dynamics
 
 KEY = jax.random.key(0)
 #: Of games in which nothing couples the examples of a batch.
-FREE = ('gan:ring', 'began:default')
+SLOW = pytest.mark.slow
+FREE = ('gan:ring', pytest.param('began:default', marks=pytest.mark.slow))
 
 
 def stages_of(name, *settings):
@@ -75,6 +76,7 @@ def test_pmap_is_jit_where_examples_are_not_coupled(name):
   assert_close(one[0], played(name, 2, '--config.parallel=pmap', calls=1, count=2)[0])
 
 
+@pytest.mark.slow
 def test_pmap_has_batch_statistics_of_its_own_and_averages_the_running_ones():
   """The mean after the first layer is linear in the batch; the variance lacks that of the devices' means."""
   one, mapped = (
@@ -146,7 +148,7 @@ def test_dynamics_see_the_field_of_all_devices(name):
   assert_close(*ends)
 
 
-@pytest.mark.parametrize('name', ['dcgan:digits', 'gan:ring'])
+@pytest.mark.parametrize('name', [pytest.param('dcgan:digits', marks=SLOW), 'gan:ring'])
 def test_a_divided_state_is_the_same_state(name):
   rate = ('--config.ema={"generator": 0.9, "discriminator": 0.9}',)
   one = played(name, 1, *rate)
@@ -192,7 +194,7 @@ def test_what_is_exchanged_is_gradients_and_batch_statistics_and_nothing_else():
   assert parallel.collectives(compiled('dcgan:digits', 1)) == []
 
 
-@pytest.mark.parametrize('setting', ['--config.parallel=pmap', '--config.shard_state=True'])
+@pytest.mark.parametrize('setting', [pytest.param('--config.parallel=pmap', marks=SLOW), '--config.shard_state=True'])
 def test_law_7_work_scales(setting):
   work = lambda batch, devices: compiled('gan:ring', devices, setting, f'--config.batch_size={batch}').cost_analysis()
   added = {devices: work(128, devices)['flops'] - work(64, devices)['flops'] for devices in (1, 8)}
@@ -277,7 +279,9 @@ def test_pixel_norm_and_minibatch_deviation_in_bfloat16():
     np.testing.assert_allclose(y.astype(jnp.float32), function(MAPS.astype(jnp.float32)), rtol=0.01)
 
 
-@pytest.mark.parametrize('name', ['dcgan:digits', 'gan:ring', 'pool:accumulate'])
+@pytest.mark.parametrize(
+  'name', ['gan:ring', *(pytest.param(n, marks=SLOW) for n in ('dcgan:digits', 'pool:accumulate'))]
+)
 def test_remat_gives_the_same_numbers(name):
   assert_close(played(name, 1), played(name, 1, '--config.remat=True'))
 

@@ -25,6 +25,7 @@ from gan_jax.nets import cogan as cogan_nets
 from gan_jax.nets import mlp
 from gan_jax.nets import triple as triple_nets
 from gan_jax.nets.layers.basic import BatchNorm
+from gan_jax.sampling.sampler import Sampler
 
 KEY = jax.random.key(0)
 ADAM = {name: optax.adam(1e-3) for name in ('generator', 'discriminator', 'classifier')}
@@ -268,6 +269,7 @@ class Evidence:
   def __init__(self, game, variables, name, samples=20, **settings):
     self.game, self.variables, self.seed, self.samples, self.rivals = game, variables, 0, samples, ()
     self.stream = Stream(name=name, size=8, channels=1, range=(0.0, 1.0), classes=10)
+    self.sampler = Sampler(game) if hasattr(game, 'latents') else None
     self.labelled_held_out = Stream(name=name, split='test', size=8, channels=1, range=(0.0, 1.0), classes=10)
     self.__dict__.update(settings)
 

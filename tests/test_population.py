@@ -157,7 +157,7 @@ def trained(tmp_path_factory):
   return folder, train.run(varying(), folder, silent=True)
 
 
-@pytest.mark.parametrize('i', range(3))
+@pytest.mark.parametrize('i', [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2))])
 def test_a_member_is_the_run_of_its_config(trained, tmp_path, i):
   folder, state = trained
   config = member_config(varying(), i)
@@ -287,6 +287,7 @@ def test_a_stopped_population_has_its_best_too_and_what_was_used_is_put_aside(tm
   assert gan_jax.load(aside).step == 9 and (aside / 'notes.txt').exists() and gan_jax.load(tmp_path / 'best').step == 12
 
 
+@pytest.mark.slow
 def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
   settings = ['--config.population=2', '--config.steps=2', '--config.profile=1']
   source = tmp_path / 'source'
@@ -347,6 +348,7 @@ def primitives(jaxpr):
           yield from primitives(inner)
 
 
+@pytest.mark.slow
 def test_members_with_orthogonal_kernels_begin_one_after_the_other_bit_equal():
   least = ['generator.channels=(4,)', 'discriminator.channels=(4,)', 'discriminator.halvings=0']
   more = ['--config.devices=1', '--config.population=3', '--config.data.size=4', *(f'--config.game.{x}' for x in least)]
@@ -380,6 +382,7 @@ def test_devices_share_the_batch_and_not_the_members():
   assert 0 < added[8] <= added[1] / 7
 
 
+@pytest.mark.slow
 def test_one_device_equals_two():
   ends = []
   for devices in (1, 2):

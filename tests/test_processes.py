@@ -114,6 +114,7 @@ def test_one_process_goes_on_from_what_two_saved(two):
   assert_same(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_signal_to_one_stops_all_after_a_save(tmp_path):
   workdir = tmp_path / 'run'

@@ -1,6 +1,7 @@
 """Sequences of symbols: SeqGAN's networks, its gradient, the oracle, lines of texts, BLEU."""
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources import oracle
 from gan_jax.data.streams import Stream
+from gan_jax.evaluation import of_symbols
 from gan_jax.games.seqgan import SeqGAN
 from gan_jax.latents.distributions import Uniform
 from gan_jax.losses import policy
@@ -301,3 +303,21 @@ def test_stages_of_the_shipped_config():
   assert [stage.steps for stage in stages] == [18_720, 46_800, 200]
   assert [core.frozen_players(stage.game) for stage in stages] == [('discriminator',), ('generator',), ()]
   assert [turn.repeat for turn in stages[2].game.turns] == [1, 4680]
+
+
+def test_a_likelihood_is_of_words_and_their_end_alone():
+  tokens = np.array([[3, 4, 0, 0], [1, 2, 3, 4], [0, 0, 5, 0]])
+  wanted = [[True, True, True, False], [True] * 4, [True, False, False, False]]
+  np.testing.assert_array_equal(of_symbols._counted(tokens), wanted)
+
+
+def test_as_many_sentences_of_either_side_are_compared_among_each_other():
+  rows = np.random.RandomState(0).randint(1, 4, (50, 6))
+  evidence = types.SimpleNamespace(
+    fake=types.SimpleNamespace(examples=rows[:20]),
+    real_examples=lambda count: rows[:count],
+    once=lambda name, make: make(),
+    stream=types.SimpleNamespace(split='train'),
+  )
+  figures = {figure.name: figure.value for figure in of_symbols.self_bleu_figures(evidence)}
+  assert all(figures[f'self_bleu_{n}'] == figures[f'self_bleu_{n}_real'] for n in (2, 3, 4, 5))

@@ -110,6 +110,7 @@ def test_shared_latents_save_a_forward_pass_of_the_generator(kind):
   assert forward <= saved <= 1.1 * forward
 
 
+@pytest.mark.slow
 def test_shared_latents_save_a_forward_pass_of_a_dcgan_with_batch_norm():
   batch, sizes, used = 32, (64, 32, 16), {}
   widths = [f'--config.game.generator.channels={sizes}', '--config.game.discriminator.channels=(8,8,8)']

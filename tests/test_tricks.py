@@ -1,8 +1,10 @@
 """Augmentation, averages, truncation, standing statistics, and the settings that switch them."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gan_jax import config as config_lib
@@ -11,8 +13,9 @@ from gan_jax.augment import ada
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
+from gan_jax.games.standard import Standard
 from gan_jax.latents import distributions as latents
-from gan_jax.nets import dcgan
+from gan_jax.nets import dcgan, mlp
 from gan_jax.optim import averages
 from gan_jax.sampling import standing
 
@@ -273,6 +276,7 @@ def test_one_setting_switches(name):
     assert means['penalty'] > 0
 
 
+@pytest.mark.slow
 def test_input_gradients_in_a_game_equal_those_of_the_function():
   (stage,) = runs.stages_of(
     config_lib.override(
@@ -290,3 +294,41 @@ def test_input_gradients_in_a_game_equal_those_of_the_function():
   critic = lambda x: net.apply(variables, x, train=True, mutable=['batch_stats'])[0]
   gradients = losses.penalties.input_gradients(critic, image)
   np.testing.assert_allclose(metrics['penalty'], 2 * losses.penalties.r1(gradients), rtol=1e-4)
+
+
+class Sure(nn.Module):
+  """It says one thing of everything."""
+
+  logit: tuple[float, ...]
+
+  @nn.compact
+  def __call__(self, image, train=True):
+    self.param('unused', nn.initializers.zeros, ())
+    out = jnp.broadcast_to(jnp.array(self.logit), (len(image), len(self.logit)))
+    return out if len(self.logit) > 1 else out[:, 0]
+
+
+@pytest.mark.parametrize(
+  ('loss', 'logit', 'wanted'),
+  [
+    ('nonsaturating', (0.25,), 1.0),
+    ('least_squares', (0.25,), -1.0),  # nearer to 0, which is generated
+    ('least_squares', (0.75,), 1.0),
+    ('two_way_softmax', (1.0, 3.0), 1.0),
+    ('two_way_softmax', (-1.0, -3.0), -1.0),
+  ],
+)
+def test_adaptive_augmentation_asks_what_is_judged_real_by_the_loss(loss, logit, wanted):
+  game = Standard(mlp.Generator((4,), (8, 8, 1)), Sure(logit), latents.Normal((2,)), loss, augment=augment.Adaptive())
+  batch = {'images': {'image': jnp.zeros((4, 8, 8, 1))}, 'latents': jnp.zeros((4, 2))}
+  rngs = {'params': KEY, 'noise': KEY}
+  variables = {**game.init(rngs, batch, method='discriminator_loss'), 'clock': {'parts': 1}}
+  _, after = game.apply(variables, batch, method='discriminator_loss', rngs=rngs, mutable=['table'])
+  assert float(after['table']['augment_overfitting']) == wanted
+
+
+@pytest.mark.parametrize('loss', ['wasserstein', 'relativistic'])
+def test_adaptive_augmentation_needs_a_loss_that_says_what_is_real(loss):
+  game = Standard(mlp.Generator((4,), (8, 8, 1)), Sure((0.0,)), latents.Normal((2,)), loss, augment=augment.Adaptive())
+  with pytest.raises(UserError, match=f"which logits of '{loss}' do not say: choose another loss, or"):
+    core.init(game, dict.fromkeys(('generator', 'discriminator'), optax.sgd(0.1)), {}, KEY)

@@ -15,7 +15,7 @@ from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.data import feed as feed_lib
 from gan_jax.data import pixels, sources, streams, transforms
-from gan_jax.data.sources.checked import Checked
+from gan_jax.data.sources.checked import Checked, _image
 from gan_jax.distributed import parallel
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.nets.layers.basic import BatchNorm
@@ -428,3 +428,31 @@ def test_a_script_without_a_main_guard_is_told(tmp_path, body, line):
 def test_bytes_are_left_alone():
   image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
   assert pixels.to_bytes(image) is image
+
+
+def test_colours_of_16_bits_keep_their_scale(tmp_path):
+  """Pillow reads 8 bits of them."""
+  import struct
+  import zlib
+
+  chunk = lambda name, data: struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+  levels = [0, 1024, 2048, 4095]
+  row = b'\0' + b''.join(struct.pack('>HHH', level, level, level) for level in levels)
+  header = struct.pack('>IIBBBBB', 4, 1, 16, 2, 0, 0, 0)
+  content = chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(row)) + chunk(b'IEND', b'')
+  (tmp_path / 'x.png').write_bytes(b'\x89PNG\r\n\x1a\n' + content)
+  of = lambda **settings: folder(tmp_path, size=1, channels=3, **settings).open().pixels(0)[0, :, 0].astype(int)
+  # To about a twelfth: the upper 8 of 12 bits are 4.
+  assert np.abs(of(values=(0, 4095)) - np.array([0, 64, 128, 255])).max() <= 16
+  assert of(values=(0, 65535)).tolist() == of().tolist() == [0, 4, 8, 15]
+
+
+def test_values_of_the_users_own_bytes_give_bytes_and_others_are_done():
+  image = np.arange(0, 64, dtype=np.uint8).reshape(1, 8, 8, 1)
+  OWN['source'] = sources.ArraySource({'image': image})
+  stream = streams.Stream(name='test_values.own', size=8, channels=1, values=(0, 63))
+  read = stream.open()[0]['image']
+  assert read.dtype == np.uint8 and (read.min(), read.max()) == (0, 255)
+  # Sources of files made them bytes by `values`.
+  made = dataclasses.replace(stream, name='some_set')
+  np.testing.assert_array_equal(_image(image, made), image)

@@ -162,6 +162,9 @@ class Scheduled:
 def overfitting(real_logits: jax.Array) -> jax.Array:
   """r_t of ADA: how sure the discriminator is of data, E[sign(D(x))] in [-1, 1]. Source: as `adapted`.
 
+  The logits are those of a loss for which 0 is as likely real as not; `games.parts.accuracies.certainty` makes them of
+  others.
+
   >>> float(overfitting(jnp.array([2.0, 0.5, 1.0, -3.0])))
   0.5
   """

@@ -36,10 +36,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       continue
     if _is_new(config, argument) or (_literal(value) is None and _is_dict(config, argument)):
       with config.unlocked():
-        here = config
-        for part in name[:-1]:
-          here = here[part]
-        here[name[-1]] = _literal(value)
+        _holder(config, argument)[name[-1]] = _literal(value)
       continue
     try:
       values = flags.FlagValues()
@@ -93,42 +90,52 @@ def _path(argument: str) -> list[str]:
   return argument.lstrip('-').split('=')[0].split('.')[1:]
 
 
+def _within(here: Any, part: str) -> Any:
+  """What is at a part of a path, such as `game` or `generators[0]`; None where there is no such thing."""
+  name, *numbers = part.replace(']', '').split('[')
+  here = here[name] if hasattr(here, 'keys') and name in here else None
+  for number in numbers:
+    known = isinstance(here, tuple | list) and number.isdecimal() and int(number) < len(here)
+    here = here[int(number)] if known else None
+  return here
+
+
+def _holder(config: Any, argument: str) -> Any:
+  """The dict that has the setting of an argument, or may have it; None where there is no such dict."""
+  here = config
+  for part in _path(argument)[:-1]:
+    if isinstance(here := _within(here, part), tuple | list) and ELEMENT.search(argument.split('=')[0]):
+      name = argument.split('=')[0]
+      right = ELEMENT.sub(r'[\1]', name)
+      raise UserError(f'{name}: write {right}')
+  return here if hasattr(here, 'keys') else None
+
+
 def _is_new(config: Any, argument: str) -> bool:
   """Whether the setting of an argument is not in the config yet, or is None: config_flags cannot set it then.
 
   A setting may be added to every dict that has a name; `build` raises an error if its class does not have it.
   """
-  path, here = _path(argument), config
-  for depth, part in enumerate(path):
-    if '[' in part:  # an element of a sequence: config_flags finds it
-      return False
-    if isinstance(here, tuple | list) and part.isdecimal():
-      name = argument.split('=')[0]
-      right = ELEMENT.sub(r'[\1]', name)
-      raise UserError(f'{name}: write {right}')
-    if not isinstance(here, ml_collections.ConfigDict) or part not in here:
-      last = depth == len(path) - 1
-      if last and isinstance(here, ml_collections.ConfigDict) and ('name' in here or path[:-1] == ['ema']):
-        return True
-      raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
-    here = here[part]
-  return here is None
+  holder, path = _holder(config, argument), _path(argument)
+  if '[' in path[-1]:  # an element of a sequence: config_flags finds it
+    return False
+  if holder is not None and path[-1] in holder:
+    return holder[path[-1]] is None
+  if holder is not None and ('name' in holder or path[:-1] == ['ema']):
+    return True
+  raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
 
 
 def _is_dict(config: Any, argument: str) -> bool:
   """Whether the setting of an argument is a dict with a name, such as a penalty, which None takes away."""
-  for part in _path(argument):
-    if not isinstance(config, ml_collections.ConfigDict) or part not in config:
-      return False
-    config = config[part]
-  return isinstance(config, ml_collections.ConfigDict) and 'name' in config
+  value = _within(_holder(config, argument), _path(argument)[-1])
+  return hasattr(value, 'keys') and 'name' in value
 
 
 def _siblings(config: Any, argument: str) -> str:
+  here = config
   for part in _path(argument)[:-1]:
-    if not (isinstance(config, ml_collections.ConfigDict) and part in config):
+    if not hasattr(inner := _within(here, part), 'keys'):
       break
-    config = config[part]
-  if not isinstance(config, ml_collections.ConfigDict):
-    return 'none'
-  return ', '.join(f'{key}={config[key]!r}' if not hasattr(config[key], 'keys') else key for key in config)
+    here = inner
+  return ', '.join(f'{key}={here[key]!r}' if not hasattr(here[key], 'keys') else key for key in here)

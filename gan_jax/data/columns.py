@@ -5,6 +5,7 @@ what a loss sees. `fit(values)` completes it with what only the whole column say
 """
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -276,8 +277,8 @@ def _plain(value: Any) -> Any:
 def _whole(value: Any) -> int | None:
   if isinstance(value, bool | int):
     return int(value)
-  text = str(value).strip()
-  return int(text) if text.removeprefix('-').isdecimal() else None
+  found = re.fullmatch(r'(-?[0-9]+)(\.0*)?', str(value).strip())  # tables and arrays of floats have 2.0
+  return int(found[1]) if found else None
 
 
 def _numbers(value: Any) -> np.ndarray:

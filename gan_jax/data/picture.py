@@ -81,12 +81,13 @@ class Picture(Kind):
       UserError: no picture, or a half of a picture of odd width.
     """
     if isinstance(value, Image.Image):
-      value = pixels.decode(value, self.values, 'a picture')
-    image = np.asarray(value)
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or image.dtype.kind in NOT_NUMBERS:
-      raise UserError(f'is {form_of(value)}, no picture: pictures are (H, W) or (H, W, 1 to 4)')
-    image = pixels.to_bytes(image, self.values, 'a picture')
+      image = pixels.decode(value, self.values, getattr(value, 'filename', '') or 'a picture')
+    else:
+      image = np.asarray(value)
+      image = image[..., None] if image.ndim == 2 else image
+      if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or image.dtype.kind in NOT_NUMBERS:
+        raise UserError(f'is {form_of(value)}, no picture: pictures are (H, W) or (H, W, 1 to 4)')
+      image = pixels.to_bytes(image, self.values, 'a picture')
     if self.part:
       width = image.shape[1]
       if width % 2:

@@ -67,6 +67,9 @@ def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) 
     UserError: as `to_bytes`.
   """
   clear, sixteen = picture.info.get('transparency'), _sixteen_bits(picture)
+  if values is not None and not sixteen and any('16' in str(part[3]) for part in getattr(picture, 'tile', ())):
+    # Of a colour picture of 16 bits Pillow gives the upper 8.
+    values = values[0] / 257, values[1] / 257
   picture = ImageOps.exif_transpose(picture)
   if picture.mode.startswith('I') or picture.mode == 'F':
     pixels = np.asarray(picture)[..., None]

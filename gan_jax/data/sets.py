@@ -14,7 +14,9 @@ import numpy as np
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sources
+from gan_jax.data.picture import Picture
 from gan_jax.data.streams import Stream
+from gan_jax.data.transforms import to_uint8
 
 #: The seed of the order in which evaluations take examples: the first n are a random choice.
 ORDER_SEED = 0
@@ -92,6 +94,12 @@ def labelling(stream: Stream) -> dict[str, Any]:
   field, names = labels_of(stream), list(stream.class_names)
   usual = {'labels_of': field == 'label', 'class_names': names == sorted(names)}
   return {key: value for key, value in {'labels_of': field, 'class_names': names}.items() if not usual[key]}
+
+
+def decoding(stream: Stream) -> dict[str, Any]:
+  """How pictures are read, for the keys of caches; {} where it is as mostly. In some sets few examples show it."""
+  usual = {field.name: field.default for field in dataclasses.fields(Stream)}
+  return {name: getattr(stream, name) for name in ('background', 'values') if getattr(stream, name) != usual[name]}
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +206,8 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
   return as_examples(stream, fields[stream.main]), fields.get('label')
 
 
+#: Pictures that are prepared at a time.
+BLOCK = 1000
 #: `examples` returns at most so many bytes.
 KEPT_BYTES = 256 << 20
 
@@ -205,7 +215,12 @@ KEPT_BYTES = 256 << 20
 def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
   """Stored examples in the form that metrics take: uint8 pictures, or float32 in the stream's range."""
   if stream.pictures:
-    return stored
+    kind = stream.kinds[stream.main] if stream.columns else None
+    if kind is None or type(kind).prepare is Picture.prepare:
+      return stored
+    # Pictures that are made worse, or otherwise not what is stored. A block at a time, for they become floats.
+    blocks = [stored[i : i + BLOCK] for i in range(0, len(stored), BLOCK)]
+    return np.concatenate([to_uint8(kind.prepare(jnp.asarray(x), jax.random.key(0)), kind.range) for x in blocks])
   if stream.columns:
     return np.asarray(stream.kinds[stream.main].prepare(jnp.asarray(stored), jax.random.key(0)), np.float32)
   if stored.dtype != np.uint8:

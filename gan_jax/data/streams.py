@@ -14,6 +14,7 @@ from flax.core import FrozenDict
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import columns, sources, transforms
+from gan_jax.data.text import Text, captions_in, chosen
 
 LEAST = {
   **dict.fromkeys(('size', 'batch_size'), 1),
@@ -140,10 +141,17 @@ class Stream:
   def _prepared(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
     from gan_jax.data.sources.columned import is_together
 
+    together = {field for field in self.kinds if is_together(self, field)}
+    # An embedding is of the caption that is drawn: there are no more of them than there are captions.
+    texts = [f for f in together if isinstance(self.kinds[f], Text) and fields[f].ndim == 3]
+    counts = captions_in(fields[texts[0]]) if texts else None
     prepared = {}
     for field, kind in self.kinds.items():
-      own = key if is_together(self, field) else jax.random.fold_in(key, zlib.crc32(field.encode()))
-      prepared[field] = kind.prepare(fields[field], own)
+      own = key if field in together else jax.random.fold_in(key, zlib.crc32(field.encode()))
+      if counts is not None and field in together and isinstance(kind, columns.Embedding) and fields[field].ndim == 3:
+        prepared[field] = chosen(fields[field], counts, own)
+      else:
+        prepared[field] = kind.prepare(fields[field], own)
     if self.tags and 'label' in prepared:
       prepared['tags'] = jnp.asarray(self.tags, jnp.float32)[prepared['label']]
     return prepared

@@ -105,7 +105,7 @@ class Text(Kind):
 
   def prepare(self, batch: jax.Array, key: jax.Array) -> jax.Array:
     """(B, length) int32; of several captions one at random, each as likely."""
-    return batch if batch.ndim == 2 else chosen(batch, (batch[..., 0] != FILL).sum(-1), key)
+    return batch if batch.ndim == 2 else chosen(batch, captions_in(batch), key)
 
   def encode(self, text: str) -> np.ndarray:
     """(length,) int32 tokens of a text.
@@ -150,6 +150,11 @@ def captions_of(value: Any) -> list[str]:
   if not values or not all(each.strip() for each in values):
     raise UserError('has an empty text: give one, or remove the example')
   return values
+
+
+def captions_in(batch: jax.Array) -> jax.Array:
+  """(B,) how many captions each example of (B, captions, length) has; the rest are rows of 0."""
+  return (batch[..., 0] != FILL).sum(-1)
 
 
 def chosen(batch: jax.Array, counts: jax.Array, key: jax.Array) -> jax.Array:

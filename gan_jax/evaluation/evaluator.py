@@ -1,5 +1,6 @@
 """Evaluations of one game. Compiled functions and statistics of the data are kept from one evaluation to the next."""
 
+import dataclasses
 import json
 import math
 import textwrap
@@ -208,8 +209,19 @@ class Evaluator:
     )
     wanted = _output_of(stage, options)
     self._targets: Stream | None = None
-    if wanted.paired and wanted.stream in self._inputs and not options.split:
-      self._targets = sets.reference_stream(self._inputs[wanted.stream], None, wanted.field)
+    own = self._inputs.get(wanted.stream) if wanted.paired else None
+    if own is not None and not options.split:
+      self._targets = sets.reference_stream(own, None, wanted.field)
+    self._paired = own is not None and own.split == self.stream.split
+    # What the game reads is all that tells samples apart, where it draws nothing: again and again the same say nothing.
+    made_of = [wanted.source[0]] if wanted.source[0] in self._inputs else list(self._inputs)
+    self._distinct = max((len(self._inputs[name].open()) for name in made_of), default=options.samples)
+    self._samples = min(options.samples, self._distinct) if stage.game.latents is None else options.samples
+    trained = stage.streams[_output_of(stage, options).stream]
+    self._trained_on: Stream | None = None
+    if trained.per_class and not options.split and not options.stream:
+      chosen = dict(per_class=trained.per_class, per_class_seed=trained.per_class_seed)
+      self._trained_on = dataclasses.replace(self.stream, **chosen)
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:
@@ -220,20 +232,22 @@ class Evaluator:
     if self._options.standing:
       variables = standing.of_stage(self._stage, variables, self._options.standing, self._options.truncation)
     variables = parallel.replicate(self._mesh)(variables) if jax.process_count() == 1 else variables
-    samples, seed = self._options.samples, self._options.seed
     return Evidence(
-      self._stage.game,
+      self._generated.sampler.game,
       variables,
       self._generated,
       self.scorer,
       self.stream,
-      samples,
-      seed,
+      self._samples,
+      self._options.seed,
       self._options.output,
       self._say,
       self._cached,
       tuple(self._options.rivals),
       self._targets,
+      self._paired,
+      self._trained_on,
+      dict(ema=ema, standing=self._options.standing, truncation=self._options.truncation),
     )
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:
@@ -272,13 +286,17 @@ class Evaluator:
     cut = f', {what} {options.truncation}' if options.truncation else ''
     stood = f', statistics of {options.standing} batches' if options.standing else ''
     made_of = ''.join(f', made of {name}: {sets.title(stream)}' for name, stream in self._inputs.items())
+    times = self._samples / self._distinct
+    made_of += f', each about {times:.0f} times, with other latents' if times > 1 else ''
+    if self._samples < options.samples:
+      made_of += f', each once: {options.samples} were asked for, and the game draws no latents'
     labels_of = sets.labels_of(self.stream)
     return Evaluation(
       step,
       tuple(figures),
       seconds,
       {
-        'samples': f'{options.samples} of seed {options.seed}{bits}, {weights}{cut}{stood}{made_of}',
+        'samples': f'{self._samples} of seed {options.seed}{bits}, {weights}{cut}{stood}{made_of}',
         'reference': sets.title(self.stream) + ('' if labels_of == 'label' else f', classes of {labels_of!r}'),
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },

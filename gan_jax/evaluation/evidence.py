@@ -1,7 +1,7 @@
 """The inputs of metrics: real and generated examples and their features. Each is computed when it is first used."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from gan_jax.data.streams import Stream
 from gan_jax.evaluation import reference
 from gan_jax.evaluation.scores import Generated, Scorer, Scores, array_batches
 from gan_jax.features.base import Extractor
+from gan_jax.sampling.sampler import Sampler
 
 
 class Evidence:
@@ -31,6 +32,9 @@ class Evidence:
     cached: results that stay the same between evaluations, such as those of the real side.
     rivals: workdirs of runs to compare with.
     targets: the set of what each sample should be, if the output is made of inputs that have a target.
+    paired: whether sample i is made of example i of the reference.
+    trained_on: the examples that the game learnt from, where they are not all of the reference.
+    sampling: how this run is sampled, by the keywords of `Run.variables`: a rival is sampled likewise.
 
   Attributes:
     game: the module.
@@ -41,6 +45,8 @@ class Evidence:
     output: name of the output, if the game makes several.
     rivals: workdirs of runs to compare with.
     targets: the set of what each sample should be, sample i example i of it in the order of evaluations; or None.
+    paired: whether sample i is made of example i of the reference.
+    sampling: how this run is sampled, by the keywords of `Run.variables`.
   """
 
   def __init__(
@@ -57,10 +63,14 @@ class Evidence:
     cached: dict[str, Any] | None = None,
     rivals: tuple[str, ...] = (),
     targets: Stream | None = None,
+    paired: bool = False,
+    trained_on: Stream | None = None,
+    sampling: Mapping[str, Any] | None = None,
   ):
     self.game, self.variables, self.stream = game, variables, stream
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
-    self.targets = targets
+    self.targets, self.paired, self.sampling = targets, paired, dict(sampling or {})
+    self._trained_on = stream if trained_on is None else trained_on
     self._generated, self._scorer, self._say = generated, scorer, say
     self._cached = {} if cached is None else cached
 
@@ -104,6 +114,17 @@ class Evidence:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""
     key = f'real_examples {start} {count}'
     return self.once(key, lambda: sets.examples(self.stream, count, start)[0])
+
+  def trained_examples(self, count: int) -> np.ndarray:
+    """The first examples that the game learnt from: of a set of which it saw some of each class, those alone."""
+    if self._trained_on is self.stream:
+      return self.real_examples(count)
+    return self.once(f'trained_examples {count}', lambda: sets.examples(self._trained_on, count)[0])
+
+  @property
+  def sampler(self) -> Sampler:
+    """Makes the samples: with the truncation that was asked for."""
+    return self._generated.sampler
 
   def held_out_examples(self, count: int) -> np.ndarray:
     """Examples of the held-out split.

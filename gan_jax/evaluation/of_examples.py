@@ -110,7 +110,7 @@ def ms_ssim(e: Evidence) -> Iterable[Figure]:
 
 
 def copies(e: Evidence) -> Iterable[Figure]:
-  train = e.unit(e.real_examples(len(e.stream.open())))
+  train = e.unit(e.trained_examples(len(e.stream.open())))
   samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
   result = neighbours.copying(train, unseen, samples)
   protocol = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.stream.split}'

@@ -32,12 +32,17 @@ def fid(e: Evidence) -> Iterable[Figure]:
 
 
 def kid(e: Evidence) -> Iterable[Figure]:
-  size = min(1000, len(e.real.features), len(e.fake.features))
-  result = kernel_distance.kernel_distance(e.real.features, e.fake.features, subsets=100, size=size)
-  whole = ', all that one side has: no spread, so no standard error' if math.isnan(result.standard_error) else ''
+  real, fake = e.real.features, e.fake.features
+  least = min(len(real), len(fake))
+  size = min(1000, least)
+  if e.paired:
+    real, fake = real[:least], fake[:least]
+  result = kernel_distance.kernel_distance(real, fake, subsets=100, size=size, paired=e.paired)
+  own = ', none compared with the one that it is made of' if e.paired else ''
   yield Figure(
-    'kid', result.value, f'cubic kernel on features, unbiased, 100 subsets of {size}{whole}', result.standard_error
-  )
+    'kid', result.value, f'cubic kernel on features, unbiased, 100 subsets of {size}{own}',
+    result.standard_error,
+  )  # fmt: skip
 
 
 def score(e: Evidence) -> Iterable[Figure]:

@@ -72,13 +72,13 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
     )
   judged = lambda variables, examples: game.apply(variables, examples, method='logits')
   judge = e.once('judge', lambda: jax.jit(judged))
-  sets = (e.real_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
+  sets = (e.trained_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
   # Where only differences of logits mean something, no share does.
   boundary = game.boundary
   result = held_out.held_out_report(
     lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
   )
-  protocol = 'the discriminator in eval mode, up to 2000 examples'
+  protocol = 'the discriminator in eval mode, up to 2000 examples, the training ones of those that it learnt from'
   for name, side in (('training', result.train), ('held_out', result.held_out), ('generated', result.generated)):
     if boundary is not None:
       yield Figure(f'judged_real_{name}', side.real, f'share with a logit above {boundary:g}, {protocol}')
@@ -111,12 +111,14 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
       f'the metric probe needs examples of two classes or more to train on and some to choose C by, {len(train)} of '
       f'{e.stream.split} are too few: leave it out'
     )
-  c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), np.logspace(-6, 0, 7).tolist())
+  tried = np.logspace(-6, 0, 7).tolist()
+  c, _ = probe.choose_c([(train[:kept], labels[:kept])], (train[kept:], labels[kept:]), tried)
+  note = '; NOTE: the best C is at an end of those tried' if c in (tried[0], tried[-1]) else ''
   share = probe.accuracy(probe.fit_linear_svm(train, labels, c, classes=e.stream.classes), test, unseen_labels)
   yield Figure(
     'probe', share, f'accuracy on {len(test)} examples of {title(held_out)} of a linear L2-SVM (C = {c:g}, chosen on '
     f'training data) on {train.shape[1]} max-pooled features of every discriminator layer (running statistics), '
-    f'{len(train)} labels',
+    f'{len(train)} labels{note}',
     share_error(share, len(test)),
   )  # fmt: skip
 
@@ -127,7 +129,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
       f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
     )
   # Only what stays the same: the function outlives this state's evidence.
-  game, seed, output = e.game, e.seed, e.output
+  game, seed, output = e.sampler.game, e.seed, e.output
 
   def generate(variables, z):
     made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key_of(seed)})
@@ -138,7 +140,7 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
 
 
 def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
-  return np.asarray(latents_lib.draw(e.game.latents, jax.random.fold_in(key_of(e.seed), salt), count))
+  return np.asarray(latents_lib.draw(e.sampler.distribution, jax.random.fold_in(key_of(e.seed), salt), count))
 
 
 def ppl(e: Evidence) -> Iterable[Figure]:
@@ -149,7 +151,7 @@ def ppl(e: Evidence) -> Iterable[Figure]:
     return extractor.apply(variables, (x - low) * factor if factor else x)['features']
 
   features = jax.tree_util.Partial(e.once('features', lambda: jax.jit(features_of)), extractor.variables)
-  kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'
+  kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'  # truncated or not
   epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
   starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
   result = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
@@ -161,7 +163,7 @@ def ppl(e: Evidence) -> Iterable[Figure]:
 
 def inversion_figures(e: Evidence) -> Iterable[Figure]:
   low, high = e.stream.range
-  train, unseen = e.in_range(e.real_examples(INVERTED)), e.in_range(e.held_out_examples(INVERTED))
+  train, unseen = e.in_range(e.trained_examples(INVERTED)), e.in_range(e.held_out_examples(INVERTED))
   generate = _generator(e)
   errors = []
   for targets in (train, unseen):

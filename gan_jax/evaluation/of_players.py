@@ -17,11 +17,11 @@ from gan_jax.evaluation.of_examples import MIXTURES
 from gan_jax.evaluation.of_networks import in_batches
 from gan_jax.features.choose import channel_labels
 from gan_jax.latents import distributions as latents_lib
+from gan_jax.metrics.checks import share_error
 from gan_jax.metrics.gmam import gmam
 from gan_jax.metrics.makers import division
 from gan_jax.metrics.modes import nearest_mode
 from gan_jax.sampling.run import load
-from gan_jax.sampling.sampler import Sampler
 
 CLASSIFIED, JUDGED, PAIRS = 10_000, 2000, 10_000
 
@@ -39,7 +39,7 @@ def classifier_figures(e: Evidence) -> Iterable[Figure]:
   wrong = float(np.mean(in_batches(e, classify, pictures).argmax(1) != labels))
   yield Figure(
     'test_error', wrong, f"of the game's own classifier on {len(labels)} examples of {title(e.labelled_held_out)}",
-    float(np.sqrt(wrong * (1 - wrong) / len(labels))),
+    share_error(wrong, len(labels)),
   )  # fmt: skip
 
 
@@ -68,18 +68,18 @@ def pair_class_figures(e: Evidence) -> Iterable[Figure]:
   share, chance = (float(np.mean(predicted[0] == np.roll(predicted[1], shift))) for shift in (0, 1))
   yield Figure(
     'pair_classes', share, f"share of {len(made)} pairs in which {e.extractor.name} sees one class in the {transform} "
-    "of output 'a' and in output 'b'", float(np.sqrt(share * (1 - share) / len(made))),
+    "of output 'a' and in output 'b'", share_error(share, len(made)),
   )  # fmt: skip
   yield Figure(
     'pair_classes_by_chance', chance, "the same of outputs 'a' and the 'b' of other latents",
-    float(np.sqrt(chance * (1 - chance) / len(made))),
+    share_error(chance, len(made)),
   )  # fmt: skip
 
 
 def _pairs(e: Evidence) -> tuple[str, np.ndarray, np.ndarray]:
   """(name of the transform, the transform of output 'a', output 'b'), 8-bit images."""
   transform, _ = transform_of(e.stream.name)
-  outputs = Sampler(e.game)(e.variables, min(e.samples, PAIRS), e.seed)
+  outputs = e.sampler(e.variables, min(e.samples, PAIRS), e.seed)
   if not transform or not isinstance(outputs, Mapping) or not {'a', 'b'} <= set(outputs):
     raise UserError(
       f"the metrics of pairs are of games that make 'a' and 'b' where the reference is {' or '.join(TRANSFORMS)} of a "
@@ -94,17 +94,19 @@ def gmam_figures(e: Evidence) -> Iterable[Figure]:
     raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
   if not isinstance(e.game, core.HasObjective):
     raise UserError(f'{type(e.game).__name__} has no objective of its discriminators: leave the metric gmam out')
-  real = e.in_range(e.real_examples(JUDGED))
+  real = e.in_range(e.real_examples(min(JUDGED, len(e.fake.examples))))
   own = e.in_range(e.fake.examples[: len(real)])
   value = lambda game, variables, fake: float(game.apply(variables, real, fake, method='objective'))
   for path in e.rivals:
     rival = load(path)
-    game, variables = rival.stage.game, rival.variables()
+    game, variables = rival.stage.game, rival.variables(**e.sampling)
     if not isinstance(game, core.HasObjective):
       raise UserError(f'--rivals: {path} is of {type(game).__name__}, which has no objective: leave it out')
-    theirs = np.asarray(rival.sample(len(real), seed=e.seed))
+    theirs = np.asarray(rival.sample(len(real), seed=e.seed, **e.sampling))
     if theirs.shape[1:] != real.shape[1:] or rival.range != e.stream.range:
       raise UserError(f'--rivals: {path} makes {theirs.shape[1:]} in {rival.range}, this run another: leave it out')
+    if e.pictures:  # of 8 bits, as data and own samples: discriminators may tell by less
+      theirs = e.in_range(to_uint8(theirs, e.stream.range))
     here = [value(e.game, e.variables, fake) for fake in (own, theirs)]
     there = [value(game, variables, fake) for fake in (theirs, own)]
     yield Figure(

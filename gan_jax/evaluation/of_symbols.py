@@ -41,9 +41,17 @@ def likelihood_figures(e: Evidence) -> Iterable[Figure]:
   held_out = e.held_out_examples(LIKELY)
   score = e.once('likelihood', lambda: jax.jit(_likelihood(e.game)))
   parts = [held_out[i : i + BATCH] for i in range(0, len(held_out), BATCH)]
-  found = -np.concatenate([np.asarray(score(e.variables, part)).mean(1) for part in parts])
+  each = np.concatenate([np.asarray(score(e.variables, part)) for part in parts])
+  counted = _counted(held_out) if is_text(e.stream) else np.ones(each.shape, bool)
+  found = -(each * counted).sum(1) / counted.sum(1)
   whose = f'{len(found)} of {title(e.held_out)}'  # type: ignore[arg-type]
-  yield mean_figure('likelihood', found, f'nats a token, -log p by the generator of {whose}')
+  what = 'nats a token, of texts up to their end, which counts' if is_text(e.stream) else 'nats a token'
+  yield mean_figure('likelihood', found, f'{what}, -log p by the generator of {whose}')
+
+
+def _counted(tokens: np.ndarray) -> np.ndarray:
+  """(N, T) of texts, whether a token is one of the text or its end; what fills the rest is no achievement."""
+  return np.cumsum(tokens == FILL, axis=1) - (tokens == FILL) == 0
 
 
 def _likelihood(game: Any) -> Callable[[Any, Any], jax.Array]:
@@ -59,8 +67,10 @@ def bleu_figures(e: Evidence) -> Iterable[Figure]:
 
 
 def self_bleu_figures(e: Evidence) -> Iterable[Figure]:
-  made, real = _words(e.fake.examples[:SENTENCES]), _words(e.real_examples(SENTENCES))
-  of_real = lambda order: e.once(f'self_bleu_{order}', lambda: bleu.self_bleu(real, order))
+  # As many of each side: every further sentence is one more to be like. (Texygen takes 500, which are less alike.)
+  made = _words(e.fake.examples[:SENTENCES])
+  real = _words(e.real_examples(len(made)))
+  of_real = lambda order: e.once(f'self_bleu_{order} {len(real)}', lambda: bleu.self_bleu(real, order))
   for order in ORDERS:
     yield mean_figure(f'self_bleu_{order}', bleu.self_bleu(made, order), f'of {len(made)} samples among each other')
     yield mean_figure(f'self_bleu_{order}_real', of_real(order), f'the same of {len(real)} of {e.stream.split}')

@@ -38,6 +38,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     'classes': stream.classes,
     'features': scorer.extractor.name,
     'kept': KEPT,
+    **{name: repr(value) for name, value in sets.decoding(stream).items()},
     **sets.labelling(stream),
   }
   plain = ''.join(c if c.isalnum() else '-' for c in f'{stream.name}-{stream.split}-{stream.size}x{stream.channels}')

@@ -174,6 +174,9 @@ class Generated:
     declared: the game's `outputs`.
     asked: the stream of the inputs whose examples say what is asked for; '' if the latents do.
     classes_of: the field with its classes.
+
+  Attributes:
+    sampler: of the game.
   """
 
   def __init__(
@@ -188,7 +191,8 @@ class Generated:
     asked: str = '',
     classes_of: str = 'label',
   ):
-    self._sampler, self._mesh, self._limits, self._output = sampler, mesh, limits, output
+    self.sampler = sampler
+    self._mesh, self._limits, self._output = mesh, limits, output
     self._inputs, self._declared = inputs, tuple(declared)
     self._asked, self._classes_of = asked, classes_of
     self._make = jax.jit(self._made)
@@ -197,7 +201,7 @@ class Generated:
     self, variables: Any, key: jax.Array, starts: jax.Array, inputs: Any
   ) -> tuple[jax.Array, dict[str, Any], jax.Array]:
     """(examples, what was asked, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
-    block = lambda start, inputs: self._sampler.block(variables, key, start, None, inputs)
+    block = lambda start, inputs: self.sampler.block(variables, key, start, None, inputs)
     made, drawn = jax.vmap(jax.vmap(block))(starts, inputs)
     made = pick(made, self._output, '--output or config.eval.output', self._declared)
     examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])

@@ -135,6 +135,7 @@ def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, An
     **{name: getattr(stream, name) for name in chosen},
     # Labels of two kinds may agree on all examples that a fingerprint looks at.
     **sets.labelling(stream),
+    **{name: repr(value) for name, value in sets.decoding(stream).items()},
     'fingerprint': sources.fingerprint(source),
     'files': hashlib.sha256(repr(files).encode()).hexdigest(),
     'seed': seed,
@@ -142,8 +143,9 @@ def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, An
   }
 
 
-def _arrays(source: sources.Source, classes: int, field: str) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(source: sources.Source, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
   """All pictures and labels, or evenly chosen ones of a set that is too large."""
+  field, classes = stream.main, stream.classes
   fits = max(1, BYTES // source[0][field].nbytes)
   if len(source) > fits:
     source = sources.Subset(source, np.linspace(0, len(source) - 1, fits).astype(np.int64))
@@ -152,15 +154,15 @@ def _arrays(source: sources.Source, classes: int, field: str) -> tuple[np.ndarra
   images, labels = read.arrays[field], read.arrays['label']
   if labels.min() < 0 or labels.max() >= classes:
     raise UserError(f'config.data.classes={classes} but labels run from {labels.min()} to {labels.max()}')
-  return images, labels
+  return sets.as_examples(stream, images), labels
 
 
 def _split(stream: Stream, source: sources.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """Pictures and labels to train on, and those held out: another split, else a fixed tenth."""
-  images, labels = _arrays(source, stream.classes, stream.main)
+  images, labels = _arrays(source, stream)
   other = sets.held_out_stream(stream)
   if other is not None:
-    test, test_labels = _arrays(other.open(), stream.classes, stream.main)
+    test, test_labels = _arrays(other.open(), other)
     # Accuracy on copies of training examples says nothing.
     known = {row.tobytes() for row in images}
     if sum(row.tobytes() in known for row in test) < len(test) / 10:

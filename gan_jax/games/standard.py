@@ -17,7 +17,7 @@ from gan_jax.augment.augmentations import Adaptive, Scheduled, overfitting
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_clock, read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
-from gan_jax.games.parts.accuracies import accuracies
+from gan_jax.games.parts.accuracies import accuracies, certainty
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of, generate
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
@@ -100,6 +100,11 @@ class Standard(nn.Module):
       raise UserError(
         f'config.game.most_accuracy={self.most_accuracy} needs a loss whose logits say real or not, which '
         f'{self.loss!r} does not: choose another loss, or leave most_accuracy at 1.0'
+      )
+    if isinstance(self.augment, Adaptive) and self.pair.boundary is None:
+      raise UserError(
+        f'config.game.augment: Adaptive asks how much of the data is judged real, which logits of {self.loss!r} do not '
+        "say: choose another loss, or {'name': 'Scheduled', ...}"
       )
     every = getattr(self.penalty, 'every', 1)
     # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
@@ -222,7 +227,7 @@ class Standard(nn.Module):
     metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       if not self.is_initializing():
-        self.overfitting.value += overfitting(real_logits) / self.augment.every
+        self.overfitting.value += overfitting(certainty(self.pair, real_logits)) / self.augment.every
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
       metrics['penalty'] = self.penalized(image, fake, real_condition)

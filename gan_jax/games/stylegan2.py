@@ -34,7 +34,7 @@ class StyleGAN2(Standard):
     path_share: it takes one of so many latents of a move.
     path_decay: share of the new lengths in their running mean.
 
-  A penalty of every step (every=1) is taken in augmented pictures, a lazy one in those before.
+  A penalty of every step (every=1) is taken in augmented pictures; a lazy one at data (at='real') in those before.
 
   differs: the running mean is held fixed when the penalty is differentiated; in the authors' code a hundredth of the
     gradient flows through it.

@@ -186,7 +186,8 @@ def lecam(
   """
   chex.assert_equal_rank([real_logits, fake_logits])
   chex.assert_rank([real_average, fake_average], 0)
-  square = lambda logits, average: jnp.mean((full_precision(logits) - average) ** 2)
+  # Anchors: no gradient flows through them, also where they were just updated with these logits.
+  square = lambda logits, average: jnp.mean((full_precision(logits) - jax.lax.stop_gradient(average)) ** 2)
   return square(real_logits, fake_average) + square(fake_logits, real_average)
 
 

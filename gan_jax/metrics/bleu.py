@@ -9,7 +9,7 @@ import numpy as np
 from gan_jax.base.errors import UserError
 
 Sentence = Sequence[Hashable]
-#: Matches that an n-gram without any counts as: method 1 of Chen and Cherry 2014, https://aclanthology.org/W14-3346.
+#: Matches that n-grams without any count as: method 1 of Chen and Cherry 2014, https://aclanthology.org/W14-3346.
 FEW = 0.1
 
 
@@ -20,6 +20,7 @@ def bleu(sentences: Sequence[Sentence], references: Sequence[Sentence], order: i
   exp(1 - r / c) if the sentence (c) is shorter than the reference of the nearest length (r).
   Source: Papineni et al. 2002, https://aclanthology.org/P02-1040; per sentence and smoothed, as Texygen does it (Zhu et
   al. 2018, https://arxiv.org/abs/1802.01886).
+  differs: a sentence that shares not one symbol has a little more than 0, by the same smoothing; NLTK returns 0.
 
   Args:
     sentences: of symbols: words, or tokens.

@@ -31,6 +31,7 @@ def histogram_distances(samples: np.ndarray, real: np.ndarray, *, bins: int = 28
   Source: the tables of Ghosh et al. 2017, https://arxiv.org/abs/1704.02906, section 5.1, and `metrics/metric.py` of the
   authors' code, which leaves out the bins without data too; its 279 bins of 0.5 run from -10 to 129.5.
   Chi-square grows with the number of data: with few, rare bins are empty and are left out.
+  differs: of shares; the authors' chi-square is of counts, and so larger by a factor of their number of samples.
   differs: the bins run over the data and a tenth of their range on either side; `outside` says what was left out.
 
   Args:

@@ -18,6 +18,9 @@ RUN = 3
 def scale_consistency(pitches: np.ndarray) -> float:
   """The largest share of pitches (n,) that are in one scale: major, natural or harmonic minor, of any of 12 keys.
 
+  differs: the authors' code never counts tones below the first of a scale in their octave (B in D major), so that
+  pieces in most keys have less than 1.
+
   >>> scale_consistency(np.array([60, 62, 64, 66]))  # G major has them
   1.0
   >>> scale_consistency(np.array([60, 61, 62, 63]))
@@ -30,6 +33,8 @@ def scale_consistency(pitches: np.ndarray) -> float:
 
 def repetitions(pitches: np.ndarray, run: int = RUN) -> int:
   """Pairs of places, apart by a run at least, at which the same run of pitches begins.
+
+  differs: the authors' code leaves out the last place at which a run can begin, on either side of a pair.
 
   >>> repetitions(np.array([1, 2, 3, 1, 2, 3, 1, 2, 3]))  # 123 three times, 231 and 312 twice
   5
@@ -50,6 +55,8 @@ def span(values: np.ndarray) -> float:
 
 def polyphony(times: np.ndarray) -> float:
   """The share of tones that begin at the same time as another.
+
+  differs: the authors' code counts the first tone of each chord as one that stands alone.
 
   >>> polyphony(np.array([0.0, 1.0, 1.0, 2.0]))
   0.5

@@ -83,7 +83,8 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
   Args:
     images: the half-life; a number, or a schedule of it by the step.
     batch_size: images for one move of the player: those of a step, divided by its moves in a step.
-    ramp_up: the half-life is at most this share of the images trained on so far; None for no limit.
+    ramp_up: the half-life is at most this share of the images trained on so far; None for no limit. Every draw from
+      the data counts: 2 batches a step where the generator's move has data of its own, as with relativistic losses.
 
   >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(1e9))

@@ -236,12 +236,13 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
 
   >>> tx = historical_averaging(0.5)
   >>> state = tx.init(jnp.array(1.0))
+  >>> _, state = tx.update(jnp.array(0.0), state, jnp.array(1.0))
   >>> float(tx.update(jnp.array(0.0), state, jnp.array(3.0))[0])  # the mean of 1 and 3 is 2
   1.0
   """
 
   def init(params):
-    return AverageState(jax.tree.map(jnp.copy, params), jnp.ones((), jnp.int32))
+    return AverageState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32))
 
   def update(updates, state, params=None):
     if params is None:

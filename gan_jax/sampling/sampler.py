@@ -27,17 +27,18 @@ class Sampler:
     truncation: threshold for normal latents, or what the game's own `truncated` makes of it; 0 for no truncation.
 
   Attributes:
-    game: the module.
+    game: the module, truncated.
+    distribution: of its latents, truncated.
 
   Raises:
     UserError: the game has no normal latents to truncate.
   """
 
   def __init__(self, game: Any, truncation: float = 0.0):
-    self.game, self._latents = truncated(game, truncation)
+    self.game, self.distribution = truncated(game, truncation)
     self._block = jax.jit(self.block)
     # A separate program: latents drawn in the program that also generates could differ in their last digits.
-    self._draw = jax.jit(lambda key, start: latents_lib.draw(self._latents, key, CHUNK, start=start))
+    self._draw = jax.jit(lambda key, start: latents_lib.draw(self.distribution, key, CHUNK, start=start))
 
   def block(
     self, variables: Mapping[str, Any], key: jax.Array, start: jax.Array, latents: Any = None, inputs: Any = None
@@ -58,7 +59,7 @@ class Sampler:
     batch: dict[str, Any] = dict(inputs or {})
     drawn = None
     if self.game.latents is not None:
-      drawn = latents_lib.draw(self._latents, key, CHUNK, start=start)
+      drawn = latents_lib.draw(self.distribution, key, CHUNK, start=start)
       if isinstance(drawn, Mapping):
         drawn = {**drawn, **(latents or {})}
       elif latents is not None:

@@ -5,7 +5,10 @@ and they belong to latents without truncation.
 
 differs: BigGAN-PyTorch's accumulation runs the generator in training mode, so that its vectors of spectral norm move by
 one power iteration with every batch, and they are kept with the statistics. Here nothing but the statistics changes:
-the weights of each batch are those that the samples are made with.
+every batch makes one iteration from the run's own vectors, and none is kept.
+
+differs: BigGAN-PyTorch and StudioGAN take statistics of latents without truncation, also where samples are truncated;
+StudioGAN in batches of random sizes. Here they are of latents that are truncated as those of the samples.
 """
 
 import functools

@@ -1,5 +1,7 @@
 """A source has a length, and gives the fields of example i as numpy arrays."""
 
+import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -42,6 +44,7 @@ class Table:
 
   Attributes:
     columns: {column: what it is, in words}.
+    identity: of all values, for a fingerprint.
   """
 
   def __init__(self, arrays: Mapping[str, Sequence[Any] | np.ndarray]):
@@ -56,6 +59,15 @@ class Table:
 
   def __getitem__(self, index: int) -> dict[str, Any]:
     return {name: array[index] for name, array in self._arrays.items()}
+
+  @functools.cached_property
+  def identity(self) -> str:
+    digest = hashlib.sha256()
+    for name, values in sorted(self._arrays.items()):
+      plain = isinstance(values, np.ndarray) and not values.dtype.hasobject
+      digest.update(f'{name} {self.columns[name]}'.encode())
+      digest.update(np.ascontiguousarray(values).tobytes() if plain else repr(list(values)).encode('utf-8', 'replace'))
+    return digest.hexdigest()
 
   def column(self, name: str) -> Sequence[Any] | np.ndarray:
     return self._arrays[name]

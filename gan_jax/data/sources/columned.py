@@ -13,6 +13,7 @@ from gan_jax.base.errors import UserError, short
 from gan_jax.data import columns as kinds_lib
 from gan_jax.data import order
 from gan_jax.data.sources.raw import raw_source
+from gan_jax.data.text import Text
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -48,6 +49,7 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
       kinds[field] = target(**keywords)
     except (TypeError, ValueError) as error:
       raise UserError(f'{here}.{error}' if isinstance(error, UserError) else f'{here}: {error}') from error
+  _check_captions(stream, kinds, where)
   together = {f: k for f, k in kinds.items() if isinstance(k, kinds_lib.Picture) and is_together(stream, f)}
   for field, kind in together.items():
     first, other = next(iter(together.items()))
@@ -57,6 +59,19 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
         'same, or one together=False'
       )
   return kinds
+
+
+def _check_captions(stream: 'Stream', kinds: Mapping[str, Any], where: str) -> None:
+  """One draw takes the captions of all columns that belong together: each must have those that the texts have."""
+  drawn = {f: kind for f, kind in kinds.items() if getattr(kind, 'captions', 0) and is_together(stream, f)}
+  texts = {f: kind.captions for f, kind in drawn.items() if isinstance(kind, Text)}
+  for field, kind in drawn.items():
+    for text, count in texts.items():
+      if kind.captions < count or (field in texts and kind.captions != count):
+        raise UserError(
+          f'{where}.columns: {text!r} has {count} captions, {field!r} has {kind.captions}, and one draw takes both: '
+          'give them one number, or one of them together=False'
+        )
 
 
 def fitted_kinds(stream: 'Stream') -> dict[str, Any]:
@@ -169,6 +184,12 @@ class Columned:
 
   def __len__(self) -> int:
     return len(self.source)
+
+  @property
+  def identity(self) -> str:
+    """What the source knows of all its columns, for a fingerprint; '' where it reads them one by one."""
+    known: str = getattr(self.source, 'identity', '')
+    return known
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     example = self.source[index]

@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import os
 import pathlib
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -183,13 +182,14 @@ def _unreadable(
   if os.path.islink(path) and _leaves(path, trees):
     return 'a link out of the folder: config.data.links allows another one'
   try:
-    with warnings.catch_warnings():
-      # Pillow warns of an attack if a picture has more than 89 million pixels: here this is an error.
-      warnings.simplefilter('error', Image.DecompressionBombWarning)
-      with path.open('rb') as file, Image.open(file) as picture:
-        if getattr(picture, 'is_animated', False):
-          moving.append(path)
-        decode(picture, stream.values, str(path))
+    with path.open('rb') as file, Image.open(file) as picture:
+      # Pillow warns of an attack here. (Python's filters of warnings belong to all threads, of which there are many.)
+      most = Image.MAX_IMAGE_PIXELS
+      if most is not None and picture.width * picture.height > most:
+        return f'{picture.width} x {picture.height} pixels, more than {most}: make it smaller'
+      if getattr(picture, 'is_animated', False):
+        moving.append(path)
+      decode(picture, stream.values, str(path))
   except Exception as error:  # Pillow raises many kinds
     return ' '.join(str(error).split()) or type(error).__name__
   return None

@@ -56,8 +56,8 @@ def classes_in(stream: 'Stream') -> int:
 def fingerprint(source: Source) -> str:
   """8 hexadecimal digits that identify the content of a set. Another set of the same name has other digits.
 
-  They depend on all examples of a set in memory; on the files' places in a folder, their sizes and times, not on where
-  the folder is; and on the length and some examples of other sets.
+  They depend on all examples of a set in memory; on the files' places in a folder, their sizes and times and all that a
+  table says of them, not on where the folder is; and on the length and some examples of other sets.
 
   >>> from gan_jax.data.sources.base import ArraySource
   >>> fingerprint(ArraySource({'image': np.zeros((3, 2))})) == fingerprint(ArraySource({'image': np.ones((3, 2))}))
@@ -73,6 +73,7 @@ def fingerprint(source: Source) -> str:
     stat = file.stat()
     place = os.path.relpath(file, source.root) if hasattr(source, 'root') else file
     digest.update(os.fsencode(place) + f' {stat.length} {stat.mtime}'.encode())  # a name need not be UTF-8
+  digest.update(getattr(source, 'identity', '').encode())  # of columns that are known whole
   for i in np.unique(np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)):
     for name, value in sorted(source[int(i)].items()):
       digest.update(name.encode() + np.ascontiguousarray(value).tobytes())

@@ -33,7 +33,7 @@ def lines(stream: 'Stream') -> Table:
   if not path.is_file():
     raise UserError(f'config.data.path={stream.path!r} is not a file')
   try:
-    found = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    found = [line.strip() for line in path.read_text(encoding='utf-8-sig').split('\n') if line.strip()]
   except (OSError, UnicodeDecodeError) as error:
     raise UserError(f'{path} cannot be read as text ({short(error)}): save it as UTF-8') from error
   if not divided:

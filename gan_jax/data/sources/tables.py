@@ -7,13 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from etils import epath
-from PIL import Image
+from PIL import ExifTags, Image
 
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, short
-from gan_jax.data.pixels import decode
 from gan_jax.data.sources import folder, splits
 
 if TYPE_CHECKING:
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
 FILES = ('metadata.csv', 'metadata.jsonl')
 FILE_NAME, PICTURE = 'file_name', 'image'
 NAMED = 20
+#: Orientations of EXIF by which a picture is turned by a quarter.
+TURNED = (5, 6, 7, 8)
 
 
 class FolderColumns:
@@ -33,7 +33,8 @@ class FolderColumns:
 
   Attributes:
     columns: {column: what it is, in words}.
-    files: the pictures.
+    files: the pictures of the column 'image', or of the first side.
+    identity: what is known of them and which other pictures belong to them, for a fingerprint.
     notes: lines for the person at the console.
   """
 
@@ -69,15 +70,17 @@ class FolderColumns:
     return len(self.files)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    pictures = {name: self._decoded(files[index]) for name, files in self._pictures.items()}
+    pictures = {name: _opened(files[index]) for name, files in self._pictures.items()}
     return {**self._rows[index], **pictures}
+
+  @property
+  def identity(self) -> str:
+    others = [path for name, files in self._pictures.items() if files is not self.files for path in files]
+    stats = [(path.name, stat.length, stat.mtime) for path in others for stat in [path.stat()]]
+    return json.dumps([self._rows, stats], default=str)
 
   def column(self, name: str) -> list[Any]:
     return [row.get(name) for row in self._rows]
-
-  def _decoded(self, path: epath.Path) -> np.ndarray:
-    with path.open('rb') as file, Image.open(file) as picture:
-      return decode(picture, self._stream.values, str(path))
 
   def _split(self, path: epath.Path, split: str) -> epath.Path:
     root, notes = folder.split_folder(path, split)
@@ -99,8 +102,9 @@ class FolderColumns:
       if not isinstance(name, str) or not name:
         raise UserError(f'row {number + 1} of {table} has no {FILE_NAME!r}: name the picture that it describes')
       path = root / name
-      if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f'row {number + 1} of {table}: {FILE_NAME}={name!r} leads out of the folder: move it in')
+      for key, other in row.items():
+        if key.endswith(FILE_NAME) and not (root / str(other)).resolve().is_relative_to(root.resolve()):
+          raise UserError(f'row {number + 1} of {table}: {key}={other!r} leads out of the folder: move it in')
       if not path.is_file():
         missing.append(name)
       elif str(path) in readable:
@@ -132,10 +136,14 @@ class FolderColumns:
     self.files = self._pictures[PICTURE]
 
   def _pairs(self, sides: dict[str, epath.Path]) -> None:
-    found = {}
+    found: dict[str, dict[str, epath.Path]] = {}
     for name, side in sides.items():
-      files = self._found(side).files
-      found[name] = {str(path.relative_to(side).with_suffix('')): path for path in files}
+      found[name] = {}
+      for path in self._found(side).files:
+        stem = str(path.relative_to(side).with_suffix(''))
+        if stem in found[name]:
+          raise UserError(f'{found[name][stem]} and {path} have one name, by which pairs are found: rename one')
+        found[name][stem] = path
     first, *rest = found
     for name in rest:
       for a, b in ((first, name), (name, first)):
@@ -167,6 +175,13 @@ class FolderColumns:
         row['label'] = name
 
 
+def _opened(path: epath.Path) -> Image.Image:
+  """A picture that is not decoded yet: the column says what its values mean."""
+  picture = Image.open(io.BytesIO(path.read_bytes()))
+  picture.filename = str(path)  # for messages
+  return picture
+
+
 def read_table(table: epath.Path) -> list[dict[str, Any]]:
   """The rows of a .csv file with a header, or of a .jsonl file.
 
@@ -178,7 +193,7 @@ def read_table(table: epath.Path) -> list[dict[str, Any]]:
     if table.suffix == '.csv':
       rows = list(csv.DictReader(io.StringIO(text), strict=True))
     else:
-      rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+      rows = [json.loads(line) for line in text.split('\n') if line.strip()]  # texts may have other ends of lines
   except Exception as error:  # csv.Error, JSONDecodeError, UnicodeDecodeError, OSError
     raise UserError(f'{table} cannot be read ({short(error)}): write it anew') from error
   if not rows:
@@ -211,8 +226,10 @@ def _sides(root: epath.Path, wanted: Sequence[str]) -> dict[str, epath.Path]:
 
 
 def _size(path: epath.Path) -> tuple[int, int]:
+  """Width and height, turned as the EXIF tag says."""
   with path.open('rb') as file, Image.open(file) as picture:
-    return picture.size
+    width, height = picture.size
+    return (height, width) if picture.getexif().get(ExifTags.Base.Orientation, 1) in TURNED else (width, height)
 
 
 def _counts(values: Any) -> dict[str, int]:

@@ -6,6 +6,20 @@ import jax.numpy as jnp
 from gan_jax import losses
 
 
+def certainty(loss: losses.AdversarialLoss, logits: jax.Array) -> jax.Array:
+  """How far logits lie on the side of data, (...): above 0 where the discriminator judges real.
+
+  Args:
+    loss: the discriminator's loss, with a boundary.
+    logits: any shape; (..., 2) for a loss with 2 outputs.
+
+  >>> certainty(losses.least_squares, jnp.array([1.0, 0.25])).tolist()
+  [0.5, -0.25]
+  """
+  assert loss.boundary is not None
+  return (logits[..., 1] - logits[..., 0] if loss.outputs == 2 else logits) - loss.boundary
+
+
 def accuracies(loss: losses.AdversarialLoss, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:
   """The accuracies of a discriminator on real and on generated examples; {} if its loss has no boundary.
 
@@ -23,7 +37,6 @@ def accuracies(loss: losses.AdversarialLoss, real_logits: jax.Array, fake_logits
   """
   if loss.boundary is None:
     return {}
-  if loss.outputs == 2:
-    real_logits, fake_logits = (logits[..., 1] - logits[..., 0] for logits in (real_logits, fake_logits))
   share = lambda right: jnp.mean(right, dtype=jnp.float32)
-  return {'real_accuracy': share(real_logits > loss.boundary), 'fake_accuracy': share(fake_logits < loss.boundary)}
+  real, fake = (certainty(loss, logits) for logits in (real_logits, fake_logits))
+  return {'real_accuracy': share(real > 0), 'fake_accuracy': share(fake < 0)}
