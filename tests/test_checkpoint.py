@@ -17,7 +17,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base.errors import UserError
-from gan_jax.runs import checkpoint, checksums, run_config
+from gan_jax.runs import checkpoint, checksums, resume, run_config
 from gan_jax.training import loop as train
 
 SMALL = [
@@ -163,13 +163,41 @@ def test_the_latest_are_kept_and_the_best(tmp_path):
     assert checkpoint.Checkpoints(folder).steps() == [*extra, 4, 5]
 
 
+def test_the_best_by_what_a_run_kept_before_is_kept(tmp_path):
+  values = {1: 9.0, 2: 1.0, 3: 5.0, 4: 3.0}
+  for before, now, kept in (
+    ('fid', '', [2, 4, 7]),  # 4, the other end: older versions wrote values of '-fid' as those of 'fid'
+    ('-fid', '', [1, 7]),
+    ('fid', '-fid', [2, 4, 5, 7]),
+    ('-fid', 'fid', [1, 7]),
+    ('-fid', '-kid', [1, 5, 7]),
+  ):
+    folder = tmp_path / f'{before},{now}'
+    for best, some in ((before, values.items()), (now, [(5, 4.0)]), (now, [(6, 3.0), (7, 2.0)])):
+      checkpoints = checkpoint.Checkpoints(folder, 1, best, write=True)
+      for step, value in some:
+        checkpoints.save({'x': jnp.zeros(1)}, checkpoint.Place(step, 0, {}), {'fid': value, 'kid': value})
+      checkpoints.close()
+    assert checkpoint.Checkpoints(folder).steps() == kept, (before, now)
+    assert checkpoint.Checkpoints(folder, best=before).best() == {'fid': 2, '-fid': 1}[before]
+
+
+def test_a_checkpoint_without_a_number_is_never_the_best():
+  of = lambda step, value: types.SimpleNamespace(step=step, metrics={'fid': value})
+  known = [of(1, float('nan')), of(2, 3.0), of(3, 4.0), types.SimpleNamespace(step=4, metrics=None)]
+  assert checkpoint._values(known, '-fid') == {2: 3.0, 3: 4.0}
+  assert checkpoint._Kept(1, '').should_preserve(known[:1] + known[3:], context=None) == [False, True]
+  assert checkpoint._Kept(1, 'fid').should_preserve(known, context=None) == [False, True, False, True]
+
+
 def test_a_longer_run_and_another_learning_rate_go_on_and_nothing_else_does(tmp_path, capsys):
   folder = tmp_path / 'run'
-  train.run(small(), folder, silent=True)
+  train.run(small('--config.keep_best=generator_loss'), folder, silent=True)
   with pytest.raises(UserError, match=r'config\.game\.loss: .*hinge.*--config\.resume=force'):
     train.run(small('--config.game.loss=hinge', steps=6), folder, silent=True)
   train.run(small('--config.optimizers.generator.learning_rate=1e-5', steps=6), folder)
-  assert 'resuming at step 4' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'resuming at step 4' in said and "note: config.keep_best was 'generator_loss' and is ''" in said
   train.run(small('--config.game.loss=hinge', '--config.resume=force', steps=8), folder)
   assert 'resuming at step 6' in capsys.readouterr().out
   assert run_config.read_config(folder).game.loss == 'hinge'
@@ -200,6 +228,13 @@ def test_a_warm_start_takes_the_players_asked_for(trained, tmp_path, capsys):
   one.init_players = ('critic',)
   with pytest.raises(UserError, match=r"init_players names 'critic'.*discriminator, generator"):
     train.run(one, tmp_path / 'none', silent=True)
+
+
+def test_a_warm_start_from_a_run_without_a_player_in_common_is_one_line(trained):
+  folder, states = trained
+  state = states[4].replace(players={'encoder': states[4].players['generator']})
+  with pytest.raises(UserError, match=r'this game has encoder, that run has discriminator, generator; name a run'):
+    resume.warm(small(f'--config.init_from={folder}'), state, lambda line: None)
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):

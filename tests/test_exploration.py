@@ -15,7 +15,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
 from gan_jax.latents import paths as latent_paths
-from gan_jax.latents.distributions import Label, Normal, Tags, Truncated, Uniform
+from gan_jax.latents.distributions import Attributes, Label, Normal, Tags, Truncated, Uniform
 from gan_jax.sampling import attention, exploration, pictures
 from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
@@ -276,15 +276,15 @@ def test_the_pictures_of_codes():
     shown[len(shown)] = latents
     return np.zeros(len(latents['z']))
 
-  latents = {**LATENTS, 'style': Normal(()), 'tags': Tags(((0, 1), (1, 1)))}
+  latents = {**LATENTS, 'style': Normal(()), 'tags': Tags(((0, 1), (1, 1))), 'traits': Attributes(('Male',))}
   found = exploration.codes(Stand(latents, colour), 2, steps=5)
-  assert sorted(found) == ['code_0', 'code_1', 'label', 'style', 'tags_0', 'tags_1']
-  first, second, label, style, _, tags = shown.values()  # in the order of their names
+  assert sorted(found) == ['code_0', 'code_1', 'label', 'style', 'tags_0', 'tags_1', 'traits_0']
+  first, second, label, style, _, tags, traits = shown.values()  # in the order of their names
   wide = [-3.0, -1.0, 1.0, 3.0, 5.0]  # twice the range of U(-1, 3)
   assert first['code'][:, 0].tolist() == wide * 2 and second['code'][:, 1].tolist() == wide * 2
   assert len(np.unique(first['code'][:, 1])) == 2
   assert label['label'].tolist() == [0, 1, 2] * 2 and style['style'].tolist() == [-2, -1, 0, 1, 2] * 2
-  assert tags['tags'][:, 1].tolist() == [0, 1] * 2
+  assert tags['tags'][:, 1].tolist() == traits['traits'][:, 0].tolist() == [0, 1] * 2
   with pytest.raises(UserError, match='use grid'):
     exploration.codes(Stand({'z': Normal((2,))}, colour))
 

@@ -1,5 +1,6 @@
 """A generator as a file: it makes what the run makes, of any number of examples, without this library."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -87,9 +88,58 @@ def test_the_lines_of_the_card_load_the_file(run, tmp_path, monkeypatch, capsys)
   assert len(lines.splitlines()) <= 10
   monkeypatch.chdir(tmp_path)
   exec(lines, found)
-  z = np.random.default_rng(0).standard_normal((16, 100)).astype(np.float32)
-  given = {'z': z, 'label': np.zeros(16, np.int32)}
-  np.testing.assert_allclose(found['samples'], run.generate(given), atol=1e-5)
+  z, label = found['z'], found['label']
+  assert z.shape == (16, 100) and z.dtype == np.float32 and 1.7 < abs(z).max() <= 1.7321  # uniform up to √3
+  assert set(label.tolist()) <= set(range(10)) and len(set(label.tolist())) > 3
+  assert '(batch), a class from 0 to 9; `z` float32 (batch, 100), uniform from -1.73205 to 1.73205;' in text
+  np.testing.assert_allclose(found['samples'], run.generate({'z': z, 'label': label}), atol=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+  """A distribution of one's own."""
+
+  def sample(self, key):
+    return jnp.arange(3.0)
+
+
+def test_the_lines_of_the_card_draw_as_the_game_does():
+  latents = {
+    'z': distributions.Normal((50, 40)),
+    'parts': {'low': distributions.Uniform((50,), 2.0, 3.0), 'odd': distributions.Label(3, (0.0, 1.0, 3.0))},
+    'wide': distributions.Uniform((), -4.0, 0.0),
+    'label': distributions.Label(4),
+    'traits': distributions.Attributes(('Male', 'Young'), (1.0, 0.0)),
+    'half': distributions.Attributes(('Smiling',)),
+    'tags': distributions.Tags(((0, 1, 1), (1, 0, 1))),
+    'many': distributions.Tags(((0, 1, 1),) * 200),
+    'own': Steps(),
+  }
+  inputs = jax.device_get(distributions.draw(latents, jax.random.key(0), 2))
+  made = function.Exported(None, {}, {**inputs, 'a_image': np.ones((2, 4, 4, 1), np.float32)}, ('samples',))
+  lines, found = card._lines('stablehlo', made, latents).splitlines(), {'np': np}
+  exec('\n'.join(line for line in lines if line.startswith(('rng', *made.inputs))), found)
+  alike = lambda a, b: (a.shape, a.dtype) == ((16, *b.shape[1:]), b.dtype)
+  assert jax.tree.all(jax.tree.map(alike, {name: found[name] for name in made.inputs}, dict(made.inputs)))
+  z, low = found['z'], found['parts']['low']
+  assert abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
+  assert 2 <= low.min() < 2.1 and 2.9 < low.max() <= 3 and -4 <= found['wide'].min() < -2
+  assert set(found['label'].tolist()) == {0, 1, 2, 3} and set(found['parts']['odd'].tolist()) == {1, 2}
+  assert (found['traits'] == [1, 0]).all() and set(found['half'].ravel().tolist()) == {0, 1}
+  assert {tuple(row) for row in found['tags'].tolist()} == {(0, 1, 1), (1, 0, 1)}
+  said = {line.split(' = ')[0]: line.partition('#')[2] for line in lines}
+  assert 'numbers as the game draws them' in said['own'] and 'as the game draws them' in said['many']
+  assert 'fields of your data' in said['a_image'] and not said['z']
+  text = card._described(made.inputs, latents)
+  for words in (
+    '`z` float32 (batch, 50, 40), normal with mean 0 and deviation 1',
+    '`parts` (`low` float32 (batch, 50), uniform from 2 to 3; `odd` int32 (batch), a class from 0 to 2, as often as',
+    '`traits` float32 (batch, 2), 1 or 0 for Male, Young',
+    '`tags` float32 (batch, 3), tags, 1 or 0: one of 2 rows',
+    '`own` float32 (batch, 3), as the game draws them (Steps)',
+    '`a_image` float32 (batch, 4, 4, 1), of your data',
+  ):
+    assert words in text, words
 
 
 def test_what_cannot_be_exported_is_one_line(run, made, tmp_path, monkeypatch):

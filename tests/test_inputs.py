@@ -18,9 +18,9 @@ from gan_jax import config as config_lib
 from gan_jax import core, evaluate, runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
 from gan_jax.core.game import Turn
 from gan_jax.data import sets, sources
-from gan_jax.config.evaluation import Options
 from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
 from gan_jax.evaluation import measures, of_features, of_networks, of_players

@@ -414,8 +414,30 @@ def test_a_class_that_is_new_has_the_next_number(pets, tmp_path):
   (own,) = run_config.read_learnt(tmp_path / 'run').values()
   assert own[learnt.WHOLE][1]['class_names'] == ['cat', 'dog', 'fox', 'ant']
   with pets.unlocked():
-    pets.resume, pets.steps, pets.data.class_names = 'auto', 3, ('ant', 'cat', 'dog', 'fox')
+    pets.resume, pets.steps, pets.data.class_names = 'auto', 3, ('cat', 'dog', 'fox', 'ant')
   loop.run(pets, tmp_path / 'run', silent=True)  # as the errors propose
+
+
+def test_class_names_at_a_resume_give_no_class_another_number(pets, tmp_path):
+  loop.run(pets, tmp_path / 'run', silent=True)
+  train = tmp_path / 'pets' / 'train'
+  (train / 'fox').rename(train / 'ant')
+  sources._open.cache_clear()
+  pets.steps, pets.data.class_names = 2, ('ant', 'cat', 'dog')
+  with pytest.raises(
+    UserError, match=r"class_names\[0\]='ant', but .* class 0 as 'cat': keep the order cat, dog, fox,"
+  ):
+    loop.run(pets, tmp_path / 'run', silent=True)
+  (train / 'ant').rename(train / 'fox')
+  sources._open.cache_clear()
+  pets.data.class_names = ('cat', 'dog', 'fox')
+  loop.run(pets, tmp_path / 'run', silent=True)
+  for names in (('fox', 'cat', 'dog'), ()):  # those that it was given bind, too
+    pets.data.class_names = names
+    with pytest.raises(UserError, match=r"class_names: \['cat', 'dog', 'fox'\] -> .*resume=force"):
+      loop.run(pets, tmp_path / 'run', silent=True)
+  pets.steps, pets.resume, pets.data.class_names = 3, 'force', ('fox', 'cat', 'dog')
+  loop.run(pets, tmp_path / 'run', silent=True)
 
 
 @pytest.mark.parametrize('asked_for', [1, '1'])

@@ -1,13 +1,13 @@
 """The card of an exported generator, README.md as the Hugging Face hub shows it: data, figures, lines to load it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 import gan_jax
 from gan_jax.data import sets
 from gan_jax.exports.function import Exported
+from gan_jax.latents.distributions import Attributes, Label, Normal, Tags, Uniform
 from gan_jax.sampling.run import Run
 
 #: {format: (file, the lines that load it)}; the lines need the packages below, and not this library.
@@ -28,6 +28,8 @@ with safetensors.safe_open('generator.safetensors', 'numpy') as file:
 program = bytearray(base64.b64decode(metadata['program']))
 samples = jax.export.deserialize(program).call(weights, {inputs})['{output}']""",
 }
+#: The most characters of an expression that draws an input; a table of many tags is not in the lines.
+LONGEST = 500
 
 
 def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = True) -> str:
@@ -44,6 +46,8 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
   networks = [f'{name} `{part.name}`' for name, part in game.items() if hasattr(part, 'get') and part.get('name')]
   count = sum(x.size for name, x in made.weights.items() if name.startswith('params/'))
   limits = {name: run.range_of('' if name == 'samples' else name) for name in made.outputs}
+  drawn = run.stage.game.latents
+  latents = drawn if isinstance(drawn, Mapping) else {'z': drawn}
   outputs = ', '.join(f'`{name}` from {low:g} (black) to {high:g} (white)' for name, (low, high) in limits.items())
   parts = [
     '---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n- image-generation\n---\n',
@@ -52,8 +56,11 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`.\n',
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
-    f'**Inputs** {_described(made)}; **outputs** {outputs}: height, width, channels.\n',
-    *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
+    f'**Inputs** {_described(made.inputs, latents)}; **outputs** {outputs}: height, width, channels.\n',
+    *(
+      f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made, latents)}\n```\n'
+      for kind in formats
+    ),
     _figures(run),
   ]
   return '\n'.join(part for part in parts if part)
@@ -68,26 +75,86 @@ def _opens(stream: Any) -> bool:
   return True
 
 
-def _described(made: Exported) -> str:
-  shape = lambda x: ', '.join(['batch', *map(str, x.shape[1:])])
-  return ', '.join(f'`{name}` {x.dtype} ({shape(x)})' for name, x in made.inputs.items())
+def _described(inputs: Mapping[str, Any], latents: Mapping[str, Any]) -> str:
+  """The inputs with their shapes and distributions; those that are no latents are fields of data."""
+  found = []
+  for name, x in inputs.items():
+    if isinstance(x, Mapping):
+      found.append(f'`{name}` ({_described(x, latents[name])})')
+    else:
+      shape = ', '.join(['batch', *map(str, x.shape[1:])])
+      found.append(f'`{name}` {x.dtype} ({shape}), {_distribution(latents.get(name))}')
+  return '; '.join(found)
 
 
-def _lines(kind: str, made: Exported) -> str:
+def _distribution(of: Any) -> str:
+  if of is None:
+    return 'of your data'
+  if isinstance(of, Normal):
+    return 'normal with mean 0 and deviation 1'
+  if isinstance(of, Uniform):
+    return f'uniform from {of.low:g} to {of.high:g}'
+  if isinstance(of, Label):
+    return f'a class from 0 to {of.classes - 1}{", as often as the game draws it" if of.shares else ""}'
+  if isinstance(of, Attributes):
+    return f'1 or 0 for {", ".join(of.names)}'
+  if isinstance(of, Tags):
+    return f'tags, 1 or 0: one of {len(of.table)} rows'
+  return f'as the game draws them ({type(of).__name__})'
+
+
+def _lines(kind: str, made: Exported, latents: Mapping[str, Any]) -> str:
   names = ', '.join(f"'{name}': {name}" for name in made.inputs)
   lines = ['import numpy as np', *LOADERS[kind].split('\n')]
-  draw = [_drawn(name, x) for name, x in made.inputs.items()]
+  draw = [_drawn(name, x, latents.get(name)) for name, x in made.inputs.items()]
+  if any('rng.' in line for line in draw):
+    draw = ['rng = np.random.default_rng(0)', *draw]
   at = next(i for i, line in enumerate(lines) if line.startswith('samples = '))
   text = '\n'.join([*lines[:at], *draw, *lines[at:]])
   return text.replace('{inputs}', '{' + names + '}').replace('{output}', made.outputs[0])
 
 
-def _drawn(name: str, x: np.ndarray) -> str:
-  shape = ', '.join(['16', *map(str, x.shape[1:])])
-  shape = f'({shape})' if ',' in shape else f'{shape}'
-  if np.issubdtype(x.dtype, np.integer):
-    return f'{name} = np.zeros({shape}, np.{x.dtype})'
-  return f"{name} = np.random.default_rng(0).standard_normal({shape}).astype('{x.dtype}')"
+def _drawn(name: str, x: Any, of: Any) -> str:
+  """The line that draws an input as the game does; zeros, which it says to replace, where no short line can."""
+  if text := _expression(x, of):
+    return f'{name} = {text}'
+  what = 'fields of your data' if of is None else 'numbers as the game draws them'
+  return f'{name} = {_zeros(x)}  # replace the zeros by {what}, of this shape'
+
+
+def _expression(x: Any, of: Any) -> str:
+  """What draws 16 rows like those of `x` from a distribution; empty if there is no short expression."""
+  if isinstance(x, Mapping):
+    parts = {name: _expression(part, of[name]) for name, part in x.items()}
+    return '{' + ', '.join(f'{name!r}: {part}' for name, part in parts.items()) + '}' if all(parts.values()) else ''
+  shape, text = _shape(x), ''
+  if isinstance(of, Normal):
+    text = f"rng.standard_normal({shape}).astype('{x.dtype}')"
+  elif isinstance(of, Uniform):
+    text = f"rng.uniform({float(of.low)}, {float(of.high)}, {shape}).astype('{x.dtype}')"
+  elif isinstance(of, Label) and of.shares:
+    shares = [float(share) for share in of.shares]
+    text = f"rng.choice({of.classes}, {shape}, p=np.divide({shares}, {sum(shares)})).astype('{x.dtype}')"
+  elif isinstance(of, Label):
+    text = f"rng.integers({of.classes}, size={shape}, dtype='{x.dtype}')"
+  elif isinstance(of, Attributes):
+    share = list(of.share) if isinstance(of.share, tuple) else of.share
+    text = f"(rng.random({shape}) < {share}).astype('{x.dtype}')"
+  elif isinstance(of, Tags):
+    table = [list(row) for row in of.table]
+    text = f"np.array({table}, '{x.dtype}')[rng.integers({len(table)}, size=16)]"
+  return text if len(text) <= LONGEST else ''
+
+
+def _zeros(x: Any) -> str:
+  if isinstance(x, Mapping):
+    return '{' + ', '.join(f'{name!r}: {_zeros(part)}' for name, part in x.items()) + '}'
+  return f"np.zeros({_shape(x)}, '{x.dtype}')"
+
+
+def _shape(x: Any) -> str:
+  rest = tuple(x.shape[1:])
+  return str((16, *rest)) if rest else '16'
 
 
 def _figures(run: Run) -> str:

@@ -10,15 +10,15 @@ import functools
 import gc
 import json
 import logging
+import math
 import sys
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import flax
 import jax
-import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
@@ -58,7 +58,8 @@ class Checkpoints:
   Args:
     workdir: the folder of the run, local or gs://.
     keep: the number of latest checkpoints to keep.
-    best: a metric; the checkpoint with its lowest value is kept too ('-NAME': the highest). '' for none.
+    best: a metric; the checkpoint with its lowest value is kept too ('-NAME': the highest). '' for none. The best by
+      another metric that the run kept before is kept as well.
     write: True to save checkpoints; this also deletes unfinished ones that a killed run left. False to read only.
   """
 
@@ -67,16 +68,9 @@ class Checkpoints:
     if '://' not in str(workdir):
       self._workdir = self._workdir.absolute()
     self._folder = self._workdir / 'checkpoints'
-    self._best = best.removeprefix('-')
-    policies = ocp.training.preservation_policies
-    policy: Any = policies.LatestN(keep)
-    self._sign = sign = 1.0 if best.startswith('-') else -1.0
-    if best:
-      ranking = lambda metrics: sign * metrics.get(self._best, -sign * np.inf)
-      best_one = policies.BestN(get_metric_fn=ranking, n=1, keep_checkpoints_without_metrics=False)
-      policy = policies.AnyPreservationPolicy([policy, best_one])
+    self._best = best
     self._open: Callable[[], Any] = lambda: ocp.training.Checkpointer(
-      self._folder, preservation_policy=policy, cleanup_tmp_directories=write
+      self._folder, preservation_policy=_Kept(keep, best), cleanup_tmp_directories=write
     )
     if write:
       self._folder.mkdir(parents=True, exist_ok=True)
@@ -94,12 +88,11 @@ class Checkpoints:
     """
     if not self._best:
       raise UserError('this run keeps no best checkpoint: train it with config.keep_best=METRIC, or name a step')
-    values = {c.step: c.metrics[self._best] for c in (self._checkpointer.checkpoints if self._checkpointer else ())
-              if c.metrics and self._best in c.metrics}  # fmt: skip
+    values = _values(self._checkpointer.checkpoints if self._checkpointer else (), self._best)
     if not values:
-      raise UserError(f'no checkpoint in {self._folder} has the metric {self._best!r} of config.keep_best yet')
-    best: int = min(values, key=lambda step: -self._sign * values[step])
-    return best
+      name = self._best.removeprefix('-')
+      raise UserError(f'no checkpoint in {self._folder} has the metric {name!r} of config.keep_best yet')
+    return _best_of(values, self._best)
 
   def save(self, state: Any, place: Place, metrics: dict[str, float] | None = None) -> None:
     """Saves in the background. The caller may donate the state at once. A step that is saved already is left as it is.
@@ -124,7 +117,8 @@ class Checkpoints:
       'arrays': {name: [int(sums[name]), list(leaf.shape)] for name, leaf in _tree(state).items()},
     }
     metadata['crc'] = _crc(metadata)
-    kept = {self._best: metrics[self._best]} if metrics and self._best in metrics else None
+    name = self._best.removeprefix('-')
+    kept = {self._best: metrics[name]} if metrics and name in metrics else None
     _silence_late_writes()
     with _writing(self._folder):
       self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
@@ -274,6 +268,39 @@ class Checkpoints:
       checkpointer, self._checkpointer = self._checkpointer, None
       with _writing(self._folder):
         checkpointer.close()
+
+
+class _Kept:
+  """The latest checkpoints, the best, and the best by each metric that the run kept before: no resume deletes it.
+
+  Each checkpoint has its value under what config.keep_best was, 'NAME' or '-NAME'.
+  """
+
+  def __init__(self, keep: int, best: str):
+    self._keep, self._best = keep, best
+
+  def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+    kept = {checkpoint.step for checkpoint in checkpoints[-self._keep :]}
+    if values := _values(checkpoints, self._best):
+      kept.add(_best_of(values, self._best))
+    for key in {key for checkpoint in checkpoints for key in checkpoint.metrics or ()} - {self._best}:
+      own = {c.step: c.metrics[key] for c in checkpoints if c.metrics and not math.isnan(c.metrics.get(key, math.nan))}
+      # Older versions left out the sign: 'NAME' may be either.
+      kept |= {_best_of(own, key), _best_of(own, f'-{key.removeprefix("-")}')} if own else set()
+    return [checkpoint.step in kept for checkpoint in checkpoints]
+
+
+def _values(checkpoints: Iterable[Any], best: str) -> dict[int, float]:
+  """{step: value of the metric that `best` names}, whatever its sign was when it was saved. NaN is none."""
+  name = best.removeprefix('-')
+  scored = [(c.step, c.metrics) for c in checkpoints if c.metrics]
+  known = {step: found[key] for step, found in scored for key in (name, f'-{name}') if key in found}
+  return {step: value for step, value in known.items() if not math.isnan(value)}
+
+
+def _best_of(values: dict[int, float], best: str) -> int:
+  """The step with the lowest value, or with the highest for '-NAME'."""
+  return (max if best.startswith('-') else min)(values, key=lambda step: values[step])
 
 
 class _writing:

@@ -85,6 +85,12 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
   if isinstance(folders, str):
     run = saved.read(folders, say=say)
     names = tuple(config.init_players) or tuple(name for name in state.players if name in run.state.players)
+    if not names:
+      raise UserError(
+        f'config.init_from={folders!r} shares no player with this game: this game has '
+        f'{", ".join(sorted(state.players))}, that run has {", ".join(sorted(run.state.players))}; name a run that '
+        'shares one, or leave config.init_from out'
+      )
     chosen = dict.fromkeys(names, (folders, run))
   else:
     if config.init_players:

@@ -18,10 +18,14 @@ from gan_jax.runs.stages import Stage
 #: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|wandb|resume|init_from(\.\w+)?'
-  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path|class_names)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
 
+#: Names of classes that a run is given for the first time: `check_classes` compares them with those that it knows.
+FIRST_NAMES = re.compile(r'config\.data\.(\w+\.)?class_names: \[\] -> ')
+#: Names in a message.
+NAMED = 20
 RESUME = ('auto', 'force')
 
 
@@ -129,9 +133,33 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
   new['data'] = config_lib.with_stream_defaults(new['data'])
-  changed = [line for line in config_lib.differences(old, new) if not FREE.match(line.split(':')[0])]
+  lines = config_lib.differences(old, new)
+  changed = [line for line in lines if not (FREE.match(line.split(':')[0]) or FIRST_NAMES.match(line))]
   if changed and config.resume != 'force':
     raise UserError(
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
       '--workdir, or --config.resume=force to go on with the new ones'
     )
+
+
+def check_classes(config: Any, stages: Iterable[Stage], known: learnt.Learnt) -> None:
+  """Raises a UserError if a run is to go on with class names that give a class the number of another.
+
+  Args:
+    config: of the run.
+    stages: of the config.
+    known: from `noted`.
+  """
+  for stage in stages if config.resume != 'force' else ():
+    for name, stream in stage.streams.items():
+      _, found = known.get((stage.number, name), {}).get(learnt.WHOLE, ('', {'class_names': ()}))
+      names = found['class_names']
+      # More names at the end are classes of new numbers.
+      for number, (before, now) in enumerate(zip(names, stream.class_names, strict=False)):
+        if before != now:
+          setting = 'config.data.class_names' if 'name' in config.data else f'config.data.{name}.class_names'
+          listed = ', '.join([*names[:NAMED], *(['...'] if len(names) > NAMED else [])])
+          raise UserError(
+            f'{setting}[{number}]={now!r}, but the networks of this run know class {number} as {before!r}: keep the '
+            f'order {listed}, leave the setting out, or give --config.resume=force if only the names are new'
+          )

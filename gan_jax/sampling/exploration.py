@@ -19,7 +19,7 @@ from gan_jax.data import sets
 from gan_jax.data.transforms import to_uint8
 from gan_jax.features import choose
 from gan_jax.latents import paths as latent_paths
-from gan_jax.latents.distributions import Label, Tags, Uniform
+from gan_jax.latents.distributions import Attributes, Label, Tags, Uniform
 from gan_jax.metrics.neighbours import nearest
 from gan_jax.sampling import pictures
 from gan_jax.sampling.attention import attention
@@ -133,8 +133,8 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
   """A picture for each code, that is each entry of the latents outside 'z'. Along its rows only that code changes.
 
-  Labels take all classes, tags 0 and 1, real-valued codes -2 to 2, uniform codes twice their range, as in figure 2 of
-  InfoGAN.
+  Labels take all classes, tags and attributes 0 and 1, real-valued codes -2 to 2, uniform codes twice their range, as
+  in figure 2 of InfoGAN.
 
   Args:
     run: from `gan_jax.load`.
@@ -188,7 +188,7 @@ def _values(distribution: Any, steps: int) -> np.ndarray:
   """The values that a code takes in a row of the picture."""
   if isinstance(distribution, Label):
     return np.arange(distribution.classes, dtype=np.float64)
-  if isinstance(distribution, Tags):
+  if isinstance(distribution, Tags | Attributes):
     return np.array([0.0, 1.0])
   if isinstance(distribution, Uniform):
     middle, reach = (distribution.high + distribution.low) / 2, distribution.high - distribution.low

@@ -48,7 +48,9 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
 
 def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -> GameState:
   experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
-  experiment = complete(experiment, run_config.noted(workdir, experiment.stages, config.init_from))
+  known = run_config.noted(workdir, experiment.stages, config.init_from)
+  run_config.check_classes(config, experiment.stages, known)
+  experiment = complete(experiment, known)
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:

@@ -91,6 +91,12 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
       stack.enter_context(lock.held(workdir, say))
       if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
+        before = run_config.read_config(workdir).get('keep_best')
+        if before and before != config.keep_best:
+          say(
+            f'note: config.keep_best was {before!r} and is {config.keep_best!r}: the best checkpoint so far by what it '
+            f'was is kept, later ones are not compared with it; to go on, give {before!r} again'
+          )
       checkpoints = Checkpoints(workdir, config.keep, config.keep_best, write=True)
       (workdir / 'samples').mkdir(exist_ok=True)
     processes.barrier('have checked the workdir')
