@@ -54,13 +54,13 @@ def key() -> jax.Array:
 
 def all_attacks(eps: float, quick: bool) -> dict[str, tuple[Any, dict[str, Any]]]:
   """{name: (attack, settings)}; those of least distance have no eps."""
-  few = 10 if quick else 1
+  few, starts = (10, 2) if quick else (1, 5)
   return {
     'FGSM': (attacks.fgsm, dict(eps=eps)),
     'FGSM, random start': (attacks.fgsm, dict(eps=eps, start=eps / 2)),
     'BIM-10': (attacks.bim, dict(eps=eps)),
     'PGD-40': (attacks.pgd, dict(eps=eps)),
-    'PGD-40, 5 restarts': (attacks.pgd, dict(eps=eps, restarts=5 if not quick else 2)),
+    f'PGD-40, {starts} restarts': (attacks.pgd, dict(eps=eps, restarts=starts)),
     'MIM-10': (attacks.mim, dict(eps=eps)),
     'least likely-10': (attacks.least_likely, dict(eps=eps)),
     'Carlini-Wagner L2': (attacks.carlini_wagner, dict(steps=200 // few, searches=6, constant=0.1, learning_rate=0.02)),

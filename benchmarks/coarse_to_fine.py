@@ -73,7 +73,7 @@ TYPE: Evaluation = (
 )
 COLOUR: Evaluation = (dict(metrics=('classes',), classes_of='colour'), {'class_accuracy': 'colour asked for'})
 DENSITY: Evaluation = (
-  dict(metrics=('fid', 'parzen')),
+  dict(metrics=('fid', 'parzen'), features='random'),
   {'fid': 'distance', 'parzen': 'Parzen, test', 'parzen_validation': 'Parzen, validation'},
 )
 SPREAD: Evaluation = (dict(metrics=('fid', 'swd')), {'fid': 'distance', 'swd': 'sliced Wasserstein'})

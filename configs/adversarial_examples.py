@@ -17,14 +17,19 @@ Command: python -m gan_jax.main --config configs/adversarial_examples.py:digits 
   digits_plain     without a defence.
   digits_ensemble  against examples made for two others too.
 
-What attacks make of the networks of MNIST but that of TRADES: docs/results.md; the others are unmeasured. The
-command is `python -m benchmarks.attacks --workdir runs/attacks`.
+What attacks make of the networks of MNIST and CIFAR-10: docs/results.md, some after fewer steps; those of digits are
+unmeasured. The command is `python -m benchmarks.attacks --workdir runs/attacks`.
 
 differs: the paper's adversarially trained network has 1,600 units a layer and stops early; here 240 and a fixed end:
   --config.game.classifier.units="(1600, 1600)".
 differs: PGD training and TRADES end after 5,000 steps, Madry et al. after 100,000; TRADES has Madry's network, batch
   and Adam at 1e-4, its authors another network, batches of 128 and momentum at 0.01.
 differs: the paper trains on all 60,000 digits in the end; here on the first 50,000.
+differs: the rate of the maxout networks is divided by 1.00004 a step, in the authors' code (lisa-lab/pylearn2,
+  scripts/papers/maxout/mnist_pi.yaml) by 1.000004: after 25,000 steps it is 0.037, theirs 0.090.
+differs: the momentum of the maxout networks is 0.7 at the last step (mnist: 25,000), the authors' at epoch 250,
+  which is step 125,000.
+differs: the inputs that dropout keeps are divided by 0.8, in the authors' code they stay as they are.
 """
 
 from gan_jax import config as config_lib
@@ -107,7 +112,7 @@ def _sources(size):
 
 
 def _momentum(steps):
-  """The authors' yaml for maxout on MNIST: momentum from 0.5 to 0.7, a falling rate, bounded columns."""
+  """Momentum from 0.5 to 0.7, a falling rate, bounded columns: the authors' yaml but for the `differs:` above."""
   rate = dict(
     name='optax.exponential_decay', init_value=0.1, transition_steps=1, decay_rate=1 / 1.00004, end_value=1e-6
   )

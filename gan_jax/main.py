@@ -101,6 +101,8 @@ def _dry_run(config, compiled: bool) -> None:
     for stage in experiment.stages:
       console.say(summary.describe(experiment, stage.number, mesh, {}))
       console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
+    for note in summary.notes_on_new_layers(experiment):
+      console.say(note)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,7 +7,8 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from gan_jax import attacks, core
+from gan_jax import attacks, core, runs
+from gan_jax import config as config_lib
 from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import defences
@@ -86,6 +87,21 @@ def test_pgd_in_l2_stays_in_its_ball_and_restarts_keep_the_highest_loss():
     cross_entropy(bumps(attacks.pgd(KEY, bumps, X, LABELS, eps=0.3, steps=3, restarts=n)), LABELS) for n in (1, 8)
   ]
   assert (losses[1] >= losses[0]).all() and (losses[1] > losses[0]).any()
+
+
+@pytest.mark.parametrize('targeted', [False, True])
+def test_a_restart_that_changes_the_class_is_worth_more_than_a_higher_loss(targeted):
+  """On the left (0.49, 0.51, 0) sees class 1 at a loss of 0.71, on the right (0.34, 0.33, 0.33) class 0 at 1.08."""
+  sides = jnp.log(jnp.array([[0.49, 0.51, 1e-9], [0.34, 0.33, 0.33]]))
+  network = lambda x: sides[(x[:, 0] > 0.5).astype(int)]
+  x, labels = jnp.full((8, 2), 0.5), jnp.zeros(8, int)  # aimed at 0, the right is there, the left has the lower loss
+  settings = dict(eps=0.5, steps=1, targeted=targeted)
+  made = attacks.pgd(KEY, network, x, labels, restarts=16, **settings)
+  assert ((network(made).argmax(-1) == labels) == targeted).all()
+  # What is no (B, classes) has no class: the loss alone counts.
+  both = attacks.stack(network, network)
+  made = attacks.pgd(KEY, both, x, labels, restarts=16, loss=attacks.mean_of_losses, **settings)
+  assert ((network(made).argmax(-1) == labels) != targeted).all()
 
 
 @pytest.mark.parametrize('name', ['carlini_wagner', 'deepfool'])
@@ -225,6 +241,14 @@ def test_noise_moves_every_pixel_by_eps_inside_the_range():
   assert 0.4 < (made > x)[inside].mean() < 0.6
   wanted = 0.25 * cross_entropy(network(x), labels).mean() + 0.75 * cross_entropy(network(made), labels).mean()
   np.testing.assert_allclose(loss, wanted, rtol=1e-6)
+
+
+def test_limits_are_the_range_of_the_data():
+  load = lambda *changes: config_lib.override(config_lib.load('configs/adversarial_examples.py:digits'), changes)
+  with pytest.raises(UserError, match=r'config.game.limits=\(0.0, 1.0\) but config.data.range=\(-1.0, 1.0\): make'):
+    runs.stages_of(load('--config.data.range=(-1.0,1.0)'))
+  both = load('--config.data.range=(-1.0,1.0)', '--config.game.limits=(-1.0,1.0)')
+  assert runs.stages_of(both)[0].game.limits == (-1.0, 1.0)
 
 
 def test_an_ensemble_needs_sources():

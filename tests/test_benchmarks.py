@@ -167,6 +167,13 @@ def test_a_table_from_coarse_to_fine():
   assert lines[2:] == ['| StackGAN | 2,000 | 8 | 12.35 |  |  |  | 3 |', '', 'p', '']
 
 
+@pytest.mark.parametrize(('quick', 'restarts'), [(False, 5), (True, 2)])
+def test_a_row_of_attacks_says_how_many_restarts_it_has(quick, restarts):
+  titles = attacks.all_attacks(0.25, quick)
+  assert [title for title in titles if 'restart' in title] == [f'PGD-40, {restarts} restarts']
+  assert titles[f'PGD-40, {restarts} restarts'][1]['restarts'] == restarts
+
+
 @pytest.mark.slow
 def test_tables_of_adversarial_examples(tmp_path):
   common = ['--workdir', str(tmp_path), '--set', 'digits', '--rows', 'plain,fgsm', '--steps', '30', '--count', '40']

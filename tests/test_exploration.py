@@ -16,7 +16,7 @@ from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
 from gan_jax.latents import paths as latent_paths
 from gan_jax.latents.distributions import Attributes, Label, Normal, Tags, Truncated, Uniform
-from gan_jax.sampling import attention, exploration, pictures
+from gan_jax.sampling import attention, conditions, exploration, pictures
 from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
 
@@ -454,3 +454,26 @@ def test_the_command_draws_and_refuses_in_one_line(capsys, tmp_path):
       command(*arguments)
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith('error: ') and all(word in line for word in words), line
+
+
+def test_what_is_asked_twice_is_one_line():
+  assert conditions.parsed(['Male=1', 'Male=1']) == {'Male': '1'}
+  with pytest.raises(UserError, match='--condition asks for Male=1 and for 0: give one'):
+    conditions.parsed(['Male=1,Old=0', 'Male=0'])
+
+
+def test_labels_that_are_no_class_are_one_line():
+  """A network would make a sample of no class of them, or of the last."""
+
+  class Told(nn.Module):
+    latents = {'z': Normal((2,)), 'label': Label(3)}
+
+    def sample(self, batch):
+      return batch['latents']['z']
+
+  sampler = Sampler(Told())
+  z = np.zeros((2, 2), np.float32)
+  for wrong in (3, -1):
+    with pytest.raises(UserError, match=f'label={wrong} among the latents is no class: choose 0 to 2'):
+      sampler.generate({}, {'z': z, 'label': np.array([1, wrong])})
+  assert sampler.generate({}, {'z': z, 'label': np.array([0, 2])}).shape == (2, 2)

@@ -12,6 +12,7 @@ from gan_jax.games.parts import pool
 from gan_jax.nets import mlp, resnet
 from gan_jax.nets.layers import attention, minibatch, norms, recurrent, resample, text, weights
 from gan_jax.nets.layers import basic as layers
+from gan_jax.nets.layers.resample import resize
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 4, 4, 8))
@@ -395,3 +396,10 @@ def test_an_lstm_over_whole_sequences_is_flaxs_cell_in_a_scan():
   wanted, found = slope(low), slope(low.astype(jnp.bfloat16))  # a sum over 1,600 rows in bfloat16 is off by a tenth
   largest = lambda x: float(jnp.abs(x).max())
   assert max(jax.tree.leaves(jax.tree.map(lambda a, b: largest(a - b) / largest(b), found, wanted))) < 0.03
+
+
+def test_integers_are_resized_to_the_nearest():
+  x = jnp.array([0, 255, 255, 0], jnp.uint8).reshape(1, 4, 1)
+  exact = jax.image.resize(x.astype(jnp.float32), (1, 8, 1), 'linear')
+  np.testing.assert_array_equal(resize(x, (8,)), np.round(exact).astype(np.uint8))
+  assert resize(x, (9,), method='cubic').max() == 255

@@ -572,3 +572,22 @@ def test_a_critic_with_gradient_penalty_measures_the_distance_of_two_points():
   found = float(jnp.mean(net.apply(params, real)) - jnp.mean(net.apply(params, fake)))
   # With weight 10 the slope settles where 1 = 20 (s - 1) / d: d (1 + d / 20) apart.
   assert found == pytest.approx(distance * (1 + distance / 20), rel=0.05)
+
+
+def test_classes_that_are_far_apart_or_none():
+  sure = jnp.array([[44.0, -44.0], [44.0, -44.0]])  # a share of e^-88 is 0 in float32
+  gradient = jax.grad(losses.labels.marginal_entropy)(sure)
+  assert jnp.isfinite(gradient).all() and losses.labels.marginal_entropy(sure) == pytest.approx(0.0, abs=1e-30)
+  for wrong in (-1, 3):
+    assert jnp.isnan(losses.labels.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, wrong])))
+  with pytest.raises(AssertionError):
+    losses.labels.projection_logit(jnp.zeros(1), jnp.zeros((4, 2)), jnp.zeros((4, 2)))
+
+
+def test_weights_of_rows_and_of_logits_go_together():
+  real, fake, rows = jnp.arange(4.0).reshape(2, 2), jnp.array([[1.0, -1.0], [0.5, 2.0]]), jnp.array([1.0, 3.0])
+  each = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+  weights = np.asarray(rows)[:, None] * np.asarray(each)
+  expected = np.sum(weights * np.log1p(np.exp(-np.asarray(real - fake)))) / weights.sum()
+  found = losses.relativistic.discriminator(real, fake, real_weights=rows, fake_weights=each)
+  assert found == pytest.approx(expected, rel=1e-6)

@@ -13,6 +13,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import mlp
+from gan_jax.nets.copies import Copies
 from gan_jax.nets.layers import conv
 from gan_jax.optim import dynamics, minimax
 
@@ -144,6 +145,78 @@ def test_momentum_by_hand(dampened, decays):
     update, state = tx.update(jnp.asarray(gradient), state, params)
     velocity = decay * velocity - rate * gradient * (1 - decay if dampened else 1)
     np.testing.assert_allclose(update, velocity, rtol=1e-5)
+
+
+@pytest.mark.parametrize('make', [minimax.adam, lambda rate: minimax.momentum(0.1, rate, dampened=True)])
+def test_a_number_of_the_settings_holds_in_an_older_state(make):
+  """A resumed run, or a later stage, whose learning rate or momentum is another: as if it had been so in the state."""
+  params = {'w': jnp.arange(3.0)}
+  old, new = make(0.5), make(0.25)
+  after = lambda tx, state: tx.update(params, tx.update(params, state, params)[1], params)
+  update, state = after(new, old.init(params))
+  jax.tree.map(np.testing.assert_array_equal, (update, state), after(new, new.init(params)))
+  assert jax.tree.structure(state) == jax.tree.structure(old.init(params)), 'older checkpoints fit'
+  assert not np.allclose(update['w'], after(old, old.init(params))[0]['w'])
+  # A number of a population is traced; a whole number stays one.
+  each = jax.vmap(lambda rate: after(make(rate), old.init(params))[0]['w'])(jnp.array([0.5, 0.25]))
+  np.testing.assert_allclose(each[1], update['w'], rtol=1e-6)
+  zero = make(0)
+  assert jax.tree.map(jnp.result_type, after(zero, zero.init(params))[1]) == jax.tree.map(
+    jnp.result_type, zero.init(params)
+  )
+
+
+def kernels(count=None):
+  """A network of two dense layers, or copies of it, and what else a player may have."""
+  random = np.random.RandomState(0)
+  draw = lambda *shape: jnp.asarray(random.randn(*(() if count is None else (count,)), *shape), jnp.float32)
+  layers = {f'Dense_{i}': {'kernel': draw(*shape), 'bias': draw(shape[1])} for i, shape in enumerate([(4, 4), (4, 2)])}
+  return {'network': {**layers, 'Conv_0': {'kernel': draw(3, 3, 2, 4)}, 'gamma': draw()}}
+
+
+LINKS = [minimax.max_column_norm(1.0), minimax.orthogonal(0.5), minimax.orthogonal(0.5, off_diagonal=False)]
+
+
+@pytest.mark.parametrize('tx', LINKS)
+def test_each_copy_of_a_network_is_bounded_and_pulled_by_itself(tx):
+  move = lambda params: tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)[0]
+  copies, free = kernels(3), {'critic': {'network': {'w': jnp.full((2, 2), 3.0)}}}
+  together = move({'critics': copies, **free})
+  for i in range(3):
+    alone = move(jax.tree.map(lambda x, i=i: x[i], copies))
+    jax.tree.map(
+      lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-5, atol=1e-6), together['critics'], alone
+    )
+  assert np.abs(together['critics']['network']['Dense_0']['kernel']).max((1, 2)).min() > 0
+  assert not np.any(together['critics']['network']['Dense_0']['bias'])
+  jax.tree.map(np.testing.assert_array_equal, together['critic'], move(free)['critic'])
+  # Copies of copies; and the tree of the module itself.
+  twice = move({'network': jax.tree.map(lambda x: x[None], copies)})
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x[0], y, rtol=1e-5), twice['network'], together['critics'])
+  net = Copies(mlp.Discriminator((4,)), 3)
+  params = net.init(KEY, jnp.ones((3, 2, 2)), train=True)['params']
+  full = jax.tree.map(lambda x: jnp.full(x.shape, 2.0), params)
+  for path, moved in jax.tree_util.tree_leaves_with_path(move(full)):
+    assert path[-1].key == 'kernel' or not np.any(moved)
+
+
+def test_without_copies_columns_and_pulls_are_what_they_were():
+  """Bit by bit, also of a network whose name is `network` and whose layers are all as wide as they are deep."""
+  params = {**kernels(), 'square': {'network': {'kernel': jnp.full((2, 2), 3.0), 'bias': jnp.ones(2)}}}
+  params['table'] = {'embedding': jnp.full((5, 4), 0.7), 'bias': jnp.ones((1, 4))}
+  zeros = jax.tree.map(jnp.zeros_like, params)
+
+  def column(p):
+    return p * jnp.minimum(1.0, 1.0 / jnp.maximum(jnp.sqrt(jnp.square(p).sum(0, keepdims=True)), 1e-7)) - p
+
+  def pull(p):
+    penalty = lambda w: 0.5 * jnp.sum((w.T @ w * (1 - jnp.eye(w.shape[-1]))) ** 2)
+    return jax.grad(lambda p: penalty(p.reshape(-1, p.shape[-1])))(p)
+
+  for tx, chosen, expected in ((LINKS[0], lambda p: p.ndim == 2, column), (LINKS[1], lambda p: p.ndim > 1, pull)):
+    moved = tx.update(zeros, tx.init(params), params)[0]
+    wanted = jax.tree.map(lambda p, c=chosen, e=expected: e(p) if c(p) else jnp.zeros_like(p), params)
+    jax.tree.map(np.testing.assert_array_equal, moved, wanted)
 
 
 def game_and_data(dtype):
@@ -361,9 +434,9 @@ def test_orthogonal_and_historical_links_against_finite_differences():
   assert not jnp.any(updates['shared']['weights']['kernel']) and jnp.any(updates['block']['kernel'])
   tx = minimax.historical_averaging(0.5)
   state = tx.init(params)
-  seen = [params]
-  for _ in range(3):
-    params = jax.tree.map(lambda p: p * 1.5, params)
+  seen = []
+  for factor in (1.0, 1.5, 1.5):  # the first weights are those of the first update
+    params = jax.tree.map(lambda p, factor=factor: p * factor, params)
     seen.append(params)
     updates, state = tx.update(zeros, state, params)
     mean = jax.tree.map(lambda *p: sum(p) / len(p), *seen)

@@ -50,6 +50,28 @@ def test_tones_are_written_and_read_back():
   np.testing.assert_allclose(tones_lib.unscaled(scaled)[0], PIECE, atol=1e-6)
 
 
+def test_tones_of_one_pitch_may_overlap():
+  mido = pytest.importorskip('mido')
+  # One inside another, one of the same time, then one as soon as those end, and other pitches meanwhile.
+  piece = np.array(
+    [[0, 1, 60, 40], [0, 4, 60, 90], [0, 2, 64, 50], [1, 1, 60, 30], [2, 3, 60, 20], [1, 1, 60, 10]], np.float32
+  )
+  data = tones_lib.midi_of(piece)
+  np.testing.assert_array_equal(tones_lib.read_midi(data), piece)
+  (track,) = mido.MidiFile(file=io.BytesIO(data)).tracks
+  assert [message.channel for message in track if message.type == 'note_on'] == [0, 0, 1, 0, 0, 1]
+  # Fifteen channels have tones: of sixteen the one that would end first ends where the last begins.
+  crowd = np.array([[0.25, 20 - i, 60, 1 + i] for i in range(16)], np.float32)
+  wanted = crowd.copy()
+  wanted[14, 1], wanted[0, 0] = 0.25, 0
+  data = tones_lib.midi_of(crowd)
+  np.testing.assert_array_equal(tones_lib.read_midi(data), wanted)
+  (track,) = mido.MidiFile(file=io.BytesIO(data)).tracks
+  assert {message.channel for message in track if message.type == 'note_on'} == {*range(16)} - {9}
+  crowd[:, 0] = 0
+  assert len(tones_lib.read_midi(tones_lib.midi_of(crowd))) == 15  # all at once: the shortest has no time to sound
+
+
 def test_midi_of_others(tmp_path):
   mido = pytest.importorskip('mido')
   file = mido.MidiFile(ticks_per_beat=10)

@@ -1,6 +1,7 @@
 """Ways to be parallel and to save memory: each against the plain step on one device."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -146,6 +147,70 @@ def test_dynamics_see_the_field_of_all_devices(name):
     step = parallel.per_device(step, parallel.make_mesh(4), False) if axis_name else step
     ends.append(jax.jit(step)(state, {'moves': {'image': image}, 'store': {}}, KEY)[0])
   assert_close(*ends)
+
+
+class Number(nn.Module):
+  start: float
+
+  @nn.compact
+  def __call__(self):
+    return self.param('w', lambda key: jnp.float32(self.start))
+
+
+class Quadratic(nn.Module):
+  """Every example (a, b, c) is a game of two numbers, min over x of a x^2 / 2 + b x y, over y of c y^2 / 2 - b x y."""
+
+  x: nn.Module
+  y: nn.Module
+  dynamics: Any
+  latents: None = None
+
+  @property
+  def turns(self):
+    return (core.Turn(('x', 'y'), {'x': 'x_loss', 'y': 'y_loss'}, dynamics=self.dynamics),)
+
+  def x_loss(self, batch):
+    a, b, _ = batch['images']['image'].T
+    return (a * self.x() ** 2 / 2 + b * self.x() * self.y()).mean()
+
+  def y_loss(self, batch):
+    _, b, c = batch['images']['image'].T
+    return (c * self.y() ** 2 / 2 - b * self.x() * self.y()).mean()
+
+  def sample(self, batch):
+    return self.x()
+
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
+    # J = ((1/2, 2), (-2, 1/2)) at (1, 1/2), so F = (3/2, -7/4) and J^T F = (17/4, 17/8), by hand.
+    ('simultaneous', (1.5, -1.75)),
+    ('consensus', (1.5 + 0.1 * 4.25, -1.75 + 0.1 * 2.125)),
+    ('extragradient', (1.5 - 0.1 * (0.75 - 3.5), -1.75 - 0.1 * (-3 - 0.875))),
+    ('symplectic', (1.5 + 3.5, -1.75 + 3.0)),  # A^T F = (2 * 7/4, 2 * 3/2); its sign is +
+  ],
+)
+def test_dynamics_follow_the_field_of_the_whole_batch(name, expected):
+  """Also over microbatches and devices whose own fields turn elsewhere, and have other signs of the alignment."""
+  settings = {'consensus': dict(weight=0.1), 'extragradient': dict(rate=0.1)}.get(name, {})
+  sgd = {'x': optax.sgd(1.0), 'y': optax.sgd(1.0)}
+  game = Quadratic(Number(1.0), Number(0.5), dynamics.rule(of=name, **settings))
+  # Devices take halves, microbatches take every second example.
+  image = jnp.array([[6.0, 1.0, -6.0], [6.0, 1.0, -6.0], [-5.0, 3.0, 7.0], [-5.0, 3.0, 7.0]])
+  state = core.init(game, sgd, {'images': {'image': image}}, KEY)
+  for order, compute in (
+    ((0, 1, 2, 3), core.Compute()),
+    ((0, 2, 1, 3), core.Compute(2)),
+    ((0, 1, 2, 3), core.Compute(axis_name=parallel.AXIS)),
+    ((0, 1, 2, 3), core.Compute(2, axis_name=parallel.AXIS)),
+  ):
+    step = fed(core.make_step(game, sgd, streams=('images',), latents_batch=1, compute=compute))
+    step = parallel.per_device(step, parallel.make_mesh(2), False) if compute.axis_name else step
+    feed = {'moves': {'image': image[jnp.array(order)][None]}, 'store': {}}
+    after, _ = jax.jit(step)(state, feed, KEY)
+    moved = [float(state.players[n].params[n]['w'] - after.players[n].params[n]['w']) for n in ('x', 'y')]
+    np.testing.assert_allclose(moved, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('name', [pytest.param('dcgan:digits', marks=SLOW), 'gan:ring'])

@@ -125,3 +125,19 @@ def test_a_scheduled_augmentation_needs_a_schedule():
   np.testing.assert_array_equal(scheduled(key, x, 0.5), adaptive(key, x, 0.5, groups))
   with pytest.raises(UserError, match=r"group of adaptive augmentation 'flip'"):
     Scheduled(cosine(0.0, 1.0, 9), ('flip',))
+
+
+def test_classes_by_number_and_by_shares():
+  small = dict(channels=(8, 8), blocks=(1, 1), group=4)
+  for network, x in (
+    (r3gan.Generator(**small, classes=3, embedding=4, out_channels=1), jnp.ones((2, 5))),
+    (r3gan.Discriminator(**small, classes=3, embedding=4), jnp.ones((2, 8, 8, 1))),
+  ):
+    variables = network.init(jax.random.key(0), x, train=True, label=jnp.array([0, 1]))
+    number = network.apply(variables, x, train=False, label=jnp.array([2, 1]))
+    shares = network.apply(variables, x, train=False, label=jnp.eye(3)[jnp.array([2, 1])])
+    np.testing.assert_allclose(number, shares, atol=1e-6)
+    with pytest.raises(UserError, match='classes=3 but the game passes no label'):
+      network.apply(variables, x, train=False)
+    with pytest.raises(UserError, match='classes=0'):
+      network.clone(classes=0).init(jax.random.key(0), x, train=True, label=jnp.array([0, 1]))

@@ -15,6 +15,7 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources import oracle
 from gan_jax.data.streams import Stream
+from gan_jax.data.text import Text
 from gan_jax.evaluation import of_symbols
 from gan_jax.games.seqgan import SeqGAN
 from gan_jax.latents.distributions import Uniform
@@ -227,6 +228,14 @@ def test_lines_of_a_file(tmp_path):
   assert len(divided.open()) == 1
 
 
+@pytest.mark.parametrize('level', ['words', 'characters'])
+def test_a_token_beyond_the_vocabulary_is_a_question_mark(level):
+  """A network for 5,000 words draws tokens that a small file has no word for."""
+  kind = Text(length=5, level=level, vocabulary=('a', 'b'))
+  assert kind.decode([2, 4, 5001, 3, 0]) == (' ' if level == 'words' else '').join('a??b')
+  assert Text(length=2).fit(['xy']).decode([1, 5001]) == '??'
+
+
 # BLEU
 
 
@@ -303,6 +312,58 @@ def test_stages_of_the_shipped_config():
   assert [stage.steps for stage in stages] == [18_720, 46_800, 200]
   assert [core.frozen_players(stage.game) for stage in stages] == [('discriminator',), ('generator',), ()]
   assert [turn.repeat for turn in stages[2].game.turns] == [1, 4680]
+
+
+@pytest.mark.parametrize(
+  ('variant', 'change', 'words'),
+  [
+    ('digits', '--config.data.name=oracle/40x8', r"vocabulary=20 but column 'tokens' has up to 40 .* to 40$"),
+    (
+      'captions', '--config.data.columns.tokens.vocabulary=8000',
+      r"vocabulary=5002 but column 'tokens' has up to 8002 .* to 8002, or .*tokens.vocabulary to 5000$",
+    ),
+  ],
+)  # fmt: skip
+def test_networks_that_know_fewer_tokens_than_the_data_have_are_one_line(variant, change, words):
+  stages = lambda *changes: runs.stages_of(
+    config_lib.override(config_lib.load(f'configs/seqgan.py:{variant}'), changes)
+  )
+  with pytest.raises(UserError, match=words):
+    stages(change)
+  more = [f'--config.game.{network}.vocabulary=8002' for network in ('generator', 'discriminator')]
+  assert stages(change, *more)[0].game.generator.vocabulary == 8002  # rows that no token has are none too many
+
+
+def test_a_likelihood_counts_each_token_as_much_as_any_other(monkeypatch):
+  monkeypatch.setattr(of_symbols, 'title', lambda stream: 'the held-out set')
+  tokens = np.array([[3, 0, 0, 0], [4, 5, 0, 0], [6, 7, 3, 4], [3, 4, 0, 0], [5, 0, 0, 0]])
+  log_p = -np.random.RandomState(0).rand(5, 4)
+
+  def figure(tokens, kind):
+    evidence = types.SimpleNamespace(
+      game=types.SimpleNamespace(log_likelihood=None, apply=lambda variables, tokens, method: jnp.asarray(log_p)),
+      held_out_examples=lambda count: tokens,
+      once=lambda name, make: make(),
+      variables={},
+      stream=types.SimpleNamespace(kinds={'tokens': kind}, main='tokens'),
+      held_out=None,
+    )
+    return next(iter(of_symbols.likelihood_figures(evidence)))
+
+  found = figure(tokens, Text(length=4, vocabulary=('a', 'b', 'c', 'd', 'e', 'f')))
+  counts = np.array([2, 3, 4, 3, 2])  # a text and its end
+  sums = np.array([-row[:n].sum() for row, n in zip(log_p, counts, strict=True)])
+  ratio = lambda s, n: s.sum() / n.sum()
+  np.testing.assert_allclose(found.value, ratio(sums, counts), rtol=1e-6)
+  # The delta method by finite differences: a text with a little more weight moves the ratio by so much.
+  moves = []
+  for i in range(5):
+    weights = 1 + 1e-6 * np.eye(5)[i]
+    moves.append((ratio(weights * sums, weights * counts) - ratio(sums, counts)) / 1e-6)
+  np.testing.assert_allclose(found.standard_error, 5 * np.std(moves, ddof=1) / np.sqrt(5), rtol=1e-4)
+  # Of one length it is the mean of each, and its standard error.
+  plain, each = figure(tokens, None), -log_p.mean(1)
+  np.testing.assert_allclose([plain.value, plain.standard_error], [each.mean(), each.std(ddof=1) / 5**0.5], rtol=1e-6)
 
 
 def test_a_likelihood_is_of_words_and_their_end_alone():

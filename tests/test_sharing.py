@@ -334,6 +334,17 @@ def test_a_lazy_penalty_is_the_eager_one_of_its_step():
   assert core.moves_per_step(make(2), 'images') == core.moves_per_step(make(1), 'images') == 1
 
 
+def test_a_lazy_penalty_rests_with_the_discriminator():
+  nets = mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,))
+  penalty = GradientPenalty(at='real', target=0.0, every=2)
+  make = lambda most: Standard(*nets, Normal((3,)), penalty=penalty, most_accuracy=most)
+  # Its accuracy on the first batch is more than a hundredth; before that it is 0.
+  rows = {most: stepped(make(most), 1, steps=3) for most in (0.01, 1.0)}
+  played = lambda most: [('discriminator_loss' in row, 'penalty_loss' in row) for row in rows[most]]
+  assert played(0.01) == [(True, True), (False, False), (False, False)]
+  assert played(1.0) == [(True, True), (True, False), (True, True)]
+
+
 def test_a_shared_batch_is_that_of_the_last_move():
   """Of discriminators that do not move, a turn that shares the batch has the loss of the last move."""
 

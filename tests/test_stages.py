@@ -1,5 +1,7 @@
 """Networks that begin from others: of the stage before, or of a run for each player."""
 
+import types
+
 import chex
 import flax.linen as nn
 import jax
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main, runs
 from gan_jax.base.errors import UserError
@@ -14,7 +17,7 @@ from gan_jax.core.game import Turn
 from gan_jax.distributed import parallel
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets.layers import conv
-from gan_jax.runs import entering, resume
+from gan_jax.runs import entering, imported, resume, saved
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import checks, loop
 
@@ -168,6 +171,37 @@ def test_each_player_takes_the_weights_of_its_own_run(tmp_path):
   ):
     with pytest.raises(UserError, match=words):
       resume.warm(config(**settings), state, lambda line: None)
+
+
+def looking_ahead(**settings):
+  """A config whose optimizer keeps a copy of the weights from its start on."""
+  config = config_of(**settings)
+  links = ({'name': 'optax.sgd', 'learning_rate': 0.1}, {'name': 'lookahead', 'every': 2})
+  config.optimizers = {'generator': {'name': 'chain', 'links': links}}
+  return config
+
+
+def test_the_optimizer_of_a_warm_start_begins_at_its_weights(monkeypatch):
+  """Lookahead goes back to the weights that were loaded, not to the random ones of the start."""
+  config = looking_ahead(init_from='run')
+  (stage,) = runs.stages_of(config)
+  theirs, ours = (entering.new_state(stage, jax.random.key(seed)) for seed in (1, 2))
+  monkeypatch.setattr(saved, 'read', lambda folder, say: types.SimpleNamespace(state=theirs, step=9))
+  player = resume.warm(config, ours, lambda line: None).players['generator']
+  same(player.params, theirs.players['generator'].params)
+  same(player.opt_state[1].slow, player.params)
+  kernels = [p.params['generator_0']['Dense_0']['kernel'] for p in (player, ours.players['generator'])]
+  assert not np.array_equal(*kernels)
+  arrays = jax.tree.leaves(player)
+  assert len({leaf.unsafe_buffer_pointer() for leaf in arrays}) == len(arrays), 'the step donates each once'
+
+
+def test_the_optimizer_of_converted_weights_begins_at_them(monkeypatch, tmp_path):
+  monkeypatch.setattr(imported, 'read_tensors', lambda file: None)
+  seven = lambda tensors, like: jax.tree.map(lambda x: np.full(x.shape, 7.0, x.dtype), like)
+  imported.write_run(looking_ahead(), tmp_path / 'run', {'generator_0': 'file'}, seven)
+  player = gan_jax.load(tmp_path / 'run').state.players['generator']
+  same(player.opt_state[1].slow, jax.tree.map(lambda x: np.full(x.shape, 7.0, x.dtype), player.params))
 
 
 def test_a_part_of_a_run_may_name_the_players_of_all():

@@ -1,6 +1,7 @@
 """Games that translate pictures, on networks small enough to compute by hand."""
 
 import dataclasses
+import types
 
 import flax.linen as nn
 import jax
@@ -10,15 +11,17 @@ import optax
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import core
+from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.build import build
 from gan_jax.core.clock import Clock
+from gan_jax.data.streams import Stream
 from gan_jax.games.cyclegan import CycleGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.pix2pix import Pix2Pix
 from gan_jax.games.stargan import StarGAN
 from gan_jax.nets import translation
+from gan_jax.sampling import conditions
 
 KEY = jax.random.key(0)
 SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
@@ -280,3 +283,45 @@ def test_stargan_of_classes():
   assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):
     core.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
+
+
+def test_a_condition_of_stargan_is_what_its_samples_have():
+  """Of what the input has, one attribute is turned over in each output: a condition comes after that."""
+  names = ('dark', 'fair', 'old')
+  game = StarGAN(Times(2.0), Mean(1.0, 3), names, exclusive=('dark', 'fair'))
+  columns = {'image': {'name': 'Picture'}, 'attributes': {'name': 'Attributes', 'names': names}}
+  streams = {'images': Stream(name='folder', path='none', size=2, columns=columns)}
+  stage = types.SimpleNamespace(streams=streams, game=game)
+  given = {'images': {**pictures(1.0), 'attributes': np.array([[1.0, 0, 0]], np.float32)}}
+
+  def wanted(**condition):
+    fields = conditions.apply(stage, condition, None, given)[1]['images'] if condition else given['images']
+    assert np.array_equal(fields['attributes'], given['images']['attributes'])  # what the input has
+    return {
+      name: game.obeyed(game.wanted(jnp.asarray(fields['attributes']), name), fields)[0].tolist() for name in names
+    }
+
+  assert wanted() == {'dark': [1, 0, 0], 'fair': [0, 1, 0], 'old': [1, 0, 1]}
+  assert wanted(old='1') == {'dark': [1, 0, 1], 'fair': [0, 1, 1], 'old': [1, 0, 1]}
+  assert wanted(old='0') == {'dark': [1, 0, 0], 'fair': [0, 1, 0], 'old': [1, 0, 0]}
+  assert wanted(fair='1', old='1') == {name: [0, 1, 1] for name in names}  # one colour of hair
+  assert wanted(dark='0')['old'] == [0, 0, 1]
+  # Of your pictures, which say nothing, the rest is what the discriminator sees.
+  alone = conditions.apply(stage, {'fair': '1'}, None, {'images': pictures(1.0)}, 1)[1]
+  batch = {'images': {**pictures(1.0), 'attributes': jnp.zeros((1, 3))}}
+  assert {name: float(x[0, 0, 0, 0]) for name, x in made_by(game, 'sample', batch, alone).items()} == dict.fromkeys(
+    names, 2.0
+  )
+  classes = StarGAN(Times(), Mean(1.0, 3), ('0', '1', '2'), field='label')
+  assert classes.asked_as == {'label': 'wanted'}
+  for asked in (jnp.array([2]), jnp.array([[0.0, 0.0, 1.0]])):
+    assert classes.obeyed(jnp.array([[1.0, 0, 0]]), {'wanted': asked}).tolist() == [[0, 0, 1]]
+
+
+@pytest.mark.parametrize('name', ['cyclegan', 'pix2pix', 'stargan'])
+def test_a_lazy_penalty_without_a_turn_of_its_own_is_refused(name):
+  config = config_lib.load(f'configs/{name}.py:digits')
+  penalty = "{'name': 'GradientPenalty', 'weight': 10.0, 'every': 16}"
+  config = config_lib.override(config, [f'--config.game.penalty={penalty}'])
+  with pytest.raises(UserError, match=r'config\.game\.penalty\.every=16: .* adds its penalty in every step'):
+    runs.abstract_state(runs.stages_of(config), 0, KEY)

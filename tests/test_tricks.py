@@ -296,6 +296,17 @@ def test_input_gradients_in_a_game_equal_those_of_the_function():
   np.testing.assert_allclose(metrics['penalty'], 2 * losses.penalties.r1(gradients), rtol=1e-4)
 
 
+def test_standing_statistics_of_large_numbers():
+  """A momentum found by numbers of the size of 1 would be lost beside a variance of 1e8."""
+  norm = nn.BatchNorm(use_running_average=False, momentum=0.9, use_fast_variance=False)
+  x = 1e4 * jax.random.normal(KEY, (256, 3)) + 1e5
+  variables = norm.init(KEY, x)
+  apply = lambda variables, x, mutable: norm.apply(variables, x, mutable=mutable)
+  found = standing.standing_statistics(apply, variables, [x, x])['batch_stats']
+  np.testing.assert_allclose(found['var'], x.var(0), rtol=1e-4)
+  np.testing.assert_allclose(found['mean'], x.mean(0), rtol=1e-4)
+
+
 class Sure(nn.Module):
   """It says one thing of everything."""
 

@@ -6,7 +6,7 @@ layer l:
 
   encoder        min  KL(N(m(x), s(x)) || N(0, I)) + e          e = |D_l(x) - D_l(G(z))|^2 / 2
   generator      min  gamma e - log D(G(n)) - log D(G(z))
-  discriminator  min  -log D(x) - log(1 - D(G(n))) - log(1 - D(G(z)))
+  discriminator  min  -log D(x) - log(1 - D(G(n))) / 2 - log(1 - D(G(z))) / 2
 
 Command, in this folder: python -m gan_jax.main --config vaegan_digits.py --workdir runs/vaegan
 

@@ -162,14 +162,14 @@ class Explorer:
     """(its kind, (mean style (styles, units), which styles are truncated (styles,)) or None)."""
     game = self.run.stage.game
     try:
-      other, latents = truncated(game, 0.5)
+      (other, latents), own = truncated(game, 0.5), truncated(game, 1.0)[0]  # whatever psi its generator has
     except UserError:
       return '', None
     if getattr(game, 'truncated', None) is None or latents != game.latents:
       return 'threshold', None
     drawn = self.run.latents(1)
     try:
-      whole, half = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (game, other))
+      whole, half = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (own, other))
     except UserError:
       return '', None
     # Styles of psi lie on the line from their mean to what they are: two of them give the mean.

@@ -14,7 +14,8 @@ from gan_jax.base.errors import UserError
 def input_gradients(critic: nn.Module, x: jax.Array, **inputs: Any) -> jax.Array:
   """The gradient of a critic's output with respect to each example, for a gradient penalty in a method of a game.
 
-  The critic's variables (batch statistics, spectral norm) do not change.
+  It is a pass in training mode: where the critic's variables may change (batch statistics, spectral norm), they change
+  once more, as in PyTorch.
 
   Args:
     critic: a network of the game, (x (B, ...), train) -> logits (B,) or (B, n). The logits of an example are summed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ class Variables(NamedTuple):
   scratch: Any
 
 
-#: (variables after the loss, gradients or directions of the movers, metrics).
+#: (variables after the loss, gradients of the movers, metrics).
 LossResult = tuple[Variables, Any, dict[str, jax.Array]]
 
 
@@ -95,9 +96,13 @@ def play(
   before = Variables(_owned(turn, active), state.variables['table'], state.variables['memory'], state.scratch)
   moving = {name: active[name].params for name in turn.movers}
   gradients = _gradients_of(_loss_of(game, turn, active, {'now': clock, 'parts': compute.parts}), turn, compute)
-  directions = _directions_of(gradients, turn, compute)
-  at_params = lambda variables, batch, key: directions(moving, variables, batch, key)
-  after, grads, metrics = _over_microbatches(at_params, before, dict(batch), compute.own_key(key), compute.accumulate)
+  over_batch = lambda at: _over_microbatches(at, before, dict(batch), compute.own_key(key), compute.accumulate)
+  after, grads, metrics = over_batch(functools.partial(gradients, moving))
+  if turn.dynamics is not None:
+    at, here = _derived(gradients, compute), grads
+    # The field at `moving` is known; a compiler that meets it twice merges no loops over microbatches.
+    field = lambda params: here if params is moving else over_batch(functools.partial(at, params))[1]
+    grads = turn.dynamics(field, moving)
   # The scratch holds examples, which differ between devices: it is not averaged.
   owned, table, metrics = compute.averaged((after.owned, after.table, metrics))
   metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
@@ -185,23 +190,30 @@ def _gradients_of(loss_of: Callable[..., Any], turn: Turn, compute: Compute) -> 
   return gradients
 
 
-def _directions_of(gradients: Callable[..., Any], turn: Turn, compute: Compute) -> Callable[..., Any]:
-  """`_gradients_of` with directions in place of gradients: the turn's dynamics compute them from the gradients."""
-  if turn.dynamics is None:
-    return gradients
-  dynamics = turn.dynamics
+def _derived(gradients: Callable[..., Any], compute: Compute) -> Callable[..., Any]:
+  """`_gradients_of` for rules that differentiate the field: its derivative is that of the whole batch.
 
-  def directions(moving: Any, variables: Variables, batch: Any, key: jax.Array) -> LossResult:
-    after, _, metrics = gradients(moving, variables, batch, key)
-    field = lambda params: gradients(params, variables, batch, key)[1]
-    # Averaged again: a rule that differentiates the field got the derivative of this device alone.
-    return after, compute.averaged(dynamics(field, moving)), metrics
+  Without this, each device would have the derivative of its own gradients, and what a rule decides by it could differ.
+  """
 
-  return directions
+  @jax.custom_jvp
+  def shared(params: Any) -> Any:
+    return params
+
+  shared.defjvp(lambda params, tangents: (*params, compute.averaged(*tangents)))
+
+  def derived(params: Any, variables: Variables, batch: Any, key: jax.Array) -> LossResult:
+    # What one microbatch passes to the next is data, as in the gradients.
+    variables = jax.lax.stop_gradient(variables)
+    result: LossResult = gradients(params if compute.axis_name is None else shared(params), variables, batch, key)
+    return result
+
+  # So that no more than one microbatch is in memory.
+  return derived if compute.accumulate == 1 else jax.checkpoint(derived)
 
 
 def _over_microbatches(
-  directions: Callable[[Variables, Any, jax.Array], LossResult],
+  gradients: Callable[[Variables, Any, jax.Array], LossResult],
   before: Variables,
   batch: dict[str, Any],
   key: jax.Array,
@@ -213,11 +225,11 @@ def _over_microbatches(
   memory to the next. The scratch has the microbatches on its first axis, as an earlier turn of this step wrote it.
   """
   if count == 1:
-    return directions(before, batch, jax.random.fold_in(key, 0))
+    return gradients(before, batch, jax.random.fold_in(key, 0))
 
   def microbatch(owned: Any, memory: Any, index: Any, scratch: Any, batch: Any) -> Any:
     variables = Variables(owned, before.table, memory, scratch)
-    after, grads, metrics = directions(variables, batch, jax.random.fold_in(key, index))
+    after, grads, metrics = gradients(variables, batch, jax.random.fold_in(key, index))
     changed = jax.tree.map(lambda new, old: (new != old).astype(jnp.int32), after.table, before.table)
     return after.owned, after.memory, after.scratch, (grads, metrics, after.table, changed)
 

@@ -64,6 +64,16 @@ def asked_in(game: Any) -> str:
   return 'images' if getattr(game, 'condition', '') else ''
 
 
+def asked_as(game: Any) -> Mapping[str, str]:
+  """{field of what `sample` reads: the field that a condition of it fills}, the game's `asked_as`.
+
+  By default a condition replaces the field. A game that reads what a picture has, to change it, names another field for
+  what is asked for; of attributes, those that nobody asked for are NaN there.
+  """
+  named: Mapping[str, str] = getattr(game, 'asked_as', {})
+  return named
+
+
 def given(game: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
   """What `sample` is given of a batch of all streams: those that the game's `inputs` name, and its latents."""
   names = inputs_of(game, [name for name in batch if name != 'latents'])

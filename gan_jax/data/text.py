@@ -124,13 +124,14 @@ class Text(Kind):
   def decode(self, tokens: Sequence[int]) -> str:
     """The text of (length,) tokens, up to the first that stands behind an end; '?' for what was not known.
 
+    A network may have more rows than a small set has words: a token beyond the vocabulary is '?', too.
+
     >>> Text(length=4).decode(Text(length=4).encode('Ox'))
     'ox'
     """
     known = self.vocabulary if isinstance(self.vocabulary, tuple) else ()
-    parts = [
-      known[t - FIRST] if t >= FIRST else '?' for t in itertools.takewhile(lambda t: t != FILL, map(int, tokens))
-    ]
+    told = itertools.takewhile(lambda t: t != FILL, map(int, tokens))
+    parts = [known[t - FIRST] if 0 <= t - FIRST < len(known) else '?' for t in told]
     return (' ' if self.level == 'words' else '').join(parts)
 
 

@@ -43,10 +43,22 @@ def likelihood_figures(e: Evidence) -> Iterable[Figure]:
   parts = [held_out[i : i + BATCH] for i in range(0, len(held_out), BATCH)]
   each = np.concatenate([np.asarray(score(e.variables, part)) for part in parts])
   counted = _counted(held_out) if is_text(e.stream) else np.ones(each.shape, bool)
-  found = -(each * counted).sum(1) / counted.sum(1)
-  whose = f'{len(found)} of {title(e.held_out)}'  # type: ignore[arg-type]
-  what = 'nats a token, of texts up to their end, which counts' if is_text(e.stream) else 'nats a token'
+  whose = f'{len(each)} of {title(e.held_out)}'  # type: ignore[arg-type]
+  what = 'nats a token of all texts up to their end, which counts' if is_text(e.stream) else 'nats a token'
+  found = _ratios(-(each * counted).sum(1, dtype=np.float64), counted.sum(1))
   yield mean_figure('likelihood', found, f'{what}, -log p by the generator of {whose}')
+
+
+def _ratios(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+  """(N,) whose mean is the sum of all sums by that of all counts, and whose standard error is that of this ratio.
+
+  The ratio is R; its delta method is the mean of (sum - R count) / mean count. Of equal counts it is sum / count.
+
+  >>> _ratios(np.array([1.0, 9.0]), np.array([1, 3])).mean().item()
+  2.5
+  """
+  ratio = sums.sum() / counts.sum()
+  return ratio + (sums - ratio * counts) / counts.mean()
 
 
 def _counted(tokens: np.ndarray) -> np.ndarray:

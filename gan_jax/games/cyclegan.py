@@ -25,6 +25,7 @@ from gan_jax.games.parts import pool as pools
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 from gan_jax.games.parts.passes import passes
+from gan_jax.games.parts.penalties import check_eager
 
 #: There and back.
 WAYS = (('a', 'b'), ('b', 'a'))
@@ -119,6 +120,7 @@ class CycleGAN(nn.Module):
       check_head(pair, self.loss, real_logits)
       terms[f'discriminator_{other}'] = pair.discriminator(real_logits, fake_logits)
       if self.penalty is not None:
+        check_eager(self.penalty, self)
         terms[f'penalty_{other}'] = self.penalty(discriminator, self.make_rng('noise'), real, fake)
     return sum(terms.values(), jnp.zeros(())), terms
 

@@ -6,7 +6,7 @@ Source: Madry et al. 2017, https://arxiv.org/abs/1706.06083, eq. 2.1; Goodfellow
 https://arxiv.org/abs/1412.6572, section 6. Unlike a GAN's, the inner player has no weights: it changes one input.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from gan_jax import attacks
 from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.networks import first
+from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.data.streams import Stream
 from gan_jax.games.parts import defences
 
 
@@ -46,6 +48,14 @@ class Robust(nn.Module):
       *((Turn(('sources',), 'sources_loss'),) if self.sources else ()),
       Turn(('classifier',), 'classifier_loss'),
     )
+
+  def check_streams(self, streams: Mapping[str, Stream]) -> None:
+    """The limits are the range of the data: attacks would cut off what lies outside."""
+    if 'images' not in streams:
+      return
+    limits, wanted = tuple(self.limits), tuple(streams['images'].range_of('image'))
+    if limits != wanted:
+      raise UserError(f'config.game.limits={limits} but config.data.range={wanted}: make them equal')
 
   def _examples(self, batch) -> tuple[jax.Array, jax.Array]:
     return batch['images']['image'], batch['images']['label']

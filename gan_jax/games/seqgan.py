@@ -10,6 +10,7 @@ Source: Yu et al. 2017, https://arxiv.org/abs/1609.05473, algorithm 1; the autho
 `sequence_gan.py`, `rollout.py`).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -22,6 +23,9 @@ from gan_jax import core, losses
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.data.sources import oracle
+from gan_jax.data.streams import Stream
+from gan_jax.data.text import FIRST, Text
 from gan_jax.games.parts import drawn
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Distribution
@@ -77,6 +81,22 @@ class SeqGAN(nn.Module):
     if self.phase == 'discriminator':
       return (judge,)
     return (Turn(('generator',), 'generator_loss', repeat=self.generator_steps, streams=()), judge)
+
+  def check_streams(self, streams: Mapping[str, Stream]) -> None:
+    """The networks have a row for each token of the data: one beyond their tables makes the loss NaN."""
+    if 'images' not in streams:
+      return
+    rows, stream = self.generator.vocabulary, streams['images']
+    kind, count, fewer = stream.kinds.get('tokens'), 0, ''
+    if isinstance(kind, Text):
+      count, fewer = kind.tokens, f', or config.data.columns.tokens.vocabulary to {rows - FIRST}'
+    elif stream.name.startswith('oracle/'):
+      count, _ = oracle.sizes(stream.name)
+    if rows < count:
+      raise UserError(
+        f"config.game.generator.vocabulary={rows} but column 'tokens' has up to {count} tokens: set it and "
+        f'config.game.discriminator.vocabulary to {count}{fewer}'
+      )
 
   def likelihood_loss(self, batch: Batch) -> jax.Array:
     """Negative log-likelihood of a token of the data, nats."""

@@ -107,15 +107,18 @@ class Standard(nn.Module):
         "say: choose another loss, or {'name': 'Scheduled', ...}"
       )
     every = getattr(self.penalty, 'every', 1)
-    # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
-    lazy = Turn(
-      ('discriminator',), 'penalty_loss', when=lambda clock, variables: clock.step % every == 0, share='batch'
-    )
     # A relativistic generator compares with data, and a condition comes from them.
     streams = None if self.pair.relativistic or self.feature_matching or self.condition else ()
     rule = None
     if self.most_accuracy < 1:
       rule = lambda clock, variables: variables['table']['accuracy'] <= self.most_accuracy
+
+    def due(clock: Any, variables: Any) -> Any:
+      now = clock.step % every == 0
+      return now if rule is None else now & rule(clock, variables)  # where the discriminator rests, so does its penalty
+
+    # On what the discriminator has just judged, augmented alike: the eager penalty's points, and no data of its own.
+    lazy = Turn(('discriminator',), 'penalty_loss', when=due, share='batch')
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps, when=rule),
       *((lazy,) if every > 1 else ()),

@@ -8,7 +8,7 @@ c are the attributes of x, c' those of another example; L_adv is Wasserstein's w
 Source: Choi et al. 2017, https://arxiv.org/abs/1711.09020, eq. 1 to 8; the authors' PyTorch code (yunjey/stargan).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -23,6 +23,7 @@ from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.sampled import Output
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
+from gan_jax.games.parts.penalties import check_eager
 
 
 class StarGAN(nn.Module):
@@ -58,6 +59,11 @@ class StarGAN(nn.Module):
       Turn(('discriminator',), 'discriminator_loss', self.discriminator_steps),
       Turn(('generator',), 'generator_loss', share='batch'),
     )
+
+  @property
+  def asked_as(self) -> dict[str, str]:
+    """A condition says what a sample should have; `field` is what its input has."""
+    return {self.field: 'wanted'}
 
   @property
   def outputs(self) -> dict[str, Output]:
@@ -104,6 +110,7 @@ class StarGAN(nn.Module):
       'classified': self.classifier * self.classified(of_real, own),
     }
     if self.penalty is not None:
+      check_eager(self.penalty, self)
       key = self.make_rng('noise')
       terms['penalty'] = self.penalty(self.discriminator, key, image, fake, classify=False)
     return sum(terms.values(), jnp.zeros(())), terms
@@ -130,6 +137,19 @@ class StarGAN(nn.Module):
     others = jnp.array([self.domains.index(other) for other in exclusive])
     return own.at[:, others].set(0.0).at[:, place].set(1.0)
 
+  def obeyed(self, wanted: jax.Array, fields: Mapping[str, Any]) -> jax.Array:
+    """The attributes (B, n) with those of a condition, which clears the others of an exclusive one that it sets."""
+    if 'wanted' not in fields:
+      return wanted
+    asked = fields['wanted']
+    if self.field == 'label':  # of a way between two classes their shares
+      return jax.nn.one_hot(asked, len(self.domains)) if asked.ndim == 1 else asked
+    said = ~jnp.isnan(asked)
+    places = jnp.array([self.domains.index(name) for name in self.exclusive], jnp.int32)
+    set_one = (said & (asked > 0))[:, places].any(-1, keepdims=True)
+    cleared = wanted.at[:, places].multiply(jnp.where(set_one, 0.0, 1.0))
+    return jnp.where(said, jnp.nan_to_num(asked), cleared)
+
   def known(self, batch: Batch) -> jax.Array:
     """The attributes of examples; without any, what the discriminator takes them for."""
     if self.field in batch['images']:
@@ -139,9 +159,10 @@ class StarGAN(nn.Module):
     return guessed.astype(batch['images']['image'].dtype)
 
   def sample(self, batch: Batch) -> dict[str, jax.Array]:
-    """{name: the pictures with that attribute or class}, from one pass."""
+    """{name: the pictures with that attribute or class, and with what a condition says}, from one pass."""
     image, own, count = batch['images']['image'], self.known(batch), len(self.domains)
-    wanted = jnp.stack([self.wanted(own, name) for name in self.domains], 1)  # (B, domains, n)
+    each = [self.obeyed(self.wanted(own, name), batch['images']) for name in self.domains]
+    wanted = jnp.stack(each, 1)  # (B, domains, n)
     made = self.generator(image.repeat(count, 0), wanted.reshape(-1, wanted.shape[-1]), train=False)
     return {name: made.reshape(-1, count, *made.shape[1:])[:, i] for i, name in enumerate(self.domains)}
 

@@ -14,14 +14,16 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
   Args:
     logits: (B, classes).
-    labels: (B,) integers.
+    labels: (B,) integers; one that is no class makes the loss NaN.
 
   >>> round(float(cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))), 4)  # log 10
   2.3026
   """
   chex.assert_rank([logits, labels], [2, 1])
   chex.assert_equal_shape_prefix([logits, labels], 1)
-  return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(full_precision(logits)), labels[:, None], -1))
+  logs = jax.nn.log_softmax(full_precision(logits))
+  known = (labels >= 0) & (labels < logits.shape[1])  # JAX would count -1 from the end
+  return -jnp.mean(jnp.where(known, jnp.take_along_axis(logs, jnp.where(known, labels, 0)[:, None], -1)[:, 0], jnp.nan))
 
 
 def entropy(logits: jax.Array) -> jax.Array:
@@ -50,8 +52,9 @@ def marginal_entropy(logits: jax.Array) -> jax.Array:
   0.6931
   """
   chex.assert_rank(logits, 2)
-  marginal = jnp.mean(jax.nn.softmax(full_precision(logits)), 0)
-  return -jnp.sum(jax.scipy.special.xlogy(marginal, marginal))
+  # By logarithms, for a share that rounds to 0 has no gradient.
+  logs = jax.nn.logsumexp(jax.nn.log_softmax(full_precision(logits)), 0) - jnp.log(logits.shape[0])
+  return -jnp.sum(jnp.exp(logs) * logs)
 
 
 def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array) -> jax.Array:
@@ -72,6 +75,7 @@ def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array)
   """
   chex.assert_rank([logit, features, embedded], [1, 2, 2])
   chex.assert_equal_shape([features, embedded])
+  chex.assert_equal_shape_prefix([logit, features], 1)
   return full_precision(logit) + jnp.sum(full_precision(features) * full_precision(embedded), -1)
 
 

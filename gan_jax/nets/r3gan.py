@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
+from gan_jax.nets.layers.basic import checked_label
 from gan_jax.nets.layers.conv import Conv, kept
 from gan_jax.nets.layers.filters import enlarged, reduced
 from gan_jax.nets.layers.grouped import GroupedConv
@@ -67,7 +68,7 @@ class Block(nn.Module):
 
 
 class _Condition(nn.Module):
-  """Classes (B,) to vectors (B, features), by the rows of a table from N(0, gain^2 / classes)."""
+  """Classes (B,), or their shares (B, classes), to vectors (B, features), by a table from N(0, gain^2 / classes)."""
 
   classes: int
   features: int
@@ -76,7 +77,8 @@ class _Condition(nn.Module):
   @nn.compact
   def __call__(self, label: jax.Array) -> jax.Array:
     init = nn.initializers.normal(self.gain / math.sqrt(self.classes))
-    return self.param('table', init, (self.classes, self.features), jnp.float32)[label]
+    table = self.param('table', init, (self.classes, self.features), jnp.float32)
+    return table[label] if label.ndim == 1 else label @ table.astype(label.dtype)
 
 
 def _check(channels: Sequence[int], blocks: Sequence[int]) -> None:
@@ -108,11 +110,8 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool, label: jax.Array | None = None) -> jax.Array:
     _check(self.channels, self.blocks)
-    if self.classes:
-      if label is None:
-        raise UserError(
-          f'R3GAN: classes={self.classes} but there is no label: set config.game.latents and data.classes'
-        )
+    label = checked_label(label, self.classes, 'generator')
+    if label is not None:
       z = jnp.concatenate([z, _Condition(self.classes, self.embedding, name='embed')(label).astype(z.dtype)], 1)
     features = kept(nn.Dense(self.channels[0], use_bias=False, kernel_init=scaled(), dtype=z.dtype, name='start')(z))
     basis = self.param('basis', nn.initializers.normal(1.0), (4, 4, self.channels[0]), jnp.float32)
@@ -167,10 +166,9 @@ class Discriminator(nn.Module):
     basis = self.param('basis', nn.initializers.normal(1 / 4), (4, 4, x.shape[-1]), jnp.float32)
     features = jnp.einsum('bhwc,hwc->bc', x, basis.astype(x.dtype))
     outputs = self.embedding if self.classes else 1
+    label = checked_label(label, self.classes, 'discriminator')
     logits = nn.Dense(outputs, use_bias=False, kernel_init=scaled(), dtype=x.dtype, name='head')(features)
-    if not self.classes:
-      return logits[:, 0]
     if label is None:
-      raise UserError(f'R3GAN: classes={self.classes} but there is no label: set it in config.game.latents and data')
+      return logits[:, 0]
     gain = 1 / math.sqrt(self.embedding)
     return jnp.sum(logits * _Condition(self.classes, self.embedding, gain, name='embed')(label).astype(x.dtype), 1)

@@ -10,8 +10,8 @@ This module holds optimizers. The game `Minimax` is in `gan_jax.games.minimax`, 
 (0.1, 0.0)
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,8 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
   """Keeps the incoming weights of every unit within a Euclidean norm after the update: a maxout network's last link.
 
   Source: Srivastava et al. 2014 (dropout), https://jmlr.org/papers/v15/srivastava14a.html, section 5.1; pylearn2's
-  `max_col_norm`. Kernels (in, out) of dense layers alone are kept; biases and convolutions go free.
+  `max_col_norm`. Kernels (in, out) of dense layers alone are kept; biases and convolutions go free. Each copy of
+  `nets.copies.Copies` is taken by itself, if the network has biases or scales: without these, copies are not known.
 
   Args:
     limit: positive (1.9365 in the authors' MNIST networks).
@@ -93,9 +94,55 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
   def update(updates, state, params=None):
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
-    return jax.tree.map(kept, updates, params), state
+    axes = _axes_of_copies(params)
+    each = lambda path, u, p: _of_each(kept, axes.get(path, 0))(u, p)
+    return jax.tree_util.tree_map_with_path(each, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def _axes_of_copies(params: Any) -> dict[Any, int]:
+  """{path of a leaf: how many of its first axes count copies of a network}, where there are copies.
+
+  `nets.copies.Copies` stacks all leaves of its `network`, and so its biases and scales, which have one axis without it.
+  Copies of a network that has neither biases nor scales cannot be told from one network: they count as one.
+  """
+  shapes = {path: jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+  name_of = lambda part: getattr(part, 'key', None)
+  networks = {path[: i + 1] for path in shapes for i, part in enumerate(path) if name_of(part) == 'network'}
+  axes: dict[Any, int] = {}
+  for network in sorted(networks, key=len):  # copies of copies: the outer ones first
+    inside = {path: shape[axes.get(path, 0) :] for path, shape in shapes.items() if path[: len(network)] == network}
+    single = [shape for path, shape in inside.items() if name_of(path[-1]) in ('bias', 'scale')]
+    if single and all(len(shape) > 1 for shape in single) and len({shape[:1] for shape in inside.values()}) == 1:
+      axes |= {path: axes.get(path, 0) + 1 for path in inside}
+  return axes
+
+
+def _of_each(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
+  """The function over so many first axes."""
+  return function if not axes else jax.vmap(_of_each(function, axes - 1))
+
+
+def _injected(factory: Callable[..., Any], *static: str) -> Callable[..., optax.GradientTransformationExtraArgs]:
+  """`optax.inject_hyperparams`, whose numbers are always the given ones.
+
+  Its state holds every number, and optax goes on with those of the state: a resumed run, or a later stage, would not
+  see that a setting changed. So an update begins with the given numbers. The state keeps them: older checkpoints fit.
+  """
+
+  def make(**settings: Any) -> optax.GradientTransformationExtraArgs:
+    injected = optax.inject_hyperparams(factory, static_args=static)(**settings)
+    numbers = {name: value for name, value in settings.items() if not callable(value)}
+
+    def update(updates, state, params=None, **more):
+      # Behind a barrier, the compiler rounds as it does with numbers of the state: runs go on bit by bit.
+      given = jax.lax.optimization_barrier({name: v for name, v in numbers.items() if name in state.hyperparams})
+      return injected.update(updates, state._replace(hyperparams=state.hyperparams | given), params, **more)
+
+    return optax.GradientTransformationExtraArgs(injected.init, update)
+
+  return make
 
 
 def momentum(
@@ -106,17 +153,19 @@ def momentum(
   The velocity is v <- m v - lr g and the update is v. A falling learning rate does not change the old velocity, unlike
   in `optax.sgd`.
 
+  differs: with `dampened` the first gradient is dampened too; Torch takes it whole.
+
   Args:
     learning_rate: lr, a number or a schedule.
     momentum: m, a number or a schedule.
     dampened: gradients are multiplied by 1 - m, as in Torch's `optim.sgd`; without it steps are 1 / (1 - m) times as
       long.
   """
-  trace = optax.inject_hyperparams(optax.trace, static_args=('nesterov', 'accumulator_dtype'))
+  trace = _injected(optax.trace, 'nesterov', 'accumulator_dtype')
   links = [optax.scale_by_learning_rate(learning_rate), trace(decay=momentum)]
   if dampened:
     rest = (lambda count: 1 - momentum(count)) if callable(momentum) else 1 - momentum
-    links.insert(0, optax.inject_hyperparams(optax.scale)(step_size=rest))
+    links.insert(0, _injected(optax.scale)(step_size=rest))
   return optax.chain(*links)
 
 
@@ -136,7 +185,7 @@ def adam(
     b2: of the mean of their squares.
     eps: added to the root.
   """
-  return optax.inject_hyperparams(optax.adam, static_args=('nesterov', 'mu_dtype'))(learning_rate, b1, b2, eps)
+  return _injected(optax.adam, 'nesterov', 'mu_dtype')(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
 
 
 def alternate(
@@ -260,7 +309,8 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
 
   $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).
   Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, eq. 3; the full form Brock et al. 2016,
-  https://arxiv.org/abs/1609.07093, eq. 2.
+  https://arxiv.org/abs/1609.07093, eq. 2. Each copy of `nets.copies.Copies` is taken by itself, if the network has
+  biases or scales: without these, copies are not known.
 
   Args:
     weight: beta (1e-4 in BigGAN).
@@ -281,8 +331,10 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
   def update(updates, state, params=None):
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
+    axes = _axes_of_copies(params)
     skipped = lambda path: any(getattr(part, 'key', None) in skip for part in path)
-    pull = lambda path, u, p: u + jax.grad(penalty)(p) if p.ndim > 1 and not skipped(path) else u
+    pulled = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u
+    pull = lambda path, u, p: u if skipped(path) else _of_each(pulled, axes.get(path, 0))(u, p)
     return jax.tree_util.tree_map_with_path(pull, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)

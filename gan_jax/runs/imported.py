@@ -62,7 +62,10 @@ def write_run(
       kind: {**tree, name: imported[kind]} if kind in imported else tree for kind, tree in player.variables.items()
     }
     ema = None if player.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
-    players[owner] = player.replace(params=params, variables=variables, ema=ema)
+    opt_state = player.opt_state
+    if opt_state is not None:
+      opt_state = parallel.compile_once(stage.optimizers[owner].init)(params)
+    players[owner] = player.replace(params=params, variables=variables, opt_state=opt_state, ema=ema)
   state = state.replace(players=players, step=jnp.asarray(config.steps, state.step.dtype))
   run_config.check_config(config)
   with command.writable(workdir):

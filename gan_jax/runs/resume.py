@@ -11,6 +11,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.runs import saved
 from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.stages import stages_of
 from gan_jax.runs.steps import state_sharding
 from gan_jax.runs.survival import surviving
 
@@ -78,6 +79,8 @@ def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
 def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> core.GameState:
   """The state with weights and running averages of the runs in `config.init_from` where path and shape agree.
 
+  The optimizers begin at these weights: some keep a copy of them.
+
   Raises:
     UserError: there is no such run or player, or a player has no weight in common with that of the run.
   """
@@ -97,7 +100,7 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
       raise UserError('config.init_from names a run for each player: leave config.init_players out')
     read = {folder: saved.read(folder, say=say) for folder in dict.fromkeys(folders.values())}
     chosen, setting = {name: (folder, read[folder]) for name, folder in folders.items()}, 'config.init_from'
-  players = dict(state.players)
+  players, optimizers = dict(state.players), stages_of(config)[0].optimizers
   for name, (folder, run) in chosen.items():
     for what, known in (('this game', state.players), (f'the run {folder}', run.state.players)):
       if name not in known:
@@ -111,8 +114,12 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
     if average is not None:
       source = theirs.ema or {'params': theirs.params, 'variables': theirs.variables}
       average = surviving([source], average).tree
+    opt_state = ours.opt_state
+    if opt_state is not None:
+      opt_state = parallel.compile_once(optimizers[name].init)(params.tree)
     # A copy, because the step donates the buffers of its state.
-    players[name] = jax.tree.map(jnp.array, ours.replace(params=params.tree, variables=variables, ema=average))
+    begun = ours.replace(params=params.tree, variables=variables, opt_state=opt_state, ema=average)
+    players[name] = jax.tree.map(jnp.array, begun)
     count = len(jax.tree.leaves(ours.params))
     say(f'{name}: {len(params.kept)} of {count} weights from step {run.step} of {folder}')
   return state.replace(players=players)

@@ -13,6 +13,7 @@ import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.sampled import asked_as
 from gan_jax.data import columns
 from gan_jax.data.sources.columned import fitted_kinds
 from gan_jax.data.streams import Stream
@@ -41,7 +42,8 @@ def parsed(texts: Sequence[str]) -> dict[str, str]:
       name, equal, value = part.partition('=')
       if not (name.strip() and equal and value.strip()):
         raise UserError(f'--condition={text} must be NAME=VALUE, such as Male=1, or several with commas between')
-      found[name.strip()] = value.strip()
+      if found.setdefault(name.strip(), value.strip()) != value.strip():
+        raise UserError(f'--condition asks for {name.strip()}={found[name.strip()]} and for {value.strip()}: give one')
   return found
 
 
@@ -120,18 +122,19 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: 
     latents = dict(latents)
   inputs = {name: dict(fields) for name, fields in inputs.items()} if inputs else inputs
   given = {name: set(fields) for name, fields in inputs.items()} if inputs else {}
+  named = asked_as(stage.game)
   count = count or next((len(x) for fields in (inputs or {}).values() for x in fields.values()), 0)
   for name, value in condition.items():
     if name in _parts(stage.game.latents):
       _ask_latents(stage, name, value, latents)
-    elif not any(_ask_input(stream, name, value, inputs[key], count) for key, stream in _streams(stage).items()):
+    elif not any(_ask_input(stream, name, value, inputs[key], count, named) for key, stream in _streams(stage).items()):
       title = type(stage.game).__name__
       if not known(stage):
         raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
       raise one_of(f'condition of {title}', name, known(stage))
   for key in given:
     for field in inputs[key].keys() - given[key]:
-      kind = _kinds(stage.streams[key])[field]
+      kind = _kinds(stage.streams[key]).get(field)
       if isinstance(kind, columns.Attributes) and np.isnan(inputs[key][field]).any():
         names = ', '.join(kind.names)
         raise UserError(f'condition: the other {field!r} are not known here, give a value for each of {names}')
@@ -202,12 +205,15 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
   latents[part] = np.broadcast_to(vector.reshape(drawn.shape[1:]), drawn.shape).astype(drawn.dtype)
 
 
-def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any], count: int) -> bool:
-  """Whether a stream has the condition, which is then in its fields."""
+def _ask_input(
+  stream: Stream, name: str, value: Any, fields: dict[str, Any], count: int, named: Mapping[str, str]
+) -> bool:
+  """Whether a stream has the condition, which is then in its fields, by the names that the game has for it."""
   for field, kind in _kinds(stream).items():
     if isinstance(kind, columns.Attributes) and name in kind.names:
       unknown = np.full((count, len(kind.names)), np.nan, np.float32)
-      fields[field] = _with_entry(kind.names, name, value, fields.get(field, unknown))
+      filled = named.get(field, field)
+      fields[filled] = _with_entry(kind.names, name, value, fields.get(filled, unknown))
       return True
     if field == name and _askable(kind):
       plain = isinstance(kind, columns.Array | columns.Embedding)
@@ -216,7 +222,7 @@ def _ask_input(stream: Stream, name: str, value: Any, fields: dict[str, Any], co
       form = fields[field] if field in fields else _form(stream, field, prepared)
       if prepared.shape != form.shape[1:]:
         raise UserError(f'condition {name} has the shape {prepared.shape}, the data have {form.shape[1:]}')
-      fields[field] = np.broadcast_to(prepared, (count, *prepared.shape)).astype(form.dtype)
+      fields[named.get(field, field)] = np.broadcast_to(prepared, (count, *prepared.shape)).astype(form.dtype)
       return True
   return False
 

@@ -84,6 +84,8 @@ class Run:
         https://arxiv.org/abs/1809.11096, section 3.1), unless the game has a truncation of its own; 0 for none.
       standing: batches whose statistics replace the running ones of batch norm; 0 for none.
     """
+    if label is not None and condition and 'label' in condition:
+      raise UserError(f'label={label} and condition label={condition["label"]!r}: give one')
     variables = self.variables(ema, standing, truncation)
     inputs = self.inputs(count, split, condition) if inputs is None else inputs
     sampler = self._sampler(truncation)

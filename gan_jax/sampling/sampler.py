@@ -190,6 +190,11 @@ class Sampler:
         f'latents {_kinds(latents)} given to {type(self.game).__name__}, which takes {_kinds(wanted)} of one count: '
         'begin with what run.latents(count) gives'
       )
+    for part, kind in self.game.latents.items() if isinstance(self.game.latents, Mapping) else ():
+      if isinstance(kind, latents_lib.Label) and np.ndim(latents[part]) == 1:
+        wrong = [label for label in np.asarray(latents[part]).tolist() if not 0 <= label < kind.classes]
+        if wrong:
+          raise UserError(f'{part}={wrong[0]} among the latents is no class: choose 0 to {kind.classes - 1}')
     return jax.tree.map(lambda x, like: np.asarray(x, like.dtype), latents, wanted)
 
 

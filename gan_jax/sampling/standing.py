@@ -36,7 +36,7 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
   """Batch statistics averaged over several batches of the weights as they are, in place of running ones.
 
   What is written is m * old + (1 - m) * batch's, with a momentum m of each norm, which is found by writing over zeros
-  and over ones. Statistics that are not written stay.
+  and over numbers of the size of what that gave. Statistics that are not written stay.
 
   Args:
     apply: (variables, batch, mutable=['batch_stats']) -> (out, written), a network in training mode.
@@ -48,9 +48,12 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
   """
   old = variables['batch_stats']
   over = lambda statistics, batch: apply({**variables, 'batch_stats': statistics}, batch, mutable=['batch_stats'])[1]
-  zeros, ones = jax.tree.map(jnp.zeros_like, old), jax.tree.map(jnp.ones_like, old)
+  zeros = jax.tree.map(jnp.zeros_like, old)
   written = [over(zeros, batch)['batch_stats'] for batch in inputs]
-  momentum = jax.tree.map(jnp.subtract, over(ones, inputs[0])['batch_stats'], written[0])
+  # Of that size, for in float32 nothing is left of a 1 beside a variance of 1e8.
+  some = jax.tree.map(lambda w: jnp.where(w == 0, 1.0, jnp.abs(w)).astype(w.dtype), written[0])
+  after = over(some, inputs[0])['batch_stats']
+  momentum = jax.tree.map(lambda a, w, s: (a - w) / s, after, written[0], some)
 
   def mean(old: jax.Array, momentum: jax.Array, *batches: jax.Array) -> jax.Array:
     kept = momentum == 1

@@ -173,7 +173,7 @@ class Row:
 
   def __init__(self, session: Session, stage: Stage):
     self.every = session.config.log_every
-    self._session, self._first = session, stage.first_step
+    self._session, self._first, self._begun = session, stage.first_step, session.place.step
     self._watched = {view.title: diagnostics.START for view in session.experiment.views}
     self._played = {view.title: unplayed.START for view in session.experiment.views}
     self._turns = stage.game.turns
@@ -190,7 +190,7 @@ class Row:
         diversity=moment.diversity.get(view.title),
       )
       played = self._played[view.title]
-      self._played[view.title], more = unplayed.watch(played, step - self._first, view.own(moment.row), self._turns)
+      self._played[view.title], more = unplayed.watch(played, step - self._begun, view.own(moment.row), self._turns)
       for warning in (*warnings, *more):
         self._session.say(f'warning: {view.title}{warning}')
 

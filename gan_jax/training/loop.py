@@ -86,6 +86,8 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   most, before = session.config.steps_per_call, session.place
   described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
   notes = summary.note_on_calls(most, before.step, stage.last_step, hooks.periods)
+  if not before.step:
+    notes += summary.notes_on_new_layers(session.experiment)
   if not before.step and not session.config.init_from:
     notes += summary.notes_on_averages(session.experiment.stages)
   for line in (*described, *feed.notes, 'compiling ...', *notes):

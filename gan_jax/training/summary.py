@@ -176,6 +176,47 @@ def notes_on_averages(stages: Sequence[runs.Stage]) -> list[str]:
   return notes
 
 
+def notes_on_new_layers(experiment: Experiment) -> list[str]:
+  """A line for the players to which stages add layers while their Adam, or a relative of it, goes on.
+
+  Such an optimizer divides by the root of a mean of squares, which is 0 for a new layer. Its old count says that this
+  mean is over many steps, so nothing corrects it.
+
+  Args:
+    experiment: the games of the run.
+  """
+  found: dict[str, list[int]] = {}
+  for stage in experiment.stages[1:]:
+    before, after = (experiment.of_first[number].players for number in (stage.number - 1, stage.number))
+    for player in after:
+      anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
+      if not anew and player in before and _adds(before[player].opt_state, after[player].opt_state):
+        found.setdefault(player, []).append(stage.number + 1)
+  notes = []
+  for stages in dict.fromkeys(map(tuple, found.values())):
+    players = tuple(player for player, where in found.items() if tuple(where) == stages)
+    notes.append(
+      f'note: new layers of {", ".join(players)} in stage {", ".join(map(str, stages))} meet the old state of an '
+      'optimizer: their first steps may be up to 30 times as long as its learning rate; give each such stage '
+      f"reset={{'optimizer': {players}}}, which begins it anew"
+    )
+  return notes
+
+
+def _adds(before: Any, after: Any) -> bool:
+  """Whether an optimizer state has means of squares (nu) that it had not before, beside a count that goes on."""
+
+  def squares(state: Any) -> dict[str, set[str]]:
+    corrects = lambda x: {'count', 'nu'} <= set(getattr(x, '_fields', ()))
+    named = jax.tree_util.tree_leaves_with_path
+    name_of = jax.tree_util.keystr
+    nodes = [(name_of(path), node) for path, node in named(state, is_leaf=corrects) if corrects(node)]
+    return {name: {name_of(path) for path, _ in named(node.nu)} for name, node in nodes}
+
+  old = squares(before)
+  return any(name in old and nu - old[name] for name, nu in squares(after).items())
+
+
 def closing(workdir: epath.Path, *, done: bool) -> str:
   """What a run says at its end: where things are, and what to do next."""
   folder = epath.Path(workdir) / 'samples'

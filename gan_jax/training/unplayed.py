@@ -34,7 +34,7 @@ def watch(
 
   Args:
     state: START, or what the last call returned.
-    step: of the row, in its stage.
+    step: of the row, from where the rows of this stage and process begin: those before a resume are not known.
     row: {metric: value}.
     turns: of the game.
     beginning: first steps, in which nothing is told: a turn may begin late.

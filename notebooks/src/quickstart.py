@@ -96,5 +96,5 @@ gan_jax.load('runs/digits').step
 #
 # - `your_own_gan.ipynb`: write a new GAN in one cell.
 # - `two_dimensions.ipynb`: see how GANs learn, and why they collapse.
-# - `python -m gan_jax.main --list` names 30 systems, from GAN 2014 to BigGAN, each with its paper.
+# - `python -m gan_jax.main --list` names all systems, from GAN 2014 to R3GAN, each with its paper.
 # - Your own pictures: `--config configs/dcgan.py --config.data.name=folder --config.data.path=photos/`.

@@ -149,6 +149,6 @@ print(core.means(metrics))
 assert step._cache_size() == 1
 
 # %% [markdown]
-# In a file under `configs/` the same game is found by the tests, which hold it to all nine laws: one device equals
+# In a file under `configs/` the same game is found by the tests, which hold it to all ten laws: one device equals
 # eight, a resumed run equals one that never stopped, and more. `docs/games.md` says what else a game can do: several
 # data streams, turns under a condition, an image pool, stages that grow, frozen players.

@@ -28,7 +28,8 @@ class GradientPenalty:
       'both', the penalty at 'real' plus that at 'fake'.
     target: the norm that the gradient should have.
     one_sided: penalise only norms above the target.
-    every: compute the penalty only in every n-th step, with n times the weight (lazy regularisation).
+    every: compute the penalty only in every n-th step, with n times the weight (lazy regularisation), of games that
+      have a turn for it: `standard.Standard` and what is made of it.
   """
 
   weight: float = 10.0
@@ -69,4 +70,17 @@ class GradientPenalty:
     """The penalty of gradients (B, ...), multiplied by `weight` and `every`."""
     return (
       self.weight * self.every * penalties.gradient_penalty(gradients, target=self.target, one_sided=self.one_sided)
+    )
+
+
+def check_eager(penalty: Any, game: nn.Module) -> None:
+  """Raises a UserError if a penalty is lazy, for a game that adds it in every step.
+
+  >>> check_eager(GradientPenalty(every=1), nn.Module())
+  """
+  every = getattr(penalty, 'every', 1)
+  if every != 1:
+    raise UserError(
+      f'config.game.penalty.every={every}: {type(game).__name__} adds its penalty in every step, so it would be '
+      f'{every} times as strong: leave every out'
     )

@@ -86,6 +86,8 @@ def resize_matrix(old: int, new: int, method: str, antialias: bool) -> np.ndarra
 def resize(x: jax.Array, sizes: Sequence[int], *, method: str = 'linear', antialias: bool = True) -> jax.Array:
   """x (B, *spatial, C) at any other sizes: a matrix product for each axis. It equals `jax.image.resize`.
 
+  Integers are rounded.
+
   Args:
     x: (B, *spatial, C).
     sizes: the new ones, one per spatial axis.
@@ -111,6 +113,9 @@ def resize(x: jax.Array, sizes: Sequence[int], *, method: str = 'linear', antial
       sums = jnp.promote_types(kind, jnp.float32)
       y = jnp.tensordot(y.astype(kind), matrix, (axis, 1), preferred_element_type=sums)
       y = jnp.moveaxis(y, -1, axis).astype(kind)
+  if jnp.issubdtype(x.dtype, jnp.integer) and y.dtype != x.dtype:  # cubic kernels leave the range
+    limits = jnp.iinfo(x.dtype)
+    y = jnp.clip(jnp.round(y), limits.min, limits.max)
   return y.astype(x.dtype)
 
 
