@@ -92,9 +92,10 @@ def _dry_run(config, compiled: bool) -> None:
   from gan_jax.distributed import parallel
   from gan_jax.nets.layers.conv import chosen_formulation
   from gan_jax.runs.experiment import experiment_of
-  from gan_jax.training import summary
+  from gan_jax.training import checks, summary
 
   experiment = experiment_of(config)
+  checks.check_games(experiment)
   mesh = parallel.make_mesh(config.devices or None)
   experiment.check(mesh)
   with chosen_formulation(config.formulation):

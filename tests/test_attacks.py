@@ -7,13 +7,15 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from gan_jax import attacks, core, runs
+from gan_jax import attacks, core
 from gan_jax import config as config_lib
 from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import defences
 from gan_jax.games.robust import Robust
 from gan_jax.nets import classifier, mlp
+from gan_jax.runs.experiment import experiment_of
+from gan_jax.training import checks
 
 KEY = jax.random.key(0)
 #: Two classes divided by the plane w x = b: all distances are known.
@@ -246,9 +248,9 @@ def test_noise_moves_every_pixel_by_eps_inside_the_range():
 def test_limits_are_the_range_of_the_data():
   load = lambda *changes: config_lib.override(config_lib.load('configs/adversarial_examples.py:digits'), changes)
   with pytest.raises(UserError, match=r'config.game.limits=\(0.0, 1.0\) but config.data.range=\(-1.0, 1.0\): make'):
-    runs.stages_of(load('--config.data.range=(-1.0,1.0)'))
+    checks.check_games(experiment_of(load('--config.data.range=(-1.0,1.0)')))
   both = load('--config.data.range=(-1.0,1.0)', '--config.game.limits=(-1.0,1.0)')
-  assert runs.stages_of(both)[0].game.limits == (-1.0, 1.0)
+  checks.check_games(experiment_of(both))
 
 
 def test_an_ensemble_needs_sources():

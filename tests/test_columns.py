@@ -448,8 +448,9 @@ def test_an_embedding_is_of_the_caption_that_is_drawn():
   few = {**several, 'vector': {'name': 'Embedding', 'captions': 2}}
   with pytest.raises(UserError, match=r"'text' has 3 captions, 'vector' has 2, and one draw takes both"):
     columns_of(few)
-  with pytest.raises(UserError, match=r"'other' has 2 captions, 'text' has 3, and one draw takes both"):
-    columns_of({**several, 'other': {**TEXT, 'captions': 2, 'vocabulary': ('a',)}})
+  # Where one has several and the other one, nothing is drawn together.
+  columns_of({**several, 'vector': {'name': 'Embedding', 'captions': 1}})
+  columns_of({**several, 'title': {**TEXT, 'captions': 1, 'vocabulary': ('a',)}})
   columns_of({**several, 'vector': {'name': 'Embedding', 'captions': 2, 'together': False}})
 
 
@@ -494,3 +495,25 @@ def test_degraded_pictures_are_compared_as_losses_see_them():
   assert abs(compared.astype(float).mean() - stored.mean()) > 20
   small = stream(name='digits', fields={'image': {**fields['image'], 'by': ('small',)}}, channels=1)
   assert sets.examples(sets.reference_stream(small), 5)[0].shape == (5, 2, 2, 1)
+
+
+def test_ways_of_making_worse_are_in_the_keys_of_caches():
+  of = lambda **settings: sets.decoding(
+    stream(name='digits', fields={'image': {'name': 'data.degradations.Degraded', **settings}}, channels=1)
+  )
+  found = [of(by=('grey',)), of(by=('blur',)), of(by=('blur',), sigma=2.0), of(by=('grey',), flip=True)]
+  assert len({str(sorted(key.items())) for key in found}) == 4
+  assert sets.decoding(stream(name='digits', fields={'image': {**PICTURE, 'size': 4}})) == {}
+  assert sets.decoding(stream(name='digits', fields={'image': {**PICTURE, 'values': (0, 16)}})) != {}
+
+
+def test_other_kinds_of_a_folder_s_pictures_get_decoded_pixels(tmp_path):
+  pixels = noise(8, 8, 1)
+  save(tmp_path / 'x.png', pixels)
+  found = stream(tmp_path, {'image': {'name': 'Array'}}).open()[0]['image']
+  np.testing.assert_array_equal(found, pixels[..., None])
+
+
+def test_a_column_whose_name_ends_alike_names_no_file(tmp_path):
+  table(tmp_path / 'train', [{'file_name': 'a.png', 'profile_name': '/u/0', 'price': 3}])
+  assert prepared(stream(tmp_path, {'price': {'name': 'Number'}}), 1)['price'].tolist() == [3]

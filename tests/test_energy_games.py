@@ -112,7 +112,7 @@ class Asked:
     self.variables = {'params': {'discriminator': {'w': jnp.float32(1.25)}}, 'table': {'k': jnp.float32(0.0)}}
     self.fake = types.SimpleNamespace(examples=np.float32([[2.0, 2.0, 2.0]]))
 
-  real_examples = lambda self, count: np.float32([[0.0, 4.0, 0.0]])
+  trained_examples = lambda self, count: np.float32([[0.0, 4.0, 0.0]])
   held_out_examples = lambda self, count: np.float32([[3.0, 1.0, 1.0]])
   in_range = lambda self, examples: examples
   once = lambda self, name, make: make()

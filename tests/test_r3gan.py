@@ -66,7 +66,7 @@ def test_networks_that_do_not_fit_say_so():
     r3gan.Discriminator((8, 8), (1, 1)).init(key, normal(1, 16, 16, 3), train=True)
   for network, x in ((r3gan.Generator((8,), (1,), classes=3), normal(1, 4)),
                      (r3gan.Discriminator((8,), (1,), classes=3), normal(1, 4, 4, 3))):  # fmt: skip
-    with pytest.raises(UserError, match='classes=3 but there is no label'):
+    with pytest.raises(UserError, match='classes=3 but the game passes no label'):
       network.init(key, x, train=True)
 
 

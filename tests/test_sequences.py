@@ -22,7 +22,8 @@ from gan_jax.latents.distributions import Uniform
 from gan_jax.losses import policy
 from gan_jax.metrics import bleu
 from gan_jax.nets import seqgan
-from gan_jax.training import loop
+from gan_jax.runs.experiment import experiment_of
+from gan_jax.training import checks, loop
 
 KEY = jax.random.key(0)
 
@@ -319,19 +320,32 @@ def test_stages_of_the_shipped_config():
   [
     ('digits', '--config.data.name=oracle/40x8', r"vocabulary=20 but column 'tokens' has up to 40 .* to 40$"),
     (
-      'captions', '--config.data.columns.tokens.vocabulary=8000',
+      'captions', f'--config.data.columns.tokens.vocabulary={tuple(map(str, range(8000)))}',
       r"vocabulary=5002 but column 'tokens' has up to 8002 .* to 8002, or .*tokens.vocabulary to 5000$",
     ),
   ],
 )  # fmt: skip
 def test_networks_that_know_fewer_tokens_than_the_data_have_are_one_line(variant, change, words):
-  stages = lambda *changes: runs.stages_of(
+  experiment = lambda *changes: experiment_of(
     config_lib.override(config_lib.load(f'configs/seqgan.py:{variant}'), changes)
   )
   with pytest.raises(UserError, match=words):
-    stages(change)
+    checks.check_games(experiment(change))
   more = [f'--config.game.{network}.vocabulary=8002' for network in ('generator', 'discriminator')]
-  assert stages(change, *more)[0].game.generator.vocabulary == 8002  # rows that no token has are none too many
+  checks.check_games(experiment(change, *more))  # rows that no token has are none too many
+
+
+def test_words_are_counted_in_the_data(tmp_path):
+  """Of a config without a list of words, whose data have six."""
+  (tmp_path / 'few.txt').write_text('a red shoe\na blue bag\n' * 20)
+  few = [f'--config.data.path={tmp_path}/few.txt', '--config.data.columns.tokens.vocabulary=5000']
+  narrow = [f'--config.game.{network}.vocabulary={{}}' for network in ('generator', 'discriminator')]
+  experiment = lambda rows: experiment_of(
+    config_lib.override(config_lib.load('configs/seqgan.py:captions'), [*few, *(x.format(rows) for x in narrow)])
+  )
+  checks.check_games(experiment(7))  # five words, and two more tokens
+  with pytest.raises(UserError, match=r"vocabulary=6 but column 'tokens' has up to 7 tokens"):
+    checks.check_games(experiment(6))
 
 
 def test_a_likelihood_counts_each_token_as_much_as_any_other(monkeypatch):

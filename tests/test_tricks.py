@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from gan_jax import config as config_lib
@@ -342,4 +341,5 @@ def test_adaptive_augmentation_asks_what_is_judged_real_by_the_loss(loss, logit,
 def test_adaptive_augmentation_needs_a_loss_that_says_what_is_real(loss):
   game = Standard(mlp.Generator((4,), (8, 8, 1)), Sure((0.0,)), latents.Normal((2,)), loss, augment=augment.Adaptive())
   with pytest.raises(UserError, match=f"which logits of '{loss}' do not say: choose another loss, or"):
-    core.init(game, dict.fromkeys(('generator', 'discriminator'), optax.sgd(0.1)), {}, KEY)
+    game.check_training({})
+  game.clone(augment=None).check_training({})

@@ -447,6 +447,14 @@ def test_colours_of_16_bits_keep_their_scale(tmp_path):
   assert of(values=(0, 65535)).tolist() == of().tolist() == [0, 4, 8, 15]
 
 
+def test_colours_of_8_bits_are_not_taken_for_16(tmp_path):
+  """A BMP of 53 pixels has rows of 160 bytes, which Pillow's arguments name too."""
+  ramp = np.tile((np.arange(53, dtype=np.uint8) * 2)[None, :, None], (4, 1, 3))
+  Image.fromarray(ramp).save(tmp_path / 'x.bmp')
+  read = folder(tmp_path, channels=3, values=(0, 104)).open().pixels(0)
+  assert np.abs(read[0, :, 0] - np.round(ramp[0, :, 0] * (255 / 104))).max() <= 1
+
+
 def test_values_of_the_users_own_bytes_give_bytes_and_others_are_done():
   image = np.arange(0, 64, dtype=np.uint8).reshape(1, 8, 8, 1)
   OWN['source'] = sources.ArraySource({'image': image})

@@ -7,7 +7,7 @@ underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `p
   latents   one distribution of `gan_jax.latents.distributions`, a dict of them, or None
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
-  check_streams optional method ({name: Stream}) that raises a UserError for data that do not fit the game
+  check_training  optional method ({name: Stream}) that raises a UserError for what the game could not be trained with
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
   condition optional name of a field of the stream `images` that says what samples are asked for; '' for none
   outputs   optional {name of what `sample` makes: core.Output}, what each imitates, the main one first

@@ -1,5 +1,7 @@
 """Converts pictures of any type to 8 bits: bit depths, types without a fixed scale, transparency."""
 
+import re
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -67,7 +69,7 @@ def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) 
     UserError: as `to_bytes`.
   """
   clear, sixteen = picture.info.get('transparency'), _sixteen_bits(picture)
-  if values is not None and not sixteen and any('16' in str(part[3]) for part in getattr(picture, 'tile', ())):
+  if values is not None and not sixteen and _upper_eight(picture):
     # Of a colour picture of 16 bits Pillow gives the upper 8.
     values = values[0] / 257, values[1] / 257
   picture = ImageOps.exif_transpose(picture)
@@ -84,6 +86,13 @@ def decode(picture: Image.Image, values: tuple[float, float] | None, what: str) 
   else:
     pixels = np.asarray(picture.convert('RGB'))
   return to_bytes(pixels, values, what)
+
+
+def _upper_eight(picture: Image.Image) -> bool:
+  """Whether Pillow will give 8 bits of 16 of each channel, by the names of raw modes such as 'RGB;16B'."""
+  given = [part[3] for part in getattr(picture, 'tile', ())]
+  modes = [args if isinstance(args, str) else args[0] for args in given if args]
+  return picture.mode in ('RGB', 'RGBA', 'LA') and any(re.search(r';16[BLN]$', str(mode)) for mode in modes)
 
 
 def _sixteen_bits(picture: Image.Image) -> bool:

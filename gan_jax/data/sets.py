@@ -99,6 +99,9 @@ def labelling(stream: Stream) -> dict[str, Any]:
 def decoding(stream: Stream) -> dict[str, Any]:
   """How pictures are read, for the keys of caches; {} where it is as mostly. In some sets few examples show it."""
   usual = {field.name: field.default for field in dataclasses.fields(Stream)}
+  own = stream.columns.get(stream.main, {})
+  if isinstance(stream.kinds.get(stream.main), Picture) and set(own) - set(ORDINARY):  # it may change pictures
+    return {'column': repr(sorted((key, repr(value)) for key, value in own.items() if key not in ORDINARY))}
   return {name: getattr(stream, name) for name in ('background', 'values') if getattr(stream, name) != usual[name]}
 
 
@@ -206,6 +209,8 @@ def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np
   return as_examples(stream, fields[stream.main]), fields.get('label')
 
 
+#: Settings of a column of pictures that a title or a fingerprint has, or that evaluations leave out.
+ORDINARY = ('name', 'column', 'together', 'size', 'channels', 'crop', 'part', 'range')
 #: Pictures that are prepared at a time.
 BLOCK = 1000
 #: `examples` returns at most so many bytes.

@@ -220,8 +220,10 @@ class Evaluator:
     trained = stage.streams[_output_of(stage, options).stream]
     self._trained_on: Stream | None = None
     if trained.per_class and not options.split and not options.stream:
+      # By the run's own labels, whatever classes the metrics see.
+      own_labels = sets.reference_stream(trained, None, _output_of(stage, options).field)
       chosen = dict(per_class=trained.per_class, per_class_seed=trained.per_class_seed)
-      self._trained_on = dataclasses.replace(self.stream, **chosen)
+      self._trained_on = dataclasses.replace(own_labels, **chosen)
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:

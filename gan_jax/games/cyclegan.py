@@ -9,7 +9,7 @@ https://arxiv.org/abs/1704.02510, eq. 1 and 2; Kim et al. 2017 (DiscoGAN), https
 8; the authors' code (junyanz/pytorch-CycleGAN-and-pix2pix, duxingren14/DualGAN, SKTBrain/DiscoGAN).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -75,6 +75,10 @@ class CycleGAN(nn.Module):
   latents = None
   outputs = {'ab': Output('b', of='a'), 'ba': Output('a', of='b')}
 
+  def check_training(self, streams: Mapping[str, Any]) -> None:
+    """Raises a UserError for a lazy penalty."""
+    check_eager(self.penalty, self)
+
   @property
   def turns(self) -> tuple[Turn, ...]:
     order = ('generator', 'discriminator') if self.first == 'generator' else ('discriminator', 'generator')
@@ -120,7 +124,6 @@ class CycleGAN(nn.Module):
       check_head(pair, self.loss, real_logits)
       terms[f'discriminator_{other}'] = pair.discriminator(real_logits, fake_logits)
       if self.penalty is not None:
-        check_eager(self.penalty, self)
         terms[f'penalty_{other}'] = self.penalty(discriminator, self.make_rng('noise'), real, fake)
     return sum(terms.values(), jnp.zeros(())), terms
 

@@ -13,7 +13,7 @@ differs: the authors halve the discriminator's loss, which Adam does not see.
 differs: samples are made without dropout, the authors' keep it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -58,6 +58,10 @@ class Pix2Pix(nn.Module):
   latents = None
   turns = (Turn(('discriminator',), 'discriminator_loss'), Turn(('generator',), 'generator_loss', share='batch'))
 
+  def check_training(self, streams: Mapping[str, Any]) -> None:
+    """Raises a UserError for a lazy penalty."""
+    check_eager(self.penalty, self)
+
   @property
   def outputs(self) -> dict[str, Output]:
     return {'made': Output('images', self.target, of=f'images.{self.source}')}
@@ -90,7 +94,6 @@ class Pix2Pix(nn.Module):
     check_head(pair, self.loss, real_logits)
     terms = {'judged': pair.discriminator(real_logits, fake_logits)}
     if self.penalty is not None:
-      check_eager(self.penalty, self)
       terms['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), real, fake)
     return sum(terms.values(), jnp.zeros(())), terms
 

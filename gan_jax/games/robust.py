@@ -49,7 +49,7 @@ class Robust(nn.Module):
       Turn(('classifier',), 'classifier_loss'),
     )
 
-  def check_streams(self, streams: Mapping[str, Stream]) -> None:
+  def check_training(self, streams: Mapping[str, Stream]) -> None:
     """The limits are the range of the data: attacks would cut off what lies outside."""
     if 'images' not in streams:
       return

@@ -10,6 +10,7 @@ Source: Yu et al. 2017, https://arxiv.org/abs/1609.05473, algorithm 1; the autho
 `sequence_gan.py`, `rollout.py`).
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.data.sources import oracle
+from gan_jax.data.sources.columned import fitted_kind
 from gan_jax.data.streams import Stream
 from gan_jax.data.text import FIRST, Text
 from gan_jax.games.parts import drawn
@@ -82,14 +84,16 @@ class SeqGAN(nn.Module):
       return (judge,)
     return (Turn(('generator',), 'generator_loss', repeat=self.generator_steps, streams=()), judge)
 
-  def check_streams(self, streams: Mapping[str, Stream]) -> None:
+  def check_training(self, streams: Mapping[str, Stream]) -> None:
     """The networks have a row for each token of the data: one beyond their tables makes the loss NaN."""
     if 'images' not in streams:
       return
     rows, stream = self.generator.vocabulary, streams['images']
     kind, count, fewer = stream.kinds.get('tokens'), 0, ''
     if isinstance(kind, Text):
-      count, fewer = kind.tokens, f', or config.data.columns.tokens.vocabulary to {rows - FIRST}'
+      with contextlib.suppress(UserError):  # without the data their words are not known
+        kind = fitted_kind(stream, 'tokens')
+        count, fewer = kind.tokens, f', or config.data.columns.tokens.vocabulary to {rows - FIRST}'
     elif stream.name.startswith('oracle/'):
       count, _ = oracle.sizes(stream.name)
     if rows < count:

@@ -81,6 +81,14 @@ class Standard(nn.Module):
     """With a condition of the data it samples from data too."""
     return ('images',) if self.condition else None
 
+  def check_training(self, streams: Mapping[str, Any]) -> None:
+    """Raises a UserError for adaptive augmentation by logits that do not say what is real."""
+    if isinstance(self.augment, Adaptive) and self.pair.boundary is None:
+      raise UserError(
+        f'config.game.augment: Adaptive asks how much of the data is judged real, which logits of {self.loss!r} do not '
+        "say: choose another loss, or {'name': 'Scheduled', ...}"
+      )
+
   @property
   def turns(self) -> tuple[Turn, ...]:
     if not 0 < self.most_accuracy <= 1:
@@ -100,11 +108,6 @@ class Standard(nn.Module):
       raise UserError(
         f'config.game.most_accuracy={self.most_accuracy} needs a loss whose logits say real or not, which '
         f'{self.loss!r} does not: choose another loss, or leave most_accuracy at 1.0'
-      )
-    if isinstance(self.augment, Adaptive) and self.pair.boundary is None:
-      raise UserError(
-        f'config.game.augment: Adaptive asks how much of the data is judged real, which logits of {self.loss!r} do not '
-        "say: choose another loss, or {'name': 'Scheduled', ...}"
       )
     every = getattr(self.penalty, 'every', 1)
     # A relativistic generator compares with data, and a condition comes from them.

@@ -53,6 +53,10 @@ class StarGAN(nn.Module):
   discriminator_steps: int = 5
   latents = None
 
+  def check_training(self, streams: Mapping[str, Any]) -> None:
+    """Raises a UserError for a lazy penalty."""
+    check_eager(self.penalty, self)
+
   @property
   def turns(self) -> tuple[Turn, ...]:
     return (
@@ -110,7 +114,6 @@ class StarGAN(nn.Module):
       'classified': self.classifier * self.classified(of_real, own),
     }
     if self.penalty is not None:
-      check_eager(self.penalty, self)
       key = self.make_rng('noise')
       terms['penalty'] = self.penalty(self.discriminator, key, image, fake, classify=False)
     return sum(terms.values(), jnp.zeros(())), terms

@@ -198,8 +198,6 @@ def _stage(
   core.check(game, built, streams)
   _check_classes(game, streams)
   _check_words(game, streams)
-  if check := getattr(game, 'check_streams', None):  # what only the game knows
-    check(streams)
   moves = {name: core.moves_per_step(game, name) for name in streams}
   per_step = max((moves[name] * (stream.batch_size or 0) for name, stream in streams.items()), default=0)
   return Stage(

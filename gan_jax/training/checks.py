@@ -24,6 +24,7 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
       data do not exist, wandb is asked for and missing, or config.json cannot hold a setting.
   """
   config, options = experiment.config, options_of(experiment.config.eval)
+  check_games(experiment)
   for stage in experiment.stages:
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
@@ -39,6 +40,19 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   if config.wandb:
     boards.wandb()
   run_config.check_config(config)
+
+
+def check_games(experiment: Experiment) -> None:
+  """Asks the games that have `check_training` whether they can be trained with their streams.
+
+  Runs that were trained with what is refused now can still be loaded.
+
+  Raises:
+    UserError: one cannot.
+  """
+  for stage in experiment.stages:
+    if check := getattr(stage.game, 'check_training', None):  # what only the game knows
+      check(stage.streams)
 
 
 def _check_sampling(experiment: Experiment, stage: Stage) -> Any:

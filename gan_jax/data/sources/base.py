@@ -64,9 +64,13 @@ class Table:
   def identity(self) -> str:
     digest = hashlib.sha256()
     for name, values in sorted(self._arrays.items()):
-      plain = isinstance(values, np.ndarray) and not values.dtype.hasobject
       digest.update(f'{name} {self.columns[name]}'.encode())
-      digest.update(np.ascontiguousarray(values).tobytes() if plain else repr(list(values)).encode('utf-8', 'replace'))
+      if isinstance(values, np.ndarray) and not values.dtype.hasobject and values.size:
+        digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)  # no copy
+        continue
+      for value in values:
+        whole = isinstance(value, np.ndarray) and not value.dtype.hasobject
+        digest.update(value.tobytes() if whole else repr(value).encode('utf-8', 'replace'))
     return digest.hexdigest()
 
   def column(self, name: str) -> Sequence[Any] | np.ndarray:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from gan_jax.base.calls import check_call, resolve
 from gan_jax.base.errors import UserError, short
 from gan_jax.data import columns as kinds_lib
 from gan_jax.data import order
+from gan_jax.data.pixels import decode
 from gan_jax.data.sources.raw import raw_source
 from gan_jax.data.text import Text
 
@@ -62,12 +64,12 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
 
 
 def _check_captions(stream: 'Stream', kinds: Mapping[str, Any], where: str) -> None:
-  """One draw takes the captions of all columns that belong together: each must have those that the texts have."""
-  drawn = {f: kind for f, kind in kinds.items() if getattr(kind, 'captions', 0) and is_together(stream, f)}
-  texts = {f: kind.captions for f, kind in drawn.items() if isinstance(kind, Text)}
-  for field, kind in drawn.items():
+  """One draw takes a caption and the embedding of that caption, where there are several."""
+  several = {f: kind for f, kind in kinds.items() if getattr(kind, 'captions', 0) > 1 and is_together(stream, f)}
+  texts = {f: kind.captions for f, kind in several.items() if isinstance(kind, Text)}
+  for field, kind in several.items():
     for text, count in texts.items():
-      if kind.captions < count or (field in texts and kind.captions != count):
+      if isinstance(kind, kinds_lib.Embedding) and kind.captions < count:
         raise UserError(
           f'{where}.columns: {text!r} has {count} captions, {field!r} has {kind.captions}, and one draw takes both: '
           'give them one number, or one of them together=False'
@@ -158,7 +160,7 @@ def columned(stream: 'Stream') -> 'Columned':
         kinds[field] = kinds[field].fit(values)
       except UserError as error:
         raise UserError(f'config.data.columns.{field}: column {column!r} {error}') from error
-  result = Columned(source, kinds, reads, stream.name)
+  result = Columned(source, kinds, reads, stream.name, stream.values)
   result[0]
   return result
 
@@ -177,8 +179,10 @@ class Columned:
     files, notes: those of the source.
   """
 
-  def __init__(self, source: Any, kinds: Mapping[str, Any], reads: Mapping[str, Sequence[str]], name: str):
-    self.source, self.kinds, self._reads, self._name = source, dict(kinds), reads, name
+  def __init__(
+    self, source: Any, kinds: Mapping[str, Any], reads: Mapping[str, Sequence[str]], name: str, values: Any = None
+  ):
+    self.source, self.kinds, self._reads, self._name, self._values = source, dict(kinds), reads, name, values
     self.files, self.notes = getattr(source, 'files', ()), tuple(getattr(source, 'notes', ()))
     self._forms: dict[str, Any] = {}
 
@@ -229,6 +233,8 @@ class Columned:
       raise UserError(f'{of} has no {absent[0]!r}: give one, or remove the example')
     value = {c: example[c] for c in columns} if self.kinds[field].names == columns else example[columns[0]]
     try:
+      if isinstance(value, Image.Image) and not isinstance(self.kinds[field], kinds_lib.Picture):
+        value = decode(value, self._values, getattr(value, 'filename', '') or 'a picture')
       stored = self.kinds[field].stored(value)
     except UserError as error:
       raise UserError(f'{of} {error}') from error

@@ -103,7 +103,8 @@ class FolderColumns:
         raise UserError(f'row {number + 1} of {table} has no {FILE_NAME!r}: name the picture that it describes')
       path = root / name
       for key, other in row.items():
-        if key.endswith(FILE_NAME) and not (root / str(other)).resolve().is_relative_to(root.resolve()):
+        of_file = key == FILE_NAME or key.endswith(f'_{FILE_NAME}')
+        if of_file and not (root / str(other)).resolve().is_relative_to(root.resolve()):
           raise UserError(f'row {number + 1} of {table}: {key}={other!r} leads out of the folder: move it in')
       if not path.is_file():
         missing.append(name)
@@ -229,7 +230,10 @@ def _size(path: epath.Path) -> tuple[int, int]:
   """Width and height, turned as the EXIF tag says."""
   with path.open('rb') as file, Image.open(file) as picture:
     width, height = picture.size
-    return (height, width) if picture.getexif().get(ExifTags.Base.Orientation, 1) in TURNED else (width, height)
+    # Of a PNG without that part Pillow would read all to look for it.
+    known = picture.format != 'PNG' or 'exif' in picture.info
+    turned = known and picture.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+    return (height, width) if turned else (width, height)
 
 
 def _counts(values: Any) -> dict[str, int]:
