@@ -497,6 +497,13 @@ def test_degraded_pictures_are_compared_as_losses_see_them():
   assert sets.examples(sets.reference_stream(small), 5)[0].shape == (5, 2, 2, 1)
 
 
+class Darker(columns.Picture):
+  """A kind of the user's own, without settings."""
+
+  def prepare(self, batch, key):
+    return super().prepare(batch, key) / 2
+
+
 def test_ways_of_making_worse_are_in_the_keys_of_caches():
   of = lambda **settings: sets.decoding(
     stream(name='digits', fields={'image': {'name': 'data.degradations.Degraded', **settings}}, channels=1)
@@ -504,6 +511,8 @@ def test_ways_of_making_worse_are_in_the_keys_of_caches():
   found = [of(by=('grey',)), of(by=('blur',)), of(by=('blur',), sigma=2.0), of(by=('grey',), flip=True)]
   assert len({str(sorted(key.items())) for key in found}) == 4
   assert sets.decoding(stream(name='digits', fields={'image': {**PICTURE, 'size': 4}})) == {}
+  own = stream(name='folder', fields={'image': {'name': 'test_columns.Darker'}}, values=(0, 16))
+  assert sets.decoding(own) == {'values': (0, 16), 'column': [('name', "'test_columns.Darker'")]}
   assert sets.decoding(stream(name='digits', fields={'image': {**PICTURE, 'values': (0, 16)}})) != {}
 
 

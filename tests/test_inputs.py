@@ -665,3 +665,10 @@ def test_values_of_the_runs_own_arrays_say_nothing_of_your_pictures(tmp_path):
     stage = runs.stages_of(config_of(data={**data, **({'columns': columns} if columns else {})}))[0]
     fields = inputs_lib.of_folder(stage, str(tmp_path / 'photos'))[2]
     np.testing.assert_array_equal(to_uint8(fields['image'], (-1.0, 1.0))[0, ..., 0], levels)
+  # Of a run of pictures the values of its column are those of your pictures too.
+  column = {'image': {'name': 'Picture', 'values': (0, 1008)}}
+  stage = runs.stages_of(
+    config_of(data={**STREAM, 'name': 'folder', 'path': str(tmp_path / 'photos'), 'columns': column})
+  )[0]
+  fields = inputs_lib.of_folder(stage, str(tmp_path / 'photos'))[2]
+  assert to_uint8(fields['image'], (-1.0, 1.0)).max() == 64

@@ -99,10 +99,14 @@ def labelling(stream: Stream) -> dict[str, Any]:
 def decoding(stream: Stream) -> dict[str, Any]:
   """How pictures are read, for the keys of caches; {} where it is as mostly. In some sets few examples show it."""
   usual = {field.name: field.default for field in dataclasses.fields(Stream)}
-  own = stream.columns.get(stream.main, {})
-  if isinstance(stream.kinds.get(stream.main), Picture) and set(own) - set(ORDINARY):  # it may change pictures
-    return {'column': repr(sorted((key, repr(value)) for key, value in own.items() if key not in ORDINARY))}
-  return {name: getattr(stream, name) for name in ('background', 'values') if getattr(stream, name) != usual[name]}
+  found = {name: getattr(stream, name) for name in ('background', 'values') if getattr(stream, name) != usual[name]}
+  kind = stream.kinds.get(stream.main)
+  if isinstance(kind, Picture):
+    changing = type(kind).prepare is not Picture.prepare  # then its name says how
+    own = {key: value for key, value in stream.columns[stream.main].items() if key not in ORDINARY}
+    own |= {'name': stream.columns[stream.main]['name']} if changing else {}
+    found |= {'column': sorted((key, repr(value)) for key, value in own.items())} if own else {}
+  return found
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:

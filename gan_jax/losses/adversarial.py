@@ -11,7 +11,6 @@ mean becomes a weighted mean. They return a scalar, float32 or wider. They raise
 and fake logits differ: (B,) against (B, 1) would broadcast without an error, a common bug in GAN code.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -217,7 +216,7 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
     chex.assert_equal_shape([higher, lower])
     # Of each logit or of each row of them.
     both = [w.reshape(w.shape + (1,) * (higher.ndim - w.ndim)) for w in weights if w is not None]
-    product = None if not both else jnp.broadcast_to(math.prod(both[1:], start=both[0]), higher.shape)
+    product = None if not both else jnp.broadcast_to(both[0] * both[-1] if both[1:] else both[0], higher.shape)
     return mean(real(full_precision(higher) - full_precision(lower)), product)
 
   def discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):

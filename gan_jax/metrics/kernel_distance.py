@@ -60,9 +60,9 @@ def _estimate(x: np.ndarray, y: np.ndarray, paired: bool) -> tuple[float, float,
   # The first terms of Hoeffding's decomposition, of which the variance of a U-statistic is made for large sets.
   for_x = apart(of_x, 1) - across(of_both, 1)
   for_y = apart(of_y, 1) - across(of_both, 0)
-  added = (for_x + for_y,) if paired else (for_x, for_y)
-  variances = [4 * float(np.var(values, ddof=1)) for values in added]
-  return float(for_x.mean() + for_y.mean()), variances[0], variances[1] if len(variances) > 1 else 0.0
+  variance = lambda added: 4 * float(np.var(added, ddof=1))
+  variances = (variance(for_x + for_y), 0.0) if paired else (variance(for_x), variance(for_y))
+  return float(for_x.mean() + for_y.mean()), *variances
 
 
 def kernel_distance(

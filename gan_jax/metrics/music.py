@@ -18,7 +18,7 @@ RUN = 3
 def scale_consistency(pitches: np.ndarray) -> float:
   """The largest share of pitches (n,) that are in one scale: major, natural or harmonic minor, of any of 12 keys.
 
-  differs: the authors' code never counts tones below the first of a scale in their octave (B in D major), so that
+  differs: the authors' code never counts tones below the first of a scale in their octave (C sharp in D major), so that
   pieces in most keys have less than 1.
 
   >>> scale_consistency(np.array([60, 62, 64, 66]))  # G major has them

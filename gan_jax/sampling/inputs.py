@@ -139,8 +139,8 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   stream = stage.streams[name]
   plain = dataclasses.replace(stream, flip=False, random_crop=0, per_class=0, classes=0, tags=(), columns={})
   # What black and white are in the run's own set says nothing of other files, unless they are pictures as well.
-  values = stream.values if stream.name == 'folder' else None
-  of = dataclasses.replace(plain, name='folder', path=path, values=values)
+  alike = stream.name == 'folder'
+  of = dataclasses.replace(plain, name='folder', path=path, values=stream.values if alike else None)
   source = FolderSource(of, whole=folder)
   for line in source.notes:
     console.say(f'--inputs={text}: {line}', error=True)
@@ -151,7 +151,7 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   kind = stream.kinds[field]
   if not isinstance(kind, columns.Picture):
     raise UserError(f'--inputs={text}: {field!r} of the stream {name!r} is {kind.title}, no picture: leave it out')
-  kind = dataclasses.replace(kind, part='', flip=False, random_crop=0, values=kind.values if values else None)
+  kind = dataclasses.replace(kind, part='', flip=False, random_crop=0, values=kind.values if alike else None)
   stored = []
   for file in source.files:
     with file.open('rb') as opened, Image.open(opened) as picture:

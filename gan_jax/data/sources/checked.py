@@ -9,7 +9,6 @@ import numpy as np
 from gan_jax.base.errors import UserError
 from gan_jax.data.pixels import to_bytes
 from gan_jax.data.sources.base import ArraySource, Source
-from gan_jax.data.sources.builtin import BUILT_IN
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -193,8 +192,8 @@ def check_range(stream: 'Stream', shape: tuple[int, ...], limits: tuple[float, f
 
 def _image(image: np.ndarray, stream: 'Stream') -> np.ndarray:
   if image.dtype == np.uint8:
-    # Sources of files made bytes by `values` already; of a function they are what it gives.
-    own = stream.name in BUILT_IN or ('.' in stream.name and '/' not in stream.name)
+    # Sources of files made bytes by `values` already; of a function of yours they are what it gives.
+    own = '.' in stream.name and '/' not in stream.name
     return to_bytes(image[..., None], stream.values)[..., 0] if own and stream.values is not None else image
   if image.dtype == bool:
     return to_bytes(image)
