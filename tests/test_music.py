@@ -68,6 +68,8 @@ def test_tones_of_one_pitch_may_overlap():
   np.testing.assert_array_equal(tones_lib.read_midi(data), wanted)
   (track,) = mido.MidiFile(file=io.BytesIO(data)).tracks
   assert {message.channel for message in track if message.type == 'note_on'} == {*range(16)} - {9}
+  long = np.concatenate([crowd[:15], [[4, 30, 60, 9]]])  # behind it nothing ends it: the one before is ended once
+  assert [30, 9] in tones_lib.read_midi(tones_lib.midi_of(long))[:, [1, 3]].tolist()
   crowd[:, 0] = 0
   assert len(tones_lib.read_midi(tones_lib.midi_of(crowd))) == 15  # all at once: the shortest has no time to sound
 
