@@ -69,10 +69,19 @@ WORKS: Mapping[str, Work] = {
   'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
   'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (24, 96), (1.2, 1.2), per_call=8),
   'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), per_call=4, axes=3),
+  'stylegan64': Work('StyleGAN 2, 64 pixels (128-128-128-64-32)', 16, 64, 3, 512, 0, 1, (16, 96), (1.1, 1.1)),
+  'fastgan256': Work('FastGAN, 256 pixels, 16 channels', 8, 256, 3, 256, 0, 1, (4, 100), (1.1, 1.1)),
+  'r3gan64': Work('R3GAN, 64 pixels (48-48-48-48-32)', 16, 64, 3, 512, 0, 1, (4, 100), (1.1, 1.1)),
   'crnngan': Work('C-RNN-GAN, 100 tones, LSTMs of 350', 20, 100, 4, 1_000, 0, 1, (2, 20), (1.0, 1.0), axes=1),
 }
 #: Works of two domains of pictures. In the first two, moves counts the domains.
 TRANSLATIONS = ('cyclegan64', 'cyclegan128', 'pix2pix64')
+#: Works whose networks have the names of the authors' code: their configs.
+LIKE_AUTHORS = {
+  'stylegan64': 'stylegan2.py:faces64',
+  'fastgan256': 'fastgan.py:folder256',
+  'r3gan64': 'r3gan.py:faces64',
+}
 #: Works of sequences: `size` steps of `channels` numbers.
 SEQUENCES = ('crnngan',)
 
@@ -88,6 +97,9 @@ SMALL = {
   'cyclegan128': dict(channels=4, blocks=2, layers=3),
   'pix2pix64': dict(unet=(4, 8, 8), channels=4, layers=2, dropout=0),
   'volumes32': dict(channels=(8, 8, 4)),
+  'stylegan64': dict(channels=(8,) * 5, units=16),
+  'fastgan256': dict(channels=4, hidden=4),
+  'r3gan64': dict(channels=(8,) * 5),
   'crnngan': dict(hidden=8),
 }
 FULL = {
@@ -101,6 +113,9 @@ FULL = {
   'cyclegan128': dict(channels=64, blocks=6, layers=3),
   'pix2pix64': dict(unet=(32, 64, 128, 256, 256), channels=32, layers=2, dropout=0),
   'volumes32': dict(channels=(128, 64, 32)),
+  'stylegan64': dict(channels=(128, 128, 128, 64, 32), units=512),
+  'fastgan256': dict(channels=16, hidden=8),
+  'r3gan64': dict(channels=(48, 48, 48, 48, 32)),
   'crnngan': dict(hidden=350),
 }
 
@@ -122,6 +137,9 @@ def latents_of(name: str) -> int:
     'biggan32': 80,
     'biggan128': 120,
     'volumes32': 200,
+    'stylegan64': 512,
+    'fastgan256': 256,
+    'r3gan64': 64,
     **dict.fromkeys(TRANSLATIONS, 0),
   }.get(name, 128)
 
@@ -190,6 +208,24 @@ def _sequences(name: str, path: str, batch: int, small: bool, dropout: bool) -> 
   return config
 
 
+def _published(name: str, path: str, batch: int, small: bool, dropout: bool) -> ml_collections.ConfigDict:
+  """The shipped config with the work's widths, without augmentation, average and mirroring."""
+  config, width, work = config_lib.load(f'configs/{LIKE_AUTHORS[name]}'), widths(name, small), WORKS[name]
+  game = config.game
+  game.augment = None
+  game.generator.channels = game.discriminator.channels = width['channels']
+  if name == 'stylegan64':
+    game.generator.units, game.generator.mixing = width['units'], 0.9 if dropout else 0.0
+  elif name == 'fastgan256':
+    game.discriminator.hidden = width['hidden']
+  else:
+    game.discriminator.channels, game.discriminator.embedding = width['channels'][::-1], width['channels'][0]
+    game.penalty_schedule = None
+  config.data = config_lib.stream(name='npz', path=path, size=work.size, channels=work.channels)
+  config.ema, config.batch_size, config.steps = {}, batch, 1_000_000
+  return config
+
+
 def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = True) -> ml_collections.ConfigDict:
   """The config that gan_jax trains.
 
@@ -198,8 +234,11 @@ def config(name: str, path: str, *, batch: int, small: bool, dropout: bool = Tru
     path: of the .npz file of the examples.
     batch: examples per move.
     small: take the widths of the tests.
-    dropout: False leaves out dropout, penalties at random points and the pool of fakes, for comparing losses.
+    dropout: False leaves out dropout, mixing of styles, penalties at random points and the pool of fakes, for comparing
+      losses.
   """
+  if name in LIKE_AUTHORS:
+    return _published(name, path, batch, small, dropout)
   if name in TRANSLATIONS:
     return _translation(name, path, batch, small, dropout)
   if name == 'volumes32':

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.pytorch import published
 from benchmarks.pytorch.dcgan import DCGANDiscriminator, DCGANGenerator
 from benchmarks.pytorch.dense import Maxout, MLPGenerator
 from benchmarks.pytorch.progressive import ProgressiveDiscriminator, ProgressiveGenerator
@@ -21,7 +22,7 @@ from benchmarks.pytorch.sequences import Sequences
 from benchmarks.pytorch.translation import Translation
 from benchmarks.pytorch.volumes import Volumes
 from benchmarks.pytorch.weights import Tree
-from benchmarks.works import SEQUENCES, TRANSLATIONS, WORKS, latents_of, widths
+from benchmarks.works import LIKE_AUTHORS, SEQUENCES, TRANSLATIONS, WORKS, latents_of, widths
 from gan_jax.nets.biggan import WIDTHS, channels_of
 
 
@@ -165,6 +166,8 @@ class Program:
 
 def program_of(name: str) -> Any:
   """The class of a work's programs."""
+  if name in LIKE_AUTHORS:
+    return published.program_of(name)
   if name in TRANSLATIONS:
     return Translation
   return Sequences if name in SEQUENCES else Volumes if name == 'volumes32' else Program

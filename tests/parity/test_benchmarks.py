@@ -10,7 +10,20 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('biggan32', 'big
 
 
 @pytest.mark.parametrize(
-  'work', ['gan2014', 'dcgan64', 'sngan32', 'progressive16', 'cyclegan64', 'pix2pix64', 'volumes32', *SLOW]
+  'work',
+  [
+    'gan2014',
+    'dcgan64',
+    'sngan32',
+    'progressive16',
+    'cyclegan64',
+    'pix2pix64',
+    'volumes32',
+    'stylegan64',
+    'fastgan256',
+    'r3gan64',
+    *SLOW,
+  ],
 )
 def test_two_steps_of_a_work(work):
   arguments = ['--work', work, '--small', '--steps', '2', '--batch', '4', '--rounds', '1', '--variants', 'eager']

@@ -4,10 +4,9 @@ import jax
 import numpy as np
 import torch
 
+from benchmarks.pytorch import fastgan as torch_fastgan
 from gan_jax.nets import fastgan
 from gan_jax.nets.published import fastgan as published
-
-from . import torch_fastgan
 
 RANDOM = np.random.RandomState(0)
 LATENTS, CHANNELS, HIDDEN = 12, 8, 8

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks.pytorch import r3gan as torch_r3gan
 from gan_jax.core.clock import Clock
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -14,8 +15,6 @@ from gan_jax.latents.distributions import Label, Normal
 from gan_jax.nets import r3gan
 from gan_jax.nets.published import r3gan as published
 from gan_jax.optim.schedules import cosine
-
-from . import torch_r3gan
 
 BATCH, LATENTS, GROUP, GAMMA = 4, 6, 4, 3.0
 CHANNELS, BLOCKS = (12, 12, 8), (2, 1, 2)

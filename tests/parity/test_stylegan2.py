@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.pytorch import stylegan2 as torch_stylegan2
 from gan_jax.base.errors import UserError
 from gan_jax.base.torch_file import read_tensors
 from gan_jax.losses import penalties
 from gan_jax.nets import published, stylegan2
-
-from . import torch_stylegan2
 
 WIDTHS, SIZE, CLASSES, UNITS, LATENTS, LAYERS, CLAMP = (32, 24, 8), 16, 5, 20, 12, 3, 3.0
 Z = np.random.RandomState(0).standard_normal((4, LATENTS)).astype(np.float32)
@@ -37,8 +36,11 @@ def generators(classes):
 
 
 @pytest.mark.parametrize('classes', [0, CLASSES], ids=['unconditional', 'classes'])
-def test_the_generator_is_the_authors(classes, tmp_path):
+@pytest.mark.parametrize('whole', [True, False], ids=['weights of each example', 'scaled inputs and outputs'])
+def test_the_generator_is_the_authors(classes, whole, tmp_path):
   network, module = generators(classes)
+  for part in module.modules():
+    part.whole = whole
   label = labels(classes, 4)
   variables = converted(network, module, Z, tmp_path / 'g.pth', **label)
   for psi, cutoff in ((1.0, None), (0.5, None), (0.5, 3)):

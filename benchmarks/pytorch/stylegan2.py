@@ -13,13 +13,11 @@ def _random(*shape):
   return nn.Parameter(torch.randn(shape))
 
 
-def _smooth(x, pads, gain=1.0):
-  """The [1, 3, 3, 1] filter of a gain per side, after zeros (before, after) on each side."""
-  window = FILTER / FILTER.sum() * gain
-  x = F.pad(x, (*pads, *pads))
-  for shape in ((1, 1, 1, 4), (1, 1, 4, 1)):
-    x = F.conv2d(x, window.reshape(shape).repeat(x.shape[1], 1, 1, 1), groups=x.shape[1])
-  return x
+def _smooth(x, pads, gain=1.0, stride=1):
+  """The filter [1, 3, 3, 1] of a gain per side, after zeros (before, after) on each side: one of 4x4, as theirs."""
+  window = (FILTER / FILTER.sum() * gain).to(x)
+  window = torch.outer(window, window).repeat(x.shape[1], 1, 1, 1)
+  return F.conv2d(F.pad(x, (*pads, *pads)), window, stride=stride, groups=x.shape[1])
 
 
 def _enlarge(x):
@@ -71,7 +69,13 @@ class Mapping(nn.Module):
 
 
 class Styled(nn.Module):
-  """A modulated convolution; with a resolution the noise and the activation too."""
+  """A modulated convolution; with a resolution the noise and the activation too.
+
+  It scales what goes in and what comes out, as the authors' code does in training, or with `whole` the weights of each
+  example, as the paper says it. The noise is the fixed map, or what `draw` draws.
+  """
+
+  draw, whole = None, False
 
   def __init__(self, inputs, outputs, features, resolution=0, window=3, up=False, clamp=None):
     super().__init__()
@@ -84,25 +88,34 @@ class Styled(nn.Module):
       self.register_buffer('resample_filter', FILTER)
 
   def forward(self, x, w):
-    """With weights of each example's own, as the paper says it."""
-    style = self.affine(w)
+    y = self.of_each(x, self.affine(w)) if self.whole else self.scaled(x, self.affine(w))
+    if not self.resolution:
+      y = y + self.bias[:, None, None]
+      return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
+    noise = self.noise_const if self.draw is None else self.draw(len(x), 1, self.resolution, self.resolution)
+    return _act(y + noise * self.noise_strength + self.bias[:, None, None], clamp=self.clamp)
+
+  def convolved(self, x, weight):
+    if self.up:
+      return _smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), 2.0)
+    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+  def scaled(self, x, style):
+    if not self.resolution:
+      style = style / math.sqrt(self.weight[0].numel())
+    y = self.convolved(x * style[:, :, None, None], self.weight)
+    if not self.resolution:
+      return y
+    squares = (self.weight[None] * style[:, None, :, None, None]).square().sum((2, 3, 4))
+    return y * (squares + 1e-8).rsqrt()[:, :, None, None]
+
+  def of_each(self, x, style):
     weight = self.weight[None] * style[:, None, :, None, None]
     if self.resolution:
       weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     else:
       weight = weight / math.sqrt(self.weight[0].numel())
-    rows = []
-    for own, kernel in zip(x, weight, strict=True):
-      if self.up:
-        y = F.conv_transpose2d(own[None], kernel.transpose(0, 1), stride=2)
-        rows.append(_smooth(y, (1, 1), 2.0))
-      else:
-        rows.append(F.conv2d(own[None], kernel, padding=kernel.shape[-1] // 2))
-    y = torch.cat(rows)
-    if not self.resolution:
-      y = y + self.bias[:, None, None]
-      return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
-    return _act(y + self.noise_const * self.noise_strength + self.bias[:, None, None], clamp=self.clamp)
+    return torch.cat([self.convolved(own[None], kernel) for own, kernel in zip(x, weight, strict=True)])
 
 
 class SynthesisBlock(nn.Module):
@@ -169,6 +182,8 @@ class Conv(nn.Module):
     weight, window = self.weight / math.sqrt(self.weight[0].numel()), self.weight.shape[-1]
     if not self.down:
       return F.conv2d(x, weight, self.bias, padding=window // 2)
+    if window == 1:
+      return F.conv2d(_smooth(x, (1, 1), stride=2), weight, self.bias)
     return F.conv2d(_smooth(x, (window // 2 + 1,) * 2), weight, self.bias, stride=2)
 
 
@@ -191,7 +206,7 @@ class DiscriminatorBlock(nn.Module):
     y = _act(self.conv1(_act(self.conv0(x), clamp=self.clamp)), gain, self.clamp)
     if self.form == 'residual':
       y = y + gain * self.skip(x)
-    return y, _smooth(image, (1, 1))[:, :, ::2, ::2]
+    return y, _smooth(image, (1, 1), stride=2)
 
 
 class Epilogue(nn.Module):
