@@ -5,8 +5,10 @@ Command: python -m gan_jax.main --config configs/folder.py --config.data.path=ph
 
   auto  FastGAN for fewer than 5,000 pictures or a small machine, R3GAN else; the default. It prints what it chose.
 
---config.hours=2 is the time for training; repeat it when you resume. Every choice can be overridden, such as
---config.steps or --config.data.size. Without a path it is scikit-learn's digits: needs no download.
+--config.hours=2 is the time for training; repeat it when you resume. Give --config RUN/config.json --config.steps=N in
+place of this file and its settings to train longer than it chose. Every choice can be overridden, such as
+--config.steps. The rest is chosen for the --config.data.size, --config.data.channels and --config.batch_size that you
+give. Without a path it is scikit-learn's digits: needs no download.
 
 Pictures are mirrored at random. For pictures that must not be (text, digits): --config.data.flip=False.
 
@@ -50,22 +52,33 @@ def get_config(variant, given):
   seen = look(path)
   name, speed = machine()
   operations = 3600 * hours * speed
-  side = max(min(int(given.get('data.size', seen.side)), 1024), 32)
+  asked, batch = given.get('data.size'), given.get('batch_size')
+  colours = given.get('data.channels', 1 if seen.grey else 3)
+  if 'data.size' in given and asked not in FASTGAN:
+    raise UserError(f'config.data.size={asked!r}: networks are made for {", ".join(map(str, sorted(FASTGAN)))} pixels')
+  if 'batch_size' in given and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+    raise UserError(f'config.batch_size={batch!r} must be a whole number of at least 1')
+  sizes = [size for size in FASTGAN if size <= max(seen.side, 32)] if asked is None else [asked]
   console.say(
     f'pictures  {seen.pictures} in {path}, {"grey" if seen.grey else "colour"}, mostly {seen.side} pixels or larger\n'
     f'machine   {name}: about {speed:.1g} operations per second, {operations:.1g} in {hours:g} hours'
   )
   if seen.pictures < 100:
     console.say(f'warning   {seen.pictures} pictures are few: it will mostly learn to repeat them; give some hundreds')
-  choice = _r3gan(operations, side) if seen.pictures >= MANY else None
-  config = choice or _fastgan(operations, side)
-  config.data.path, config.data.channels = path, 1 if seen.grey else 3
+  choice = _r3gan(operations, sizes, batch, given.get('steps')) if seen.pictures >= MANY else None
+  config = choice or _fastgan(operations, sizes, batch)
+  config.data.path, config.data.channels = path, colours
   for network in (config.game.generator, config.game.discriminator):
-    if seen.grey and 'out_channels' in network:
-      network.out_channels = 1
+    if 'out_channels' in network:
+      network.out_channels = colours
   every = max(config.steps // 20, 100)
   config.sample_every = config.checkpoint_every = every
-  why = 'fewer than 5,000 pictures' if seen.pictures < MANY else 'many pictures' if choice else 'a small machine'
+  if seen.pictures < MANY:
+    why = 'fewer than 5,000 pictures'
+  elif sizes[-1] not in R3GAN:
+    why = f'R3GAN is for {max(R3GAN)} pixels at most'
+  else:
+    why = 'many pictures' if choice else 'a small machine'
   console.say(
     f'chosen    {"R3GAN" if choice else "FastGAN"} ({why}), {config.data.size}x{config.data.size} pixels\n'
     f'          batch {config.batch_size}, {config.steps} steps, a grid of samples every {every}; other choices: '
@@ -89,18 +102,17 @@ def machine():
   return f'{len(devices)} x {kind}', len(devices) * found
 
 
-def _fastgan(operations, side):
+def _fastgan(operations, sizes, batch):
   # The largest pictures first, then the widest networks of which enough pictures can be shown.
-  sizes = [size for size in FASTGAN if size <= side]
   fits = [
     (size, channels)
     for size in sizes
     for channels in CHANNELS[size]
     if operations / (FASTGAN[size] * 1e9 * (channels / 64) ** 2) >= LEAST
   ]
-  size, channels = fits[0] if fits else (32, CHANNELS[32][-1])
+  size, channels = fits[0] if fits else (sizes[-1], CHANNELS[sizes[-1]][-1])
   config = config_lib.load('configs/fastgan.py:folder256')
-  config.batch_size = 8 if size >= 256 else 16
+  config.batch_size = batch or (8 if size >= 256 else 16)
   for network in (config.game.generator, config.game.discriminator):
     network.size, network.channels = size, channels
   config.game.discriminator.hidden = channels // 2
@@ -110,14 +122,15 @@ def _fastgan(operations, side):
   return config
 
 
-def _r3gan(operations, side):
+def _r3gan(operations, sizes, batch, length):
   # FastGAN makes larger pictures in the same time: R3GAN at 32 pixels is for pictures of less than 64.
-  fits = [size for size in R3GAN if size <= side]
+  fits = [size for size in R3GAN if size in sizes]
   for size in (size for size in fits if size >= min(64, fits[0])):
     for width in WIDTHS:
       shown = operations / (R3GAN[size] * 1e9 * width**2)
       if shown >= ENOUGH:
         config = config_lib.load('configs/r3gan.py:faces64')
+        config.batch_size = config.ema.generator.batch_size = batch or config.batch_size
         count = int(math.log2(size)) - 1
         # Twice the channels are divided into groups of 16.
         channels = tuple(width * max(96 >> max(i - 3, 0), 16) for i in range(count))
@@ -127,8 +140,8 @@ def _r3gan(operations, side):
         config.game.penalty.weight = GAMMAS[size] / 2
         shown = min(shown, 20_000_000)
         config.ema.generator.images.end = max(shown / 40, 1e5)  # the authors' 500,000 of 20,000,000
-        steps = _rounded(shown / config.batch_size)
-        # The schedules of faces64 end with its steps: so do these.
+        steps = length if isinstance(length, int) and length > 0 else _rounded(shown / config.batch_size)
+        # The schedules of faces64 end with its steps: so do these, also of a length that was asked for.
         for schedule in (
           config.game.penalty_schedule, config.game.augment.probability, config.ema.generator.images,
           *(optimizer[name] for optimizer in config.optimizers.values() for name in ('learning_rate', 'b2')),

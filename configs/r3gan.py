@@ -16,6 +16,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/r
 
 The penalty's weight is half of the authors' gamma. Rates, gamma, Adam's b2, the half-life of the average and the
 probability of augmentation follow half a cosine over the first 20 million pictures (ImageNet: 200 million).
+Another batch: --config.batch_size=64 --config.ema.generator.batch_size=64, or the half-life is another; the schedules
+are counted in steps.
 
 differs: the gradient of the penalty is taken in the augmented pictures, the authors' in those before.
 differs: transformations of colours are as probable as the others; the authors' half as probable.

@@ -14,6 +14,8 @@ Command: python -m gan_jax.main --config configs/stylegan2.py --config.data.path
                  7 minutes on one core beside other work (docs/results.md): Fréchet distance 49.6, rarest class 3.6 %.
 
 Truncation: --truncation=0.7 of `sample` and `evaluate` is the authors' psi. Without ADA: --config.game.augment=None.
+Without path length: --config.game.path_weight=0 --config.ema.generator.batch_size=32 (64 of paper256): the batch
+itself, not 4/5 of it.
 Other transformations: --config.game.augment.groups="('blit', 'geometry', 'colour', 'filter')". Of pictures that may
 not be mirrored: --config.data.flip=False. Narrower, for a CPU:
 --config.game.generator.channels="(128, 128, 128, 64, 32)", and the same of the discriminator.
@@ -102,7 +104,7 @@ def get_config(variant):
     # The average follows each move of the generator. With path length there are 5 in 4 steps.
     ema=dict(
       generator=dict(
-        name='averages.half_life', images=1000.0 * life, batch_size=batch if cifar else batch * 4 / 5, ramp_up=ramp
+        name='averages.half_life', images=1000.0 * life, batch_size=batch * (1.0 if cifar else 4 / 5), ramp_up=ramp
       )
     ),
     data=_data(name, size, classes),

@@ -28,8 +28,8 @@ VARIANTS = ('mnist', 'digits')
 def get_config(variant):
   digits = variant == 'digits'
   size, epoch = (16, 14) if digits else (28, 600)
-  # (of pre-training: steps; of all, and when the rates begin to fall and R_P to count: epochs)
-  before, epochs, late = (900, 150, 50) if digits else (30 * 120, 1000, 300)
+  # (of pre-training: steps; of all, and before R_P counts: epochs). The rates fall from the end of the next one on.
+  before, epochs, late = (900, 150, 50) if digits else (30 * 120, 1000, 299)
   hidden = dict(hidden=(250, 250, 250)) if digits else dict(hidden=(1000, 500, 250, 250, 250))
   rate = dict(
     name='optax.exponential_decay',

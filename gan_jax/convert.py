@@ -9,12 +9,15 @@ A layout maps the names of the other code's weights to ours: give the name of a 
 the dotted name of your own. The files are PyTorch state dicts; code inside them is never executed.
 """
 
+import importlib.util
+
 from absl import flags
 
 from gan_jax import config as config_lib
 from gan_jax.base import command, console
 from gan_jax.base.calls import resolve
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, one_of
+from gan_jax.nets import published
 from gan_jax.runs.imported import write_run
 
 
@@ -48,9 +51,13 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   if not files:
     command.require(values, 'generator')
   command.require(values, 'workdir')
+  layout, ours = values.layout, published.__all__
+  if layout not in ours and '.' not in layout and not (layout and importlib.util.find_spec(layout)):
+    raise one_of('--layout (or a dotted name of yours)', layout, ours)
+  variables_of = resolve(f'{layout}.variables_of', 'gan_jax.nets.published', '--layout')
   config = config_lib.read(values.config, rest)
-  write_run(config, values.workdir, files, resolve(f'{values.layout}.variables_of', 'gan_jax.nets.published'))
-  how = ' --truncation=0.5' if values.layout == 'biggan' else ''
+  write_run(config, values.workdir, files, variables_of)
+  how = ' --truncation=0.5' if layout == 'biggan' else ''
   console.say(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir}{how}')
 
 

@@ -18,6 +18,7 @@ from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import processes
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -46,15 +47,23 @@ def evaluate(
   options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
   stage, chosen = run.stage, Options(**options)
   if data_path:
-    moved = {name: dataclasses.replace(stream, path=data_path) for name, stream in stage.streams.items() if stream.path}
-    if not moved:
-      raise UserError(f'--data_path={data_path}: the data of {run.workdir} have no path: leave it out')
-    if len(moved) > 1 and not chosen.stream:
-      raise UserError(f'--data_path={data_path}: name by --stream which of {", ".join(moved)} it is')
-    name = chosen.stream or next(iter(moved))
-    stage = stage._replace(streams={**stage.streams, name: moved[name]})
-    chosen = chosen._replace(stream=name)
+    stage = stage._replace(streams=_moved(run, data_path, chosen.stream))
   return Evaluator(stage, chosen, say=say)(run.state, run.step)
+
+
+def _moved(run: Run, data_path: str, name: str) -> dict[str, Stream]:
+  """The streams of a run; those with the path of the stream `name` have another. '' where all have one path."""
+  streams = run.stage.streams
+  known = {stream.path for stream in streams.values() if stream.path}
+  if not known:
+    raise UserError(f'--data_path={data_path}: the data of {run.workdir} have no path: leave it out')
+  with_path = [name for name, stream in streams.items() if stream.path]
+  if name and name not in with_path:
+    raise one_of(f'stream with a path, for --data_path={data_path} in --stream', name, with_path)
+  if len(known) > 1 and not name:
+    raise UserError(f'--data_path={data_path}: name by --stream which of {", ".join(with_path)} it is')
+  old = streams[name].path if name else known.pop()
+  return {n: dataclasses.replace(s, path=data_path) if s.path == old else s for n, s in streams.items()}
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -33,7 +33,9 @@ def _define(values: flags.FlagValues) -> None:
     'compile', False, 'With --dry_run: compile, and print all memory and what devices exchange.', flag_values=values
   )
   # absl parses only FILE.py here; `_run` reads the file and the --config.NAME settings.
-  flags.DEFINE_string('config', None, 'Config to train: FILE.py or FILE.py:VARIANT.', flag_values=values)
+  flags.DEFINE_string(
+    'config', None, 'Config to train: FILE.py, FILE.py:VARIANT, or config.json of a run.', flag_values=values
+  )
 
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
@@ -102,7 +104,7 @@ def _dry_run(config, compiled: bool) -> None:
     for stage in experiment.stages:
       console.say(summary.describe(experiment, stage.number, mesh, {}))
       console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
-    for note in summary.notes_on_new_layers(experiment):
+    for note in (*summary.notes_on_new_layers(experiment), *summary.notes_on_averages(experiment.stages)):
       console.say(note)
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 import types
 import xml.etree.ElementTree as xml
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -18,7 +19,7 @@ from gan_jax.apps.explore import Choice, Explorer
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
-from gan_jax.latents.distributions import Attributes, Label, Normal
+from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, draw
 from gan_jax.sampling import conditions, directions
 
 SMALL = [
@@ -115,18 +116,52 @@ def fake_run(game, variables):
   )
 
 
-def test_styles_are_moved_and_truncated_as_the_game_does_itself(monkeypatch):
-  game = Truncating(Styled())
+@pytest.mark.parametrize('psi', [1.0, 0.7])
+def test_styles_are_moved_and_truncated_as_the_game_does_itself(monkeypatch, psi):
+  game = Truncating(Styled(psi=psi))
   monkeypatch.setattr(conditions, 'asked', lambda stage: {})
   variables, _ = made_of(game)
   page = Explorer(fake_run(game, variables))
   assert (page.truncation, page.directions.space, page.pictures, page.attention) == ('psi', 'styles', True, False)
   plain = page.made(Choice())
-  asked = page.made(Choice(truncation=0.25)).samples['']
-  own = game.truncated(0.25).apply(variables, {'latents': plain.latents}, method='sample')
-  np.testing.assert_allclose(asked, own, atol=1e-5)
+  for truncation, own in ((0.0, game), (0.25, game.truncated(0.25)), (1.0, game.truncated(1.0))):
+    asked = page.made(Choice(truncation=truncation)).samples['']
+    made = own.apply(variables, {'latents': plain.latents}, method='sample')
+    np.testing.assert_allclose(asked, made, atol=1e-5)
+  # The slider begins at the generator's own psi, which changes nothing.
+  assert page.psi == pytest.approx(psi)
+  gradio = mock.MagicMock()
+  explore_page._controls(gradio, page, {})
+  assert gradio.Slider.call_args_list[0].args == (0.05, 1.0, psi)
+  chosen = [explore_page.choice_of(page, {'count': 16, 'truncation': x}).truncation for x in (psi, 0.25)]
+  assert chosen == [0.0, 0.25]
   moved = page.made(Choice(amounts=(2.0,))).samples[''] - plain.samples['']
   np.testing.assert_allclose(moved[..., 0], np.broadcast_to(2 * page.directions.steps[:1, None], (16, 2, 3)), atol=1e-4)
+
+
+class Summed(nn.Module):
+  """Latents of any kind to pictures (B, 2, 2, 1)."""
+
+  @nn.compact
+  def __call__(self, latents):
+    flat = [x.reshape(len(x), -1).sum(1, keepdims=True) for x in jax.tree.leaves(latents)]
+    return nn.Dense(4)(sum(flat)).reshape(-1, 2, 2, 1)
+
+
+@pytest.mark.parametrize(
+  'latents',
+  [Scales(((2, 2, 1), (4, 4, 1))), Scales(((2, 2, 1),)), {'z': Scales(((2,), (3,)))}, {'z': {'low': Normal((2,))}}],
+)
+def test_the_page_of_latents_that_are_no_vector_has_no_sliders(monkeypatch, latents):
+  monkeypatch.setattr(conditions, 'asked', lambda stage: {})
+  game, drawn = Maker(Summed(), latents), jax.device_get(draw(latents, jax.random.key(0), 16))
+  run = fake_run(game, game.init(jax.random.key(0), {'latents': drawn}, method='sample'))
+  run.latents = lambda count: drawn
+  page = Explorer(run)
+  assert page.directions is None and page.single and 'no vector of real numbers' in page.notes[0]
+  assert page.made(Choice()).samples[''].shape == (16, 2, 2, 1)
+  with pytest.raises(UserError, match='no way from a sample to another'):
+    page.way(Choice(), 0, 1)
 
 
 class Rows(nn.Module):

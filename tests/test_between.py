@@ -11,7 +11,7 @@ from rows import load_shrunk
 
 from gan_jax import runs
 from gan_jax.base.errors import UserError
-from gan_jax.latents.distributions import Attributes, Label, Normal, Uniform
+from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Uniform
 from gan_jax.nets import stackgan
 from gan_jax.nets.layers.text import TextEncoder
 from gan_jax.sampling import between, conditions, inputs
@@ -117,6 +117,18 @@ def test_the_way_between_what_latents_have(part, latents, ends, values):
   run = Painter(game)
   between.between_conditions(run, 2, ends=ends, steps=3)
   np.testing.assert_allclose(run.made[:, 0, 0, 0], values * 2, atol=1e-6)
+
+
+def test_parts_of_several_arrays_are_not_asked_for_and_stay_on_the_way():
+  more = {'parts': {'low': Normal((2,))}, 'maps': Scales(((2,), (3,)))}
+  game = type('Game', (Painted,), {'latents': {'z': Normal((2,)), 'kind': Label(4), **more}})()
+  run = Painter(game)
+  assert conditions.asked(run.stage) == {'kind': conditions.Asked('class', ('0', '1', '2', '3'))}
+  between.between_conditions(run, 2, ends=({'kind': 1}, {'kind': 3}), steps=3)
+  np.testing.assert_allclose(run.made[:, 0, 0, 0], [1, 2, 3] * 2, atol=1e-6)
+  for part in more:
+    with pytest.raises(UserError, match=rf"unknown condition of Game '{part}': choose one of kind"):
+      conditions.apply(run.stage, {part: '1 2'}, run.latents(2), None)
 
 
 def test_the_way_of_a_game_without_latents():

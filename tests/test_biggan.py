@@ -101,6 +101,33 @@ def test_labels_and_classes_go_together():
       network(**channels).init(KEY, given, *(() if classes else (label,)), train=True)
 
 
+def test_attention_is_where_a_block_ends():
+  z, x, label = jnp.zeros((2, 6)), jnp.zeros((2, 16, 16, 3)), jnp.zeros(2, int)
+  networks = [
+    (kind, given, dict(channels=(8, 8, 8), classes=3, **more))
+    for kind, given, more in (
+      (sngan.Generator, z, {}), (biggan.Generator, z, {}), (biggan.DeepGenerator, z, {}),
+      (sngan.Discriminator, x, {'halvings': 1}), (biggan.DeepDiscriminator, x, {'halvings': 1}),
+    )
+  ]  # fmt: skip
+  for kind, given, settings in networks:
+    made = lambda *at, kind=kind, given=given, settings=settings: jax.eval_shape(
+      lambda: kind(**settings, attention=at).init(KEY, given, label, train=True)
+    )
+    assert 'attention_8' in made(8)['params']
+
+    # A pair of BigGAN's that 8 x 8 maps do not reach, and the authors' own 64, which their code has at every size.
+    def applied(train, kind=kind, given=given, settings=settings, variables=made(8, 32)):
+      network = kind(**settings, attention=(8, 32))
+      apply = lambda variables: network.apply(variables, given, label, train=train, mutable=True)
+      return jax.eval_shape(apply, variables)
+
+    applied(train=False)  # a run from before is sampled
+    with pytest.raises(UserError, match=r'attention=\(8, 32\), but the maps behind its blocks are \(8,.* or set it to'):
+      applied(train=True)
+    assert not any('attention' in name for name in made(64)['params'])
+
+
 def test_shares_of_classes_are_between_the_classes():
   network = biggan.Generator((16, 8), classes=3, attention=(8,), embedding=5)
   z = jax.random.normal(KEY, (3, 4))

@@ -1,7 +1,9 @@
 """Checkpoints: never a wrong load, never a lost run."""
 
+import functools
 import json
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -10,6 +12,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
@@ -17,7 +20,11 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
+from gan_jax.distributed import parallel
 from gan_jax.runs import checkpoint, checksums, resume, run_config
+from gan_jax.runs.experiment import experiment_of
+from gan_jax.training import checks
 from gan_jax.training import loop as train
 
 SMALL = [
@@ -195,16 +202,48 @@ def test_a_longer_run_and_another_learning_rate_go_on_and_nothing_else_does(tmp_
   train.run(small('--config.keep_best=generator_loss'), folder, silent=True)
   with pytest.raises(UserError, match=r'config\.game\.loss: .*hinge.*--config\.resume=force'):
     train.run(small('--config.game.loss=hinge', steps=6), folder, silent=True)
-  train.run(small('--config.optimizers.generator.learning_rate=1e-5', steps=6), folder)
+  another = '--config.init_from=runs/another'
+  train.run(small('--config.optimizers.generator.learning_rate=1e-5', another, steps=6), folder)
   said = capsys.readouterr().out
+  assert f'note: config.init_from counts only at the start of a run; {folder} goes on from step 4' in said
   assert 'resuming at step 4' in said and "note: config.keep_best was 'generator_loss' and is ''" in said
-  train.run(small('--config.game.loss=hinge', '--config.resume=force', steps=8), folder)
-  assert 'resuming at step 6' in capsys.readouterr().out
+  train.run(small('--config.game.loss=hinge', '--config.resume=force', another, steps=8), folder)
+  said = capsys.readouterr().out
+  assert 'resuming at step 6' in said and 'config.init_from' not in said, 'it is told once'
   assert run_config.read_config(folder).game.loss == 'hinge'
   with pytest.raises(UserError, match=r'another game: \d+ arrays differ, such as .*generator'):
     train.run(small('--config.game.generator.hidden=(9,)', '--config.resume=force', steps=8), folder, silent=True)
   rows = [json.loads(line)['step'] for line in (folder / 'metrics.jsonl').read_text().splitlines()]
   assert rows == list(range(1, 9)), 'each step once'
+
+
+def test_each_setting_that_the_page_calls_free_may_change(tmp_path):
+  page = (pathlib.Path(__file__).parents[1] / 'docs' / 'troubleshooting.md').read_text()
+  names = re.findall('`([^`]+)`', re.search(r'These settings may change:(.*?)\.\n', page, re.DOTALL)[1])
+  assert 'keep_best' in names and 'data.path' in names
+  config = small()
+  run_config.write_config(tmp_path, config)
+  for name in names:
+    settings = config.to_dict()
+    *path, last = name.split('.')
+    part = functools.reduce(dict.get, path, settings)
+    part[last] = dict.fromkeys(part[last], 'another') if isinstance(part.get(last), dict) else 'another'
+    run_config.check_resumable(tmp_path, ml_collections.ConfigDict(settings))
+
+
+def test_the_best_checkpoint_is_by_a_metric_that_the_run_has():
+  root, mesh = pathlib.Path(__file__).parents[1], parallel.make_mesh(1)
+  pages = [path.read_text() for folder in ('docs', 'configs') for path in (root / folder).glob('*.[mp][dy]')]
+  named = {name for text in pages for name in re.findall(r"keep_best='?(-?[a-z]\w+)", text)}
+  assert {'generator_loss', 'eval_fid', '-eval_parzen_validation'} <= named
+  experiment = experiment_of(small())
+  of = types.SimpleNamespace(stages=experiment.stages, of_first=experiment.of_first, config=types.SimpleNamespace())
+  for of.config.keep_best in (*named, '', '-fake_accuracy', 'discriminator_gradient_norm', '-sample_diversity'):
+    checks._check_best(of, mesh, Options())
+  for name in ('fid', '-eval', 'generator', 'generator_loss_0'):
+    of.config.keep_best = name
+    with pytest.raises(UserError, match=rf"config.keep_best '{name.strip('-')}': choose one of .*generator_loss, "):
+      checks._check_best(of, mesh, Options())
 
 
 def test_a_warm_start_takes_the_players_asked_for(trained, tmp_path, capsys):

@@ -12,11 +12,12 @@ from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, main, sample
+from gan_jax import convert, evaluate, main, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers import conv
+from gan_jax.runs import imported
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
@@ -76,12 +77,35 @@ BAD = [
   ([*QUICK, '--config.batch_size=many'], ['batch_size', 'many']),
   ([*QUICK, '--config.steps=1.5'], ['steps', '1.5']),
   ([*QUICK, '--config.batch_size=0'], ['config.batch_size=0', 'at least 1']),
+  ([*QUICK, '--config.data.batch_size=true'], ['config.data.batch_size=True', 'type bool', 'int or None']),
   ([*QUICK, '--config.steps=-1'], ['config.steps=-1', 'at least 1']),
   ([*QUICK, '--config.optimizers.generator.learning_rate=fast'], ['learning_rate', 'fast']),
-  ([*QUICK, '--config.optimizers.generator.name=optax.adamm'], ['optax.adamm']),
+  (
+    [*QUICK, '--config.optimizers.generator.name=optax.adamm'],
+    ['config.optimizers.generator.name: nothing is called', 'optax.adamm'],
+  ),
   ([*QUICK, '--config.optimizers.generator.name=optax.sgd'], ['b1', 'learning_rate', 'momentum']),
   ([*QUICK, '--config.ema.generator=1.5'], ['config.ema.generator=1.5', '0.999']),
-  ([*QUICK, '--config.game.loss=hing'], ['hing']),
+  ([*QUICK, '--config.game.loss=hing'], ["config.game.loss: nothing is called 'hing'"]),
+  (
+    [*QUICK, '--config.game.augment=DiffAugment'],
+    ["config.game.augment='DiffAugment'", "write {'name': 'DiffAugment'}"],
+  ),
+  ([*QUICK, '--config.game.penalty=r1'], ["config.game.penalty='r1'", "write {'name': 'r1'}"]),
+  (
+    [*QUICK, "--config.game.penalty={'name': 'GradientPenalty', 'weight': 1.0, 'at': 'reel'}"],
+    ["unknown config.game.penalty.at 'reel': choose one of around, between, both, fake, real"],
+  ),
+  (
+    [*QUICK, '--config.game.discriminator.weights=spectrl'],
+    ["config.game.discriminator.weights 'spectrl'", 'choose one of equalised, plain, spectral'],
+  ),
+  ([*QUICK, '--config.keep_best=quality'], ['config.keep_best', 'fake_accuracy, ', 'written eval_fid']),
+  (
+    [*QUICK, '--config.optimizers.generator={"name": "optax.adam", "learning_rate": True}'],
+    ['learning_rate=True', 'a function'],
+  ),
+  (['--config', 'configs/gan.py:ring', '--config.keep_best=-eval_fid'], ['config.eval.every']),
   ([*QUICK, '--config.game.loss=value'], ['value', 'nonsaturating', 'hinge']),
   ([*QUICK, '--config.game.name=standard.Standart'], ['standard.Standart', 'gan_jax.games']),
   ([*QUICK, '--config.game.name=no_such_module.Game'], ['no_such_module.Game']),
@@ -287,6 +311,23 @@ def test_sample_and_evaluate_commands(capsys, tmp_path):
   ):
     line = fails(arguments, capsys, lambda a: sample.command.main(sample._define, sample._run, sample.__doc__, a))
     assert all(word in line for word in words), line
+
+
+def test_conversions_that_cannot_work_are_told_before_a_network_is_set_up(capsys, monkeypatch, tmp_path):
+  monkeypatch.setattr(imported, 'experiment_of', None)
+  (tmp_path / 'own_layout.py').write_text('def variables_of(tensors, like):\n  return like\n')
+  monkeypatch.syspath_prepend(tmp_path)
+  generator = ['--generator=none.pth', '--config=configs/gan.py:ring']
+  for arguments, words in (
+    (generator, 'generator=none.pth: no file none.pth'),
+    ([*generator, '--layout=own_layout'], 'no file none.pth'),
+    ([*generator, '--layout=biggn'], "unknown --layout (or a dotted name of yours) 'biggn': choose one of biggan, "),
+    ([*generator, '--layout=my.biggn'], "--layout: nothing is called 'my.biggn.variables_of'"),
+    (['--networks=generator_ab=none.pth', *generator[1:]], 'generator_ab=none.pth: no file none.pth'),
+  ):
+    arguments = [*arguments, '--workdir', str(tmp_path / 'run')]
+    line = fails(arguments, capsys, lambda a: command.main(convert._define, convert._run, convert.__doc__, a))
+    assert words in line, line
 
 
 def test_load_of_a_run_without_checkpoint(tmp_path):

@@ -305,6 +305,21 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
     assert moved == (turn.movers == ('discriminator',)), "Q is the discriminator's"
 
 
+def test_a_code_that_nobody_reads_is_an_input_all_the_same():
+  game = small_infogan().clone(information={'digit': 0.5})
+  batch = {'images': {'image': jnp.zeros((4, 8, 8, 1))}, 'latents': draw(game.latents, KEY, 4)}
+  variables = core.game_variables(game, core.init(game, SGD, batch, KEY))
+  other = {**batch['latents'], 'style': -batch['latents']['style']}
+  made = [game.apply(variables, {'latents': latents}, method='sample') for latents in (batch['latents'], other)]
+  assert (made[0] != made[1]).any()
+
+
+def test_a_second_condition_is_an_error():
+  game = Standard(Shift(), Match(), {**LATENTS['label'], **LATENTS['tags']})
+  with pytest.raises(UserError, match=r'latents has label and tags, .* keep one of them'):
+    game.check_training({})
+
+
 class Echo(nn.Module):
   """As a generator z + w label, as a discriminator w times what it is told, so that conditions are seen in losses."""
 

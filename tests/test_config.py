@@ -62,6 +62,30 @@ def test_overrides_keep_types():
   assert config.data.flip is True and config.data.name == 'ring'
 
 
+@pytest.mark.parametrize(
+  ('argument', 'words'),
+  [
+    ('batch_size=1e3', "config.batch_size='1e3' must be a whole number, such as 64"),
+    ('batch_size=', "config.batch_size='' must be a whole number, such as 64"),
+    ('game.sizes[1]=x', "config.game.sizes[1]='x' must be a whole number, such as 2"),
+    ('remat=yes', "config.remat='yes' must be true or false"),
+    (
+      'optimizers.generator.learning_rate=fast',
+      "config.optimizers.generator.learning_rate='fast' must be a number, such as 0.001",
+    ),
+  ],
+)
+def test_a_value_of_the_wrong_type_is_told_what_is_right(argument, words):
+  with pytest.raises(UserError, match=f'^{re.escape(words)}$'):
+    config_lib.override(made(), [f'--config.{argument}'])
+
+
+def test_a_setting_that_is_not_there_is_told_those_that_are():
+  for argument in ('nosuch=3', 'optimizers.generator.rate[0]=3'):
+    with pytest.raises(UserError, match='settings here: '):
+      config_lib.override(made(), [f'--config.{argument}'])
+
+
 def test_none_takes_away_a_part_that_a_file_sets():
   """An augmentation of StyleGAN 2, a penalty of WGAN-GP."""
   for file, part in (('stylegan2.py:digits', 'augment'), ('wgan_gp.py:digits', 'penalty')):
@@ -70,6 +94,25 @@ def test_none_takes_away_a_part_that_a_file_sets():
     assert config_lib.from_json(config_lib.to_json(config)).game[part] is None
   with pytest.raises(UserError, match=r'config\.optimizers=None'):
     config_lib.override(config, ['--config.optimizers=None'])
+
+
+def test_none_takes_the_place_of_a_number_where_a_class_knows_none():
+  config = config_lib.read('configs/stylegan2.py:faces64', ['--config.ema.generator.ramp_up=None'])
+  assert config.ema.generator.ramp_up is None
+  assert runs.stages_of(config)[0].ema['generator'].ramp_up is None
+  config = config_lib.override(config, ['--config.ema.generator.ramp_up=0.1'])
+  assert config.ema.generator.ramp_up == 0.1
+  with pytest.raises(UserError, match=r'config\.game\.generator\.units=None is of type NoneType: it must be int'):
+    runs.stages_of(config_lib.override(config, ['--config.game.generator.units=None']))
+  with pytest.raises(UserError, match=r"^config\.steps='None' must be a whole number, such as 781250$"):
+    config_lib.override(config, ['--config.steps=None'])
+
+
+def test_none_takes_the_place_of_a_number_in_an_element():
+  config = made()
+  config.game.generators = ({'name': 'cogan.Generator', 'irange': 0.1},)
+  config = config_lib.override(config, ['--config.game.generators[0].irange=None'])
+  assert config.game.generators[0]['irange'] is None
 
 
 @pytest.mark.parametrize(('name', 'config'), list(config_lib.shipped()), ids=lambda x: x if isinstance(x, str) else '')

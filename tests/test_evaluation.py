@@ -28,9 +28,10 @@ from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
 from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.options import options_of
 from gan_jax.features import choose
-from gan_jax.latents.distributions import Label, Normal
+from gan_jax.latents.distributions import Label, Normal, Scales
 from gan_jax.metrics import frechet, histograms
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
@@ -206,6 +207,23 @@ def test_the_histogram_of_the_line_is_compared_with_as_many_points_as_the_author
   assert histograms.histogram_distances(made.ravel(), few).chi_square < figures['chi_square'].value / 3
 
 
+def test_fewer_pictures_than_asked_for_have_a_note_beside_swd(monkeypatch):
+  """Large ones: the distance of fewer is larger."""
+  pictures = np.random.RandomState(0).randint(0, 256, (60, 16, 16, 1)).astype(np.uint8)
+  stream = types.SimpleNamespace(open=lambda: pictures)
+
+  def figure(kept, samples):
+    evidence = types.SimpleNamespace(
+      need_pictures=lambda name: None, stream=stream, samples=samples, real_examples=lambda count: pictures[:kept],
+      fake=types.SimpleNamespace(examples=pictures[:samples][:kept]),
+    )  # fmt: skip
+    return next(iter(of_examples.swd(evidence))).protocol
+
+  monkeypatch.setattr(sets, 'KEPT_BYTES', 9 << 20)
+  assert '4 of each side; NOTE: all that 9 MB hold, fewer than asked for' in figure(4, 50)
+  assert all('NOTE' not in figure(60, samples) for samples in (50, 60, 100))
+
+
 #: Metrics of other sets and other games.
 ELSEWHERE = {
   'modes', 'swd', 'tags', 'codes', 'makers', 'histogram', 'gmam', 'classifier', 'pairs', 'pair_classes',
@@ -269,6 +287,14 @@ def test_evaluating_again_compiles_little(run, monkeypatch):
   assert not [name for name in names if 'made' in name or 'generate' in name or 'judged' in name or 'pooled' in name]
   # New weights, new figures: nothing of the first state is left in the compiled functions.
   assert all(first[name] != second[name] for name in ('fid', 'ppl', 'inversion_training', 'overfitting'))
+
+
+@pytest.mark.parametrize('metric', [of_networks.ppl, of_networks.inversion_figures])
+@pytest.mark.parametrize('latents', [Scales(((2,), (3,))), Scales(((2,), (2,))), {'z': Normal((2,))}, None])
+def test_paths_and_searches_are_of_one_vector(metric, latents):
+  evidence = types.SimpleNamespace(game=types.SimpleNamespace(latents=latents))
+  with pytest.raises(UserError, match='other latents than one vector: leave the metrics ppl and inversion out'):
+    list(metric(evidence))
 
 
 def test_wasserstein_critics_have_no_share(tmp_path):
@@ -453,6 +479,29 @@ def test_a_failing_evaluation_ends_no_training(tmp_path, monkeypatch):
   settings = [*SMALL, '--config.steps=4', '--config.eval.every=2', '--config.eval.features=raw']
   train.run(config_lib.override(config_lib.load('configs/quickstart.py'), settings), tmp_path / 'run', silent=True)
   assert gan_jax.load(tmp_path / 'run').step == 4
+
+
+def test_a_chosen_metric_that_fails_now_and_then_ends_no_training(tmp_path, monkeypatch):
+  swd = iter([None, 2.0, None, 1.0])
+
+  def measure(evidence):
+    if (value := next(swd)) is None:
+      raise UserError('too few samples')
+    yield Figure('swd', value, 'made up')
+
+  monkeypatch.setitem(measures.MEASURES, 'swd', measure)
+  monkeypatch.setitem(measures.MEASURES, 'fid', lambda evidence: iter([Figure('fid', 1.0, 'made up')]))
+  monkeypatch.setattr(measures, 'default_measures', lambda evidence: ('fid', 'swd'))
+  settings = [*SMALL, '--config.steps=6', '--config.eval.every=2', '--config.eval.metrics=()', '--config.keep=1']
+  settings += ['--config.eval.features=raw', '--config.eval.samples=4', '--config.checkpoint_every=0']
+  config = config_lib.override(config_lib.load('configs/quickstart.py'), [*settings, '--config.keep_best=eval_swd'])
+  train.run(config, tmp_path / 'run', silent=True)
+  assert gan_jax.load(tmp_path / 'run', 'best').step == 4
+  config.keep_best = 'eval_swdd'
+  with pytest.raises(
+    UserError, match=r"unknown metric in config\.keep_best 'eval_swdd': choose one of eval_fid, eval_swd"
+  ):
+    train.run(config, tmp_path / 'other', silent=True)
 
 
 def test_a_resumed_run_keeps_its_protocol(workdir, tmp_path):

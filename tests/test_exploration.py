@@ -10,12 +10,13 @@ from PIL import Image
 from scipy import special
 
 import gan_jax
-from gan_jax import core, main, sample
+from gan_jax import config as config_lib
+from gan_jax import core, main, runs, sample
 from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
 from gan_jax.features.base import Extractor
 from gan_jax.latents import paths as latent_paths
-from gan_jax.latents.distributions import Attributes, Label, Normal, Tags, Truncated, Uniform
+from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Tags, Truncated, Uniform
 from gan_jax.sampling import attention, conditions, exploration, pictures
 from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
@@ -285,8 +286,12 @@ def test_the_pictures_of_codes():
   assert len(np.unique(first['code'][:, 1])) == 2
   assert label['label'].tolist() == [0, 1, 2] * 2 and style['style'].tolist() == [-2, -1, 0, 1, 2] * 2
   assert tags['tags'][:, 1].tolist() == traits['traits'][:, 0].tolist() == [0, 1] * 2
-  with pytest.raises(UserError, match='use grid'):
-    exploration.codes(Stand({'z': Normal((2,))}, colour))
+  # The noise of LAPGAN's levels, latents in dicts of dicts and in tuples: no codes.
+  more = {'noise_1': Normal((8, 8, 1)), 'parts': {'low': Normal((2,))}, 'maps': Scales(((2,), (2,)))}
+  assert list(exploration.codes(Stand({**more, 'z': Normal((2,)), 'label': Label(3)}, colour), 2)) == ['label']
+  for latents in ({'z': Normal((2,))}, {'z': Normal((2,)), **more}):
+    with pytest.raises(UserError, match='use grid'):
+      exploration.codes(Stand(latents, colour))
 
 
 def test_the_pictures_of_parts():
@@ -360,6 +365,14 @@ def test_the_picture_of_neighbours():
     exploration.neighbours(run, 3)
 
 
+@pytest.mark.parametrize(
+  ('name', 'settings', 'count'), [('cgan', ['--config.data.per_class=5'], 50), ('semi_supervised', [], 1433)]
+)
+def test_neighbours_are_sought_among_what_the_game_learnt_from(name, settings, count):
+  config = config_lib.override(config_lib.load(f'configs/{name}.py:digits'), settings)
+  assert len(exploration.training_pictures(types.SimpleNamespace(stage=runs.stages_of(config)[-1]))) == count
+
+
 def test_the_picture_of_arithmetic():
   run = Stand(Uniform((1,), 0.0, 80.0), lambda z: z[:, 0])
   value = lambda images: images[:, 0, 0, 0]
@@ -391,15 +404,19 @@ def test_concepts_that_a_classifier_finds(monkeypatch):
   left, top = picture.width - 2 * 28 * 9 - 16, picture.height - 37 * 9
   found = cells(picture.crop((0, 0, picture.width - 28 * 9 - 16, picture.height)), 3, 4, 8, left=left, top=top)
   np.testing.assert_allclose(found[:3].T, [z[z >= bright][:3], z[z <= 100][:3], z[z > 100][:3]], atol=0.5)
+  with pytest.raises(UserError, match="concept '2' in --concepts is no class: 0 to 1"):
+    exploration.arithmetic(run, 9, concepts=('1', '0', '2'))
+  with pytest.raises(UserError, match=r"\d of 4 samples show '[01]', but 3 are needed: .*--count"):
+    exploration.arithmetic(run, 4, concepts=('1', '0', '1'))
 
 
 def test_concepts_by_a_class_and_a_shade():
-  seen = np.array([3, 3, 3, 3, 3, 3, 7])
+  seen = np.eye(10)[[3, 3, 3, 3, 3, 3, 7]]
   images = plain([0, 1, 2, 3, 4, 5, 9])
   members = lambda concept: np.flatnonzero(exploration._members(concept, seen, images)).tolist()
   assert members('3') == [0, 1, 2, 3, 4, 5] and members('8:dark') == []
   assert members('3:dark') == [0, 1] and members('3:bright') == [4, 5]
-  for concept, word in (('three', 'class'), ('3:grey', 'bright, dark')):
+  for concept, word in (('three', 'class'), ('3:grey', 'bright, dark'), ('12:dark', 'no class: 0 to 9')):
     with pytest.raises(UserError, match=word):
       members(concept)
 

@@ -6,6 +6,7 @@ import pathlib
 import sys
 import types
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +14,16 @@ import pytest
 from rows import IDS, ROWS, described
 
 import gan_jax
+from gan_jax import config as config_lib
 from gan_jax import core, main, runs
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.exports import card, folder, function, onnx, safetensors, stablehlo
 from gan_jax.latents import distributions
+from gan_jax.nets.fastgan import Noise
 from gan_jax.nets.layers import conv
+from gan_jax.sampling.run import Run
+from gan_jax.sampling.sampler import Sampler
 
 SMALL = [
   '--config.steps=1',
@@ -103,6 +108,69 @@ class Steps:
     return jnp.arange(3.0)
 
 
+class Summed(nn.Module):
+  """Pictures of latents of any kind, and noise of its own."""
+
+  latents: object
+
+  @nn.compact
+  def sample(self, batch):
+    z = [nn.Dense(4)(x.reshape(x.shape[0], -1).astype(jnp.float32)) for x in jax.tree.leaves(batch['latents'])]
+    return Noise(name='noise')(sum(z).reshape(-1, 2, 2, 1))
+
+
+def of_latents(latents, streams=None, noise=0.0):
+  """(the exported function of a game with these latents, its sampler, its variables)."""
+  game, drawn = Summed(latents), jax.device_get(distributions.draw(latents, jax.random.key(0), 2))
+  rngs = {'params': jax.random.key(1), 'noise': jax.random.key(2)}
+  variables = game.init(rngs, {'latents': drawn}, method='sample')
+  variables['params']['noise']['weight'] += noise
+  return function.of_game(game, variables, drawn, streams or {}), Sampler(game), variables
+
+
+NESTED = {
+  'z': distributions.Normal((3,)),
+  'parts': {'low': distributions.Uniform((2,)), 'odd': distributions.Label(3)},
+  'maps': distributions.Scales(((2,), (2,))),
+}
+FLAT = {
+  'z': lambda x: x['z'], 'parts_low': lambda x: x['parts']['low'], 'parts_odd': lambda x: x['parts']['odd'],
+  'maps_0': lambda x: x['maps'][0], 'maps_1': lambda x: x['maps'][1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('latents', 'flat'),
+  [
+    (distributions.Scales(((2, 2, 1), (4, 4, 1))), {'z_0': lambda x: x[0], 'z_1': lambda x: x[1]}),
+    (NESTED, FLAT),
+  ],
+)
+def test_latents_in_tuples_and_in_dicts_of_dicts_have_flat_names(latents, flat):
+  made, sampler, variables = of_latents(latents)
+  drawn = sampler.latents(3, 0)
+  given = {name: part(drawn) for name, part in flat.items()}
+  assert made.inputs.keys() == made.drawn.keys() == flat.keys()
+  exported = jax.export.deserialize(bytearray(stablehlo.program(made)))
+  np.testing.assert_allclose(exported.call(given)['samples'], sampler.generate(variables, drawn), atol=1e-5)
+
+
+def test_a_name_that_two_inputs_would_have_is_one_line():
+  z = distributions.Normal((2,))
+  for latents, streams in (({'a_b': z, 'a': {'b': z}}, {}), ({'a_b': z}, {'a': {'b': np.ones((2, 1))}})):
+    with pytest.raises(UserError, match="two inputs are both called 'a_b': rename"):
+      of_latents(latents, streams)
+
+
+def test_noise_of_its_own_is_that_of_the_first_block():
+  """As docs/export.md says."""
+  made, sampler, variables = of_latents(distributions.Normal((2,)), noise=1.0)
+  z = sampler.latents(70, 0)
+  found, want = made(z=z)['samples'], sampler.generate(variables, z)
+  np.testing.assert_allclose(found[:64], want[:64], atol=1e-5)
+  assert np.abs(found[64:] - want[64:]).min() > 1e-4
+
+
 def test_the_lines_of_the_card_draw_as_the_game_does():
   latents = {
     'z': distributions.Normal((50, 40)),
@@ -114,32 +182,65 @@ def test_the_lines_of_the_card_draw_as_the_game_does():
     'tags': distributions.Tags(((0, 1, 1), (1, 0, 1))),
     'many': distributions.Tags(((0, 1, 1),) * 200),
     'own': Steps(),
+    'maps': distributions.Scales(((50, 40), (3,))),
   }
-  inputs = jax.device_get(distributions.draw(latents, jax.random.key(0), 2))
-  made = function.Exported(None, {}, {**inputs, 'a_image': np.ones((2, 4, 4, 1), np.float32)}, ('samples',))
-  lines, found = card._lines('stablehlo', made, latents).splitlines(), {'np': np}
+  made = of_latents(latents, {'a': {'image': np.ones((2, 4, 4, 1), np.float32)}})[0]
+  lines, found = card._lines('stablehlo', made).splitlines(), {'np': np}
   exec('\n'.join(line for line in lines if line.startswith(('rng', *made.inputs))), found)
   alike = lambda a, b: (a.shape, a.dtype) == ((16, *b.shape[1:]), b.dtype)
   assert jax.tree.all(jax.tree.map(alike, {name: found[name] for name in made.inputs}, dict(made.inputs)))
-  z, low = found['z'], found['parts']['low']
-  assert abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
+  low = found['parts_low']
+  assert all(abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02 for z in (found['z'], found['maps_0']))
   assert 2 <= low.min() < 2.1 and 2.9 < low.max() <= 3 and -4 <= found['wide'].min() < -2
-  assert set(found['label'].tolist()) == {0, 1, 2, 3} and set(found['parts']['odd'].tolist()) == {1, 2}
+  assert set(found['label'].tolist()) == {0, 1, 2, 3} and set(found['parts_odd'].tolist()) == {1, 2}
   assert (found['traits'] == [1, 0]).all() and set(found['half'].ravel().tolist()) == {0, 1}
   assert {tuple(row) for row in found['tags'].tolist()} == {(0, 1, 1), (1, 0, 1)}
   said = {line.split(' = ')[0]: line.partition('#')[2] for line in lines}
   assert 'numbers as the game draws them' in said['own'] and 'as the game draws them' in said['many']
   assert 'fields of your data' in said['a_image'] and not said['z']
-  text = card._described(made.inputs, latents)
+  text = card._described(made)
   for words in (
     '`z` float32 (batch, 50, 40), normal with mean 0 and deviation 1',
-    '`parts` (`low` float32 (batch, 50), uniform from 2 to 3; `odd` int32 (batch), a class from 0 to 2, as often as',
+    '`parts_low` float32 (batch, 50), uniform from 2 to 3; `parts_odd` int32 (batch), a class from 0 to 2, as often as',
+    '`maps_1` float32 (batch, 3), normal with mean 0',
     '`traits` float32 (batch, 2), 1 or 0 for Male, Young',
     '`tags` float32 (batch, 3), tags, 1 or 0: one of 2 rows',
     '`own` float32 (batch, 3), as the game draws them (Steps)',
     '`a_image` float32 (batch, 4, 4, 1), of your data',
   ):
     assert words in text, words
+
+
+def card_of(row):
+  """The card of a config, of shapes."""
+  stage, state = described(row)[0][-1], described(row)[1][-1]
+  variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
+  drawn = jax.device_get(distributions.draw(stage.game.latents, jax.random.key(0), 2))
+  run = types.SimpleNamespace(config=config_lib.load(row), stage=stage, step=1, evaluation_file=pathlib.Path('none'))
+  run.range_of = lambda output: Run.range_of(run, output)
+  return card.card(run, function.of_game(stage.game, variables, drawn, {}), (), pictured=False)
+
+
+@pytest.mark.parametrize(
+  ('row', 'networks', 'output'),
+  [
+    ('gan.py:ring', 'generator `mlp.Generator`, discriminator `mlp.Discriminator`;', '`samples` float32 (batch, 2).'),
+    (
+      'lapgan.py:digits',
+      'generators_0 `mlp.Generator`, generators_1 `lapgan.Generator`, discriminators_0 ',
+      '`samples` float32 (batch, 8, 8, 1) from 0 (black) to 1 (white): height, width, channels.',
+    ),
+    (
+      'progressive.py:digits',
+      f'gan_jax {gan_jax.__version__}: generator `progressive.Generator`, discriminator `progressive.Discriminator`;',
+      '`samples` float32 (batch, 8, 8, 1) from -1 (black) to 1 (white): height, width, channels.',
+    ),
+  ],
+)
+def test_the_card_says_what_a_game_is_made_of_and_makes(row, networks, output):
+  text = card_of(f'configs/{row}')
+  assert networks in text and f'**outputs** {output}\n' in text
+  assert ('black' in text) == ('- image-generation\n' in text) == ('ring' not in row)
 
 
 def test_what_cannot_be_exported_is_one_line(run, made, tmp_path, monkeypatch):

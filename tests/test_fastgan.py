@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax.augment.augmentations import Adaptive, DiffAugment, Scheduled
 from gan_jax.base.errors import UserError
 from gan_jax.games.fastgan import FastGAN
 from gan_jax.latents.distributions import Normal
@@ -73,6 +74,15 @@ def test_the_losses_are_those_of_the_paper():
   found = game.apply(variables, batch, method='generator_loss', rngs={'noise': KEYS['noise']})
   assert found == -0.5
   assert game.apply(variables, jnp.ones((2, 8, 8, 1)), method='logits').tolist() == [2, 2]
+
+
+@pytest.mark.parametrize('augment', [Adaptive(), Scheduled(lambda step: 0.5)])
+def test_augmentations_whose_probability_it_does_not_keep_are_refused(augment):
+  game = FastGAN(Constant(generates=True), Constant(), Normal((3,)), augment=augment)
+  with pytest.raises(UserError, match=rf"config\.game\.augment=.*'{type(augment).__name__}'.*'DiffAugment'"):
+    game.check_training({})
+  game.clone(augment=DiffAugment()).check_training({})
+  game.clone(augment=None).check_training({})
 
 
 def test_sizes_that_do_not_fit_say_so():

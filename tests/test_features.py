@@ -1,5 +1,7 @@
 """The default feature extractors: a classifier trained on labels, random features, raw values."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,18 +147,21 @@ def test_a_changed_folder_of_pictures_is_trained_anew(tmp_path, monkeypatch):
         pixels = np.clip(np.array(hue) + random.randint(-40, 40, (8, 8, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / 'set' / split / name / f'{i}.png')
 
-  def train():
+  def train(path=tmp_path / 'set'):
     lines = []
     sources._open.cache_clear()  # as in another process
-    stream = Stream(name='folder', path=str(tmp_path / 'set'), size=8, channels=3, classes=2)
+    stream = Stream(name='folder', path=str(path), size=8, channels=3, classes=2)
     return classifier(stream, say=lines.append), lines
 
   first, lines = train()
   assert lines and '100.00 % on 40 held out' in first.protocol
   again, lines = train()
   assert not lines and again.name == first.name
-  Image.new('RGB', (8, 8), 'red').save(tmp_path / 'set' / 'train' / 'red' / '7.png')
-  second, lines = train()
+  moved = shutil.move(tmp_path / 'set', tmp_path / 'moved')
+  again, lines = train(moved)
+  assert not lines and again.name == first.name
+  Image.new('RGB', (8, 8), 'red').save(moved / 'train' / 'red' / '7.png')
+  second, lines = train(moved)
   assert lines and second.name != first.name
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pages
 import pytest
+from etils import epath
 from PIL import Image
 
 from gan_jax import config as config_lib
@@ -17,6 +18,8 @@ from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.config import files
 from gan_jax.data import looks
+from gan_jax.runs import run_config
+from gan_jax.training import summary
 
 
 @pytest.fixture
@@ -108,6 +111,14 @@ def test_the_penalty_of_r3gan_follows_the_size(monkeypatch, side, gamma):
   assert config.ema.generator.images.end == pytest.approx(5e5)  # both are the authors'
 
 
+def test_schedules_of_r3gan_end_with_the_steps_that_are_given(monkeypatch):
+  as_if(monkeypatch, 1e14, 50_000)
+  config = of('photos', '--config.steps=5000')
+  assert config.game.name == 'standard.Standard' and config.steps == 5000
+  rate = config.optimizers.generator.learning_rate
+  assert {config.game.penalty_schedule.steps, config.ema.generator.images.steps, rate.steps} == {5000}
+
+
 def test_r3gan_makes_32_pixels_only_of_pictures_of_less_than_64(monkeypatch):
   for side, name in ((512, 'fastgan.FastGAN'), (48, 'standard.Standard'), (32, 'standard.Standard')):
     as_if(monkeypatch, 1e11, 60_000, side=side)
@@ -131,6 +142,104 @@ def test_every_choice_can_be_overridden(photos, monkeypatch):
   assert (config.steps, config.data.size, config.game.generator.size, config.batch_size) == (7, 32, 32, 4)
   assert chosen.data.size == 64 and chosen.data.path == str(photos)
   assert of(photos).to_dict() == chosen.to_dict(), 'the same command chooses the same'
+
+
+@pytest.mark.parametrize('batch', [None, 16, 256])
+def test_a_batch_that_is_given_is_chosen_for(monkeypatch, batch):
+  as_if(monkeypatch, 1.5e14, 60_000)
+  arguments = [] if batch is None else [f'--config.batch_size={batch}']
+  config = of('photos', *arguments)
+  assert config.batch_size == config.ema.generator.batch_size == (batch or 32)
+  assert config.steps * config.batch_size == pytest.approx(of('photos').steps * 32, rel=0.1)
+  (stage,) = stages = runs.stages_of(config)
+  decay = float(stage.ema['generator'](runs.clock_at(stage, config.steps)))
+  assert config.batch_size * math.log(0.5) / math.log(decay) == pytest.approx(config.ema.generator.images.end, rel=0.01)
+  assert not summary.notes_on_averages(stages)
+  few = as_if(monkeypatch, 1.5e14, 300) and of('photos', *arguments)
+  assert few.batch_size == (batch or 8) and few.steps * few.batch_size == pytest.approx(800_000, rel=0.1)
+
+
+@pytest.mark.parametrize('batch', ['0', '-8', '2.5', 'many', 'True', 'None'])
+def test_batches_that_are_none(monkeypatch, batch):
+  as_if(monkeypatch, 4e10, 300)
+  with pytest.raises(UserError, match=r'config\.batch_size=.* must be a whole number of at least 1'):
+    of('photos', f'--config.batch_size={batch}')
+
+
+@pytest.mark.parametrize(
+  ('speed', 'pictures', 'size', 'channels', 'why'),
+  [
+    (1e11, 120, 256, 32, 'fewer than 5,000 pictures'),  # the chooser's own would be 128
+    (1e9, 120, 1024, 64, 'fewer than 5,000 pictures'),
+    (1e9, 120, 128, 16, 'fewer than 5,000 pictures'),
+    (1.5e14, 60_000, 512, 64, 'R3GAN is for 256 pixels at most'),
+    (1.5e14, 60_000, 64, None, 'many pictures'),
+    (1.5e14, 60_000, 32, None, 'many pictures'),
+    (1e9, 60_000, 256, 32, 'a small machine'),
+  ],
+)
+def test_networks_are_made_for_the_size_that_is_given(monkeypatch, capsys, speed, pictures, size, channels, why):
+  as_if(monkeypatch, speed, pictures)
+  config = of('photos', f'--config.data.size={size}')
+  networks = config.game.generator, config.game.discriminator
+  assert config.data.size == size and f'({why}), {size}x{size} pixels' in capsys.readouterr().out
+  if channels:
+    assert [(network.name[:8], network.size, network.channels) for network in networks] == [
+      ('fastgan.', size, channels)
+    ] * 2
+  else:
+    assert [len(network.channels) for network in networks] == [int(math.log2(size)) - 1] * 2
+  runs.stages_of(config)
+
+
+@pytest.mark.parametrize('size', [100, 16, 2048, 'large', None])
+def test_a_size_that_no_network_has(monkeypatch, size):
+  as_if(monkeypatch, 1.5e14, 60_000)
+  with pytest.raises(UserError, match=rf'config\.data\.size=.*{size}.* for 32, 64, 128, 256, 512, 1024 pixels'):
+    of('photos', f'--config.data.size={size}')
+
+
+@pytest.mark.parametrize('pictures', [300, 60_000])
+@pytest.mark.parametrize('seen_grey', [False, True])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_networks_are_made_for_the_colours_that_are_given(monkeypatch, pictures, seen_grey, channels):
+  as_if(monkeypatch, 1.5e14, pictures, side=32, grey=seen_grey)
+  config = of('photos', f'--config.data.channels={channels}')
+  assert config.data.channels == config.game.generator.out_channels == channels
+  assert config.game.discriminator.get('out_channels', channels) == channels
+  assert of('photos').data.channels == of('photos').game.generator.out_channels == (1 if seen_grey else 3)
+
+
+def test_on_another_machine_the_config_of_the_run_takes_what_was_chosen_before(photos, monkeypatch, tmp_path):
+  as_if(monkeypatch, 4e10)
+  run_config.write_config(epath.Path(tmp_path), of(photos))
+  monkeypatch.undo()
+  as_if(monkeypatch, 4e8)
+  with pytest.raises(UserError, match=r'other settings \(.*config\.game\.generator\.size: 64 -> 32'):
+    run_config.check_resumable(epath.Path(tmp_path), of(photos))
+  again = config_lib.read(str(tmp_path / 'config.json'), ['--config.steps=7'])
+  run_config.check_resumable(epath.Path(tmp_path), again)
+  assert again.steps == 7 and again.game.generator.size == 64
+
+
+def test_a_run_of_r3gan_is_made_longer_by_its_own_config(monkeypatch, tmp_path):
+  as_if(monkeypatch, 1e14, 50_000)
+  config = of('photos')
+  config.resume = 'force'  # once
+  run_config.write_config(epath.Path(tmp_path), config)
+  longer = config_lib.read(str(tmp_path / 'config.json'), [f'--config.steps={2 * config.steps}'])
+  run_config.check_resumable(epath.Path(tmp_path), longer)
+  assert longer.resume == 'auto'
+  longer.batch_size += 1
+  with pytest.raises(UserError, match=r'other settings \(config\.batch_size'):
+    run_config.check_resumable(epath.Path(tmp_path), longer)
+
+
+def test_a_json_that_is_no_config_of_a_run(tmp_path):
+  for text in ('no', '[1]', '{"nothing": 1}'):
+    (tmp_path / 'other.json').write_text(text)
+    with pytest.raises(UserError, match=r'other\.json.* is no config\.json of a run|unknown'):
+      config_lib.load(str(tmp_path / 'other.json'))
 
 
 @pytest.mark.parametrize('hours', ['0', '-1', 'True', 'many', '1e999'])

@@ -18,6 +18,7 @@ from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Latents, Normal, Scales, draw
 from gan_jax.nets import mlp
 from gan_jax.nets.layers import basic as layers
+from gan_jax.nets.layers import weights
 from gan_jax.training import loop, summary
 
 KEY = jax.random.key(0)
@@ -518,6 +519,83 @@ class Normed(nn.Module):
   @nn.compact
   def __call__(self, x, *, train):
     return layers.BatchNorm()(nn.Dense(3)(x), train=train).mean(-1)
+
+
+class Around(nn.Module):
+  """A network that holds a network, whose scope it may share."""
+
+  network: nn.Module
+  shared: bool = False
+
+  def setup(self):
+    if self.shared:
+      nn.share_scope(self, self.network)
+
+  def __call__(self, x, *, train):
+    return self.network(x, train=train)
+
+
+class Writing(nn.Module):
+  """With spectral norm, batch statistics and dropout."""
+
+  rate: float = 0.0
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    x = nn.tanh(layers.BatchNorm()(weights.Dense(3, kind='spectral')(x, train=train), train=train))
+    return nn.Dropout(self.rate)(x, deterministic=not train).sum(-1)
+
+
+class Judged(nn.Module):
+  """Input gradients, twice, between two passes of the critic or before all others."""
+
+  discriminator: nn.Module
+  first: bool = False
+
+  def __call__(self, x):
+    judge = lambda: self.discriminator(x, train=True).sum()
+    before = 0.0 if self.first else judge()
+    gradients = [core.input_gradients(self.discriminator, x) for _ in range(2)]
+    return jnp.stack(gradients), before + judge()
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_input_gradients_of_a_critic_that_holds_a_network(shared):
+  """Those of the network itself, their derivatives, and the variables that it writes."""
+  x, alone, around = jax.random.normal(KEY, (4, 2)), Judged(Writing()), Judged(Around(Writing(), shared))
+  variables, mutable = alone.init(KEY, x), ['batch_stats', 'spectral']
+
+  def found(game, variables):
+    def loss(params):
+      (gradients, judged), written = game.apply({**variables, 'params': params}, x, mutable=mutable)
+      return jnp.square(gradients).sum() + judged, (gradients, written)
+
+    derivatives, (gradients, written) = jax.grad(loss, has_aux=True)(variables['params'])
+    return gradients, {'params': derivatives, **written}
+
+  held = lambda tree: {
+    c: {'discriminator': v['discriminator'] if shared else {'network': v['discriminator']}} for c, v in tree.items()
+  }
+  assert jax.tree.structure(jax.eval_shape(around.init, KEY, x)) == jax.tree.structure(held(variables))
+  gradients, written = found(alone, variables)
+  changed = jax.tree.map(
+    lambda a, b: bool((a != b).any()), {c: written[c] for c in mutable}, {c: variables[c] for c in mutable}
+  )
+  assert jnp.abs(gradients).min() > 0 and all(jax.tree.leaves(changed))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    found(around, held(variables)),
+    (gradients, held(written)),
+  )
+
+
+@pytest.mark.parametrize('critic', [Writing(0.5), Around(Writing(0.5))])
+def test_input_gradients_may_come_first_and_draw_anew_each_time(critic):
+  x, rngs, game = jax.random.normal(KEY, (4, 2)), {'params': KEY, 'dropout': KEY}, Judged(critic, first=True)
+  variables = game.init(rngs, x)
+  assert jax.tree.structure(variables) == jax.tree.structure(Judged(critic).init(rngs, x))
+  (gradients, _), _ = game.apply(variables, x, mutable=['batch_stats', 'spectral'], rngs={'dropout': KEY})
+  assert (gradients[0] != gradients[1]).any()
 
 
 class Kept(nn.Module):

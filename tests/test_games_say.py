@@ -98,6 +98,57 @@ def test_averages_that_are_too_long_for_the_run_are_told(decay, steps, share):
     assert 'set it to 0.995 or less' in notes[0] and 'averages.warm_up' in notes[0]
 
 
+def said_of(file, *arguments):
+  return summary.notes_on_averages(runs.stages_of(config_lib.read(f'configs/{file}', arguments)))
+
+
+@pytest.mark.parametrize('file', ['stylegan2.py:paper256', 'stylegan2.py:paper1024'])
+def test_a_half_life_without_a_ramp_is_told_in_a_short_run(file):
+  """100 steps and 25 moves for path length, each with a decay of 0.5 ** (51.2 / 20,000): 0.801; 1024 has half."""
+  (note,) = said_of(file, '--config.steps=100')
+  assert note.startswith('warning: config.ema.generator is long for 125 moves: 80 % of')
+  assert note.endswith('begin short with --config.ema.generator.ramp_up=0.05')
+  assert not said_of(file, '--config.steps=100', '--config.ema.generator.ramp_up=0.05')
+
+
+def test_averages_of_the_shipped_configs_are_those_of_their_runs():
+  averaged = {name: config for name, config in config_lib.shipped() if config.ema}
+  told = {name: summary.notes_on_averages(runs.stages_of(config)) for name, config in averaged.items()}
+  assert len(told) > 20 and not [name for name, notes in told.items() if notes]
+
+
+@pytest.mark.parametrize(
+  ('file', 'argument', 'times', 'right'),
+  [
+    ('r3gan.py', 'batch_size=256', '0.5', '256'),  # half of what all moves of a step draw is another batch too
+    ('r3gan.py:faces64', 'batch_size=256', '8', '256'),
+    ('stylegan2.py', 'batch_size=16', '0.5', '12.8'),
+    ('stylegan2.py:cifar', 'batch_size=16', '0.25', '16'),
+    ('stylegan2.py', 'game.path_weight=0', '1.25', '32'),
+    ('stylegan2.py:cifar', 'game.path_weight=2.0', '0.8', '51.2'),
+    ('r3gan.py', 'game.discriminator_steps=2', '2', '1024'),
+    ('stylegan2.py', 'game.path_every=2', '0.833', '21.33'),
+    ('stylegan2.py', 'game.discriminator_steps=2', '2', '51.2'),
+  ],
+)
+def test_half_lives_in_another_batch_than_the_run_s_are_told(file, argument, times, right):
+  (note,) = said_of(file, f'--config.{argument}')
+  assert note.startswith('note: config.ema.generator.batch_size=') and f' makes half-lives {times} times as' in note
+  assert note.endswith(f'set it to {right}')
+  assert not said_of(file, f'--config.{argument}', f'--config.ema.generator.batch_size={right}')
+
+
+@pytest.mark.parametrize('steps', [1, 2, 3, 6])
+def test_the_first_of_every_few_steps_makes_no_other_batch_of_a_short_run(steps):
+  assert not said_of('stylegan2.py', f'--config.steps={steps}')
+
+
+def test_moves_by_a_rule_that_asks_the_game_are_not_judged_by_their_batch():
+  most = '--config.game.most_accuracy=0.8'
+  argument = "--config.ema.discriminator={'name': 'averages.half_life', 'images': 100.0, 'batch_size': 1}"
+  assert said_of('dcgan.py:digits', argument) and not said_of('dcgan.py:digits', argument, most)
+
+
 def test_a_turn_that_rests_by_its_rule_is_not_told_after_a_resume():
   """A process does not know the rows before it: they are a beginning, as at the start of a run."""
   turns = (Turn(('d',), 'critic'), Turn(('d',), 'penalty', when=lambda clock, table: clock.step % 16 == 0))

@@ -23,7 +23,7 @@ from gan_jax.core.game import Turn
 from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
-from gan_jax.evaluation import measures, of_features, of_networks, of_players
+from gan_jax.evaluation import evaluator, measures, of_features, of_networks, of_players
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
@@ -402,12 +402,13 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
     (['--inputs', str(tmp_path), '--out', str(tmp_path)], 'would be written over'),
     (['--inputs', f'c={tmp_path}', '--out', 'out'], "unknown stream in --inputs 'c'"),
     (['--inputs', str(tmp_path / 'none'), '--out', 'out'], 'is not a folder'),
-    (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture'),
+    (['--inputs', str(tmp_path / 'empty'), '--out', 'out'], 'has no picture that can be read: name another --inputs'),
     (
       ['--inputs', f'a={tmp_path}', '--output', 'ba', '--out', 'out'],
       "--inputs of 'a': --output=ba is made of another stream",
     ),
     (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
+    (['--split', 'b=tset', '--out', str(tmp_path / 'y.png')], "unknown split of digits in --split 'tset'"),
     (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
     (['--checkpoint=1', '--out', str(tmp_path / 'y.png')], 'step 1'),
     (['--checkpoint=2', '--step=2', '--out', str(tmp_path / 'y.png')], 'leave one out'),
@@ -623,6 +624,44 @@ def test_what_a_game_has_seen_of_each_class_is_what_it_was_trained_on():
   wanted = {own[i]['image'].tobytes() for i in range(30)}
   assert {image.tobytes() for image in evidence.trained_examples(100)} == wanted
   assert of(split='test')._trained_on is None
+  # Its own stream and split under their names.
+  assert seen is not None and of(split='train')._trained_on == of(stream='images')._trained_on == seen
+
+
+@pytest.mark.parametrize(('name', 'last'), [('semi_supervised', 0), ('triple', 2)])
+def test_a_game_has_learnt_from_unlabelled_examples_too(name, last):
+  stage = runs.stages_of(config_lib.load(f'configs/{name}.py:digits'))[last]
+  assert stage.streams['labelled'].per_class == 2
+  assert Evaluator(stage, Options(metrics=('neighbours',)))._trained_on is None
+
+
+def test_examples_that_any_stream_of_a_set_gives_are_seen_once():
+  own = Stream(name='digits', size=8, channels=1, classes=10, per_class=100)
+  streams = {'a': own, 'b': dataclasses.replace(own, per_class_seed=1), 'c': dataclasses.replace(own, split='test')}
+  parts = sets.learnt_from(streams, 'a')
+  assert parts == (streams['a'], streams['b'])
+  found = sets.examples(sets.reference_stream(own), 2000, parts=parts)[0]
+  wanted = {part.open()[i]['image'].tobytes() for part in parts for i in range(1000)}
+  assert {image.tobytes() for image in found} == wanted and 1000 < len(found) == len(wanted) < 1433
+  assert sets.learnt_from({**streams, 'd': dataclasses.replace(own, per_class=0, flip=True)}, 'a') is None
+
+
+def test_all_outputs_that_imitate_a_stream_are_compared_with_it():
+  made = {'made': core.Output('a'), 'again': core.Output('a', of='a', again=True), 'other': core.Output('b')}
+  stage = types.SimpleNamespace(game=types.SimpleNamespace(outputs=made), streams={'a': 0, 'b': 0})
+  assert evaluator._several(stage, Options()) == ('made', 'again', 'other')
+  assert evaluator._several(stage, Options(stream='a')) == ('made', 'again')
+  assert evaluator._several(stage, Options(stream='b')) == ()
+
+
+def test_targets_belong_to_the_inputs_whatever_the_reference():
+  (stage,) = runs.stages_of(config_lib.load('configs/pix2pix.py:digits'))
+  of = lambda **options: Evaluator(stage, Options(metrics=('targets',), features='raw', samples=8, **options))
+  whole = of()
+  assert whole._targets.split == 'test' and not whole._paired
+  for split in ('test', 'train'):
+    asked = of(split=split)
+    assert asked._targets == whole._targets and asked.stream.split == split and asked._paired is (split == 'test')
 
 
 def test_a_rival_is_judged_by_as_many_samples_of_as_many_bits(monkeypatch):
@@ -653,6 +692,15 @@ def test_a_rival_is_judged_by_as_many_samples_of_as_many_bits(monkeypatch):
   (figure,) = of_players.gmam_figures(evidence)
   assert figure.value == pytest.approx(0.0, abs=1e-5)  # both make the same
   assert asked == [how, {'seed': 7, **how}]
+  evidence.rivals = ('one/run', 'two/run', 'one/other')
+  assert [figure.name for figure in of_players.gmam_figures(evidence)] == ['gmam_one/run', 'gmam_two/run', 'gmam_other']
+  rival.stage.game = Judge()
+  rival.stage.game.latents = {'z': Normal((1,)), 'label': None}
+  with pytest.raises(UserError, match='--rivals: one/run: Judge is conditional, and gmam is of games without'):
+    list(of_players.gmam_figures(evidence))
+  evidence.game = rival.stage.game
+  with pytest.raises(UserError, match=r'Judge is conditional.*leave the metric gmam out'):
+    list(of_players.gmam_figures(evidence))
 
 
 def test_values_of_the_runs_own_arrays_say_nothing_of_your_pictures(tmp_path):

@@ -74,7 +74,7 @@ def test_the_losses_are_of_data_and_of_details_on_their_enlarged_coarse_versions
   assert set(metrics) == {'real_accuracy_2', 'fake_accuracy_2'}
   loss, each = apply(game((1, 2)), 'generator_loss', **batch)
   level_1 = losses.nonsaturating.generator(judge(coarse + LATENTS['noise_1']))
-  np.testing.assert_allclose(each['generator_loss_1'], level_1, rtol=1e-6)
+  np.testing.assert_allclose(each['adversarial_1'], level_1, rtol=1e-6)
   np.testing.assert_allclose(loss, sum(each.values()), rtol=1e-6)
   together, _ = apply(game((0, 1, 2)), 'discriminator_loss', **batch)
   apart = [

@@ -176,6 +176,17 @@ def test_inception_score_is_mutual_information():
   assert got.value == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_error_of_an_inception_score_is_of_the_mean_of_its_splits():
+  logits = np.random.RandomState(0).randn(100, 10)
+  shuffled = logits[np.random.RandomState(2020).permutation(100)]
+  a, b = (inception_score.inception_score(part, splits=1).value for part in (shuffled[:50], shuffled[50:]))
+  got = inception_score.inception_score(logits, splits=2)
+  np.testing.assert_allclose(got, [(a + b) / 2, abs(a - b) / 2, abs(a - b) / 2], rtol=1e-9)
+  of = lambda seed: inception_score.inception_score(np.random.RandomState(seed).randn(150, 10), splits=3)
+  values, errors, _ = np.array([of(seed) for seed in range(300)]).T
+  assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.1)
+
+
 # Precision, recall, density, coverage
 
 

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.spatial import distance
+from sklearn import metrics
 from sklearn.datasets import load_digits
 
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources import builtin
 from gan_jax.metrics.held_out import held_out_report, overfitting
+from gan_jax.metrics.makers import division
 from gan_jax.metrics.modes import divergence, mixture_coverage, stacked_coverage
 from gan_jax.metrics.two_sample import two_sample_test
 from gan_jax.nets.layers.basic import BatchNorm
@@ -82,6 +84,28 @@ def test_the_floor_of_stacked_coverage():
   assert report.modes == 1000
   # 2 N KL of a uniform sample is chi squared of K - 1 degrees, to first order.
   assert abs(2 * 26_000 * report.kl - 999) < 5 * np.sqrt(2 * 999)
+
+
+def test_makers_of_the_same_modes_share_nothing_by_chance():
+  random = np.random.RandomState(0)
+  for modes in (25, 1000):
+    mode = random.randint(modes, size=5000)
+    assert division(random.randint(8, size=5000), mode, 8, modes, least=0.0).information < 0.02
+    assert division(mode % 8, mode, 8, modes, least=0.0).information == pytest.approx(1.0, abs=1e-6)
+  # Of a table small enough to go through all ways: as adjusted mutual information of scikit-learn.
+  maker, mode = random.randint(3, size=60), random.randint(4, size=60)
+  maker[:20] = mode[:20] % 3
+  found = metrics.adjusted_mutual_info_score(maker, mode, average_method='min')
+  np.testing.assert_allclose(division(maker, mode, 3, 4).information, found, rtol=1e-6)
+  assert division(np.zeros(9, int), np.arange(9), 1, 9).information == 0
+  assert division(np.arange(9), np.arange(9), 9, 9).information == 0  # as any way to give nine modes to nine makers
+
+
+def test_a_mode_counts_with_a_share_of_all_samples_of_its_maker():
+  mode = np.array([3] + [-1] * 999)
+  assert division(np.zeros(1000, int), mode, 1, 25, least=0.01).modes.tolist() == [0]
+  mode[:10] = 3
+  assert division(np.zeros(1000, int), mode, 2, 25, least=0.01).modes.tolist() == [1, 0]
 
 
 def test_divergence_is_scipys():

@@ -201,7 +201,10 @@ def test_each_copy_of_a_network_is_bounded_and_pulled_by_itself(tx):
 
 
 def test_without_copies_columns_and_pulls_are_what_they_were():
-  """Bit by bit, also of a network whose name is `network` and whose layers are all as wide as they are deep."""
+  """Bit by bit, also of a network whose name is `network` and whose layers are all as wide as they are deep.
+
+  But a bias goes free, however many axes it has.
+  """
   params = {**kernels(), 'square': {'network': {'kernel': jnp.full((2, 2), 3.0), 'bias': jnp.ones(2)}}}
   params['table'] = {'embedding': jnp.full((5, 4), 0.7), 'bias': jnp.ones((1, 4))}
   zeros = jax.tree.map(jnp.zeros_like, params)
@@ -216,6 +219,7 @@ def test_without_copies_columns_and_pulls_are_what_they_were():
   for tx, chosen, expected in ((LINKS[0], lambda p: p.ndim == 2, column), (LINKS[1], lambda p: p.ndim > 1, pull)):
     moved = tx.update(zeros, tx.init(params), params)[0]
     wanted = jax.tree.map(lambda p, c=chosen, e=expected: e(p) if c(p) else jnp.zeros_like(p), params)
+    wanted['table']['bias'] = jnp.zeros((1, 4))
     jax.tree.map(np.testing.assert_array_equal, moved, wanted)
 
 
@@ -432,6 +436,10 @@ def test_orthogonal_and_historical_links_against_finite_differences():
   nothing = {'shared': {'weights': zeros}, 'block': zeros}
   updates, _ = tx.update(nothing, tx.init(tree), tree)
   assert not jnp.any(updates['shared']['weights']['kernel']) and jnp.any(updates['block']['kernel'])
+  # A bias may have as many axes as a kernel; a table of gains is pulled, as in BigGAN's code.
+  tree = {'bias': params['kernel'], 'bias_0': params['kernel'], 'gain': {'weights': {'kernel': params['kernel']}}}
+  updates, _ = tx.update(jax.tree.map(jnp.zeros_like, tree), tx.init(tree), tree)
+  assert not (jnp.any(updates['bias']) or jnp.any(updates['bias_0'])) and jnp.any(updates['gain']['weights']['kernel'])
   tx = minimax.historical_averaging(0.5)
   state = tx.init(params)
   seen = []

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -42,10 +43,10 @@ def test_a_tilde_is_the_home_folder_at_every_door(home, tmp_path):
   assert (home / 'more.npz').exists()
 
 
-def trained_on(path, folder):
+def trained_on(path, folder, *settings):
   config = config_lib.override(
     config_lib.load('configs/gan.py:ring'),
-    [*POINTS[2:], '--config.data.name=npz', f'--config.data.path={path}'],
+    [*POINTS[2:], '--config.data.name=npz', f'--config.data.path={path}', *settings],
   )
   loop.run(config, folder, silent=True)
 
@@ -84,6 +85,37 @@ def test_streams_of_one_set_are_remembered_apart(tmp_path):
   older = {**notes[0], 'stream': notes[0]['stream'][:3]}
   with remembered.remembering([older]):
     assert plain.fields(3) == expected[0]
+
+
+def test_a_set_that_moved_is_searched_for_the_same_examples(tmp_path):
+  """Of each class the game saw five: the others are no training examples, wherever the set lies and is named."""
+  random = np.random.RandomState(0)
+  for split, count in (('train', 400), ('test', 100)):
+    points = random.uniform(-1, 1, (count, 2)).astype(np.float32)
+    np.savez(tmp_path / f'{split}.npz', x=points, label=np.arange(count) % 2)
+  trained_on(tmp_path / '{split}.npz', tmp_path / 'run', '--config.data.classes=2', '--config.data.per_class=5')
+  run, options = gan_jax.load(tmp_path / 'run'), dict(metrics=('neighbours',), samples=50)
+  values = evaluate.evaluate(run, **options).values
+  assert evaluate.evaluate(run, stream='images', **options).values == values
+  assert evaluate.evaluate(run, split='train', **options).values == values
+  for split in ('train', 'test'):
+    os.rename(tmp_path / f'{split}.npz', tmp_path / f'{split}_moved.npz')
+  moved = str(tmp_path / '{split}_moved.npz')
+  assert evaluate.evaluate(gan_jax.load(tmp_path / 'run'), data_path=moved, **options).values == values
+
+
+def test_streams_of_one_path_move_together():
+  of = lambda **paths: types.SimpleNamespace(
+    stage=types.SimpleNamespace(streams={name: Stream(name='npz', path=path) for name, path in paths.items()}),
+    workdir='run',
+  )
+  paths = lambda *arguments: [stream.path for stream in evaluate._moved(*arguments).values()]
+  assert paths(of(a='x', b='x', c=''), 'y', '') == paths(of(a='x', b='x', c=''), 'y', 'b') == ['y', 'y', '']
+  assert paths(of(a='x', b='z'), 'y', 'b') == ['x', 'y']
+  with pytest.raises(UserError, match='--data_path=y: name by --stream which of a, b it is'):
+    evaluate._moved(of(a='x', b='z'), 'y', '')
+  with pytest.raises(UserError, match=r"unknown stream with a path, .* in --stream 'b'"):
+    evaluate._moved(of(a='x', b=''), 'y', 'b')
 
 
 def test_a_path_for_data_without_one_is_an_error(tmp_path):

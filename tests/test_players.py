@@ -267,6 +267,24 @@ def test_gmam_is_positive_where_both_find_the_first_better_and_changes_its_sign_
   assert gmam(-1.2, -0.8, -1.1, -1.3) == pytest.approx(-gmam(-1.1, -1.3, -1.2, -0.8))
 
 
+def test_what_a_learned_strength_earns_is_no_judgement():
+  game, batch = gman(mixture='learned', reward=100.0), some(6)
+  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  x, fake = batch['images']['image'], game.apply({'params': params}, batch, method='sample')
+  each = [
+    -softplus(-x @ w).mean() - softplus(fake @ w).mean() for w in params['discriminators']['network']['w'][..., 0]
+  ]
+  found = game.apply({'params': params}, x, fake, method='objective')
+  assert min(each) < found < max(each)
+  np.testing.assert_allclose(found, special.softmax(softplus(-2.0) * np.array(each)) @ each, rtol=1e-5)
+
+
+@pytest.mark.parametrize('objectives', [(-1.0, -0.5, -0.0, -2.0), (-1.0, -0.0, -1.0, -2.0), (-1.0, -0.5, 1.0, -2.0)])
+def test_gmam_of_discriminators_without_a_doubt_is_one_line(objectives):
+  with pytest.raises(UserError, match=r'gmam of the objectives .*: all must be below 0'):
+    gmam(*objectives)
+
+
 def _lines(game, batch):
   state = jax.eval_shape(lambda: core.init(game, ADAM, batch, KEY))
   count = 0

@@ -241,11 +241,17 @@ def test_pre_training_moves_the_classifier_alone_at_a_rate_of_its_own():
 def test_all_rates_of_triple_gan_fall_from_the_same_step_on():
   """The classifier's optimizer begins anew when R_P counts, and with it the count of its schedule."""
   config = config_lib.load('configs/triple.py:mnist')
-  late = config.stages[1]['steps']
-  rate = config.optimizers.classifier.learning_rate
-  assert config.optimizers.generator.learning_rate.transition_begin == late == 300 * 600
-  last = config.stages[2]['optimizers']['classifier']['learning_rate']
-  assert last['transition_begin'] == 0 and rate.transition_begin == late
+  rates = config.optimizers
+  of = lambda rate, step: float(optax.exponential_decay(**{k: v for k, v in rate.items() if k != 'name'})(step))
+  # The authors: `if epoch < 300`, the first being 1, without R_P; `lr *= .995` after the 300th and each later one.
+  late, last = config.stages[1]['steps'], config.stages[2]['steps']
+  assert late == 299 * 600 and late + last == 1000 * 600
+  for player in ('generator', 'discriminator'):
+    rate = rates[player].learning_rate
+    assert [of(rate, 300 * 600 + i) for i in (-1, 0, 600)] == pytest.approx([1e-3, 0.995e-3, 0.995**2 * 1e-3])
+  rate = {**rates.classifier.learning_rate, **config.stages[2]['optimizers']['classifier']['learning_rate']}
+  assert [of(rate, 600 + i) for i in (-1, 0, 600)] == pytest.approx([1e-3, 0.995e-3, 0.995**2 * 1e-3])
+  assert of(rates.classifier.learning_rate, late) == pytest.approx(1e-3)
 
 
 def test_edges_and_negatives_are_sets_of_their_own():
@@ -392,3 +398,24 @@ def test_each_output_of_cogan_is_compared_with_its_own_domain():
   assert evaluator._output_of(stage, Options(output='a', stream='b')).stream == 'b'
   with pytest.raises(UserError, match=r'--stream\): CoGAN makes a, b; say which .*--output'):
     evaluator._output_of(stage, Options(stream='b'))
+
+
+def test_the_classifier_of_cogan_is_of_its_second_domain():
+  config = config_lib.load('configs/cogan.py:digits')
+  (stage,) = runs.stages_of(config)
+  with pytest.raises(UserError, match='CoGAN classifies nothing as it is set: leave the metric classifier out'):
+    evaluator.check(stage, Options(metrics=('classifier',)))
+  config.game.classifier, config.game.discriminator.classes, config.data.a.classes = 10.0, 10, 10
+  (stage,) = runs.stages_of(config)
+  assert core.classified_in(stage.game, stage.streams) == ('b',)
+  for options in (Options(output='a'), Options(output='b', stream='a')):
+    with pytest.raises(UserError, match=r"classifies examples of 'b', none of 'a'.*choose another --output"):
+      evaluator.check(stage, options._replace(metrics=('classifier',)))
+  # Of all outputs, those that it does not classify leave it out.
+  each = evaluator._of_each(stage, Options(metrics=('classifier',)))
+  assert list(each) == ['b'] and each['b'].metrics == ('classifier',)
+  each = evaluator._of_each(stage, Options(metrics=('kid', 'classifier')))
+  assert {name: own.metrics for name, own in each.items()} == {'a': ('kid',), 'b': ('kid', 'classifier')}
+  evaluator.check(stage, Options(metrics=('kid', 'classifier')))
+  (stage,) = runs.stages_of(config_lib.load('configs/semi_supervised.py:digits'))
+  evaluator.check(stage, Options(metrics=('classifier',)))

@@ -5,11 +5,12 @@ import math
 import os
 import shutil
 import signal
+import types
 
 import jax
 import numpy as np
 import pytest
-from rows import IDS, ROWS, load_shrunk
+from rows import IDS, ROWS, SMALLEST, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
@@ -19,12 +20,16 @@ from gan_jax.config.vary import member_config
 from gan_jax.data.feed import Feed
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import interrupt, parallel
+from gan_jax.evaluation import measures
+from gan_jax.evaluation.figures import Figure
 from gan_jax.nets.layers.conv import formulation
-from gan_jax.runs import member_metrics, resume, run_config
+from gan_jax.runs import best_member, member_metrics, resume, run_config
+from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.single import Single
+from gan_jax.runs.views import View
+from gan_jax.training import hooks, writers
 from gan_jax.training import loop as train
-from gan_jax.training import writers
 
 SGD = dict(name='optax.sgd', learning_rate=0.1)
 SMALL = ['--config.game.generator.hidden=(8,)', '--config.game.discriminator.hidden=(8,)', '--config.batch_size=8']
@@ -326,6 +331,28 @@ def test_every_member_is_evaluated(tmp_path):
     train.run(config, tmp_path / 'other', silent=True)
 
 
+def test_figures_of_some_members_choose_no_best(tmp_path, monkeypatch):
+  scores = iter([5.0, 4.0, 1.0, None, 5.0, 3.0])  # of the members 0 and 1, evaluation by evaluation
+
+  def measure(evidence):
+    if (value := next(scores)) is None:
+      raise UserError('too few samples')
+    yield Figure('score', value, 'made up')
+
+  monkeypatch.setitem(measures.MEASURES, 'modes', measure)
+  settings = ['--config.population=2', '--config.steps=6', '--config.keep=1', '--config.checkpoint_every=0']
+  settings += ['--config.eval.every=2', "--config.eval.metrics=('modes',)", '--config.eval.features=raw']
+  config = small(*settings, '--config.eval.samples=4', '--config.keep_best=eval_score', '--config.log_every=2')
+  train.run(config, tmp_path, silent=True)
+  rows = rows_of(tmp_path)
+  assert [(row.get('eval_score_0'), row.get('eval_score_1')) for row in rows] == [(5, 4), (1, None), (5, 3)]
+  assert Checkpoints(tmp_path, 1, 'eval_score').best() == 6
+  assert best_member.ranking(tmp_path, config, 4) == {1: 4.0, 0: 5.0}, 'of step 2'
+  (tmp_path / 'metrics.jsonl').write_text(json.dumps(rows[1]) + '\n')
+  assert best_member.choose(tmp_path, config, 6, None)[0] == 0
+  assert 'for every member' in best_member.choose(tmp_path, config, 6, None)[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['growing:default', 'pool:accumulate', 'accuracy:default', 'triple:default'])
 def test_stages_and_other_games(tmp_path, name):
@@ -443,6 +470,45 @@ def test_a_game_that_does_not_fit_is_not_blamed_on_what_varies(tmp_path):
   config = small(TWO, '--config.game.generator.shape=(3,)', '--config.vary.optimizers.generator.learning_rate=(1,2)')
   with pytest.raises(UserError, match='the generator makes examples of shape'):
     train.run(config, tmp_path / 'run', silent=True)
+
+
+#: The others in `make test-all`.
+QUICK = ('lapgan', 'cogan', 'madgan')
+
+
+@pytest.mark.parametrize('row', [
+  pytest.param(row, marks=() if any(f'/{name}.py' in row for name in QUICK) else pytest.mark.slow, id=row)
+  for row in sorted(SMALLEST) if row.startswith('configs/')
+])  # fmt: skip
+def test_every_shipped_game_can_be_a_population(row):
+  """No metric of it has the name of another metric's figure for a member."""
+  config = config_lib.override(load_shrunk(row), [TWO, '--config.devices=1'])
+  experiment_of(config).check(parallel.make_mesh(1))
+
+
+def test_warnings_read_the_metrics_of_their_own_member():
+  """Of a Stacked GAN, the mean of level i over members has the name of a level-less metric of member i."""
+  levels = {'real_accuracy_0': 1.0, 'fake_accuracy_0': 1.0, 'real_accuracy_1': 0.6, 'fake_accuracy_1': 0.6}
+  views, said, written = [View(i, None, ()) for i in range(2)], [], []
+  session = types.SimpleNamespace(
+    config=types.SimpleNamespace(log_every=1), place=types.SimpleNamespace(step=0), say=said.append,
+    experiment=types.SimpleNamespace(views=views, row=member_metrics.statistics),
+    writer=types.SimpleNamespace(metrics=lambda step, row, rates: written.append(row)),
+  )  # fmt: skip
+  stage = types.SimpleNamespace(first_step=0, game=types.SimpleNamespace(turns=()))
+
+  def told(values):
+    said.clear()
+    hook = hooks.Row(session, stage)
+    for step in range(600, 605):
+      row = {name: value for view in views for name, value in view.named(values).items()}
+      hook(hooks.Moment(types.SimpleNamespace(step=step), None, row, {}))
+    return list(said)
+
+  assert not told(levels)
+  assert written[-1]['real_accuracy_0'] == 1.0 and written[-1]['real_accuracy_1_0'] == 0.6
+  lines = told({'real_accuracy': 1.0, 'fake_accuracy': 1.0})
+  assert [line.partition(': the discriminator wins')[0] for line in lines] == ['warning: member 0', 'warning: member 1']
 
 
 def test_a_number_among_others_varies():

@@ -334,6 +334,34 @@ def test_a_lazy_penalty_is_the_eager_one_of_its_step():
   assert core.moves_per_step(make(2), 'images') == core.moves_per_step(make(1), 'images') == 1
 
 
+class Line(nn.Module):
+  """As a discriminator a x, whose gradient penalty is a^2; as a generator always 0."""
+
+  generates: bool = False
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    a = self.param('a', nn.initializers.ones, ())
+    return 0 * a * x if self.generates else a * x[:, 0]
+
+
+@pytest.mark.parametrize('steps', [1, 3])
+def test_a_lazy_penalty_pulls_as_the_eager_one(steps):
+  """Data and fakes are 0, so nothing else moves a."""
+  rate, pulls = 1e-5, {}
+  optimizers = {**SGD, 'discriminator': optax.sgd(rate)}
+  for every in (1, 2):
+    penalty = GradientPenalty(1.0, at='real', target=0.0, every=every)
+    rule = dict(loss='wasserstein', discriminator_steps=steps, penalty=penalty)
+    game = Standard(Line(True), Line(), Normal((2,)), **rule)
+    state = core.init(game, optimizers, batch_of(2, latents=2), KEY)
+    step = jax.jit(core.make_step(game, optimizers, streams=('images',), latents_batch=2))
+    for _ in range(2):
+      state, _ = step(state, {'images': {'image': jnp.zeros((steps, 2, 2))}}, KEY)
+    pulls[every] = (1 - float(state.players['discriminator'].params['discriminator']['a'])) / rate
+  assert pulls == pytest.approx(dict.fromkeys((1, 2), 2 * steps * 2), rel=0.02)
+
+
 def test_a_lazy_penalty_rests_with_the_discriminator():
   nets = mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,))
   penalty = GradientPenalty(at='real', target=0.0, every=2)

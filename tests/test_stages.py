@@ -14,10 +14,12 @@ from gan_jax import config as config_lib
 from gan_jax import main, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets.layers import conv
 from gan_jax.runs import entering, imported, resume, saved
+from gan_jax.runs import stages as stages_lib
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import checks, loop
 
@@ -151,6 +153,22 @@ def test_starts_that_do_not_fit_are_one_line(second, words):
     entered(second)
 
 
+def test_the_data_of_later_stages_are_looked_for_before_the_first_is_trained(tmp_path):
+  last = {'steps': 1, 'data': {'name': 'digits', 'size': 8, 'channels': 1, 'split': 'nosuch'}}
+  with pytest.raises(UserError, match='nosuch'):
+    loop.run(config_of(stages=({'steps': 1}, last)), tmp_path / 'run', silent=True)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_set_that_stages_have_in_other_sizes_is_opened_once(monkeypatch):
+  opened = []
+  monkeypatch.setattr(Stream, 'open', lambda stream: opened.append((stream.name, stream.size)))
+  data = [{'name': 'digits', 'size': size, 'channels': 1} for size in (8, 16)]
+  stages = tuple({'steps': 1, 'data': x} for x in (data[0], data[1], {'name': 'ring', 'size': 2}))
+  checks._open_streams(experiment_of(config_of(stages=stages)))
+  assert opened == [('digits', 8), ('ring', 2)]
+
+
 def test_the_first_stage_starts_from_a_run_only():
   config = config_of(stages=({'steps': 1, 'start': {'generator_1': 'generator_0'}},))
   with pytest.raises(UserError, match=r'use config\.init_from'):
@@ -213,9 +231,37 @@ def test_a_part_of_a_run_may_name_the_players_of_all():
   assert set(first.optimizers) == {'generator_1', 'discriminator_1'}
   lapgan = config_lib.override(config_lib.load('configs/lapgan.py:digits'), ['--config.stages=()'])
   assert set(runs.stages_of(lapgan)[0].optimizers) == {'generators_0', 'discriminators_0'}
-  config = config_of(ema={'generater': 0.5})
-  with pytest.raises(UserError, match=r"unknown player in config\.ema 'generater'"):
-    runs.stages_of(config)
+  # A network of a player that plays is none: an average of it would be dropped without a word.
+  checked = lambda config: runs.stages.check_owned(config, runs.stages_of(config))
+  for name in ('generater', 'generator_0'):
+    with pytest.raises(UserError, match=rf"unknown player in config\.ema '{name}': choose one of generator"):
+      checked(config_of(ema={name: 0.5}))
+  config = config_of()
+  config.optimizers = {**config.optimizers.to_dict(), 'generator_0': {'name': 'optax.sgd', 'learning_rate': 0.1}}
+  with pytest.raises(UserError, match=r"unknown player in config\.optimizers 'generator_0': choose one of generator"):
+    checked(config)
+
+
+def test_the_last_stage_of_a_run_may_be_longer_by_force(tmp_path, capsys):
+  of = lambda last, **settings: config_of(stages=({'steps': 1}, {'steps': last}), **settings)
+  loop.run(of(1), tmp_path / 'run', silent=True)
+  with pytest.raises(UserError, match=r'other settings \(config\.stages: .* --config\.resume=force'):
+    loop.run(of(2), tmp_path / 'run', silent=True)
+  capsys.readouterr()
+  state = loop.run(of(2, resume='force', steps=20), tmp_path / 'run')
+  said = capsys.readouterr().out
+  assert 'resuming at step 2' in said and 'note: config.steps=20 has no effect, because every stage has its own' in said
+  assert state.step == 3
+
+
+def test_numbers_that_every_stage_sets_itself_are_told():
+  stages = ({'steps': 2}, {'steps': 1, 'batch_size': 8})
+  assert not stages_lib.unread(config_of(steps=10_000, stages=stages)), 'a default'
+  assert not stages_lib.unread(config_of(steps=5)), 'one stage'
+  (line,) = stages_lib.unread(config_of(steps=5, stages=stages))  # the first stage has the batch_size of the config
+  assert line.startswith('note: config.steps=5 has no effect') and 'config.stages[i].steps, i from 0 to 1' in line
+  both = stages_lib.unread(config_of(steps=5, batch_size=4, stages=(stages[1],)))
+  assert ['steps' in both[0], 'config.batch_size=4' in both[1]] == [True, True]
 
 
 class Curved(Pyramid):

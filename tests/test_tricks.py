@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gan_jax import config as config_lib
@@ -12,13 +13,18 @@ from gan_jax.augment import ada
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
+from gan_jax.games.parts.penalties import GradientPenalty
+from gan_jax.games.pix2pix import Pix2Pix
 from gan_jax.games.standard import Standard
+from gan_jax.games.stylegan2 import StyleGAN2
 from gan_jax.latents import distributions as latents
 from gan_jax.nets import dcgan, mlp
+from gan_jax.nets.layers.minibatch import Packed
 from gan_jax.optim import averages
 from gan_jax.sampling import standing
 
 KEY = jax.random.key(0)
+SGD = {'generator': optax.sgd(0.1), 'discriminator': optax.sgd(0.1)}
 RANDOM = np.random.RandomState(0)
 IMAGES = jax.random.uniform(jax.random.key(1), (64, 8, 8, 3), minval=-1.0)
 
@@ -176,6 +182,12 @@ def test_top_k_as_weights():
   np.testing.assert_allclose(
     losses.nonsaturating.generator(logits, fake_weights=weights), losses.nonsaturating.generator(logits[2:]), rtol=1e-6
   )
+
+
+@pytest.mark.parametrize('shape', [(3, 1), (3, 4, 4)])
+def test_top_k_ranks_examples(shape):
+  with pytest.raises(AssertionError):
+    augment.top_k(jnp.ones(shape), 1)
 
 
 def clock(step, images=0.0):
@@ -343,3 +355,70 @@ def test_adaptive_augmentation_needs_a_loss_that_says_what_is_real(loss):
   with pytest.raises(UserError, match=f"which logits of '{loss}' do not say: choose another loss, or"):
     game.check_training({})
   game.clone(augment=None).check_training({})
+  batch = {'images': {'image': jnp.zeros((4, 8, 8, 1))}, 'latents': jnp.zeros((4, 2))}
+  state = core.init(game, SGD, batch, KEY)  # what cannot be trained can be loaded
+  with pytest.raises(UserError, match=f"which logits of '{loss}' do not say"):
+    core.play(game, SGD, game.turns[0], state, batch, KEY)
+
+
+class Sides(nn.Module):
+  """Logits of fake and of real, -l and l; or 2 l, their difference."""
+
+  outputs: int
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    logit = self.param('a', nn.initializers.constant(3.0), ()) * jnp.square(x).reshape(len(x), -1).sum(-1)
+    return jnp.stack([-logit, logit], -1) if self.outputs == 2 else 2 * logit
+
+
+class Scaled(nn.Module):
+  @nn.compact
+  def __call__(self, x, *, train):
+    return self.param('b', nn.initializers.ones, ()) * x
+
+
+@pytest.mark.parametrize('every', [1, 2])
+@pytest.mark.parametrize('kind', [Standard, StyleGAN2, Pix2Pix])
+def test_a_penalty_of_two_outputs_is_of_their_difference(kind, every):
+  image = jax.random.normal(KEY, (4, 1, 1, 2))
+  batch = {'images': {'image': image, 'a': image, 'b': image}, 'latents': image}
+  settings = {
+    Standard: dict(latents=latents.Normal((1, 1, 2))),
+    StyleGAN2: dict(latents=latents.Normal((1, 1, 2)), path_weight=0.0, augment=lambda key, x: 2 * x),
+    Pix2Pix: dict(conditional=False),
+  }[kind]
+  found = []
+  for outputs, loss in ((1, 'nonsaturating'), (2, 'two_way_softmax')):
+    penalty = GradientPenalty(0.5, at='real', target=0.0, every=every)
+    game = kind(Scaled(), Sides(outputs), loss=loss, penalty=penalty, **settings)
+    state = core.init(game, SGD, batch, KEY)
+    metrics = {}
+    for turn in game.turns[:-1]:
+      metrics |= core.play(game, SGD, turn, state, core.turn_batch(turn, batch), KEY)[1]
+    found.append(metrics.get('penalty', metrics.get('penalty_loss')))
+  np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+  seen = 4.0 if kind is StyleGAN2 else 1.0  # the square of the augmentation, and for the lazy penalty its slope
+  norms = jnp.square(12.0 * image).sum((1, 2, 3)).mean() * seen * (4.0 if kind is StyleGAN2 and every == 2 else 1.0)
+  np.testing.assert_allclose(found[0], 0.5 * every * norms, rtol=1e-5)
+
+
+class Linear(nn.Module):
+  """w x summed over the examples of a pack, |w| = 5."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    w = self.param('w', lambda key: jnp.array([3.0, 4.0]))
+    return x.reshape(len(x), -1, 2).sum(1) @ w
+
+
+@pytest.mark.parametrize('count', [1, 4])
+def test_a_penalty_of_packs_is_of_the_norm_of_a_pack(count):
+  """The gradient of a pack in each of its examples is w, so its norm is |w| times the root of their number."""
+  game = Standard(
+    mlp.Generator((4,), (2,)), Packed(Linear(), count), latents.Normal((2,)), 'wasserstein', GradientPenalty(10.0)
+  )
+  batch = {'images': {'image': jax.random.normal(KEY, (8, 2))}, 'latents': jnp.ones((8, 2))}
+  state = core.init(game, SGD, batch, KEY)
+  _, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  np.testing.assert_allclose(metrics['penalty'], 10 * (5 * count**0.5 - 1) ** 2, rtol=1e-5)

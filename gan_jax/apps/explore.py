@@ -56,7 +56,7 @@ class Choice:
   Attributes:
     seed: of the latents.
     count: samples.
-    truncation: as `python -m gan_jax.sample` takes it; 0 for none.
+    truncation: as `python -m gan_jax.sample` takes it; 0 for the game as it is.
     condition: (name, value) pairs that all samples are asked for.
     amounts: along each main direction, standard deviations.
     output: the name of what is shown, of several things; '' for the main one.
@@ -95,6 +95,7 @@ class Explorer:
     counts: numbers of samples to choose from; the second is a good one.
     outputs: names of what the game makes, the main one first; [''] for one thing.
     truncation: 'psi' (of styles, 1 for none), 'threshold' (of normal latents) or '' for games without.
+    psi: of the game as it is, 1 where it has none.
     streams: streams that pictures can be dropped for.
     drawn: whether the game draws latents.
     pictures: whether what it makes are pictures.
@@ -120,8 +121,8 @@ class Explorer:
     reads = core.inputs_of(game, stage.streams)
     self.streams = tuple(name for name in reads if self._takes_pictures(name))
     self.lacks_data = bool(reads) and self._try('examples of its data', lambda: run.inputs(1)) is None
-    self.truncation = self._truncation()[0]
-    self._styles = functools.lru_cache(2)(lambda ema: self._truncation(ema)[1])
+    self.truncation, self.psi, _ = self._truncation()
+    self._styles = functools.lru_cache(2)(lambda ema: self._truncation(ema)[2])
     self.outputs, self.counts = [''], PICTURES
     self.pictures = self.single = self.attention = False
     self.directions = None
@@ -158,23 +159,24 @@ class Explorer:
       shapes = {name: x.shape for name, x in self.run.stage.streams[stream].fields(1).items()}
     return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
 
-  def _truncation(self, ema: bool = True) -> tuple[str, Any]:
-    """(its kind, (mean style (styles, units), which styles are truncated (styles,)) or None)."""
+  def _truncation(self, ema: bool = True) -> tuple[str, float, Any]:
+    """(its kind, the game's own psi, (mean style (styles, units), which styles are truncated (styles,)) or None)."""
     game = self.run.stage.game
     try:
-      (other, latents), own = truncated(game, 0.5), truncated(game, 1.0)[0]  # whatever psi its generator has
+      (other, latents), full = truncated(game, 0.5), truncated(game, 1.0)[0]  # whatever psi its generator has
     except UserError:
-      return '', None
+      return '', 1.0, None
     if getattr(game, 'truncated', None) is None or latents != game.latents:
-      return 'threshold', None
+      return 'threshold', 1.0, None
     drawn = self.run.latents(1)
     try:
-      whole, half = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (own, other))
+      whole, half, own = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (full, other, game))
     except UserError:
-      return '', None
-    # Styles of psi lie on the line from their mean to what they are: two of them give the mean.
-    mean, acts = 2 * half - whole, np.abs(half - whole).max(1) > 0
-    return 'psi', (mean, acts)
+      return '', 1.0, None
+    # Styles of psi lie on the line from their mean to what they are: two of them give the mean, a third its psi.
+    way = whole - half
+    mean, acts = half - way, np.abs(way).max(1) > 0
+    return 'psi', 1 - float(np.vdot(way, whole - own) / max(2 * np.vdot(way, way), 1e-30)), (mean, acts)
 
   def _main_directions(self) -> directions_lib.Directions:
     run, z = self.run, paths.part_of(self.run.latents(1))
@@ -210,8 +212,8 @@ class Explorer:
     if self.directions is not None and self.directions.space == 'styles':
       shift = directions_lib.shift(self.directions, choice.amounts)
     psi = None
-    if self.truncation == 'psi':
-      psi = (np.float32(choice.truncation or 1.0), *self._styles(choice.ema))
+    if self.truncation == 'psi' and choice.truncation:
+      psi = (np.float32(choice.truncation), *self._styles(choice.ema))
     count = len(jax.tree.leaves((latents, inputs))[0])
     blocks = []
     for start in range(0, count, BLOCK):
@@ -232,8 +234,9 @@ class Explorer:
 
     batch = {**inputs, **({} if latents is None else {'latents': latents})}
     rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
+    game = self.run.stage.game if psi is None else truncated(self.run.stage.game, 1.0)[0]
     with nn.intercept_methods(styled):
-      return self.run.stage.game.apply(variables, batch, method='sample', rngs=rngs)
+      return game.apply(variables, batch, method='sample', rngs=rngs)
 
   def limits(self, output: str = '') -> tuple[float, float]:
     """(low, high) of the values of an output."""
@@ -282,7 +285,7 @@ class Explorer:
   def way(self, choice: Choice, first: int, second: int, steps: int = 8) -> Image.Image:
     """From one sample to another: arcs of normal latents, lines of uniform ones. A class stays the first one's."""
     made = self.made(choice)
-    if not isinstance(made.latents, dict | np.ndarray):
+    if not isinstance(paths.part_of(made.latents), np.ndarray):
       title = type(self.run.stage.game).__name__
       raise UserError(f'{title} draws no vector of latents: there is no way from a sample to another')
     pick = lambda i, tree: jax.tree.map(lambda x: x[i : i + 1], tree)

@@ -15,10 +15,10 @@ REACH = 5
 #: A condition of more numbers is not offered: nobody types them.
 MOST = 8
 ANY = 'any'
-#: {kind of truncation: (label, lowest, highest, value that changes nothing)}.
+#: {kind of truncation: (label, lowest, highest, step)}.
 TRUNCATIONS = {
-  'psi': ('Truncation psi: 1 for all variety, towards 0 the mean', 0.05, 1.0, 1.0),
-  'threshold': ('Truncation: latents within this number, 3 for all', 0.1, 3.0, 3.0),
+  'psi': ('Truncation psi: 1 for all variety, towards 0 the mean', 0.05, 1.0, 0.01),
+  'threshold': ('Truncation: latents within this number, 3 for all', 0.1, 3.0, 0.05),
 }
 
 
@@ -55,8 +55,9 @@ def _controls(gr: Any, explorer: Explorer, controls: dict[str, Any]) -> None:
       continue
     controls[f'condition {name}'] = _condition(gr, name, asked)
   if explorer.truncation:
-    label, low, high, none = TRUNCATIONS[explorer.truncation]
-    controls['truncation'] = gr.Slider(low, high, none, step=0.05, label=label, elem_id='truncation')
+    (label, low, high, step), own = TRUNCATIONS[explorer.truncation], untouched(explorer)
+    low, high = min(low, own), max(high, own)
+    controls['truncation'] = gr.Slider(low, high, own, step=step, label=label, elem_id='truncation')
   if any(player.ema is not None for player in explorer.run.state.players.values()):
     controls['ema'] = gr.Checkbox(True, label='Running averages of the weights')
   found = explorer.directions
@@ -82,6 +83,11 @@ def _condition(gr: Any, name: str, asked: Asked) -> Any:
   return gr.Textbox('', placeholder=f'{ANY}' if asked.kind == 'text' else f'{ANY}, or {size}', **how)
 
 
+def untouched(explorer: Explorer) -> float:
+  """The truncation that leaves the game as it is: psi of its generator, or the largest threshold."""
+  return round(explorer.psi, 2) if explorer.truncation == 'psi' else TRUNCATIONS['threshold'][2]
+
+
 def choice_of(explorer: Explorer, values: Mapping[str, Any]) -> Choice:
   """The choice of the controls' values.
 
@@ -92,7 +98,7 @@ def choice_of(explorer: Explorer, values: Mapping[str, Any]) -> Choice:
   if seed is None or int(seed) != seed or seed < 0:
     raise UserError(f'seed={seed} must be a whole number, at least 0')
   truncation = values.get('truncation', 0.0)
-  if explorer.truncation and truncation == TRUNCATIONS[explorer.truncation][3]:
+  if explorer.truncation and truncation == untouched(explorer):
     truncation = 0.0
   asked = [(name.partition(' ')[2], value) for name, value in values.items() if name.startswith('condition ')]
   return Choice(

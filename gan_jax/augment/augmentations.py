@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -209,11 +210,12 @@ def top_k(fake_logits: jax.Array, k: jax.Array | int) -> jax.Array:
   Source: Sinha et al. 2020, https://arxiv.org/abs/2002.06224, algorithm 1; k falls from B by 1 % an epoch to B / 2.
 
   Args:
-    fake_logits: (B,).
+    fake_logits: (B,); of patches give their means.
     k: number of fakes that count, at least 1; it may depend on the clock.
 
   >>> top_k(jnp.array([0.1, 3.0, 2.0]), 2).tolist()
   [0.0, 1.0, 1.0]
   """
+  chex.assert_rank(fake_logits, 1)
   ranks = jnp.argsort(jnp.argsort(-fake_logits))
   return jax.lax.stop_gradient((ranks < k).astype(jnp.float32))

@@ -42,7 +42,7 @@ def build(settings: Any, *, home: str, where: str = 'config') -> Any:
     return settings
   if 'name' not in settings:
     return {key: build(value, home=home, where=f'{where}.{key}') for key, value in settings.items()}
-  target = resolve(settings['name'], home)
+  target = resolve(settings['name'], home, f'{where}.name')
   if not callable(target):
     raise UserError(f'{where}.name={settings["name"]!r} is not a class or function')
   keywords = {

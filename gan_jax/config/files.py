@@ -72,7 +72,9 @@ def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
 
 
 def read(path: str, arguments: Sequence[str]) -> ml_collections.ConfigDict:
-  """The config of 'FILE.py' or 'FILE.py:VARIANT' with `--config.a.b=value` arguments: `load`, then `override`.
+  """The config of 'FILE.py', 'FILE.py:VARIANT' or a run's 'config.json' with `--config.a.b=value` arguments.
+
+  It is `load`, then `override`.
 
   Raises:
     UserError: there is no such file, variant or setting, or the file's code fails.
@@ -80,7 +82,7 @@ def read(path: str, arguments: Sequence[str]) -> ml_collections.ConfigDict:
   >>> read('configs/quickstart.py', ['--config.steps=5']).steps
   5
   """
-  own = _own(_module(find(path.partition(':')[0])))
+  own = {} if path.endswith('.json') else _own(_module(find(path.partition(':')[0])))
   return override(load(path, arguments), [given for given in arguments if not values_of([given]).keys() & own.keys()])
 
 
@@ -89,7 +91,7 @@ def _own(module: ModuleType) -> dict[str, Any]:
 
 
 def load(path: str, arguments: Sequence[str] = ()) -> ml_collections.ConfigDict:
-  """The config of 'FILE.py' or 'FILE.py:VARIANT'.
+  """The config of 'FILE.py', 'FILE.py:VARIANT' or a run's 'config.json'.
 
   Args:
     path: the file, with a variant behind a colon.
@@ -101,6 +103,8 @@ def load(path: str, arguments: Sequence[str] = ()) -> ml_collections.ConfigDict:
   >>> load('configs/quickstart.py').data.name
   'digits'
   """
+  if path.endswith('.json'):
+    return _of_run(find(path))
   file, _, variant = path.partition(':')
   module = _module(find(file))
   if variant and variant not in module.VARIANTS:
@@ -113,6 +117,15 @@ def load(path: str, arguments: Sequence[str] = ()) -> ml_collections.ConfigDict:
       f'config file {file!r}: get_config returned a {type(config).__name__}: return gan_jax.config.base(...)'
     )
   return base(**{key: config[key] for key in config})
+
+
+def _of_run(file: pathlib.Path) -> ml_collections.ConfigDict:
+  try:
+    config = from_json(file.read_text())
+    config.resume = 'auto'  # of the run's last start, maybe by force: that was asked for once
+    return config
+  except (TypeError, ValueError) as error:
+    raise UserError(f'{str(file)!r} is no config.json of a run ({short(error)}): name that of a run') from error
 
 
 def shipped() -> Iterator[tuple[str, ml_collections.ConfigDict]]:

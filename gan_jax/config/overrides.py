@@ -34,7 +34,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
     if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
       _set_column(config, name, argument)
       continue
-    if _is_new(config, argument) or (_literal(value) is None and _is_dict(config, argument)):
+    if _is_new(config, argument) or (_literal(value) is None and _takes_none(config, argument)):
       with config.unlocked():
         _holder(config, argument)[name[-1]] = _literal(value)
       continue
@@ -43,6 +43,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
       values(['', argument])
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+      if '=' in argument and (wanted := _wanted(_within(_holder(config, argument), name[-1]))):
+        raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
   return config
@@ -126,10 +128,22 @@ def _is_new(config: Any, argument: str) -> bool:
   raise UserError(f'unknown setting {argument.split("=")[0]!r}; settings here: {_siblings(config, argument)}')
 
 
-def _is_dict(config: Any, argument: str) -> bool:
-  """Whether the setting of an argument is a dict with a name, such as a penalty, which None takes away."""
-  value = _within(_holder(config, argument), _path(argument)[-1])
-  return hasattr(value, 'keys') and 'name' in value
+def _takes_none(config: Any, argument: str) -> bool:
+  """Whether None may take the place of a value: of a dict with a name, such as a penalty, or in one, such as a limit.
+
+  `build` raises an error if the setting must have a value. config_flags cannot set None.
+  """
+  holder, last = _holder(config, argument), _path(argument)[-1]
+  value = _within(holder, last)
+  return (hasattr(value, 'keys') and 'name' in value) or (holder is not None and 'name' in holder and last in holder)
+
+
+def _wanted(here: Any) -> str:
+  """What can take the place of a value, in words; '' where config_flags says it."""
+  if isinstance(here, bool):
+    return 'true or false'
+  kinds = {int: 'a whole number', float: 'a number'}
+  return f'{kinds[type(here)]}, such as {here!r}' if type(here) in kinds else ''
 
 
 def _siblings(config: Any, argument: str) -> str:

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'RANDOM_STREAMS',
     'Turn',
     'check',
+    'classified_in',
     'frozen_players',
     'moves_per_step',
     'network',

@@ -11,6 +11,7 @@ underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `p
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
   condition optional name of a field of the stream `images` that says what samples are asked for; '' for none
   outputs   optional {name of what `sample` makes: core.Output}, what each imitates, the main one first
+  classified  optional tuple of the streams whose examples its `classify` is for; by default all
 
 A loss method takes the batch, `{stream: {field: (B, ...)}, 'latents': ...}`, and returns a scalar or
 `(scalar, metrics)`. Some variables belong to the game and to no player. They live in three collections:
@@ -191,6 +192,11 @@ def owner(child: str, players: Iterable[str]) -> str:
       'PLAYER_something, or list its player in `frozen`'
     )
   return max(matches, key=len)
+
+
+def classified_in(game: Any, streams: Iterable[str]) -> tuple[str, ...]:
+  """The streams whose examples a game's `classify` is for: its `classified`, by default all; none without it."""
+  return tuple(getattr(game, 'classified', streams)) if isinstance(game, HasClassifier) else ()
 
 
 def network(game: nn.Module, child: str) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -174,7 +174,17 @@ def _real_files(source: sources.Source) -> set[str]:
 
 def order(stream: Stream) -> np.ndarray:
   """(N,) all examples of a set in the order in which evaluations take them."""
-  return np.random.RandomState(ORDER_SEED).permutation(len(stream.open()))
+  return _shuffled(len(stream.open()))
+
+
+def _shuffled(count: int) -> np.ndarray:
+  return np.random.RandomState(ORDER_SEED).permutation(count)
+
+
+def _any_of(parts: Sequence[Stream]) -> np.ndarray:
+  """The numbers of the examples that any of some streams with `per_class` has, each once."""
+  numbers = np.concatenate([part.open().chosen for part in parts])  # type: ignore[attr-defined]
+  return numbers[np.sort(np.unique(numbers, return_index=True)[1])]
 
 
 def title(stream: Stream) -> str:
@@ -190,20 +200,36 @@ def title(stream: Stream) -> str:
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'
 
 
-def examples(stream: Stream, count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+def learnt_from(streams: Mapping[str, Stream], name: str) -> tuple[Stream, ...] | None:
+  """The streams that give a game examples of one set, for `examples`; None if one of them gives all of it.
+
+  Args:
+    streams: of the game's stage. Those of one name, path and split read one set.
+    name: the stream whose set it is.
+  """
+  of = lambda stream: (stream.name, stream.path, stream.split)
+  found = tuple(stream for stream in streams.values() if of(stream) == of(streams[name]))
+  return found if all(stream.per_class for stream in found) else None
+
+
+def examples(
+  stream: Stream, count: int, start: int = 0, parts: Sequence[Stream] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
   """Some examples of a set, in the order of evaluations, and their labels.
 
   Args:
     stream: the stream of the set.
     count: the largest number of examples; there are fewer if they need more than KEPT_BYTES.
     start: the position of the first.
+    parts: streams of the set with `per_class`: only examples that one of them has. None for all.
 
   Returns:
     (N, ...) uint8 pictures or float32, and (N,) int32 or None.
   """
   source = stream.open()
   size = np.asarray(source[0][stream.main]).nbytes
-  chosen = order(stream)[start : start + min(count, max(KEPT_BYTES // size, 1))]
+  among = np.arange(len(source)) if parts is None else _any_of(parts)
+  chosen = among[_shuffled(len(among))][start : start + min(count, max(KEPT_BYTES // size, 1))]
   if isinstance(source, sources.ArraySource):
     fields = {name: value[chosen] for name, value in source.arrays.items()}
   else:

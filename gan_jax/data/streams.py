@@ -54,7 +54,7 @@ class Stream:
     filter: how pictures are resized: 'bilinear'; 'box' for the mean of what a pixel covers, so that pictures of half
       the size are means of 2 x 2 pixels; 'nearest' makes no new values.
     flip: whether to mirror half of the pictures left to right.
-    batch_size: examples per move; None for config.batch_size.
+    batch_size: examples per move; None or 0 for config.batch_size.
     seed: added to config.seed for the order.
     weights: the field among `columns` that says how often an example is drawn: a Number, in proportion to it; a Label,
       each class as often as the others. '' for each example once an epoch.

@@ -1,6 +1,5 @@
 """Evaluations of one game. Compiled functions and statistics of the data are kept from one evaluation to the next."""
 
-import dataclasses
 import json
 import math
 import textwrap
@@ -41,6 +40,7 @@ class Evaluation(NamedTuple):
     seconds: {figure: seconds that it took}; shared work counts for the first figure that needs it.
     shared: {'samples', 'reference', and 'features' if any are used}: the protocol that all figures share, in words.
     device: the devices, in words.
+    left_out: the metrics that failed and were left out.
   """
 
   step: int
@@ -48,6 +48,7 @@ class Evaluation(NamedTuple):
   seconds: dict[str, float]
   shared: dict[str, str]
   device: str
+  left_out: tuple[str, ...] = ()
 
   @property
   def values(self) -> dict[str, float]:
@@ -116,17 +117,24 @@ def _reference(stage: runs.Stage, options: Options, split: str | None = None) ->
 def _several(stage: runs.Stage, options: Options) -> tuple[str, ...]:
   """The outputs that have figures of their own, each against what it imitates; none if one is asked for."""
   declared = core.outputs_of(stage.game, stage.streams)
-  return tuple(declared) if len(declared) > 1 and not options.output and not options.stream else ()
+  found = tuple(name for name, output in declared.items() if options.stream in ('', output.stream))
+  return found if len(found) > 1 and not options.output else ()
 
 
 def _of_each(stage: runs.Stage, options: Options) -> dict[str, Options]:
-  """{output with figures of its own: its options}; where some outputs have a target, the others leave out `targets`."""
+  """{output with figures of its own: its options}; a metric that suits some of the outputs the others leave out."""
   each = {name: options._replace(output=name) for name in _several(stage, options)}
-  aimed = {name for name, own in each.items() if _output_of(stage, own).paired}
-  for name in [name for name in each if aimed and name not in aimed]:
-    metrics = tuple(metric for metric in options.metrics if metric != 'targets')
-    each[name] = each[name]._replace(metrics=metrics)
-    if options.metrics and not metrics:
+  outputs = {name: _output_of(stage, own) for name, own in each.items()}
+  classified = core.classified_in(stage.game, stage.streams)
+  suited = {
+    'targets': {name for name, output in outputs.items() if output.paired},
+    'classifier': {name for name, output in outputs.items() if output.stream in classified},
+  }
+  for name, own in list(each.items()):
+    left_out = [metric for metric, names in suited.items() if names and name not in names]
+    metrics = tuple(metric for metric in own.metrics if metric not in left_out)
+    each[name] = own._replace(metrics=metrics)
+    if own.metrics and not metrics:
       del each[name]
   return each
 
@@ -139,8 +147,6 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
     options: how.
     made: what the game makes, or its shapes, where they are known.
   """
-  for name in _several(stage, options):
-    check(stage, options._replace(output=name), made)
   measures.check_measures(options.metrics)
   check_count(options.samples, 2, 'samples to evaluate')
   check_count(options.standing, 0, 'standing')
@@ -153,9 +159,28 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
   if made is not None:
     declared = core.outputs_of(stage.game, stage.streams)
     pick(made, options.output, '--output or config.eval.output', declared)
+  each = _of_each(stage, options)
+  for own in each.values():
+    check(stage, own, made)
+  if each:
+    return
+  if 'classifier' in options.metrics:
+    _check_classified(stage, _output_of(stage, options).stream)
   stream = _reference(stage, options, options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)
+
+
+def _check_classified(stage: runs.Stage, stream: str) -> None:
+  """Raises a UserError unless the game classifies examples of a stream."""
+  game, known = type(stage.game).__name__, core.classified_in(stage.game, stage.streams)
+  if not known:
+    raise UserError(f'{game} classifies nothing as it is set: leave the metric classifier out')
+  if stream not in known:
+    raise UserError(
+      f'{game} classifies examples of {", ".join(map(repr, known))}, none of {stream!r}: leave the metric classifier '
+      'out, or choose another --output (config.eval.output)'
+    )
 
 
 class Evaluator:
@@ -210,20 +235,15 @@ class Evaluator:
     wanted = _output_of(stage, options)
     self._targets: Stream | None = None
     own = self._inputs.get(wanted.stream) if wanted.paired else None
-    if own is not None and not options.split:
+    if own is not None:
       self._targets = sets.reference_stream(own, None, wanted.field)
     self._paired = own is not None and own.split == self.stream.split
     # What the game reads is all that tells samples apart, where it draws nothing: again and again the same say nothing.
     made_of = [wanted.source[0]] if wanted.source[0] in self._inputs else list(self._inputs)
     self._distinct = max((len(self._inputs[name].open()) for name in made_of), default=options.samples)
     self._samples = min(options.samples, self._distinct) if stage.game.latents is None else options.samples
-    trained = stage.streams[_output_of(stage, options).stream]
-    self._trained_on: Stream | None = None
-    if trained.per_class and not options.split and not options.stream:
-      # By the run's own labels, whatever classes the metrics see.
-      own_labels = sets.reference_stream(trained, None, _output_of(stage, options).field)
-      chosen = dict(per_class=trained.per_class, per_class_seed=trained.per_class_seed)
-      self._trained_on = dataclasses.replace(own_labels, **chosen)
+    learnt = self.stream.split == stage.streams[wanted.stream].split
+    self._trained_on = sets.learnt_from(stage.streams, wanted.stream) if learnt else None
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:
@@ -264,6 +284,7 @@ class Evaluator:
     seconds: dict[str, float] = {}
     names: Iterable[str] = self._options.metrics or measures.default_measures(evidence)
     failed: list[Exception] = []
+    left_out: list[str] = []
     for name in names:
       since = time.perf_counter()
       try:
@@ -277,6 +298,7 @@ class Evaluator:
         if self._options.metrics or (not figures and str(error) == str(failed[0]) and len(failed) > 1):
           raise
         self._say(f'left out {name}: {short(error)}')
+        left_out.append(name)
     if failed and not figures:
       raise failed[0]
     kind = jax.devices()[0].device_kind
@@ -303,6 +325,7 @@ class Evaluator:
         **({} if extractor is NONE else {'features': f'{extractor.name}: {extractor.protocol}'}),
       },
       f'{self._mesh.size} x {kind}',
+      tuple(left_out),
     )
 
 
@@ -316,4 +339,5 @@ def _joined(found: dict[str, Evaluation]) -> Evaluation:
     said = {name: one.shared[what] for name, one in found.items() if what in one.shared}
     same = len(set(said.values())) == 1
     shared[what] = next(iter(said.values())) if same else '; '.join(f'{name}: {text}' for name, text in said.items())
-  return Evaluation(first.step, tuple(figures), seconds, shared, first.device)
+  left_out = tuple(f'{metric}_{name}' for name, one in found.items() for metric in one.left_out)
+  return Evaluation(first.step, tuple(figures), seconds, shared, first.device, left_out)

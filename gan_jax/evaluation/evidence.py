@@ -1,7 +1,7 @@
 """The inputs of metrics: real and generated examples and their features. Each is computed when it is first used."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class Evidence:
     rivals: workdirs of runs to compare with.
     targets: the set of what each sample should be, if the output is made of inputs that have a target.
     paired: whether sample i is made of example i of the reference.
-    trained_on: the examples that the game learnt from, where they are not all of the reference.
+    trained_on: the streams whose examples the game learnt from, where they are not all of the reference; from
+      `sets.learnt_from`.
     sampling: how this run is sampled, by the keywords of `Run.variables`: a rival is sampled likewise.
 
   Attributes:
@@ -64,15 +65,14 @@ class Evidence:
     rivals: tuple[str, ...] = (),
     targets: Stream | None = None,
     paired: bool = False,
-    trained_on: Stream | None = None,
+    trained_on: Sequence[Stream] | None = None,
     sampling: Mapping[str, Any] | None = None,
   ):
     self.game, self.variables, self.stream = game, variables, stream
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
     self.targets, self.paired, self.sampling = targets, paired, dict(sampling or {})
-    self._trained_on = stream if trained_on is None else trained_on
     self._generated, self._scorer, self._say = generated, scorer, say
-    self._cached = {} if cached is None else cached
+    self._trained_on, self._cached = trained_on, {} if cached is None else cached
 
   @property
   def extractor(self) -> Extractor:
@@ -117,9 +117,10 @@ class Evidence:
 
   def trained_examples(self, count: int) -> np.ndarray:
     """The first examples that the game learnt from: of a set of which it saw some of each class, those alone."""
-    if self._trained_on is self.stream:
+    parts = self._trained_on
+    if parts is None:
       return self.real_examples(count)
-    return self.once(f'trained_examples {count}', lambda: sets.examples(self._trained_on, count)[0])
+    return self.once(f'trained_examples {count}', lambda: sets.examples(self.stream, count, parts=parts)[0])
 
   @property
   def sampler(self) -> Sampler:

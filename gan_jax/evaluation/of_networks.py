@@ -124,7 +124,9 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
 
 
 def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
-  if not isinstance(e.game.latents, latents_lib.Distribution):
+  kind = e.game.latents
+  one = isinstance(kind, latents_lib.Distribution) and jax.eval_shape(kind.sample, jax.random.key(0))
+  if not isinstance(one, jax.ShapeDtypeStruct):  # a dict, a tuple of `Scales`
     raise UserError(
       f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
     )
@@ -144,6 +146,7 @@ def _latents(e: Evidence, count: int, salt: int) -> np.ndarray:
 
 
 def ppl(e: Evidence) -> Iterable[Figure]:
+  generate = _generator(e)
   low, high = e.stream.range
   extractor, factor = e.extractor, e.extractor.white / (high - low) if e.pictures else 0.0
 
@@ -154,7 +157,7 @@ def ppl(e: Evidence) -> Iterable[Figure]:
   kind = 'spherical' if isinstance(e.game.latents, latents_lib.Normal) else 'linear'  # truncated or not
   epsilon = 1e-2  # the paper's 1e-4 moves the features of a small network by less than float32 can tell
   starts, ends = _latents(e, PATHS, 1), _latents(e, PATHS, 2)
-  result = path_length.path_length(_generator(e), features, starts, ends, kind=kind, epsilon=epsilon)
+  result = path_length.path_length(generate, features, starts, ends, kind=kind, epsilon=epsilon)
   yield Figure(
     'ppl', result.mean, f'{PATHS} {kind} paths, epsilon {epsilon}, 1 % trimmed at each end, squared distance of '
     'features', result.standard_error,
@@ -162,9 +165,9 @@ def ppl(e: Evidence) -> Iterable[Figure]:
 
 
 def inversion_figures(e: Evidence) -> Iterable[Figure]:
+  generate = _generator(e)
   low, high = e.stream.range
   train, unseen = e.in_range(e.trained_examples(INVERTED)), e.in_range(e.held_out_examples(INVERTED))
-  generate = _generator(e)
   errors = []
   for targets in (train, unseen):
     starts = _latents(e, RESTARTS * len(targets), 3)

@@ -1,11 +1,12 @@
 """Metrics of games with more than two networks, and of one run against another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
 
 from gan_jax import core
+from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data import sets
 from gan_jax.data.sets import title
@@ -16,6 +17,7 @@ from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.of_examples import MIXTURES
 from gan_jax.evaluation.of_networks import in_batches
 from gan_jax.features.choose import channel_labels
+from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics.checks import share_error
 from gan_jax.metrics.gmam import gmam
@@ -92,16 +94,16 @@ def _pairs(e: Evidence) -> tuple[str, np.ndarray, np.ndarray]:
 def gmam_figures(e: Evidence) -> Iterable[Figure]:
   if not e.rivals:
     raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
-  if not isinstance(e.game, core.HasObjective):
-    raise UserError(f'{type(e.game).__name__} has no objective of its discriminators: leave the metric gmam out')
+  if lack := _lacks_objective(e.game):
+    raise UserError(f'{lack}: leave the metric gmam out')
   real = e.in_range(e.real_examples(min(JUDGED, len(e.fake.examples))))
   own = e.in_range(e.fake.examples[: len(real)])
   value = lambda game, variables, fake: float(game.apply(variables, real, fake, method='objective'))
-  for path in e.rivals:
+  for path, name in zip(e.rivals, rival_names(e.rivals), strict=True):
     rival = load(path)
     game, variables = rival.stage.game, rival.variables(**e.sampling)
-    if not isinstance(game, core.HasObjective):
-      raise UserError(f'--rivals: {path} is of {type(game).__name__}, which has no objective: leave it out')
+    if lack := _lacks_objective(game):
+      raise UserError(f'--rivals: {path}: {lack}: leave it out')
     theirs = np.asarray(rival.sample(len(real), seed=e.seed, **e.sampling))
     if theirs.shape[1:] != real.shape[1:] or rival.range != e.stream.range:
       raise UserError(f'--rivals: {path} makes {theirs.shape[1:]} in {rival.range}, this run another: leave it out')
@@ -110,9 +112,33 @@ def gmam_figures(e: Evidence) -> Iterable[Figure]:
     here = [value(e.game, e.variables, fake) for fake in (own, theirs)]
     there = [value(game, variables, fake) for fake in (theirs, own)]
     yield Figure(
-      f'gmam_{rival.workdir.name}', gmam(*here, *there), f'of {path} at step {rival.step}: positive if this run is '
+      f'gmam_{name}', gmam(*here, *there), f'of {path} at step {rival.step}: positive if this run is '
       f'the better; discriminators in eval mode on {len(real)} real and generated examples'
     )  # fmt: skip
+
+
+def _lacks_objective(game: object) -> str:
+  """Why a game's discriminators cannot judge another's samples, in words; '' if they can."""
+  if not isinstance(game, core.HasObjective):
+    return f'{type(game).__name__} has no objective of its discriminators'
+  if condition_of(getattr(game, 'latents', None)) or core.asked_in(game):
+    return f'{type(game).__name__} is conditional, and gmam is of games without a condition'
+  return ''
+
+
+def rival_names(rivals: Sequence[str]) -> list[str]:
+  """A short name for each workdir: the name of its folder, with folders above it where that is another's name, too.
+
+  >>> rival_names(['runs/a/gman', 'runs/b/gman', 'runs/a/wgan'])
+  ['a/gman', 'b/gman', 'wgan']
+  """
+  parts = [paths.expand(path).parts for path in rivals]
+  names = []
+  for own in parts:
+    ends = (own[-length:] for length in range(1, len(own) + 1))
+    alone = (end for end in ends if sum(other[-len(end) :] == end for other in parts) == 1)
+    names.append('/'.join(next(alone, own)))
+  return names
 
 
 def maker_figures(e: Evidence) -> Iterable[Figure]:
@@ -145,6 +171,7 @@ def maker_figures(e: Evidence) -> Iterable[Figure]:
       f'modes_of_maker_{i}', float(result.modes[i]), f'of {modes}, those with {share}, {criterion}', parts=parts
     )
   yield Figure(
-    'maker_information', result.information, 'mutual information of maker and mode over the smaller entropy: 0, all '
-    'make the same; 1, no mode has two makers, or no maker two modes'
+    'maker_information', result.information, 'mutual information of maker and mode over the smaller entropy, both less '
+    'what makers of the same modes share by chance: 0, all make the same; 1, no mode has two makers, or no maker two '
+    'modes'
   )  # fmt: skip

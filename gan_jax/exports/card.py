@@ -1,13 +1,15 @@
 """The card of an exported generator, README.md as the Hugging Face hub shows it: data, figures, lines to load it."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
+
+import jax
 
 import gan_jax
 from gan_jax.data import sets
 from gan_jax.exports.function import Exported
-from gan_jax.latents.distributions import Attributes, Label, Normal, Tags, Uniform
+from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Tags, Uniform
+from gan_jax.runs.stages import networks_of
 from gan_jax.sampling.run import Run
 
 #: {format: (file, the lines that load it)}; the lines need the packages below, and not this library.
@@ -41,29 +43,42 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     formats: of the files beside the card.
     pictured: whether samples.png is beside it.
   """
-  game = run.config.game
   data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
-  networks = [f'{name} `{part.name}`' for name, part in game.items() if hasattr(part, 'get') and part.get('name')]
+  networks = [f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)]
   count = sum(x.size for name, x in made.weights.items() if name.startswith('params/'))
-  limits = {name: run.range_of('' if name == 'samples' else name) for name in made.outputs}
-  drawn = run.stage.game.latents
-  latents = drawn if isinstance(drawn, Mapping) else {'z': drawn}
-  outputs = ', '.join(f'`{name}` from {low:g} (black) to {high:g} (white)' for name, (low, high) in limits.items())
+  shapes = jax.eval_shape(made.apply, made.weights, made.inputs)
+  outputs = '; '.join(f'{_array(name, shapes[name])}{_limits(run, name, shapes[name])}' for name in made.outputs)
+  tag = '- image-generation\n' if any(map(_is_picture, shapes.values())) else ''
   parts = [
-    '---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n- image-generation\n---\n',
-    f'# {game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
+    f'---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n{tag}---\n',
+    f'# {run.config.game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
     '![samples](samples.png)\n' if pictured else '',
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`.\n',
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
-    f'**Inputs** {_described(made.inputs, latents)}; **outputs** {outputs}: height, width, channels.\n',
-    *(
-      f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made, latents)}\n```\n'
-      for kind in formats
-    ),
+    f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
+    *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]
   return '\n'.join(part for part in parts if part)
+
+
+def _class(network: Any) -> str:
+  """The name of its class, as a config names it."""
+  kind = type(network)
+  return f'{kind.__module__.removeprefix("gan_jax.nets.")}.{kind.__qualname__}'
+
+
+def _is_picture(x: Any) -> bool:
+  return len(x.shape) == 4 and 1 <= x.shape[-1] <= 4
+
+
+def _limits(run: Run, output: str, x: Any) -> str:
+  """The values of a picture, and what its axes are; empty for other examples."""
+  if not _is_picture(x):
+    return ''
+  low, high = run.range_of('' if output == 'samples' else output)
+  return f' from {low:g} (black) to {high:g} (white): height, width, channels'
 
 
 def _opens(stream: Any) -> bool:
@@ -75,22 +90,20 @@ def _opens(stream: Any) -> bool:
   return True
 
 
-def _described(inputs: Mapping[str, Any], latents: Mapping[str, Any]) -> str:
+def _described(made: Exported) -> str:
   """The inputs with their shapes and distributions; those that are no latents are fields of data."""
-  found = []
-  for name, x in inputs.items():
-    if isinstance(x, Mapping):
-      found.append(f'`{name}` ({_described(x, latents[name])})')
-    else:
-      shape = ', '.join(['batch', *map(str, x.shape[1:])])
-      found.append(f'`{name}` {x.dtype} ({shape}), {_distribution(latents.get(name))}')
-  return '; '.join(found)
+  given = made.inputs.items()
+  return '; '.join(f'{_array(name, x)}, {_distribution(made.drawn.get(name))}' for name, x in given)
+
+
+def _array(name: str, x: Any) -> str:
+  return f'`{name}` {x.dtype} ({", ".join(["batch", *map(str, x.shape[1:])])})'
 
 
 def _distribution(of: Any) -> str:
   if of is None:
     return 'of your data'
-  if isinstance(of, Normal):
+  if isinstance(of, Normal | Scales):
     return 'normal with mean 0 and deviation 1'
   if isinstance(of, Uniform):
     return f'uniform from {of.low:g} to {of.high:g}'
@@ -103,10 +116,10 @@ def _distribution(of: Any) -> str:
   return f'as the game draws them ({type(of).__name__})'
 
 
-def _lines(kind: str, made: Exported, latents: Mapping[str, Any]) -> str:
+def _lines(kind: str, made: Exported) -> str:
   names = ', '.join(f"'{name}': {name}" for name in made.inputs)
   lines = ['import numpy as np', *LOADERS[kind].split('\n')]
-  draw = [_drawn(name, x, latents.get(name)) for name, x in made.inputs.items()]
+  draw = [_drawn(name, x, made.drawn.get(name)) for name, x in made.inputs.items()]
   if any('rng.' in line for line in draw):
     draw = ['rng = np.random.default_rng(0)', *draw]
   at = next(i for i, line in enumerate(lines) if line.startswith('samples = '))
@@ -119,16 +132,13 @@ def _drawn(name: str, x: Any, of: Any) -> str:
   if text := _expression(x, of):
     return f'{name} = {text}'
   what = 'fields of your data' if of is None else 'numbers as the game draws them'
-  return f'{name} = {_zeros(x)}  # replace the zeros by {what}, of this shape'
+  return f"{name} = np.zeros({_shape(x)}, '{x.dtype}')  # replace the zeros by {what}, of this shape"
 
 
 def _expression(x: Any, of: Any) -> str:
   """What draws 16 rows like those of `x` from a distribution; empty if there is no short expression."""
-  if isinstance(x, Mapping):
-    parts = {name: _expression(part, of[name]) for name, part in x.items()}
-    return '{' + ', '.join(f'{name!r}: {part}' for name, part in parts.items()) + '}' if all(parts.values()) else ''
   shape, text = _shape(x), ''
-  if isinstance(of, Normal):
+  if isinstance(of, Normal | Scales):
     text = f"rng.standard_normal({shape}).astype('{x.dtype}')"
   elif isinstance(of, Uniform):
     text = f"rng.uniform({float(of.low)}, {float(of.high)}, {shape}).astype('{x.dtype}')"
@@ -144,12 +154,6 @@ def _expression(x: Any, of: Any) -> str:
     table = [list(row) for row in of.table]
     text = f"np.array({table}, '{x.dtype}')[rng.integers({len(table)}, size=16)]"
   return text if len(text) <= LONGEST else ''
-
-
-def _zeros(x: Any) -> str:
-  if isinstance(x, Mapping):
-    return '{' + ', '.join(f'{name!r}: {_zeros(part)}' for name, part in x.items()) + '}'
-  return f"np.zeros({_shape(x)}, '{x.dtype}')"
 
 
 def _shape(x: Any) -> str:

@@ -22,14 +22,17 @@ class Exported(NamedTuple):
   Attributes:
     apply: (weights, {name: (B, ...)}) -> {name: (B, ...) float32}; pure.
     weights: {path: array}, such as 'params/generator/Dense_0/kernel': the weights and statistics that samples need.
-    inputs: {name: an example of two rows}: the parts of the latents, or fields of the streams that the game reads.
+    inputs: {name: an example of two rows}: the latents, 'z' where they are one array, 'parts_low' of a dict in a dict,
+      'z_0' of a tuple; and fields of the streams that the game reads, 'a_image'.
     outputs: the names of what it makes; 'samples' for a game that makes one thing.
+    drawn: {name: its distribution}, of the inputs that are latents.
   """
 
   apply: Callable[[Any, dict[str, Any]], dict[str, Any]]
   weights: dict[str, np.ndarray]
   inputs: dict[str, np.ndarray]
   outputs: tuple[str, ...]
+  drawn: dict[str, Any]
 
   def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
     """What is made of arrays by name, numpy."""
@@ -38,7 +41,7 @@ class Exported(NamedTuple):
 
 
 def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
-  """The function of a run: `run.generate(latents)` with the latents' parts as arrays by name.
+  """The function of a run: `run.generate(latents)` with the arrays of the latents by name.
 
   Args:
     run: from `gan_jax.load`.
@@ -46,7 +49,7 @@ def exported(run: Run, *, ema: bool = True, standing: int = 0) -> Exported:
     standing: batches whose statistics replace the running ones of batch norm; 0 for none.
 
   Returns:
-    The `Exported`. A generator's own noise, if it has any, is that of seed 0.
+    The `Exported`. A generator's own noise, if it has any, is that of seed 0, as the first block of samples has it.
 
   Raises:
     UserError: the game needs what cannot be given as arrays.
@@ -74,10 +77,11 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
     latents: two rows of them; None of a game that draws none.
     streams: {stream: {field: two rows}} of the data that it reads when it samples.
   """
-  parts = {} if latents is None else dict(latents) if isinstance(latents, dict) else {'z': latents}
-  fields = {f'{stream}_{field}': np.asarray(x) for stream, given in streams.items() for field, x in given.items()}
-  if clash := parts.keys() & fields.keys():
-    raise UserError(f'latents and a field of the data are both called {min(clash)!r}: rename the stream to export')
+  parts = [] if latents is None else _named(latents)
+  fields = [(f'{stream}_{field}', np.asarray(x)) for stream, given in streams.items() for field, x in given.items()]
+  names = [name for name, _ in parts + fields]
+  if clash := [name for name in names if names.count(name) > 1]:
+    raise UserError(f'two inputs are both called {clash[0]!r}: rename the stream or the part of the latents to export')
 
   variables = jax.device_get(variables)
   paths, tree = jax.tree_util.tree_leaves_with_path(variables), jax.tree.structure(variables)
@@ -89,7 +93,7 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
       stream: {field: inputs[f'{stream}_{field}'] for field in given} for stream, given in streams.items()
     }
     if latents is not None:
-      batch['latents'] = {name: inputs[name] for name in parts} if isinstance(latents, dict) else inputs['z']
+      batch['latents'] = jax.tree.unflatten(jax.tree.structure(latents), [inputs[name] for name, _ in parts])
     # Noise as of `run.generate(..., seed=0)`, of the first block.
     noise = jax.random.fold_in(jax.random.fold_in(key_of(0), NOISE), 0)
     # One operation for each convolution, which every platform has.
@@ -98,12 +102,31 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
     made = made if isinstance(made, dict) else {'samples': made}
     return {name: value.astype(jnp.float32) for name, value in made.items()}
 
-  inputs = {**parts, **fields}
+  inputs = dict(parts + fields)
   closed, shapes = jax.make_jaxpr(apply, return_shape=True)(everything, inputs)
   read = {id(value) for equation in closed.jaxpr.eqns for value in equation.invars}
   # The leaves of a dict are in the order of its keys.
   used = {name for name, value in zip(sorted(everything), closed.jaxpr.invars, strict=False) if id(value) in read}
-  return Exported(apply, {name: everything[name] for name in everything if name in used}, inputs, tuple(shapes))
+  weights = {name: everything[name] for name in everything if name in used}
+  drawn = {} if latents is None else dict(zip(names, _kinds(latents, game.latents), strict=False))
+  return Exported(apply, weights, inputs, tuple(shapes), drawn)
+
+
+def _named(latents: Any) -> list[tuple[str, Any]]:
+  """(name, array) of latents, in the order of `jax.tree.leaves`.
+
+  >>> [name for name, _ in _named({'z': (1.0, 2.0), 'parts': {'low': 3.0}})]
+  ['parts_low', 'z_0', 'z_1']
+  """
+  tree = latents if isinstance(latents, dict) else {'z': latents}
+  return [(_path(path, '_'), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _kinds(latents: Any, distributions: Any) -> list[Any]:
+  """The distribution of each array of latents, in the order of `jax.tree.leaves`."""
+  if isinstance(distributions, Mapping):
+    return [kind for name in sorted(latents) for kind in _kinds(latents[name], distributions[name])]
+  return [distributions] * len(jax.tree.leaves(latents))
 
 
 def alone(made: Exported) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]:
@@ -134,5 +157,5 @@ def first_that_works(write: Callable[[Any], Any], functions: tuple[Any, ...]) ->
   return write(functions[-1])
 
 
-def _path(path: tuple[Any, ...]) -> str:
-  return '/'.join(jax.tree_util.keystr((part,), simple=True) for part in path)
+def _path(path: tuple[Any, ...], between: str = '/') -> str:
+  return between.join(jax.tree_util.keystr((part,), simple=True) for part in path)

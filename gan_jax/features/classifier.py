@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -132,10 +133,13 @@ def _safe(name: str) -> str:
 def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, Any]:
   """All that a trained classifier depends on."""
   chosen = ('name', 'path', 'split', 'size', 'crop', 'channels', 'classes')
-  # A fingerprint looks at some examples; of a folder, every file's place, length and time are known as well.
-  files = [(str(file), file.stat().length, file.stat().mtime) for file in getattr(source, 'files', ())]
+  # A fingerprint looks at some examples; of a folder, every file's place, length and time are known as well. Places in
+  # it say all: the folder may move.
+  root = getattr(source, 'root', None)
+  place = lambda file: str(file) if root is None else os.path.relpath(file, root)
+  files = [(place(file), file.stat().length, file.stat().mtime) for file in getattr(source, 'files', ())]
   return {
-    **{name: getattr(stream, name) for name in chosen},
+    **{name: getattr(stream, name) for name in chosen if name != 'path' or root is None},
     # Labels of two kinds may agree on all examples that a fingerprint looks at.
     **sets.labelling(stream),
     **{name: repr(value) for name, value in sets.decoding(stream).items()},

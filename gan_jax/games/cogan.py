@@ -47,6 +47,10 @@ class CoGAN(nn.Module):
     Turn(('generator',), 'generator_loss', streams=()),
   )
 
+  @property
+  def classified(self) -> tuple[str, ...]:
+    return ('b',) if self.classifier else ()
+
   def discriminate(self, examples: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
     """{domain: outputs of the discriminator} for {domain: examples}."""
     return {d: self.discriminator(examples[d], d, train=True) for d in DOMAINS}

@@ -25,7 +25,7 @@ from gan_jax.games.parts import pool as pools
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 from gan_jax.games.parts.passes import passes
-from gan_jax.games.parts.penalties import check_eager
+from gan_jax.games.parts.penalties import check_eager, penalty_of
 
 #: There and back.
 WAYS = (('a', 'b'), ('b', 'a'))
@@ -124,7 +124,7 @@ class CycleGAN(nn.Module):
       check_head(pair, self.loss, real_logits)
       terms[f'discriminator_{other}'] = pair.discriminator(real_logits, fake_logits)
       if self.penalty is not None:
-        terms[f'penalty_{other}'] = self.penalty(discriminator, self.make_rng('noise'), real, fake)
+        terms[f'penalty_{other}'] = penalty_of(self.penalty, pair, discriminator, self.make_rng('noise'), real, fake)
     return sum(terms.values(), jnp.zeros(())), terms
 
   def _judged(self, domain: str, image: jax.Array) -> tuple[jax.Array, Any]:

@@ -6,12 +6,15 @@ r"""FastGAN: for a hundred to some thousand images. The discriminator also learn
 Source: Liu et al. 2021, https://arxiv.org/abs/2101.04775, eq. 2 to 4, and the authors' code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.augment.augmentations import Adaptive, Scheduled
+from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.fit import check_same_shape
 from gan_jax.latents.distributions import Latents, Normal
@@ -41,6 +44,14 @@ class FastGAN(nn.Module):
     Turn(('generator',), 'generator_loss', streams=(), share='batch'),
   )
   boundary = 0.0
+
+  def check_training(self, streams: Mapping[str, Any]) -> None:
+    """Raises a UserError for augmentation with a probability that changes, which this game does not keep."""
+    if isinstance(self.augment, Adaptive | Scheduled):
+      raise UserError(
+        f"config.game.augment={{'name': {type(self.augment).__name__!r}}} has a probability that FastGAN does not "
+        "keep: take {'name': 'DiffAugment'}, or None"
+      )
 
   def fakes(self, z: jax.Array) -> dict[str, jax.Array]:
     fake = self.generator(z, train=True)

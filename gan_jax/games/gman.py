@@ -140,6 +140,12 @@ class GMAN(nn.Module):
     return generate(self.generator, batch['latents'], train=False)
 
   def objective(self, real: jax.Array, fake: jax.Array) -> jax.Array:
-    """F of all discriminators' values of the game on whole batches (B, ...), in eval mode. For the metric GMAM."""
+    """F of all discriminators' values of the game on whole batches (B, ...), in eval mode. For the metric GMAM.
+
+    Networks are given no condition.
+    """
     logits = [self.all_logits(x, {}, train=False, whole=True) for x in (real, fake)]
-    return self.mixed_loss(jax.vmap(losses.value)(*logits))[0]
+    values = jax.vmap(losses.value)(*logits)
+    if self.mixture == 'learned':  # the reward is for the strength, and says nothing of the examples
+      return losses.ensembles.softmax_of(values, jax.nn.softplus(self.generator_strength()))
+    return self.mixed_loss(values)[0]

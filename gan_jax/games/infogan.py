@@ -28,7 +28,7 @@ class InfoGAN(nn.Module):
     discriminator: examples, train -> logits; with `codes=True` -> (logits, {name: Q's outputs}).
     latents: 'z', and codes under other names. A `Label` is a categorical code; the others are real-valued, with a
       Gaussian Q of deviation 1.
-    information: {name of a code: its lambda}.
+    information: {name of a code: its lambda}. Q does not read the other codes, which the generator takes behind these.
   """
 
   generator: nn.Module
@@ -44,7 +44,8 @@ class InfoGAN(nn.Module):
   def generate(self, latents: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
     """Examples from 'z' and the codes."""
     parts = [latents['z']]
-    for name in sorted(self.information):
+    unread = set(self.latents) - {'z', *self.information}
+    for name in (*sorted(self.information), *sorted(unread)):
       code, value = self.latents[name], latents[name]
       parts.append(condition(value, code.classes, parts[0].dtype) if isinstance(code, Label) else value)
     return self.generator(jnp.concatenate(parts, -1), train=train)

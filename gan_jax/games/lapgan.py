@@ -113,7 +113,7 @@ class LAPGAN(nn.Module):
 
   def generator_loss(self, batch: Batch) -> LossAndMetrics:
     each = {
-      f'generator_loss_{k}': losses.nonsaturating.generator(self.discriminators[k](fake, train=True, **given))
+      f'adversarial_{k}': losses.nonsaturating.generator(self.discriminators[k](fake, train=True, **given))
       for k, (fake, given) in self.fakes(batch).items()
     }
     return sum(each.values(), jnp.zeros(())), each

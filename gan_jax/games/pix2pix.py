@@ -26,7 +26,7 @@ from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.sampled import Output
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
-from gan_jax.games.parts.penalties import check_eager
+from gan_jax.games.parts.penalties import check_eager, penalty_of
 
 
 class Pix2Pix(nn.Module):
@@ -94,7 +94,7 @@ class Pix2Pix(nn.Module):
     check_head(pair, self.loss, real_logits)
     terms = {'judged': pair.discriminator(real_logits, fake_logits)}
     if self.penalty is not None:
-      terms['penalty'] = self.penalty(self.discriminator, self.make_rng('noise'), real, fake)
+      terms['penalty'] = penalty_of(self.penalty, pair, self.discriminator, self.make_rng('noise'), real, fake)
     return sum(terms.values(), jnp.zeros(())), terms
 
   def generator_loss(self, batch: Batch) -> LossAndMetrics:

@@ -18,10 +18,11 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.clock import read_clock, read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies, certainty
-from gan_jax.games.parts.conditions import condition_kwargs, condition_of, generate
+from gan_jax.games.parts.conditions import check_one_condition, condition_kwargs, condition_of, generate
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 from gan_jax.games.parts.passes import passes
+from gan_jax.games.parts.penalties import penalty_of
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.optim.schedules import Schedule
 
@@ -82,7 +83,11 @@ class Standard(nn.Module):
     return ('images',) if self.condition else None
 
   def check_training(self, streams: Mapping[str, Any]) -> None:
-    """Raises a UserError for adaptive augmentation by logits that do not say what is real."""
+    """Raises a UserError for two conditions, and for adaptive augmentation by logits that do not say what is real."""
+    check_one_condition(self.latents)
+    self._check_adaptive()
+
+  def _check_adaptive(self) -> None:
     if isinstance(self.augment, Adaptive) and self.pair.boundary is None:
       raise UserError(
         f'config.game.augment: Adaptive asks how much of the data is judged real, which logits of {self.loss!r} do not '
@@ -233,6 +238,7 @@ class Standard(nn.Module):
     metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       if not self.is_initializing():
+        self._check_adaptive()
         self.overfitting.value += overfitting(certainty(self.pair, real_logits)) / self.augment.every
       metrics['augment_probability'] = self.probability.value
     if self.penalty is not None and getattr(self.penalty, 'every', 1) == 1:
@@ -254,17 +260,19 @@ class Standard(nn.Module):
     return accuracy
 
   def penalty_loss(self, batch: Batch) -> jax.Array:
+    """The lazy penalty, for all moves of the discriminator in a step."""
     batch = self.conditioned(batch)
     image, latents = batch['images']['image'], self.paired_latents(batch)
     fake = generate(self.generator, latents, train=True)
     # In the same order as in the discriminator's loss, because this turn shares its noise.
     image, fake = self.augmented(image), self.augmented(fake)
-    return self.penalized(image, fake, condition_kwargs(latents, batch['images']))
+    return self.discriminator_steps * self.penalized(image, fake, condition_kwargs(latents, batch['images']))
 
   def penalized(self, image: jax.Array, fake: jax.Array, condition: Mapping[str, jax.Array]) -> jax.Array:
     """The penalty of real and generated images, as they are augmented, times its schedule."""
     assert self.penalty is not None
-    return self.scheduled(self.penalty(self.discriminator, self.make_rng('noise'), image, fake, **condition))
+    key = self.make_rng('noise')
+    return self.scheduled(penalty_of(self.penalty, self.pair, self.discriminator, key, image, fake, **condition))
 
   def scheduled(self, penalty: jax.Array) -> jax.Array:
     """The penalty times `penalty_schedule`."""
@@ -295,9 +303,7 @@ class Standard(nn.Module):
 
   def logits(self, image: jax.Array) -> jax.Array:
     """Logits (B,) of examples (B, ...): the mean over patches, or the difference of two outputs of a softmax head."""
-    logits = self.discriminator(image, train=False)
-    if self.pair.outputs == 2:
-      return logits[..., 1] - logits[..., 0]
+    logits = self.pair.log_odds(self.discriminator(image, train=False))
     return logits.reshape(logits.shape[0], -1).mean(1)
 
   def layers(self, image: jax.Array) -> list[jax.Array]:

@@ -23,7 +23,7 @@ from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.sampled import Output
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
-from gan_jax.games.parts.penalties import check_eager
+from gan_jax.games.parts.penalties import check_eager, penalty_of
 
 
 class StarGAN(nn.Module):
@@ -115,7 +115,7 @@ class StarGAN(nn.Module):
     }
     if self.penalty is not None:
       key = self.make_rng('noise')
-      terms['penalty'] = self.penalty(self.discriminator, key, image, fake, classify=False)
+      terms['penalty'] = penalty_of(self.penalty, pair, self.discriminator, key, image, fake, classify=False)
     return sum(terms.values(), jnp.zeros(())), terms
 
   def generator_loss(self, batch: Batch) -> LossAndMetrics:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
+from gan_jax.core.gradients import gradients_of
 from gan_jax.games.parts.conditions import condition_kwargs, condition_of
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -84,14 +85,12 @@ class StyleGAN2(Standard):
     image, key = batch['images']['image'], self.make_rng('noise')
     label, chance = condition_kwargs(batch['latents'], batch['images']), self.chance()
 
-    def logits(discriminator: nn.Module, image: jax.Array) -> jax.Array:
+    def judge(discriminator: nn.Module, image: jax.Array) -> jax.Array:
       assert self.augment is not None
       seen = self.augment(key, image, *chance).astype(image.dtype)
-      out: jax.Array = discriminator(seen, train=True, **label)
-      return out.astype(jnp.float32)
+      return self.pair.log_odds(discriminator(seen, train=True, **label))
 
-    out, backward = nn.vjp(logits, self.discriminator, image)
-    return self.scheduled(self.penalty.of(backward(jnp.ones_like(out))[-1]))
+    return self.discriminator_steps * self.scheduled(self.penalty.of(gradients_of(judge, self.discriminator, image)))
 
   def path_loss(self, batch: Batch) -> LossAndMetrics:
     latents = self.conditioned(batch)['latents']

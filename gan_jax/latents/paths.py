@@ -201,13 +201,14 @@ def between_classes(latents: Any, ends: Sequence[int] | np.ndarray, classes: int
   }
 
 
-def chosen(latents: Any, having: np.ndarray, count: int = 3) -> Any:
+def chosen(latents: Any, having: np.ndarray, count: int = 3, *, concept: str = 'the concept') -> Any:
   """The latents of the first `count` examples that show a concept, such as a class that a classifier predicts.
 
   Args:
     latents: (N, ...), or a dict of such arrays.
     having: (N,) boolean, whether an example shows the concept.
     count: number of examples.
+    concept: what messages call it.
 
   Raises:
     UserError: fewer examples show the concept.
@@ -218,7 +219,7 @@ def chosen(latents: Any, having: np.ndarray, count: int = 3) -> Any:
   places = np.flatnonzero(having)[:count]
   if len(places) < count:
     raise UserError(
-      f'{len(places)} of {len(having)} samples show the concept, but {count} are needed: draw more samples'
+      f'{len(places)} of {len(having)} samples show {concept}, but {count} are needed: draw more samples, with --count'
     )
   return jax.tree.map(lambda x: np.asarray(x)[places], latents)
 

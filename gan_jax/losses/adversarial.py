@@ -45,6 +45,14 @@ class AdversarialLoss(NamedTuple):
   boundary: float | None = 0.0
   outputs: int | None = 1
 
+  def log_odds(self, logits: jax.Array) -> jax.Array:
+    """One number of each judgement, high for data: the logits as they are; of 2 outputs (..., 2) real minus fake (...).
+
+    >>> two_way_softmax.log_odds(jnp.array([[1.0, 4.0]])).tolist(), hinge.log_odds(jnp.array([2.0])).tolist()
+    ([3.0], [2.0])
+    """
+    return _log_odds(logits) if self.outputs == 2 else logits
+
 
 def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   """The mean of values, or their weighted mean, sum(w v) / sum(w).

@@ -2,7 +2,7 @@ r"""Penalties that keep a critic smooth, consistent or near zero.
 
 The pure functions take gradients of the critic's output with respect to its input, or logits. `input_gradients`
 computes these gradients for any function of a batch; `wgan_gp` and `dragan` do both in one call. Inside a game the
-critic is a Linen module: use `gan_jax.core.game.input_gradients` there.
+critic is a Linen module: use `gan_jax.core.input_gradients` there.
 """
 
 from collections.abc import Callable

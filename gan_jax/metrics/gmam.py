@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from gan_jax.base.errors import UserError
 from gan_jax.metrics.checks import check_finite
 
 
@@ -23,10 +24,16 @@ def gmam(own: float, rival_here: float, rival_own: float, own_there: float) -> f
     own_there: $F^b_{G_a}$.
 
   Raises:
-    UserError: one is not finite.
+    UserError: one is not finite, or not below 0.
 
   >>> round(gmam(-1.0, -0.5, -1.0, -2.0), 4)  # both find the first better, each by a factor of 2: log 4
   1.3863
   """
-  check_finite(objectives=np.array([own, rival_here, rival_own, own_there]))
+  objectives = [own, rival_here, rival_own, own_there]
+  check_finite(objectives=np.array(objectives))
+  if max(objectives) >= 0:
+    raise UserError(
+      f'gmam of the objectives {objectives}: all must be below 0; at 0 discriminators tell real from generated without '
+      'a doubt, and no generator is the better to them: compare other checkpoints'
+    )
   return math.log(own_there / rival_own) - math.log(rival_here / own)

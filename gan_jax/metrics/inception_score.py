@@ -50,7 +50,5 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -
   for i in range(splits):
     part = probabilities[i * len(logits) // splits : (i + 1) * len(logits) // splits]
     scores.append(np.exp(special.rel_entr(part, part.mean(0, keepdims=True)).sum(1).mean()))
-  deviation = float(np.std(scores))
-  return InceptionScore(
-    float(np.mean(scores)), deviation / float(np.sqrt(splits)) if splits > 1 else math.nan, deviation
-  )
+  error = float(np.std(scores, ddof=1) / np.sqrt(splits)) if splits > 1 else math.nan
+  return InceptionScore(float(np.mean(scores)), error, float(np.std(scores)))

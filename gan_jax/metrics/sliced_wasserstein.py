@@ -185,9 +185,10 @@ def pyramid_distance(
   mean 0 and deviation 1 per channel and level, so a uniform change of brightness or contrast costs nothing.
 
   Source: Karras et al. 2017 (Progressive GAN), https://arxiv.org/abs/1710.10196, section 5, and their code: 128 patches
-  of 7x7 a picture, 4 x 128 directions, levels down to 16 pixels; 16,384 pictures in the paper, 8,192 in the code.
-  differs: a level may be as small as 14 pixels, so that 28x28 pictures have two levels (28 and 14) as 32x32 ones do;
-  sides that do not halve evenly are first mirrored at the border by a few pixels. Powers of two are as published.
+  of 7x7 a picture, 4 x 128 directions, levels down to 16 pixels.
+  differs: at most 8,192 pictures, theirs are 16,384; a level may be as small as 14 pixels, so that 28x28 pictures have
+  two levels (28 and 14) as 32x32 ones do; sides that do not halve evenly are first mirrored at the border by a few
+  pixels. Powers of two are as published.
 
   Args:
     real: (N, H, W, C) uint8 or float.

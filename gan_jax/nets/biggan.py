@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
-from gan_jax.nets.layers.attention import SelfAttention
+from gan_jax.nets.layers.attention import SelfAttention, check_heights
 from gan_jax.nets.layers.basic import checked_label
 from gan_jax.nets.layers.norms import ClassBatchNorm, VectorBatchNorm
-from gan_jax.nets.layers.weights import Conv, Embed
+from gan_jax.nets.layers.weights import Conv, Embed, Kind
 from gan_jax.nets.resnet import (
   ORTHOGONAL,
   DeepDiscriminatorBlock,
@@ -64,7 +64,7 @@ class Generator(nn.Module):
   Attributes:
     channels: widths of the first map, base x base, and of each block; every block doubles height and width.
     classes: how many; 0 for none: the norms take the chunks of the latents alone.
-    attention: heights behind whose block there is attention.
+    attention: heights behind whose block there is attention; the default is left out of smaller networks.
     embedding: size of the class embedding that all norms share; 0 for a table of gains and biases in each; not
       used without classes.
     hierarchical: one chunk of the latents for the first map and one for each block; or all for the first map.
@@ -78,7 +78,7 @@ class Generator(nn.Module):
   attention: tuple[int, ...] = (64,)
   embedding: int = 128
   hierarchical: bool = True
-  weights: str = 'spectral'
+  weights: Kind = 'spectral'
   base: int = 4
   image_channels: int = 3
 
@@ -106,10 +106,13 @@ class Generator(nn.Module):
     of_vector = lambda name: VectorBatchNorm(self.weights, name=name)
     norm = of_vector if self.embedding or not self.classes else of_class
     x = Start(first, self.base, self.weights, name='project')(z, train=train)  # (B, 4, 4, 1536)
+    heights = []
     for i, (width, condition) in enumerate(zip(widths, conditions, strict=True)):
       x = GeneratorBlock(width, norm, kind=self.weights, name=f'block_{i}')(x, condition, train=train)
+      heights.append(x.shape[1])
       if x.shape[1] in self.attention:
         x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    check_heights(self, heights, 'generator', train=train)
     return ToImage(self.image_channels, self.weights, name='image')(x, train=train)
 
 
@@ -119,7 +122,7 @@ class DeepGenerator(nn.Module):
   Attributes:
     channels: widths of the first map, base x base, and of each pair of blocks; its second doubles height and width.
     classes: how many; 0 for none: first map and norms take the latents alone.
-    attention: heights behind whose block there is attention.
+    attention: heights behind whose block there is attention; the default is left out of smaller networks.
     embedding: size of the class embedding, which goes with the latents into the first map and into all norms.
     weights: kind of all weights but the embedding.
     base: height and width of the first map.
@@ -130,7 +133,7 @@ class DeepGenerator(nn.Module):
   classes: int = 1000
   attention: tuple[int, ...] = (64,)
   embedding: int = 128
-  weights: str = 'spectral'
+  weights: Kind = 'spectral'
   base: int = 4
   image_channels: int = 3
 
@@ -144,11 +147,14 @@ class DeepGenerator(nn.Module):
     norm = lambda name: VectorBatchNorm(self.weights, name=name)
     block = lambda width, up, name: DeepGeneratorBlock(width, norm, up, self.weights, name=name)
     x = Start(self.channels[0], self.base, self.weights, name='project')(condition, train=train)  # (B, 4, 4, 2048)
+    heights = []
     for i, width in enumerate(self.channels[1:]):
       x = block(x.shape[-1], False, f'block_{i}_same')(x, condition, train=train)
       x = block(width, True, f'block_{i}_up')(x, condition, train=train)
+      heights.append(x.shape[1])
       if x.shape[1] in self.attention:
         x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    check_heights(self, heights, 'generator', train=train)
     return ToImage(self.image_channels, self.weights, name='image')(x, train=train)
 
 
@@ -159,7 +165,7 @@ class DeepDiscriminator(nn.Module):
     channels: widths of the first convolution and of each pair of blocks.
     halvings: how many of the pairs, from the first on, halve height and width, in their first block.
     classes: how many, by projection.
-    attention: heights behind whose pair there is attention.
+    attention: heights behind whose pair there is attention; the default is left out of smaller networks.
     weights: kind of all weights.
   """
 
@@ -167,17 +173,20 @@ class DeepDiscriminator(nn.Module):
   halvings: int = 5
   classes: int = 1000
   attention: tuple[int, ...] = (64,)
-  weights: str = 'spectral'
+  weights: Kind = 'spectral'
 
   @nn.compact
   def __call__(self, x: jax.Array, label: jax.Array | None = None, *, train: bool) -> jax.Array:
     label = checked_label(label, self.classes, 'discriminator')
     first, *widths = self.channels
     x = Conv(first, (3, 3), kind=self.weights, kernel_init=ORTHOGONAL, name='start')(x, train=train)
+    heights = []
     for i, width in enumerate(widths):  # (B, 64, 64, 256) to (B, 4, 4, 2048)
       down = i < self.halvings
       x = DeepDiscriminatorBlock(width, down, self.weights, name=f'block_{i}_first')(x, train=train)
       x = DeepDiscriminatorBlock(width, False, self.weights, name=f'block_{i}_same')(x, train=train)
+      heights += [x.shape[1]] if down else []
       if x.shape[1] in self.attention and down:
         x = SelfAttention(self.weights, name=f'attention_{x.shape[1]}')(x, train=train)
+    check_heights(self, heights, 'discriminator', train=train)
     return Projection(self.classes, self.weights, name='head')(x, label, train=train)

@@ -16,6 +16,7 @@ from gan_jax.nets.layers import weights
 from gan_jax.nets.layers.basic import BatchNorm, activation, dense, head, uniform_init
 from gan_jax.nets.layers.conv import Conv, ConvTranspose
 from gan_jax.nets.layers.minibatch import MinibatchDiscrimination
+from gan_jax.nets.layers.weights import Kind
 
 NORMAL = nn.initializers.normal(0.02)
 GAIN_STDDEV = 0.02
@@ -125,7 +126,7 @@ class Discriminator(nn.Module):
   slope: float = 0.2
   minibatch_kernels: int = 0
   norm: str = 'batch'
-  weights: str = 'plain'
+  weights: Kind = 'plain'
   strides: tuple[int, ...] = ()
   hidden: tuple[int, ...] = ()
   initializer: str = 'normal'

@@ -3,6 +3,7 @@
 Write in a config: ema=dict(generator=dict(name='averages.warm_up', decay=0.999)).
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +83,8 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
 
   Args:
     images: the half-life; a number, or a schedule of it by the step.
-    batch_size: images for one move of the player: those of a step, divided by its moves in a step.
+    batch_size: images for one move of the player: those of a step (of the turn that draws most), divided by the
+      player's own moves in a step. A run says at its start if it is another number.
     ramp_up: the half-life is at most this share of the images trained on so far; None for no limit. Every draw from
       the data counts: 2 batches a step where the generator's move has data of its own, as with relativistic losses.
 
@@ -92,9 +94,18 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
   0.5
   """
 
-  def decay(clock: Any) -> Any:
-    life = at(images, clock.step)
-    life = life if ramp_up is None else jnp.minimum(life, clock.images * ramp_up)
-    return 0.5 ** (batch_size / jnp.maximum(life, 1e-8))
+  return HalfLife(images, batch_size, ramp_up)
 
-  return decay
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HalfLife:
+  """What `half_life` returns, with its arguments: the decay at a time of the clock."""
+
+  images: float | Schedule
+  batch_size: float
+  ramp_up: float | None
+
+  def __call__(self, clock: Any) -> Any:
+    life = at(self.images, clock.step)
+    life = life if self.ramp_up is None else jnp.minimum(life, clock.images * self.ramp_up)
+    return 0.5 ** (self.batch_size / jnp.maximum(life, 1e-8))

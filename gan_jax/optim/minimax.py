@@ -95,10 +95,15 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
     axes = _axes_of_copies(params)
-    each = lambda path, u, p: _of_each(kept, axes.get(path, 0))(u, p)
+    each = lambda path, u, p: u if _is_bias(path) else _of_each(kept, axes.get(path, 0))(u, p)
     return jax.tree_util.tree_map_with_path(each, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def _is_bias(path: Any) -> bool:
+  """Whether a leaf is a bias by its name, for it may have two axes or more: 'bias', 'bias_0'."""
+  return 'bias' in str(getattr(path[-1], 'key', '')) if path else False
 
 
 def _axes_of_copies(params: Any) -> dict[Any, int]:
@@ -305,9 +310,11 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
 
 
 def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] = ()) -> optax.GradientTransformation:
-  r"""Adds the gradient of an orthogonality penalty on every kernel. Put it first in a chain.
+  r"""Adds the gradient of an orthogonality penalty on every parameter of two axes or more but biases.
 
-  $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form), W of shape (in, out).
+  Put it first in a chain. $\beta \|W^T W \odot (1 - I)\|_F^2$ (BigGAN), or $\beta \|W^T W - I\|_F^2$ (the full form).
+  W has the parameter's last axis as its columns: outputs of dense layers and convolutions, inputs of transposed ones.
+  Tables, such as gains of classes, are pulled too, as in BigGAN's code; a bias is what has 'bias' in its name.
   Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, eq. 3; the full form Brock et al. 2016,
   https://arxiv.org/abs/1609.07093, eq. 2. Each copy of `nets.copies.Copies` is taken by itself, if the network has
   biases or scales: without these, copies are not known.
@@ -332,7 +339,7 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
     axes = _axes_of_copies(params)
-    skipped = lambda path: any(getattr(part, 'key', None) in skip for part in path)
+    skipped = lambda path: any(getattr(part, 'key', None) in skip for part in path) or _is_bias(path)
     pulled = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u
     pull = lambda path, u, p: u if skipped(path) else _of_each(pulled, axes.get(path, 0))(u, p)
     return jax.tree_util.tree_map_with_path(pull, updates, params), state

@@ -18,9 +18,10 @@ EXPORTED = {'config.json', 'examples.json', 'checkpoints'}
 
 
 def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> dict[int, float]:
-  """{member: value of the metric config.keep_best}, best first, from the last row of metrics that has it.
+  """{member: value of the metric config.keep_best}, best first, from the last row of metrics with those of all members.
 
-  Empty if no row has it.
+  Rows with those of some members do not count: an evaluation of the others failed, or a signal ended it. Empty if there
+  is no such row.
 
   Args:
     workdir: the folder of the population.
@@ -34,7 +35,7 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   for line in reversed(file.read_text().splitlines()):
     row = json.loads(line) if line.endswith('}') else {}
     values = {i: row[f'{name}_{i}'] for i in range(config.population) if f'{name}_{i}' in row}
-    if values and row['step'] <= step:
+    if len(values) == config.population and row['step'] <= step:
       return dict(sorted(values.items(), key=lambda item: sign * item[1]))
   return {}
 
@@ -57,10 +58,11 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
     yield 'best      not exported: set config.keep_best=METRIC to export the member with the lowest (-METRIC: highest)'
     return
   values = ranking(workdir, config, place.step)
+  name = config.keep_best.removeprefix('-')
   if not values:
-    yield f'best      not exported: no row of metrics has {config.keep_best.removeprefix("-")!r} of config.keep_best'
+    yield f'best      not exported: no row of metrics has {name!r} of config.keep_best for every member'
     return
-  best, name = next(iter(values)), config.keep_best.removeprefix('-')
+  best = next(iter(values))
   member, folder, new = experiment.views[best], workdir / 'best', workdir / 'best.new'
   if new.exists():  # an export was killed
     new.rmtree()
@@ -92,5 +94,6 @@ def choose(workdir: epath.Path, config: ml_collections.ConfigDict, step: int, me
     return member, ''
   values = ranking(workdir, config, step)
   best = next(iter(values), 0)
-  why = f'the best by {config.keep_best}' if values else 'because no row of metrics has the metric of config.keep_best'
+  none = 'because no row of metrics has the metric of config.keep_best for every member'
+  why = f'the best by {config.keep_best}' if values else none
   return best, f'{workdir} is a population of {config.population}: member {best}, {why}; member=I chooses another'

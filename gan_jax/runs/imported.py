@@ -40,13 +40,14 @@ def write_run(
   workdir = paths.expand(workdir)
   if (workdir / 'config.json').exists():
     raise UserError(f'{workdir} holds a run already: give another --workdir')
+  tensors = {name: _read(name, file) for name, file in files.items()}  # first: to set up the networks takes long
   experiment = experiment_of(config)
   if config.population or len(experiment.stages) > 1:
     raise UserError('weights are converted for one game of one stage: leave config.population and config.stages out')
   stage = experiment.stages[0]
   state = parallel.compile_once(lambda key: entering.new_state(stage, key))(key_of(config.seed))
   players = dict(state.players)
-  for name, file in files.items():
+  for name, values in tensors.items():
     owner = next((player for player, state in players.items() if name in state.params), None)
     if owner is None:
       known = ', '.join(child for state in players.values() for child in state.params)
@@ -56,7 +57,7 @@ def write_run(
       'params': player.params[name],
       **{kind: tree[name] for kind, tree in player.variables.items() if name in tree},
     }
-    imported = jax.tree.map(jnp.asarray, variables_of(read_tensors(paths.expand(file)), like))
+    imported = jax.tree.map(jnp.asarray, variables_of(values, like))
     params = {**player.params, name: imported['params']}
     variables = {
       kind: {**tree, name: imported[kind]} if kind in imported else tree for kind, tree in player.variables.items()
@@ -78,3 +79,11 @@ def write_run(
       with contextlib.suppress(UserError):  # its data need not be here
         whole = complete(experiment, learnt.NOTHING)
         run_config.write_examples(workdir, whole.stages, whole.known)
+
+
+def _read(name: str, file: str) -> dict[str, Any]:
+  """The tensors of the file of a network's weights."""
+  try:
+    return read_tensors(paths.expand(file))
+  except UserError as error:
+    raise UserError(f'{name}={file}: {error}') from error

@@ -1,8 +1,9 @@
 """The stages of a run. Each has a game, optimizers and data streams, which are built from the config."""
 
+import contextlib
 import dataclasses
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -96,7 +97,7 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   games = [_game(settings.game.to_dict()) for settings in configs]
   players = {name for game in games for name in core.players_of(game)}
   # A part of a run, such as StackGAN's first stage alone, leaves players out whose networks are there.
-  resting = {name for game in games for name in _networks_of(game)}
+  resting = {name for game in games for name, _ in networks_of(game)}
   for settings in (config, *configs):
     for where in ('optimizers', 'ema'):
       for name in settings[where]:
@@ -109,14 +110,52 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   return tuple(stages)
 
 
-def _networks_of(game: nn.Module) -> Iterator[str]:
-  """The names of the networks that are fields of a game, those in lists with their numbers."""
+def check_owned(config: ml_collections.ConfigDict, stages: Sequence[Stage]) -> None:
+  """Raises a UserError for an optimizer or average of a network that a player owns: it would have no effect.
+
+  Runs that were trained with one can still be loaded.
+  """
+  players = {name for stage in stages for name in core.players_of(stage.game)}
+  owned = {name for stage in stages for name, _ in networks_of(stage.game) if _has_owner(name, players)} - players
+  for settings in (config, *(_merged(config, changes) for changes in config.stages)):
+    for where in ('optimizers', 'ema'):
+      for name in sorted(owned & set(settings[where])):
+        raise one_of(f'player in config.{where}', name, players)
+
+
+def _has_owner(network: str, players: Iterable[str]) -> bool:
+  with contextlib.suppress(UserError):
+    return bool(core.owner(network, players))
+  return False
+
+
+def unread(config: ml_collections.ConfigDict) -> list[str]:
+  """A line for each number that was set in vain, because every stage has its own.
+
+  It is no error: a run that was started so goes on.
+
+  Args:
+    config: of the run.
+  """
+  # Nobody knows whether a default was set.
+  numbers = [name for name in ('steps', 'batch_size', 'accumulate') if config[name] != getattr(Settings, name)]
+  last = len(config.stages) - 1
+  return [
+    f'note: config.{name}={config[name]} has no effect, because every stage has its own: change '
+    f'config.stages[i].{name}, i from 0 to {last}'
+    for name in numbers
+    if config.stages and all(name in changes for changes in config.stages)
+  ]
+
+
+def networks_of(game: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+  """(name, network) of those that are fields of a game; in a list each has its number, such as generators_0."""
   for field in dataclasses.fields(game):
     value = getattr(game, field.name, None)
     if isinstance(value, nn.Module) and field.name != 'parent':
-      yield field.name
+      yield field.name, value
     elif isinstance(value, tuple):
-      yield from (f'{field.name}_{i}' for i, entry in enumerate(value) if isinstance(entry, nn.Module))
+      yield from ((f'{field.name}_{i}', entry) for i, entry in enumerate(value) if isinstance(entry, nn.Module))
 
 
 def _check_numbers(config: ml_collections.ConfigDict) -> None:

@@ -47,7 +47,7 @@ class View(NamedTuple):
     return dict(values) if self.number is None else {f'{name}_{self.number}': v for name, v in values.items()}
 
   def own(self, row: Mapping[str, float]) -> dict[str, float]:
-    """Its metrics out of a row of the run: the inverse of `named`."""
+    """Its metrics out of those of all games, before `Experiment.row` adds means: the inverse of `named`."""
     if self.number is None:
       return dict(row)
     end = f'_{self.number}'

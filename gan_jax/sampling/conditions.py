@@ -5,6 +5,7 @@ it samples (a class, attributes, a number, a text, an embedding). It replaces wh
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -76,8 +77,7 @@ def asked(stage: Stage) -> dict[str, Asked]:
     elif isinstance(distribution, latents_lib.Label):
       found[name] = _of_kind(_classes(stage, part, distribution))
     else:
-      shape = jax.eval_shape(distribution.sample, jax.random.key(0))
-      found[name] = Asked('numbers', size=int(np.prod(getattr(shape, 'shape', (0,)))))
+      found[name] = Asked('numbers', size=int(np.prod(_drawn(distribution).shape[1:])))
   for stream in _streams(stage).values():
     for field, kind in _kinds(stream).items():
       if isinstance(kind, columns.Attributes):
@@ -157,7 +157,8 @@ def between(stage: Stage, first: tuple[Any, Any], last: tuple[Any, Any], steps: 
   latents, inputs = first
   if isinstance(latents, Mapping):
     counts = {part: getattr(kind, 'classes', 0) for part, kind in stage.game.latents.items()}
-    latents = {part: _way(x, last[0][part], steps, counts[part]) for part, x in latents.items()}
+    ways = {part: functools.partial(_way, steps=steps, count=count) for part, count in counts.items()}
+    latents = {part: jax.tree.map(ways[part], x, last[0][part]) for part, x in latents.items()}
   else:
     latents = paths.repeated(latents, steps)
   for key, stream in _streams(stage).items():
@@ -180,14 +181,19 @@ def _way(first: Any, last: Any, steps: int, count: int) -> Any:
 
 
 def _parts(latents: Any) -> dict[str, str]:
-  """{name that can be asked for: the part of the latents that has it}."""
+  """{name that can be asked for: the part of the latents that has it}; those of several arrays cannot be."""
   found: dict[str, str] = {}
   for part, distribution in latents.items() if isinstance(latents, Mapping) else ():
     if isinstance(distribution, latents_lib.Attributes):
       found.update((name, part) for name in distribution.names)
-    elif part != 'z':
+    elif part != 'z' and isinstance(_drawn(distribution), jax.ShapeDtypeStruct):
       found[part] = part
   return found
+
+
+def _drawn(distribution: latents_lib.Latents) -> Any:
+  """The shape of one example, (1, ...)."""
+  return jax.eval_shape(lambda: latents_lib.draw(distribution, jax.random.key(0), 1))
 
 
 def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -> None:

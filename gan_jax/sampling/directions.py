@@ -59,8 +59,8 @@ def main_directions(
   """
   title = type(game).__name__
   z = None if isinstance(latents, Mapping) and 'z' not in latents else paths.part_of(latents)
-  z = z if z is None or isinstance(z, Mapping) else np.asarray(z)
-  if not isinstance(z, np.ndarray) or z.ndim < 2 or not np.issubdtype(z.dtype, np.floating):
+  z = np.asarray(z) if isinstance(z, np.ndarray | jax.Array) else None  # a dict or a tuple is no vector
+  if z is None or z.ndim < 2 or not np.issubdtype(z.dtype, np.floating):
     raise UserError(f'{title} draws no vector of real numbers: its latents have no main directions')
   rows = lambda tree: jax.tree.map(lambda x: np.repeat(np.asarray(x)[:1], len(z), 0), tree)
   given = paths.with_part(rows(latents), z), rows(inputs)

@@ -25,7 +25,7 @@ from gan_jax.sampling import pictures
 from gan_jax.sampling.attention import attention
 from gan_jax.sampling.between import between_classes, between_conditions
 from gan_jax.sampling.makers import makers
-from gan_jax.sampling.shown import Options, images_of, label_of, parts_of, reference_of, start_of
+from gan_jax.sampling.shown import Options, images_of, imitated_by, label_of, parts_of, reference_of, start_of
 
 if TYPE_CHECKING:
   from gan_jax.sampling.run import Run
@@ -56,7 +56,7 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
 
 
 def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
-  """(N, H, W, C) uint8: the pictures of the set that an output imitates, at most 256 MB of them, in a random order.
+  """(N, H, W, C) uint8: the pictures that an output learnt from, at most 256 MB of them, in a random order.
 
   Raises:
     UserError: the set is not there, or has no pictures of 8 bits.
@@ -64,7 +64,8 @@ def training_pictures(run: 'Run', output: str = '') -> np.ndarray:
   stream = reference_of(run, Options(output=output))
   if not stream.pictures:
     raise UserError(f'{stream.name!r} has no pictures of 8 bits to compare samples with: use --picture=grid')
-  train: np.ndarray = sets.examples(stream, len(stream.open()))[0]
+  parts = sets.learnt_from(run.stage.streams, imitated_by(run, output).stream)
+  train: np.ndarray = sets.examples(stream, len(stream.open()), parts=parts)[0]
   return train
 
 
@@ -131,8 +132,9 @@ def classes(run: 'Run', count: int = 10, options: Options = Options()) -> Image:
 
 
 def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
-  """A picture for each code, that is each entry of the latents outside 'z'. Along its rows only that code changes.
+  """A picture for each code. Along its rows only that code changes.
 
+  Codes are the classes, numbers and entries of vectors in the latents outside 'z'; a map of noise is none.
   Labels take all classes, tags and attributes 0 and 1, real-valued codes -2 to 2, uniform codes twice their range, as
   in figure 2 of InfoGAN.
 
@@ -147,7 +149,7 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   """
   start, shown = start_of(run, count, options), {}
   for part, distribution in sorted(parts_of(run, 'codes').items()):
-    if part == 'z' or not (isinstance(distribution, Label) or np.issubdtype(start[part].dtype, np.floating)):
+    if part == 'z' or not (isinstance(distribution, Label) or _is_vector(start[part])):
       continue
     values = _values(distribution, steps)
     for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
@@ -158,6 +160,11 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   if not shown:
     raise UserError(f'--picture=codes of {type(run.stage.game).__name__}, whose latents are {sorted(start)}: use grid')
   return shown
+
+
+def _is_vector(drawn: Any) -> bool:
+  """Whether a part of the latents is a real number or a vector of them in each example."""
+  return isinstance(drawn, np.ndarray) and drawn.ndim <= 2 and np.issubdtype(drawn.dtype, np.floating)
 
 
 def parts(run: 'Run', count: int = 5, options: Options = Options(), *, steps: int = 9) -> dict[str, Image]:
@@ -232,11 +239,11 @@ def arithmetic(
     )
   drawn = start_of(run, count, options)
   having = _having(run, images_of(run, drawn, options), options, concepts)
-  terms = [latent_paths.chosen(drawn, mask) for mask in having]
+  titles = [concept if isinstance(concept, str) else 'abc'[i] for i, concept in enumerate(concepts)]
+  terms = [latent_paths.chosen(drawn, mask, concept=repr(title)) for title, mask in zip(titles, having, strict=True)]
   shown = [jax.tree.map(lambda *x: np.concatenate(x), term, latent_paths.mean(term)) for term in terms]
   result = latent_paths.around(latent_paths.arithmetic(*terms))
   columns = np.stack([images_of(run, latents, options) for latents in shown], 1)
-  titles = [concept if isinstance(concept, str) else 'abc'[i] for i, concept in enumerate(concepts)]
   left = pictures.grid(
     columns.reshape(-1, *columns.shape[2:]),
     run.range_of(options.output),
@@ -253,25 +260,27 @@ def arithmetic(
 
 def _having(run: 'Run', images: np.ndarray, options: Options, concepts: Sequence[Concept]) -> list[np.ndarray]:
   """For each concept (N,) boolean: whether an image shows it."""
-  predicted = None
+  logits = None
   if any(isinstance(concept, str) for concept in concepts):
     stream = reference_of(run, options)
     extractor = choose.choose('classifier', stream)
-    judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'].argmax(-1))
+    judge = jax.jit(lambda x: extractor.apply(extractor.variables, x)['logits'])
     pixels = to_uint8(images, run.range_of(options.output))
-    predicted = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
-  return [_members(concept, predicted, images) for concept in concepts]
+    logits = np.concatenate([judge(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
+  return [_members(concept, logits, images) for concept in concepts]
 
 
-def _members(concept: Concept, predicted: np.ndarray | None, images: np.ndarray) -> np.ndarray:
-  if predicted is None or not isinstance(concept, str):
+def _members(concept: Concept, logits: np.ndarray | None, images: np.ndarray) -> np.ndarray:
+  if logits is None or not isinstance(concept, str):
     return np.asarray(concept(images), bool)  # type: ignore[operator]
   name, _, shade = concept.partition(':')
   if not name.isdigit():
     raise UserError(f'unknown concept {concept!r} in --concepts: name a class such as 3, 3:bright or 3:dark')
+  if int(name) >= logits.shape[1]:
+    raise UserError(f'concept {concept!r} in --concepts is no class: 0 to {logits.shape[1] - 1}')
   if shade and shade not in SHADES:
     raise one_of(f'shade in concept {concept!r} of --concepts', shade, SHADES)
-  having = predicted == int(name)
+  having = logits.argmax(1) == int(name)
   if shade and having.any():
     mean = images.reshape(len(images), -1).mean(1)
     low, high = np.quantile(mean[having], SHADES[shade])

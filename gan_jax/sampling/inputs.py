@@ -64,8 +64,14 @@ def streams_for(stage: Stage, splits: Splits = None) -> dict[str, Stream]:
   for name in splits if isinstance(splits, Mapping) else ():
     if name not in names:
       raise one_of(f'stream that {type(stage.game).__name__} reads when it samples', name, names)
-  of = lambda name: splits.get(name) if isinstance(splits, Mapping) else splits
-  return {name: input_stream(stage.streams[name], of(name) or None) for name in names}
+  found = {}
+  for name in names:
+    split = splits.get(name) if isinstance(splits, Mapping) else splits
+    with _named('--split', 'config.data.split') if split else contextlib.nullcontext():
+      found[name] = input_stream(stage.streams[name], split or None)
+      if split:  # now, so that there is such a split
+        found[name].open()
+  return found
 
 
 def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> dict[str, dict[str, np.ndarray]] | None:
@@ -82,6 +88,15 @@ def first(stage: Stage, count: int, splits: Splits = None, start: int = 0) -> di
   """
   streams = streams_for(stage, splits)
   return {name: examples(s, start + np.arange(count)) for name, s in streams.items()} or None
+
+
+@contextlib.contextmanager
+def _named(flag: str, setting: str) -> Iterator[None]:
+  """While it lasts, errors of the data name a flag, not the setting of the config that it replaces."""
+  try:
+    yield
+  except UserError as error:
+    raise UserError(str(error).replace(setting, flag)) from error
 
 
 @contextlib.contextmanager
@@ -141,7 +156,8 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   # What black and white are in the run's own set says nothing of other files, unless they are pictures as well.
   alike = stream.name == 'folder'
   of = dataclasses.replace(plain, name='folder', path=path, values=stream.values if alike else None)
-  source = FolderSource(of, whole=folder)
+  with _named('--inputs', 'config.data.path'):
+    source = FolderSource(of, whole=folder)
   for line in source.notes:
     console.say(f'--inputs={text}: {line}', error=True)
   files = [str(file.relative_to(source.root)) for file in source.files]

@@ -74,9 +74,14 @@ def parts_of(run: 'Run', picture: str) -> Mapping[str, Any]:
   return latents
 
 
+def imitated_by(run: 'Run', output: str) -> core.Output:
+  """What an output imitates; '' for the main one."""
+  return imitated(run.stage, output or next(iter(core.outputs_of(run.stage.game, run.stage.streams)), ''))
+
+
 def reference_of(run: 'Run', options: Options) -> Stream:
   """The set that an output imitates, by the field that it imitates."""
-  output = imitated(run.stage, options.output or next(iter(core.outputs_of(run.stage.game, run.stage.streams)), ''))
+  output = imitated_by(run, options.output)
   return sets.reference_stream(run.stage.streams[output.stream], None, output.field)
 
 

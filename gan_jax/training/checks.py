@@ -8,10 +8,11 @@ from jax.sharding import Mesh
 
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
 from gan_jax.evaluation.evaluator import check as check_evaluation
 from gan_jax.evaluation.options import options_of
 from gan_jax.runs import run_config
-from gan_jax.runs.stages import Stage
+from gan_jax.runs.stages import Stage, check_owned
 from gan_jax.runs.views import Experiment
 from gan_jax.training import boards
 
@@ -21,7 +22,8 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
 
   Raises:
     UserError: batch sizes do not divide over the devices, networks do not fit, sampling or an evaluation cannot work,
-      data do not exist, wandb is asked for and missing, or config.json cannot hold a setting.
+      config.keep_best names no metric, data do not exist, wandb is asked for and missing, or config.json cannot hold a
+      setting.
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
@@ -31,28 +33,56 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
     if options:
       check_evaluation(stage, options, made)
   experiment.check(mesh)
-  if config.keep_best.removeprefix('-').startswith('eval_') and not options:
-    raise UserError(
-      f'config.keep_best={config.keep_best!r} needs evaluations: set config.eval.every to a number of steps'
-    )
-  for stream in experiment.stages[0].streams.values():
-    stream.open()
+  _check_best(experiment, mesh, options)
+  _open_streams(experiment)
   if config.wandb:
     boards.wandb()
   run_config.check_config(config)
 
 
 def check_games(experiment: Experiment) -> None:
-  """Asks the games that have `check_training` whether they can be trained with their streams.
+  """Checks what would have no effect, and asks the games that have `check_training` whether they can be trained.
 
   Runs that were trained with what is refused now can still be loaded.
 
   Raises:
     UserError: one cannot.
   """
+  check_owned(experiment.config, experiment.stages)
   for stage in experiment.stages:
     if check := getattr(stage.game, 'check_training', None):  # what only the game knows
       check(stage.streams)
+
+
+def _open_streams(experiment: Experiment) -> None:
+  """Opens the sets of all stages; one that later stages have in another size only, once."""
+  opened: set[tuple[str, str, str]] = set()
+  for stage in experiment.stages:
+    for stream in stage.streams.values():
+      of = (stream.name, stream.path, stream.split)
+      if stage.number == 0 or of not in opened:
+        stream.open()
+      opened.add(of)
+
+
+def _check_best(experiment: Experiment, mesh: Mesh, options: Options | None) -> None:
+  """Checks the metric in config.keep_best. The first evaluation checks the names of its figures, known only then."""
+  best, stage = experiment.config.keep_best, experiment.stages[-1]  # only the last stage has a best checkpoint
+  name = best.removeprefix('-')
+  if name.startswith('eval_'):
+    if not options:
+      raise UserError(f'config.keep_best={best!r} needs evaluations: set config.eval.every to a number of steps')
+    return
+  if not name or any(name in turn.methods for turn in stage.game.turns):  # no need to trace a step
+    return
+  given = experiment.of_first[stage.number], runs.abstract_feed(stage, mesh), jax.random.key(0)
+  _, metrics = jax.eval_shape(runs.make_step(stage, mesh), *given)
+  known = [*metrics, 'sample_diversity']
+  if name not in known:
+    raise UserError(
+      f'unknown metric in config.keep_best {name!r}: choose one of {", ".join(sorted(known))}, or a figure of '
+      'config.eval.metrics, written eval_fid'
+    )
 
 
 def _check_sampling(experiment: Experiment, stage: Stage) -> Any:

@@ -141,6 +141,7 @@ class Evaluation:
   def __init__(self, session: Session, stage: Stage, options: Options):
     self.every = session.config.eval.every
     self._session = session
+    self._seen: set[str] = set()
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
     self._evaluators = session.experiment.each(stage.number, evaluator)
 
@@ -162,8 +163,10 @@ class Evaluation:
       with self._session.guard.tolerating('writing evaluation.json'):
         write_text(self._session.workdir / f'evaluation{view.suffix}.json', figures.to_json())
     values = {f'eval_{name}': value for name, value in figures.values.items()}
+    self._seen |= values.keys()
     best = view.config.keep_best.removeprefix('-')
-    if best.startswith('eval_') and best not in values:
+    # One that fails now and then ends no training: only a name that no figure has.
+    if best.startswith('eval_') and best not in self._seen and not figures.left_out:
       raise one_of('metric in config.keep_best', best, values)
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -179,18 +182,18 @@ class Row:
     self._turns = stage.game.turns
 
   def __call__(self, moment: Moment) -> None:
-    step = moment.place.step
-    moment.row = self._session.experiment.row(moment.row)
+    step, named = moment.place.step, moment.row  # before means of names such as real_accuracy_0 join those of member 0
+    moment.row = self._session.experiment.row(named)
     self._session.writer.metrics(step, moment.row, moment.rates)
     for view in self._session.experiment.views:
       self._watched[view.title], warnings = diagnostics.watch(
         self._watched[view.title],
         step - self._first,
-        view.own(moment.row),
+        view.own(named),
         diversity=moment.diversity.get(view.title),
       )
       played = self._played[view.title]
-      self._played[view.title], more = unplayed.watch(played, step - self._begun, view.own(moment.row), self._turns)
+      self._played[view.title], more = unplayed.watch(played, step - self._begun, view.own(named), self._turns)
       for warning in (*warnings, *more):
         self._session.say(f'warning: {view.title}{warning}')
 
@@ -205,4 +208,8 @@ class Checkpoint:
     self._competes = stage.number == len(session.experiment.stages) - 1
 
   def __call__(self, moment: Moment) -> None:
-    self._session.checkpoints.save(moment.state, moment.place, moment.row if self._competes else {})
+    name, views = self._session.config.keep_best.removeprefix('-'), self._session.experiment.views
+    # A mean over some members, such as of an evaluation that a signal ended, does not compare with that over all.
+    known = {key in moment.row for view in views for key in view.named({name: 0.0})}
+    competes = self._competes and len(known) == 1
+    self._session.checkpoints.save(moment.state, moment.place, moment.row if competes else {})

@@ -17,7 +17,7 @@ from gan_jax.nets.layers.conv import chosen_formulation
 from gan_jax.runs import best_member, resume, run_config
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import complete, experiment_of
-from gan_jax.runs.stages import Stage
+from gan_jax.runs.stages import Stage, unread
 from gan_jax.training import checks, summary
 from gan_jax.training.calls import Calls, steps_of_call
 from gan_jax.training.hooks import Moment, hooks_of
@@ -54,6 +54,8 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:
+    for note in unread(config):
+      session.say(note)
     for stage in experiment.stages[session.place.stage :]:
       if stage.number != session.place.stage:
         session.state = resume.enter(experiment, stage.number, session.state, mesh, session.keys)

@@ -85,13 +85,15 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
   """
   config = experiment.config
   say: Callable[[str], object] = (lambda line: None) if silent else console.say
+  old = config
   with contextlib.ExitStack() as stack:
     with writable(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.held(workdir, say))
       if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
-        before = run_config.read_config(workdir).get('keep_best')
+        old = run_config.read_config(workdir)
+        before = old.get('keep_best')
         if before and before != config.keep_best:
           say(
             f'note: config.keep_best was {before!r} and is {config.keep_best!r}: the best checkpoint so far by what it '
@@ -102,6 +104,8 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     processes.barrier('have checked the workdir')
     keys = parallel.replicate(mesh)(experiment.keys)
     place, state = resume.start(config, checkpoints, experiment, mesh, keys, say)
+    if place.step and config.init_from and config.init_from != old.get('init_from'):
+      say(f'note: config.init_from counts only at the start of a run; {workdir} goes on from step {place.step}')
     writer: Writer | NoWriter = NoWriter(workdir)
     if processes.first():
       with writable(workdir):

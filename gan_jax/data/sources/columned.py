@@ -42,7 +42,7 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
       raise UserError(f'{here}.column={settings["column"]!r} must be the name of a column')
     if not isinstance(settings.get('together', True), bool):
       raise UserError(f'{here}.together={settings["together"]!r} must be True or False')
-    target = resolve(settings['name'], HOME)
+    target = resolve(settings['name'], HOME, f'{here}.name')
     keywords = {key: value for key, value in settings.items() if key not in OURS}
     if isinstance(target, type) and issubclass(target, kinds_lib.Picture):
       keywords = {**{key: getattr(stream, key) for key in INHERITED}, **keywords}

@@ -17,7 +17,7 @@ def certainty(loss: losses.AdversarialLoss, logits: jax.Array) -> jax.Array:
   [0.5, -0.25]
   """
   assert loss.boundary is not None
-  return (logits[..., 1] - logits[..., 0] if loss.outputs == 2 else logits) - loss.boundary
+  return loss.log_odds(logits) - loss.boundary
 
 
 def accuracies(loss: losses.AdversarialLoss, real_logits: jax.Array, fake_logits: jax.Array) -> dict[str, jax.Array]:

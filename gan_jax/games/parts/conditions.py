@@ -12,6 +12,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from gan_jax.base.errors import UserError
+
 CONDITIONS = ('label', 'tags', 'attributes', 'vector')
 
 
@@ -21,7 +23,11 @@ def condition_of(latents: Any) -> str | None:
   >>> condition_of({'z': 0, 'tags': 0}), condition_of({'z': 0, 'code': 0})
   ('tags', None)
   """
-  return next((name for name in CONDITIONS if isinstance(latents, Mapping) and name in latents), None)
+  return next(iter(_conditions(latents)), None)
+
+
+def _conditions(latents: Any) -> list[str]:
+  return [name for name in CONDITIONS if isinstance(latents, Mapping) and name in latents]
 
 
 def condition_kwargs(latents: Any, fields: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -36,6 +42,13 @@ def condition_kwargs(latents: Any, fields: Mapping[str, Any]) -> dict[str, jax.A
   """
   name = condition_of(latents)
   return {} if name is None else {'label': fields[name]}
+
+
+def check_one_condition(latents: Any) -> None:
+  """Raises a UserError if latents have more than one condition, of which networks would be given the first alone."""
+  names = _conditions(latents)
+  if len(names) > 1:
+    raise UserError(f'config.game.latents has {" and ".join(names)}, but networks take one condition: keep one of them')
 
 
 def generate(generator: nn.Module, latents: Any, *, train: bool) -> jax.Array:

@@ -17,7 +17,7 @@ def pair_of(loss: Any) -> losses.AdversarialLoss:
   >>> pair_of('hinge') is losses.hinge
   True
   """
-  pair = resolve(loss, 'gan_jax.losses') if isinstance(loss, str) else loss
+  pair = resolve(loss, 'gan_jax.losses', 'config.game.loss') if isinstance(loss, str) else loss
   if inspect.isfunction(pair) and all(p.default is not p.empty for p in inspect.signature(pair).parameters.values()):
     pair = pair()  # smoothed and targets are functions: call them with their defaults
   if not isinstance(pair, losses.AdversarialLoss):

@@ -1,10 +1,28 @@
 """Self-attention over the pixels of a feature map."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.nets.layers.weights import Conv
+
+
+def check_heights(module: nn.Module, heights: Sequence[int], network: str, *, train: bool) -> None:
+  """Raises a UserError in training if `attention` of a module names a height that no map behind its blocks has.
+
+  Not where it only samples: runs that were trained so can still be loaded.
+
+  (64,), BigGAN's default, passes at every size, as in the authors' code: smaller networks are without attention then.
+  """
+  attention = tuple(module.attention)
+  if train and not module.is_initializing() and not set(attention) <= set(heights) and attention != (64,):
+    raise UserError(
+      f'{network}.attention={attention}, but the maps behind its blocks are {tuple(heights)} high: name some of '
+      'these, or set it to ()'
+    )
 
 
 class SelfAttention(nn.Module):

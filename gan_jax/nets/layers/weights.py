@@ -11,6 +11,7 @@ The raw kernel is the parameter. In every forward pass the layer computes its we
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -20,7 +21,8 @@ from gan_jax.base.errors import one_of
 from gan_jax.nets.layers.borders import Padding
 from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
 
-KINDS = ('plain', 'spectral', 'weight', 'unit', 'equalised')
+Kind = Literal['plain', 'spectral', 'weight', 'unit', 'equalised']
+KINDS = get_args(Kind)
 RESAMPLE = ('', 'up', 'down')
 #: The gain of equalised weights in front of a ReLU (He et al. 2015, https://arxiv.org/abs/1502.01852).
 HE = math.sqrt(2.0)
