@@ -14,6 +14,7 @@ from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import r3gan
+from gan_jax.nets.layers import grouped
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.nets.layers.grouped import grouped_conv
 from gan_jax.optim import averages, minimax
@@ -26,8 +27,10 @@ def normal(*shape):
   return RANDOM.standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.parametrize('whole', [0, 8], ids=['group by group', 'all channels'])
 @pytest.mark.parametrize(('window', 'groups'), [((3, 3), 2), ((1, 5), 3), ((3, 3), 1), ((3, 1), 6)])
-def test_grouped_convolutions_are_xlas_with_both_gradients(window, groups):
+def test_grouped_convolutions_are_xlas_with_both_gradients(window, groups, whole, monkeypatch):
+  monkeypatch.setattr(grouped, 'MOST_WHOLE', whole)
   x, kernel, weights = normal(2, 5, 4, 6), normal(*window, 6 // groups, 12), normal(2, 5, 4, 12)
   found = {}
   for name in ('matmul', 'xla'):
