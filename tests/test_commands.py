@@ -153,6 +153,10 @@ BAD = [
   ([*QUICK, '--config.data.name=../../etc'], ['../../etc', 'out of']),
   ([*QUICK, '--config.data.workers=-1'], ['workers=-1', 'at least 0']),
   (['--config', 'configs/gan.py:ring', '--config.data.flip=true'], ['config.data.flip', 'pictures']),
+  (
+    ['--config', 'configs/cyclegan.py:digits', '--config.ema.generator_ab=0.9', '--dry_run'],
+    ['config.ema', 'generator_ab', 'choose one of discriminator, generator'],
+  ),
 ]
 
 
