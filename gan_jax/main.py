@@ -94,7 +94,7 @@ def _dry_run(config, compiled: bool) -> None:
   from gan_jax.distributed import parallel
   from gan_jax.nets.layers.conv import chosen_formulation
   from gan_jax.runs.experiment import experiment_of
-  from gan_jax.training import checks, summary
+  from gan_jax.training import checks, notes, summary
 
   experiment = experiment_of(config)
   checks.check_games(experiment)
@@ -104,7 +104,8 @@ def _dry_run(config, compiled: bool) -> None:
     for stage in experiment.stages:
       console.say(summary.describe(experiment, stage.number, mesh, {}))
       console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
-    for note in (*summary.notes_on_new_layers(experiment), *summary.notes_on_averages(experiment.stages)):
+    said = (*notes.on_settings(config), *notes.on_new_layers(experiment), *notes.on_averages(experiment.stages))
+    for note in said:
       console.say(note)
 
 

@@ -19,7 +19,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.config import files
 from gan_jax.data import looks
 from gan_jax.runs import run_config
-from gan_jax.training import summary
+from gan_jax.training import notes
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_batch_that_is_given_is_chosen_for(monkeypatch, batch):
   (stage,) = stages = runs.stages_of(config)
   decay = float(stage.ema['generator'](runs.clock_at(stage, config.steps)))
   assert config.batch_size * math.log(0.5) / math.log(decay) == pytest.approx(config.ema.generator.images.end, rel=0.01)
-  assert not summary.notes_on_averages(stages)
+  assert not notes.on_averages(stages)
   few = as_if(monkeypatch, 1.5e14, 300) and of('photos', *arguments)
   assert few.batch_size == (batch or 8) and few.steps * few.batch_size == pytest.approx(800_000, rel=0.1)
 

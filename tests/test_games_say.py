@@ -19,6 +19,7 @@ from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.views import View
 from gan_jax.training import hooks, loop, summary, unplayed
+from gan_jax.training import notes as notes_lib
 
 
 class One(nn.Module):
@@ -90,7 +91,7 @@ def test_a_run_whose_turn_is_never_played_says_so(tmp_path, capsys, monkeypatch)
   [(0.998, 1000, 14), (0.998, 4000, None), (0.0, 1, None), ({'name': 'averages.warm_up', 'decay': 0.999}, 10, None)],
 )
 def test_averages_that_are_too_long_for_the_run_are_told(decay, steps, share):
-  notes = summary.notes_on_averages(runs.stages_of(config_of(steps=steps, ema={'generator': decay})))
+  notes = notes_lib.on_averages(runs.stages_of(config_of(steps=steps, ema={'generator': decay})))
   assert len(notes) == (share is not None)
   if share:
     # 0.998 ** 1000 = 0.135; the decay that is proposed forgets: 0.995 ** 1000 = 0.0067.
@@ -99,7 +100,7 @@ def test_averages_that_are_too_long_for_the_run_are_told(decay, steps, share):
 
 
 def said_of(file, *arguments):
-  return summary.notes_on_averages(runs.stages_of(config_lib.read(f'configs/{file}', arguments)))
+  return notes_lib.on_averages(runs.stages_of(config_lib.read(f'configs/{file}', arguments)))
 
 
 @pytest.mark.parametrize('file', ['stylegan2.py:paper256', 'stylegan2.py:paper1024'])
@@ -113,7 +114,7 @@ def test_a_half_life_without_a_ramp_is_told_in_a_short_run(file):
 
 def test_averages_of_the_shipped_configs_are_those_of_their_runs():
   averaged = {name: config for name, config in config_lib.shipped() if config.ema}
-  told = {name: summary.notes_on_averages(runs.stages_of(config)) for name, config in averaged.items()}
+  told = {name: notes_lib.on_averages(runs.stages_of(config)) for name, config in averaged.items()}
   assert len(told) > 20 and not [name for name, notes in told.items() if notes]
 
 
@@ -178,7 +179,7 @@ def grown(*resets):
 
 
 def test_layers_that_meet_an_old_optimizer_are_told(capsys):
-  notes = lambda config: summary.notes_on_new_layers(experiment_of(config))
+  notes = lambda config: notes_lib.on_new_layers(experiment_of(config))
   both = ('generator', 'discriminator')
   assert not notes(grown({'optimizer': both})) and not notes(grown({'params': both}))
   (told,) = notes(grown({'optimizer': ('generator',)}))
@@ -193,12 +194,12 @@ def test_layers_that_meet_an_old_optimizer_are_told(capsys):
 
 
 def test_a_run_tells_once_of_layers_that_meet_an_old_optimizer(tmp_path, capsys, monkeypatch):
-  monkeypatch.setattr(summary, 'notes_on_new_layers', lambda experiment: ['note: new layers'])
+  monkeypatch.setattr(notes_lib, 'on_new_layers', lambda experiment: ['note: new layers'])
   loop.run(config_of(stages=({'steps': 1}, {'steps': 1})), tmp_path)
   assert capsys.readouterr().out.count('note: new layers') == 1
 
 
 def test_averages_of_several_stages_count_from_their_last_reset():
   stages = ({'steps': 1000}, {'steps': 1000, 'reset': {'ema': ('generator',)}}, {'steps': 500})
-  notes = summary.notes_on_averages(runs.stages_of(config_of(ema={'generator': 0.999}, stages=stages)))
+  notes = notes_lib.on_averages(runs.stages_of(config_of(ema={'generator': 0.999}, stages=stages)))
   assert 'long for 1500 moves: 22 %' in notes[0]

@@ -19,9 +19,8 @@ from gan_jax.distributed import parallel
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets.layers import conv
 from gan_jax.runs import entering, imported, resume, saved
-from gan_jax.runs import stages as stages_lib
 from gan_jax.runs.experiment import experiment_of
-from gan_jax.training import checks, loop
+from gan_jax.training import checks, loop, notes
 
 
 class Norm(nn.Module):
@@ -256,11 +255,11 @@ def test_the_last_stage_of_a_run_may_be_longer_by_force(tmp_path, capsys):
 
 def test_numbers_that_every_stage_sets_itself_are_told():
   stages = ({'steps': 2}, {'steps': 1, 'batch_size': 8})
-  assert not stages_lib.unread(config_of(steps=10_000, stages=stages)), 'a default'
-  assert not stages_lib.unread(config_of(steps=5)), 'one stage'
-  (line,) = stages_lib.unread(config_of(steps=5, stages=stages))  # the first stage has the batch_size of the config
+  assert not notes.on_settings(config_of(steps=10_000, stages=stages)), 'a default'
+  assert not notes.on_settings(config_of(steps=5)), 'one stage'
+  (line,) = notes.on_settings(config_of(steps=5, stages=stages))  # the first stage has the batch_size of the config
   assert line.startswith('note: config.steps=5 has no effect') and 'config.stages[i].steps, i from 0 to 1' in line
-  both = stages_lib.unread(config_of(steps=5, batch_size=4, stages=(stages[1],)))
+  both = notes.on_settings(config_of(steps=5, batch_size=4, stages=(stages[1],)))
   assert ['steps' in both[0], 'config.batch_size=4' in both[1]] == [True, True]
 
 

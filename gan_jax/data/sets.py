@@ -182,7 +182,7 @@ def _shuffled(count: int) -> np.ndarray:
 
 
 def _any_of(parts: Sequence[Stream]) -> np.ndarray:
-  """The numbers of the examples that any of some streams with `per_class` has, each once."""
+  """The numbers of the examples that at least one of the streams has, each once. All have `per_class`."""
   numbers = np.concatenate([part.open().chosen for part in parts])  # type: ignore[attr-defined]
   return numbers[np.sort(np.unique(numbers, return_index=True)[1])]
 

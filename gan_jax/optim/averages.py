@@ -84,7 +84,7 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
   Args:
     images: the half-life; a number, or a schedule of it by the step.
     batch_size: images for one move of the player: those of a step (of the turn that draws most), divided by the
-      player's own moves in a step. A run says at its start if it is another number.
+      player's own moves in a step. A run says at its start if this number is another.
     ramp_up: the half-life is at most this share of the images trained on so far; None for no limit. Every draw from
       the data counts: 2 batches a step where the generator's move has data of its own, as with relativistic losses.
 

@@ -129,25 +129,6 @@ def _has_owner(network: str, players: Iterable[str]) -> bool:
   return False
 
 
-def unread(config: ml_collections.ConfigDict) -> list[str]:
-  """A line for each number that was set in vain, because every stage has its own.
-
-  It is no error: a run that was started so goes on.
-
-  Args:
-    config: of the run.
-  """
-  # Nobody knows whether a default was set.
-  numbers = [name for name in ('steps', 'batch_size', 'accumulate') if config[name] != getattr(Settings, name)]
-  last = len(config.stages) - 1
-  return [
-    f'note: config.{name}={config[name]} has no effect, because every stage has its own: change '
-    f'config.stages[i].{name}, i from 0 to {last}'
-    for name in numbers
-    if config.stages and all(name in changes for changes in config.stages)
-  ]
-
-
 def networks_of(game: nn.Module) -> Iterator[tuple[str, nn.Module]]:
   """(name, network) of those that are fields of a game; in a list each has its number, such as generators_0."""
   for field in dataclasses.fields(game):

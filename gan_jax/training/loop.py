@@ -17,8 +17,9 @@ from gan_jax.nets.layers.conv import chosen_formulation
 from gan_jax.runs import best_member, resume, run_config
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import complete, experiment_of
-from gan_jax.runs.stages import Stage, unread
+from gan_jax.runs.stages import Stage
 from gan_jax.training import checks, summary
+from gan_jax.training import notes as notes_lib
 from gan_jax.training.calls import Calls, steps_of_call
 from gan_jax.training.hooks import Moment, hooks_of
 from gan_jax.training.measured import Measured
@@ -54,7 +55,7 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
   checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:
-    for note in unread(config):
+    for note in notes_lib.on_settings(config):
       session.say(note)
     for stage in experiment.stages[session.place.stage :]:
       if stage.number != session.place.stage:
@@ -87,11 +88,11 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   measured = Measured(session.experiment, session.checkpoints.steps)
   most, before = session.config.steps_per_call, session.place
   described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
-  notes = summary.note_on_calls(most, before.step, stage.last_step, hooks.periods)
+  notes = notes_lib.on_calls(most, before.step, stage.last_step, hooks.periods)
   if not before.step:
-    notes += summary.notes_on_new_layers(session.experiment)
+    notes += notes_lib.on_new_layers(session.experiment)
   if not before.step and not session.config.init_from:
-    notes += summary.notes_on_averages(session.experiment.stages)
+    notes += notes_lib.on_averages(session.experiment.stages)
   for line in (*described, *feed.notes, 'compiling ...', *notes):
     session.say(line)
   while session.place.step < stage.last_step:

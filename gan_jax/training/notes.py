@@ -1,0 +1,188 @@
+"""What a run says before it trains: settings that will not do what they say, and first steps that will be long."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from gan_jax import core, runs
+from gan_jax.config.settings import Settings
+from gan_jax.optim.averages import HalfLife
+from gan_jax.runs.views import Experiment
+
+#: The share of the first weights in a running average at the end of a run that is told.
+STALE = 0.02
+
+
+def on_settings(config: ml_collections.ConfigDict) -> list[str]:
+  """A line for each number that was set in vain, because every stage has its own.
+
+  It is no error: a run that was started so goes on.
+
+  Args:
+    config: of the run.
+  """
+  # Nobody knows whether a default was set.
+  numbers = [name for name in ('steps', 'batch_size', 'accumulate') if config[name] != getattr(Settings, name)]
+  last = len(config.stages) - 1
+  return [
+    f'note: config.{name}={config[name]} has no effect, because every stage has its own: change '
+    f'config.stages[i].{name}, i from 0 to {last}'
+    for name in numbers
+    if config.stages and all(name in changes for changes in config.stages)
+  ]
+
+
+def on_calls(most: int, first: int, last: int, periods: Sequence[int]) -> list[str]:
+  """A line of text if no call can have config.steps_per_call steps; else none.
+
+  Args:
+    most: config.steps_per_call.
+    first: steps finished.
+    last: the last step of the stage.
+    periods: the period of each hook in steps; 0 for never.
+  """
+  often = min([last - first, *(every for every in periods if every)])
+  if most <= often:
+    return []
+  return [
+    f'note: config.steps_per_call={most} has no effect: every {often} steps a log line, a picture, a checkpoint, an '
+    'evaluation or the end is due, so every call is one step'
+  ]
+
+
+def on_averages(stages: Sequence[runs.Stage]) -> list[str]:
+  """A line for each player whose running average will not be what its settings say.
+
+  It is still that of the first weights when the run ends, or its half-life is counted in another batch than the run's.
+
+  Args:
+    stages: of the run.
+  """
+  notes = []
+  for player in stages[-1].ema:
+    moves = [_moves(stage, player) for stage in stages]
+    notes += [*_on_first_weights(stages, player, moves), *_on_batches(stages, player, moves)]
+  return notes
+
+
+def _on_first_weights(stages: Sequence[runs.Stage], player: str, moves: Sequence[tuple[float, bool]]) -> list[str]:
+  log_left, count = 0.0, 0.0
+  for stage, (often, _) in zip(stages, moves, strict=True):
+    if player not in stage.ema or any(player in stage.reset.get(part, ()) for part in ('params', 'ema')):
+      log_left, count = 0.0, 0.0
+    if often and player in stage.ema:
+      count += stage.steps * often
+      log_left += stage.steps * often * _log_decay(stage, stage.ema[player])
+  decay, left = stages[-1].ema[player], math.exp(log_left) if count else 0.0
+  if left <= STALE:
+    return []
+  value, cure = '', 'or shorten it'
+  if not callable(decay):
+    value = f'={decay}'
+    cure = (
+      f'set it to {max(0.0, 1 - 5 / count):.3g} or less, or begin '
+      f"short with dict(name='averages.warm_up', decay={decay})"
+    )
+  elif isinstance(decay, HalfLife) and decay.ramp_up is None:
+    cure = f'or begin short with --config.ema.{player}.ramp_up=0.05'
+  return [
+    f'warning: config.ema.{player}{value} is long for {count:.0f} moves: {100 * left:.0f} % of the running average '
+    f'will be the first weights, and samples are made of it; train longer, {cure}'
+  ]
+
+
+def _on_batches(stages: Sequence[runs.Stage], player: str, moves: Sequence[tuple[float, bool]]) -> list[str]:
+  for stage, (often, known) in zip(stages, moves, strict=True):
+    decay = stage.ema.get(player)
+    # The examples of a step are those of the turn that reads most; those of another player's turn are no more of them.
+    reads = [(turn.repeat, name) for turn in stage.game.turns for name in core.turn_streams(turn, stage.streams)]
+    shown = max((repeat * (stage.streams[name].batch_size or 0) for repeat, name in reads), default=0)
+    if not (isinstance(decay, HalfLife) and known and often and shown):
+      continue
+    says = decay.batch_size * often
+    # In few steps, a turn of every fourth is played up to once more than its share.
+    if abs(says - shown) > 0.01 * shown + decay.batch_size / stage.steps:
+      where = f' in stage {stage.number + 1}' if len(stages) > 1 else ''
+      times = 'once' if often == 1 else f'{often:.3g} times'
+      return [
+        f'note: config.ema.{player}.batch_size={decay.batch_size:g} makes half-lives {shown / says:.3g} times as long '
+        f'as they say: a step{where} shows {shown} examples and {player} moves {times} in it; set it to '
+        f'{shown / often:.4g}'
+      ]
+  return []
+
+
+def _moves(stage: runs.Stage, player: str) -> tuple[float, bool]:
+  """The moves of a player in a step, on average; False if a rule asks for more than the clock: then as if always."""
+  moves, known = 0.0, True
+  for turn in (turn for turn in stage.game.turns if player in turn.movers):
+    share = 1.0
+    if turn.when is not None:
+      try:
+        share = float(_over(stage, lambda clock, rule=turn.when: rule(clock, {})).mean())
+      except Exception:  # of any kind: it asks for a variable of the game, which nobody knows yet
+        known = False
+    moves += share * turn.repeat
+  return moves, known
+
+
+def _log_decay(stage: runs.Stage, decay: Any) -> float:
+  """The mean logarithm of a decay over the steps of a stage; -inf if it is 0 in one."""
+  values = _over(stage, decay) if callable(decay) else np.float64(decay)
+  with np.errstate(divide='ignore'):
+    return float(np.log(values).mean())
+
+
+def _over(stage: runs.Stage, value: Any) -> np.ndarray:
+  """A function of the clock at the steps of a stage, float64: all of them, or of each hundredth the first 240."""
+  steps = np.arange(min(stage.steps, 100 * 240), dtype=np.int32)
+  if stage.steps > len(steps):
+    steps = np.add.outer(np.arange(100) * (stage.steps // 100), np.arange(240)).ravel().astype(np.int32)
+  at = jax.vmap(lambda step: jnp.asarray(value(runs.clock_at(stage, stage.first_step + step)), jnp.float32))
+  return np.asarray(jax.jit(at)(steps), np.float64)
+
+
+def on_new_layers(experiment: Experiment) -> list[str]:
+  """A line for the players to which stages add layers while their Adam, or a relative of it, goes on.
+
+  Such an optimizer divides by the root of a mean of squares, which is 0 for a new layer. Its old count says that this
+  mean is over many steps, so nothing corrects it.
+
+  Args:
+    experiment: the games of the run.
+  """
+  found: dict[str, list[int]] = {}
+  for stage in experiment.stages[1:]:
+    before, after = (experiment.of_first[number].players for number in (stage.number - 1, stage.number))
+    for player in after:
+      anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
+      if not anew and player in before and _adds(before[player].opt_state, after[player].opt_state):
+        found.setdefault(player, []).append(stage.number + 1)
+  notes = []
+  for stages in dict.fromkeys(map(tuple, found.values())):
+    players = tuple(player for player, where in found.items() if tuple(where) == stages)
+    notes.append(
+      f'note: new layers of {", ".join(players)} in stage {", ".join(map(str, stages))} meet the old state of an '
+      'optimizer: their first steps may be up to 30 times as long as its learning rate; give each such stage '
+      f"reset={{'optimizer': {players}}}, which begins it anew"
+    )
+  return notes
+
+
+def _adds(before: Any, after: Any) -> bool:
+  """Whether an optimizer state has means of squares (nu) that it had not before, beside a count that goes on."""
+
+  def squares(state: Any) -> dict[str, set[str]]:
+    corrects = lambda x: {'count', 'nu'} <= set(getattr(x, '_fields', ()))
+    named = jax.tree_util.tree_leaves_with_path
+    name_of = jax.tree_util.keystr
+    nodes = [(name_of(path), node) for path, node in named(state, is_leaf=corrects) if corrects(node)]
+    return {name: {name_of(path) for path, _ in named(node.nu)} for name, node in nodes}
+
+  old = squares(before)
+  return any(name in old and nu - old[name] for name, nu in squares(after).items())
