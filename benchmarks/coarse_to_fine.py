@@ -21,7 +21,8 @@ stacked Stacked GAN on MNIST, half as wide and 3,000 steps a phase (the config h
         jointly; jointly from the start; and a single generator with as many parameters, which makes pictures of noise
         and class and has the same losses. With --data digits the networks of that variant, and 15,000 steps a phase.
         In all rows noise passes a layer before it meets features or class, and the discriminators are those of the
-        authors' joint training.
+        authors' joint training. With --data cifar10 a quarter as wide (the encoder half), with the discriminators of
+        that variant and 1,800 steps of the encoder.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def pyramid(steps: Any, data: str) -> dict[str, Row]:
       'configs/gan.py:cifar10_fc',
       'game.generator.hidden=(2000, 2000)',
       'game.discriminator.units=(400, 400)',
-      counts=(8000,),
+      counts=(4000,),
     ),
     'dcgan': row(
       'DCGAN',
@@ -193,26 +194,36 @@ def grown(steps: Any, data: str) -> dict[str, Row]:
   }
 
 
+def _narrow_stack(data: str) -> tuple[str, ...]:
+  if data == 'cifar10':
+    return (
+      'game.encoders[0].channels=(32, 64)',
+      'game.generators[0].channels=(64, 64, 32, 32)',
+      'game.discriminators[0].channels=(24, 48)',
+    )
+  judges = tuple(f'game.discriminators[{k}].glorot=True' for k in (0, 1))
+  half = ('game.generators[0].channels=(64, 64, 32, 32)', 'game.discriminators[0].channels=(16, 32, 64)')
+  return judges if data == 'digits' else (*half, *judges)
+
+
 def stacked(steps: Any, data: str) -> dict[str, Row]:
   figures: Evaluation = (
     dict(metrics=('fid', 'is', 'classes')),
     {'fid': 'distance', 'inception_score': 'score', 'class_accuracy': 'class asked for'},
   )
-  digits = data == 'digits'
-  count, config = steps(15_000 if digits else 3000), f'configs/stacked.py:{data or "mnist"}'
-  half = ('game.generators[0].channels=(64, 64, 32, 32)', 'game.discriminators[0].channels=(16, 32, 64)')
-  judges = tuple(f'game.discriminators[{k}].glorot=True' for k in (0, 1))
-  narrow = judges if digits else (*half, *judges)
+  count, config = steps(15_000 if data == 'digits' else 3000), f'configs/stacked.py:{data or "mnist"}'
+  narrow = _narrow_stack(data)
   game = config_lib.override(config_lib.load(config), [f'--config.{x}' for x in narrow]).game
-  widths = (222,) if digits else (512, 512)  # of its noise: as many parameters as the generators of the stack
+  # Of its noise: as many parameters as the generators of the stack.
+  widths = {'digits': (222,), 'cifar10': (512, 662)}.get(data, (512, 512))
   # One encoder, one generator and one discriminator: the lowest of each. Above them is the class.
   alone = {
     'encoders': ({**game.encoders[0], 'classes': 10},),
     'generators': ({**game.generators[0], 'widths': widths, 'classes': 10},),
-    'discriminators': (dict(game.discriminators[0]),),
+    'discriminators': ({**game.discriminators[0], 'codes': game.latents.z.shape[0]},),
     'latents': {part: dict(game.latents[part]) for part in ('z', 'label')},
   }
-  first = min(count, 900)  # the encoder needs no more
+  first = 1800 if data == 'cifar10' else min(count, 900)  # the encoder needs no more
   stage = lambda phase: {'steps': count, 'game': {'phase': phase}}
   rows = {
     'stack': ('apart, then jointly', (stage('apart'), stage('joint')), narrow),

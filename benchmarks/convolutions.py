@@ -22,11 +22,13 @@ SHAPES = (
   (16, 3, 1, 256, 256),
   (32, 3, 1, 128, 128),
   (32, 3, 1, 64, 64),
+  (128, 3, 1, 16, 16),
+  (128, 4, 2, 16, 16),
   (32, 3, 1, 3, 128),
   (32, 3, 1, 256, 3),
 )
-#: What FEWEST_CHANNELS makes of every shape.
-CHANNELS = {'windows': 1 << 30, 'winograd': 0}
+#: What FEWEST_CHANNELS and FEWEST_DIRECT make of every shape.
+FEWEST = {'windows': (1 << 30, 1 << 30), 'direct': (1 << 30, 0), 'winograd': (0, 1 << 30)}
 
 
 def rate(function, work: float, *arrays: jax.Array) -> float:
@@ -61,8 +63,8 @@ def row(batch: int, shape: tuple[int, ...]) -> str:
       lambda y, k: jax.vjp(lambda x: conv(x, k, strides), x)[1](y)[0],
       lambda x, y: jax.vjp(lambda k: conv(x, k, strides), kernel)[1](y)[0],
     )
-  for name, channels in CHANNELS.items():
-    matmul_conv.FEWEST_CHANNELS = channels
+  for name, fewest in FEWEST.items():
+    matmul_conv.FEWEST_CHANNELS, matmul_conv.FEWEST_DIRECT = fewest
     line += f' | {name} ' + rates(
       lambda x, k: matmul_conv.forward(x, k, strides),
       lambda y, k: matmul_conv.input_adjoint(y, k, strides, (side, side)),

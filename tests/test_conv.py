@@ -17,17 +17,18 @@ from precision import float64
 
 from gan_jax.base.errors import UserError
 from gan_jax.nets import dcgan, resnet
-from gan_jax.nets.layers import conv, matmul_conv, resample, winograd
+from gan_jax.nets.layers import conv, direct_conv, matmul_conv, resample, winograd
 
 KEY = jax.random.key(0)
 #: The formulations, 'matmul' by each of its ways, over the whole batch and over parts of 2 examples.
-WAYS = ('plain', 'xla', 'gathering', 'gathering in parts', 'winograd', 'winograd in parts')
+WAYS = ('plain', 'xla', 'direct', 'gathering', 'gathering in parts', 'winograd', 'winograd in parts')
 
 
 @contextlib.contextmanager
 def way(name):
   with pytest.MonkeyPatch.context() as patch, conv.formulation(name if name in conv.FORMULATIONS else 'matmul'):
     patch.setattr(matmul_conv, 'FEWEST_CHANNELS', 1 if 'winograd' in name else 10**9)
+    patch.setattr(matmul_conv, 'FEWEST_DIRECT', 1 if name == 'direct' else 10**9)
     patch.setattr(matmul_conv, 'FEWEST_OUTPUTS', 1)
     if 'parts' in name:
       patch.setattr(matmul_conv, '_bytes', lambda *_: (1, 2))
@@ -62,6 +63,7 @@ def test_more_points_than_there_are():
 
 
 def test_a_batch_with_few_outputs_is_gathered(monkeypatch):
+  monkeypatch.setattr(matmul_conv, 'FEWEST_DIRECT', 10**9)
   calls = []
   gathered = matmul_conv._gathered
   monkeypatch.setattr(matmul_conv, '_gathered', lambda x, *rest: calls.append(len(x)) or gathered(x, *rest))
@@ -212,11 +214,13 @@ def test_small_working_sets_give_the_same(monkeypatch, channels, few):
 
 def both(x, kernel):
   """A strided convolution and a transposed one, with the same kernel."""
-  return conv.conv_transpose(conv.conv(x, kernel, (2,)), kernel, (2,))
+  strides = (2, 1)[: x.ndim - 2]
+  return conv.conv_transpose(conv.conv(x, kernel, strides), kernel, strides)
 
 
-def small_inputs(dtype=jnp.float32):
-  return jnp.asarray(drawn(0, 5, 8, 3), dtype), jnp.asarray(drawn(1, 4, 3, 5) / 3, dtype)
+def small_inputs(dtype=jnp.float32, plane=False):
+  shapes = ((5, 8, 3, 3), (4, 2, 3, 5)) if plane else ((5, 8, 3), (4, 3, 5))
+  return jnp.asarray(drawn(0, *shapes[0]), dtype), jnp.asarray(drawn(1, *shapes[1]) / 3, dtype)
 
 
 @pytest.mark.parametrize('name', WAYS)
@@ -248,16 +252,39 @@ OUTSIDE = {
 
 
 @functools.cache
-def outside(transformation):
+def outside(transformation, plane):
   with conv.formulation('plain'):
-    return derivatives(OUTSIDE[transformation], *small_inputs())
+    return derivatives(OUTSIDE[transformation], *small_inputs(plane=plane))
 
 
-@pytest.mark.parametrize('name', ['xla', 'gathering in parts', 'winograd in parts'])
+@pytest.mark.parametrize('name', ['xla', 'direct', 'gathering in parts', 'winograd in parts'])
 @pytest.mark.parametrize('transformation', TRANSFORMATIONS)
 def test_transformations_change_nothing(transformation, name):
+  plane = name == 'direct'  # of one axis nothing is
   with way(name):
-    close(derivatives(TRANSFORMATIONS[transformation], *small_inputs()), outside(transformation))
+    ours = derivatives(TRANSFORMATIONS[transformation], *small_inputs(plane=plane))
+  close(ours, outside(transformation, plane))
+
+
+def test_direct_convolutions_of_one_example_each_are_products(monkeypatch):
+  monkeypatch.setattr(direct_conv, 'MOST_ALONE', 2)
+  x, kernel = (jnp.stack([array, 2 * array, -array]) for array in small_inputs(plane=True))
+  for count in (2, 3):
+    with way('direct'):
+      text = jax.jit(jax.vmap(both)).lower(x[:count], kernel[:count]).as_text()
+      ours = jax.vmap(both)(x[:count], kernel[:count])
+    assert ('stablehlo.convolution' in text) == (count == 2) and 'feature_group_count = 3' not in text
+    close(ours, jnp.stack([both(*pair) for pair in zip(x[:count], kernel[:count], strict=True)]))
+
+
+def test_direct_convolutions_have_their_axes_in_order():
+  x, kernel = small_inputs(plane=True)
+  with way('direct'):
+    text = jax.jit(jax.grad(lambda x, kernel: jnp.sum(both(x, kernel) ** 2), (0, 1))).lower(x, kernel).as_text()
+  convolutions = [line for line in text.splitlines() if 'stablehlo.convolution' in line]
+  assert len(convolutions) >= 5
+  ordered = '[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]', 'lhs_dilate = [1, 1]', 'reverse = [false, false]'
+  assert all(part in line for line in convolutions for part in ordered)
 
 
 @pytest.mark.parametrize('name', ['xla', 'gathering in parts', 'winograd'])
@@ -554,7 +581,8 @@ def test_each_way_is_taken(monkeypatch):
   def taken(*_):
     raise InterruptedError
 
-  for module, function, names in ((winograd, 'forward', WAYS[4:]), (matmul_conv, '_gathered', WAYS[2:4])):
+  takers = (winograd, 'forward', WAYS[5:]), (matmul_conv, '_gathered', WAYS[3:5]), (direct_conv, 'forward', WAYS[2:3])
+  for module, function, names in takers:
     jax.clear_caches()
     monkeypatch.setattr(module, function, taken)
     for name in WAYS:

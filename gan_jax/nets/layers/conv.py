@@ -2,8 +2,8 @@
 
 The formulations give the same numbers up to rounding:
 
-- `matmul`: matrix products (`nets.matmul_conv`): one CPU device. As fast inside loops and branches as outside, where
-  XLA's own take 60 times longer.
+- `matmul`: matrix products and convolutions in XLA's fast order of axes (`nets.layers.matmul_conv`): one CPU device. As
+  fast inside loops and branches as outside, where the adjoints that JAX derives take 20 to 60 times longer.
 - `xla`: XLA's convolutions: accelerators, and several devices, simulated ones too. The weight gradient of a transposed
   convolution is written as that of the strided one, which XLA computes 50 times faster on CPUs.
 - `plain`: the same with JAX's own derivatives: for export, and the only one with forward mode (`jax.jvp`).
@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -26,11 +26,9 @@ from jax.ad_checkpoint import checkpoint_name
 from gan_jax.base.errors import one_of
 from gan_jax.nets.layers import borders, geometry, matmul_conv
 from gan_jax.nets.layers.borders import Padding, Pads
+from gan_jax.nets.layers.direct_conv import each
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
-#: `jax.vmap` over at most this many (members of a population) runs the convolutions one by one. A longer axis is one
-#: of examples; one by one it would compile slowly.
-MOST_ALONE = 32
 #: The checkpoint name that `kept` sets.
 KEPT = 'product'
 #: What `core.Compute(remat=...)` keeps for the backward pass: the outputs of convolutions and dense layers.
@@ -114,24 +112,6 @@ def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads:
   return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides, pads), kernel)(y)[0]
 
 
-def _each(function: Callable[..., jax.Array], *sizes: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) calls it once for each member.
-
-  Otherwise JAX would make one grouped convolution. XLA's partitioner copies the whole batch of a grouped convolution to
-  every device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800).
-  """
-  batched = jax.custom_batching.custom_vmap(lambda a, b: function(a, b, *sizes))
-
-  @batched.def_vmap
-  def rule(size: int, in_batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
-    if all(in_batched) and size <= MOST_ALONE:
-      return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
-    axes = [0 if is_batched else None for is_batched in in_batched]
-    return jax.vmap(lambda a, b: function(a, b, *sizes), axes)(a, b), True
-
-  return batched
-
-
 # A convolution y = conv(x, kernel) and its two adjoints, of y in x and of y in the kernel. The derivatives of each are
 # the other two, so that every order of reverse mode has the fast formulation.
 
@@ -139,7 +119,9 @@ def _each(function: Callable[..., jax.Array], *sizes: Any) -> Callable[[jax.Arra
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None) -> jax.Array:
   return (
-    matmul_conv.forward(x, kernel, strides, pads) if chosen() == 'matmul' else _each(_xla, strides, pads)(x, kernel)
+    matmul_conv.forward(x, kernel, strides, pads)
+    if chosen() == 'matmul'
+    else each(_xla, None, strides, pads)(x, kernel)
   )
 
 
@@ -147,14 +129,14 @@ def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None)
 def _input_adjoint(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
   if chosen() == 'matmul':
     return matmul_conv.input_adjoint(y, kernel, strides, spatial, pads)
-  return _each(_xla_input, strides, spatial, pads)(y, kernel)
+  return each(_xla_input, None, strides, spatial, pads)(y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_adjoint(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
   if chosen() == 'matmul':
     return matmul_conv.kernel_adjoint(x, y, strides, window, pads)
-  return _each(_xla_kernel, strides, window, pads)(x, y)
+  return each(_xla_kernel, None, strides, window, pads)(x, y)
 
 
 def _strided_backward(strides: Sizes, pads: Pads | None, residuals: Any, y: jax.Array) -> Any:
@@ -216,7 +198,8 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None, 
     raise ValueError(f'convolution of x {x.shape} by a window of {window}: no window fits, with padding={padding!r}')
   if math.prod(window) == 1 and not any(n for pair in pads or () for n in pair):
     # A 1x1 convolution is a matrix product, which is faster.
-    return geometry.every(x, [0] * len(strides), x.shape[1:-1], strides) @ kernel.reshape(kernel.shape[-2:])
+    x = geometry.every(x, [0] * len(strides), x.shape[1:-1], strides)
+    return product(x, kernel.reshape(kernel.shape[-2:]))
   return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides, pads)
 
 
@@ -250,6 +233,19 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padd
       f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'
     )
   return (_plain_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial, pads)
+
+
+def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+  """x @ matrix, (..., in) by (in, out) to (..., out), fast in the backward pass on CPUs too.
+
+  >>> product(jnp.ones((2, 3, 3, 4)), jnp.ones((4, 5))).shape
+  (2, 3, 3, 5)
+  """
+  if x.ndim == 2 or chosen() == 'plain':
+    return x @ matrix
+  # Of more than one axis of rows XLA would write the transpose of the result's gradient to memory, which takes longer
+  # than the product.
+  return (geometry.as_rows(x) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def _boxed(kernel: jax.Array) -> jax.Array:

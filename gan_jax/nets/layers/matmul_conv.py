@@ -1,15 +1,17 @@
-r"""Convolutions as matrix products, for CPUs: there XLA's own are slow in the backward pass and slower inside loops.
+r"""Convolutions for CPUs, where the adjoints that JAX derives of XLA's own are slow, and slower inside loops.
 
-A convolution y = conv(x, kernel) and its two adjoints, each in the faster of two formulations:
+A convolution y = conv(x, kernel) and its two adjoints, each in the fastest of three formulations:
 
 - gathering: the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
-  product to all windows, which are then added up
-- winograd: tiles of outputs from fewer products, `gan_jax.nets.layers.winograd`
+  product to all windows, which are then added up: of very few channels
+- direct: XLA's, with axes in the order that is fast, `gan_jax.nets.layers.direct_conv`: of few channels
+- winograd: tiles of outputs from fewer products, `gan_jax.nets.layers.winograd`: of many
 
 The three are jitted: a program that has a convolution of the same sizes many times is traced and written out once for
 all of them, and XLA compiles it as before.
 
-Both work through the batch in parts that fit into the cache. Inputs of less than 32 bits are computed in float32.
+Gathering and winograd work through the batch in parts that fit into the cache. Inputs of less than 32 bits are
+computed in float32.
 """
 
 import functools
@@ -21,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.nets.layers import winograd
+from gan_jax.nets.layers import direct_conv, winograd
 from gan_jax.nets.layers.geometry import (
   Geometry,
   Index,
@@ -42,6 +44,10 @@ WORKING_SET = {'winograd': 1 << 24, 'gathering': 1 << 22}
 WORKING_SET_OF_VOLUMES = 1 << 21
 #: With fewer channels than this the transforms of winograd cost more than the products that they save.
 FEWEST_CHANNELS = 32
+#: So many times more channels where strides turn pixels into channels, and where such blocks are filled up with zeros.
+FEWEST_STRIDED, FEWEST_FILLED = 2, 4
+#: With fewer channels than this on either side XLA's own are slower than windows side by side.
+FEWEST_DIRECT = 8
 #: With fewer outputs in the whole batch than this the transform of the kernel costs more.
 FEWEST_OUTPUTS = 64
 
@@ -81,9 +87,18 @@ def _scattered(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
 
 
 def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
-  few = min(inputs * math.prod(shape.strides), outputs) < FEWEST_CHANNELS
-  few = few or shape.batch * math.prod(shape.outputs) < FEWEST_OUTPUTS
+  blocks, fewest = math.prod(shape.strides), FEWEST_CHANNELS
+  if len(shape.window) == 2 and blocks > 1:  # beside direct ones
+    whole = all(k % s == 0 for k, s in zip(shape.window, shape.strides, strict=True))
+    blocks, fewest = (blocks, FEWEST_STRIDED * fewest) if whole else (1, FEWEST_FILLED * fewest)
+  few = min(inputs * blocks, outputs) < fewest or shape.batch * math.prod(shape.outputs) < FEWEST_OUTPUTS
   return winograd.fits(shape) and not few
+
+
+def _is_direct(shape: Geometry, inputs: int, outputs: int) -> bool:
+  if len(shape.window) != 2 or min(inputs, outputs) < FEWEST_DIRECT or not shape.batch:
+    return False
+  return not _is_winograd(shape, inputs, outputs)
 
 
 def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
@@ -149,6 +164,27 @@ def _mirror(shape: Geometry) -> Geometry | None:
   )
 
 
+def _of_windows(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  inputs, outputs = kernel.shape[-2:]
+  if outputs < inputs and (mirror := _mirror(shape)) is not None:
+    turned, size = _mirrored(kernel), _bytes(mirror, outputs, inputs)
+    return _in_parts(lambda x: _scattered(x, turned, mirror), [x], size, add=False)
+  return _in_parts(lambda x: _gathered(x, kernel, shape), [x], _bytes(shape, inputs, outputs), add=False)
+
+
+def _to_windows(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  size = _bytes(shape, *kernel.shape[-2:])
+  return _in_parts(lambda y: _scattered(y, kernel, shape), [y], size, add=False)
+
+
+def _kernel_of_windows(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
+  inputs, outputs = x.shape[-1], y.shape[-1]
+  if outputs < inputs and (mirror := _mirror(shape)) is not None:
+    return _mirrored(_kernel_of_windows(y, x, mirror))
+  size = _bytes(shape, inputs, outputs)
+  return _in_parts(lambda x, y: _gathered_kernel(x, y, shape), [x, y], size, add=True)
+
+
 def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
   """Jits a function of two arrays and sizes, anew where a constant was changed, as tests and benchmarks do."""
 
@@ -161,7 +197,8 @@ def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array
   @functools.wraps(function)
   def call(a: jax.Array, b: jax.Array, *sizes: Any) -> jax.Array:
     tiles = winograd.TILE, winograd.WINDOWS, winograd.MOST_PRODUCTS
-    choices = FEWEST_CHANNELS, FEWEST_OUTPUTS, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, *tiles, _bytes
+    fewest = FEWEST_CHANNELS, FEWEST_DIRECT, FEWEST_OUTPUTS
+    choices = *fewest, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, *tiles, _bytes
     return jitted(choices, sizes, a, b)
 
   return call
@@ -188,18 +225,15 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
   inputs, outputs = kernel.shape[-2:]
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     return forward(_fit_blocks(x, shape, blocks), blocked_kernel(kernel, shape), blocks.strides, blocks.pads)
-  mirror = _mirror(shape)
   wide, kernel = _wide(x, kernel)
-  size = _bytes(shape, inputs, outputs)
   if _is_winograd(shape, inputs, outputs):
     tiles = winograd.kernel_tiles(kernel, shape)
+    size = _bytes(shape, inputs, outputs)
     y = _in_parts(lambda x: winograd.forward(x, tiles, shape), [wide], size, add=False)
-  elif outputs < inputs and mirror is not None:
-    turned = _mirrored(kernel)
-    size = _bytes(mirror, outputs, inputs)
-    y = _in_parts(lambda x: _scattered(x, turned, mirror), [wide], size, add=False)
+  elif _is_direct(shape, inputs, outputs):
+    y = direct_conv.each(direct_conv.forward, _of_windows, shape)(wide, kernel)
   else:
-    y = _in_parts(lambda x: _gathered(x, kernel, shape), [wide], size, add=False)
+    y = _of_windows(wide, kernel, shape)
   return y.astype(x.dtype)
 
 
@@ -237,8 +271,10 @@ def input_adjoint(
   if _is_winograd(shape, inputs, outputs):
     tiles = winograd.kernel_tiles(kernel, shape)
     x = _in_parts(lambda y: winograd.input_adjoint(y, tiles, shape), [wide], size, add=False)
+  elif _is_direct(shape, inputs, outputs):
+    x = direct_conv.each(direct_conv.input_adjoint, _to_windows, shape)(wide, kernel)
   else:
-    x = _in_parts(lambda y: _scattered(y, kernel, shape), [wide], size, add=False)
+    x = _to_windows(wide, kernel, shape)
   return x.astype(y.dtype)
 
 
@@ -261,10 +297,12 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
   if (blocks := _in_blocks(shape, inputs, outputs)) is not None:
     kernel = kernel_adjoint(_fit_blocks(x, shape, blocks), y, blocks.strides, blocks.window, blocks.pads)
     return plain_kernel(kernel, shape)
-  mirror = _mirror(shape)
-  if outputs < inputs and mirror is not None and not _is_winograd(shape, inputs, outputs):
-    return _mirrored(kernel_adjoint(y, x, strides, window, mirror.pads)).astype(x.dtype)
-  function = winograd.kernel_adjoint if _is_winograd(shape, inputs, outputs) else _gathered_kernel
-  wide = _wide(x, y)
-  kernel = _in_parts(lambda x, y: function(x, y, shape), wide, _bytes(shape, inputs, outputs), add=True)
+  left, right = _wide(x, y)
+  if _is_winograd(shape, inputs, outputs):
+    size = _bytes(shape, inputs, outputs)
+    kernel = _in_parts(lambda x, y: winograd.kernel_adjoint(x, y, shape), [left, right], size, add=True)
+  elif _is_direct(shape, inputs, outputs):
+    kernel = direct_conv.each(direct_conv.kernel_adjoint, _kernel_of_windows, shape)(left, right)
+  else:
+    kernel = _kernel_of_windows(left, right, shape)
   return kernel.astype(x.dtype)

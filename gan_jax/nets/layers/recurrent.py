@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.precision import full_precision
+from gan_jax.nets.layers.conv import product
+from gan_jax.nets.layers.geometry import as_rows
 
 GATES = ('i', 'f', 'g', 'o')
 
@@ -37,7 +39,7 @@ class LSTM(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel, recurrent, bias = _weights(self, x)
     # The gradient of the bias is a sum over all steps of all examples: not of bfloat16.
-    projected = (full_precision(x @ kernel) + bias[None, None]).astype(x.dtype)
+    projected = (full_precision(product(x, kernel)) + bias[None, None]).astype(x.dtype)
     return jnp.swapaxes(_through(jnp.swapaxes(projected, 0, 1), recurrent), 0, 1)
 
 
@@ -66,8 +68,8 @@ class LSTMCell(nn.Module):
   def __call__(self, state: Any, x: jax.Array) -> tuple[Any, jax.Array]:
     cell, hidden = state
     kernel, recurrent, bias = _weights(self, x)
-    product = jnp.concatenate([x, hidden], -1) @ jnp.concatenate([kernel, recurrent])
-    before = (full_precision(product) + bias[None]).astype(x.dtype)
+    before = jnp.concatenate([x, hidden], -1) @ jnp.concatenate([kernel, recurrent])
+    before = (full_precision(before) + bias[None]).astype(x.dtype)
     i, f, g, o = _gates(before)
     cell = f * cell + i * g
     hidden = o * jnp.tanh(cell)
@@ -151,7 +153,7 @@ def _backward(residuals: Any, outer: jax.Array) -> tuple[jax.Array, jax.Array]:
 
   zeros = jnp.zeros_like(cells[0])
   on_gates = jax.lax.scan(step, (zeros, zeros), (outer, before, cells, delayed(cells)), reverse=True)[1]
-  return on_gates, jnp.einsum('tbh,tbg->hg', delayed(hidden), on_gates)
+  return on_gates, as_rows(delayed(hidden)).T @ as_rows(on_gates)
 
 
 _through.defvjp(_forward, _backward)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from gan_jax.base.errors import one_of
 from gan_jax.nets.layers.borders import Padding
-from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled
+from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled, product
 
 Kind = Literal['plain', 'spectral', 'weight', 'unit', 'equalised']
 KINDS = get_args(Kind)
@@ -124,7 +124,7 @@ class Dense(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     shape = (x.shape[-1], self.features)
     kernel = Kernel(shape, self.kernel_init, self.kind, gain=self.gain, name='weights')(train=train)
-    return biased(self, self.features, x @ kernel.astype(x.dtype), self.use_bias)
+    return biased(self, self.features, product(x, kernel.astype(x.dtype)), self.use_bias)
 
 
 class Conv(nn.Module):

@@ -1,0 +1,87 @@
+"""XLA's own convolutions for CPUs, with axes in the one order that is fast inside loops and branches too.
+
+XLA puts the axes of a convolution in order only at the top of a program. Inside loops and branches plain loops compute
+one of another order, or of a kernel that is read backwards: the adjoints that JAX derives took 20 to 60 times longer
+there. These are all NHWC by HWIO, with a kernel that was turned in memory.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax.nets.layers.geometry import Geometry, blocked_kernel, cut, to_pixels
+
+#: `jax.vmap` over at most this many (members of a population) runs the convolutions one by one. A longer axis is one
+#: of examples; one by one it would compile slowly.
+MOST_ALONE = 32
+
+
+def each(
+  function: Callable[..., jax.Array], many: Callable[..., jax.Array] | None, *sizes: Any
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) calls it once for each member.
+
+  Otherwise JAX would make one grouped convolution. XLA's partitioner copies the whole batch of a grouped convolution to
+  every device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800), and all of it on CPUs.
+
+  Args:
+    function: a, b, *sizes -> result.
+    many: the same for `jax.vmap` over more than MOST_ALONE of both; None for `function`.
+    *sizes: its other arguments.
+  """
+  batched = jax.custom_batching.custom_vmap(lambda a, b: function(a, b, *sizes))
+
+  @batched.def_vmap
+  def rule(size: int, in_batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
+    if all(in_batched) and size <= MOST_ALONE:
+      return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
+    axes = [0 if is_batched else None for is_batched in in_batched]
+    chosen = many if many and all(in_batched) else function
+    return jax.vmap(lambda a, b: chosen(a, b, *sizes), axes)(a, b), True
+
+  return batched
+
+
+def _convolved(
+  x: jax.Array, kernel: jax.Array, pads: Sequence[tuple[int, int]], strides: Sequence[int], spread: Sequence[int]
+) -> jax.Array:
+  axes = ''.join(str(i) for i in range(x.ndim - 2))
+  order = (f'N{axes}C', f'{axes}IO', f'N{axes}C')
+  return lax.conv_general_dilated(x, kernel, strides, pads, rhs_dilation=spread, dimension_numbers=order)
+
+
+def _met(x: jax.Array, shape: Geometry) -> tuple[jax.Array, list[tuple[int, int]]]:
+  """(x without the entries that no window meets, zeros around it): borders that cut off would be computed slowly."""
+  sizes = zip(shape.before, shape.outputs, shape.strides, shape.window, shape.spatial, strict=True)
+  pads = [(before, (o - 1) * s + k - before - n) for before, o, s, k, n in sizes]
+  if any(n < 0 for pair in pads for n in pair):
+    cuts = [(0, 0, 0), *((min(before, 0), min(after, 0), 0) for before, after in pads), (0, 0, 0)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), cuts)
+  return x, [(max(before, 0), max(after, 0)) for before, after in pads]
+
+
+def _ones(shape: Geometry) -> list[int]:
+  return [1 for _ in shape.window]
+
+
+def forward(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  """x (B, *spatial, in) and a kernel (*window, in, out) to (B, *outputs, out)."""
+  x, pads = _met(x, shape)
+  return _convolved(x, kernel, pads, shape.strides, _ones(shape))
+
+
+def input_adjoint(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
+  """y (B, *outputs, out) to x (B, *spatial, in): one convolution to the pixels of every block of the strides."""
+  turned = jnp.flip(blocked_kernel(kernel, shape), range(len(shape.window))).swapaxes(-1, -2)
+  blocks = _convolved(y, turned, [(r - 1, r - 1) for r in shape.taps], _ones(shape), _ones(shape))
+  return cut(to_pixels(blocks, shape.strides), shape.before, shape.spatial)
+
+
+def kernel_adjoint(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
+  """(*window, in, out): channels are examples, examples channels, and y is the kernel, spread by the strides."""
+  x, pads = _met(x, shape)
+  kernel = _convolved(x.swapaxes(0, -1), jnp.moveaxis(y, 0, -2), pads, _ones(shape), shape.strides)
+  return jnp.moveaxis(kernel, 0, -2)
