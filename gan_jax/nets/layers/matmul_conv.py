@@ -48,7 +48,7 @@ FEWEST_CHANNELS = 32
 FEWEST_STRIDED, FEWEST_FILLED = 2, 4
 #: With fewer channels than this on either side XLA's own are slower than windows side by side.
 FEWEST_DIRECT = 8
-#: With fewer outputs in the whole batch than this the transform of the kernel costs more.
+#: With fewer outputs in the whole batch than this the transform of the kernel costs more; direct ones are no faster.
 FEWEST_OUTPUTS = 64
 
 
@@ -96,9 +96,8 @@ def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
 
 
 def _is_direct(shape: Geometry, inputs: int, outputs: int) -> bool:
-  if len(shape.window) != 2 or min(inputs, outputs) < FEWEST_DIRECT or not shape.batch:
-    return False
-  return not _is_winograd(shape, inputs, outputs)
+  few = min(inputs, outputs) < FEWEST_DIRECT or shape.batch * math.prod(shape.outputs) < FEWEST_OUTPUTS
+  return len(shape.window) == 2 and not few and not _is_winograd(shape, inputs, outputs)
 
 
 def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
