@@ -22,21 +22,21 @@ MOST_ALONE = 32
 def each(
   function: Callable[..., jax.Array], many: Callable[..., jax.Array] | None, *sizes: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) calls it once for each member.
+  """Wraps a function of two arrays, so that `jax.vmap` over both (as over a population) makes no grouped convolution.
 
-  Otherwise JAX would make one grouped convolution. XLA's partitioner copies the whole batch of a grouped convolution to
-  every device, and its gradients are slow on GPUs (https://github.com/jax-ml/jax/issues/13800), and all of it on CPUs.
+  XLA's partitioner copies the whole batch of a grouped convolution to every device, its gradients are slow on GPUs
+  (https://github.com/jax-ml/jax/issues/13800), and all of it on CPUs.
 
   Args:
     function: a, b, *sizes -> result.
-    many: the same for `jax.vmap` over more than MOST_ALONE of both; None for `function`.
-    *sizes: its other arguments.
+    many: does the same, and is mapped over both in its place; None to call `function` once for each member.
+    *sizes: their other arguments.
   """
   batched = jax.custom_batching.custom_vmap(lambda a, b: function(a, b, *sizes))
 
   @batched.def_vmap
   def rule(size: int, in_batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
-    if all(in_batched) and size <= MOST_ALONE:
+    if all(in_batched) and many is None and size <= MOST_ALONE:
       return jnp.stack([batched(a[i], b[i]) for i in range(size)]), True
     axes = [0 if is_batched else None for is_batched in in_batched]
     chosen = many if many and all(in_batched) else function
