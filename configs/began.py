@@ -3,8 +3,8 @@
 Paper: Berthelot et al. 2017, https://arxiv.org/abs/1703.10717.
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/began.py:mnist --workdir runs/began
 
-  celeb_a   64x64 faces, 128 filters, batch 16; the default. Unmeasured; 9,000 faces of 32x32 by 16 filters, 26 minutes of
-            a core (docs/results.md): smooth, varied faces at gamma 0.7, one face at 0.3.
+  celeb_a   64x64 faces, 128 filters, batch 16; the default. Unmeasured. With 16 filters and 9,000 faces of 32x32, after
+            26 minutes of a core (docs/results.md): smooth, varied faces at gamma 0.7, one face at 0.3.
   mnist     32x32, 16 filters, gamma 1, pixels in [-1, 1]. 8 minutes on 2 shared cores, seed 0: the measure falls from
             0.45 (step 100) to 0.11, but five samples of six are ones.
   digits    8x8, 16 filters, gamma 0.7, scikit-learn's digits: needs no download. In a population of 8, 5 minutes on 2
