@@ -56,18 +56,27 @@ class Compute(NamedTuple):
 def unrolling(jaxpr: Any, length: int) -> int:
   """The `unroll` argument of a `jax.lax.scan` of some length over a traced body: the length, or 1.
 
-  Inside a loop, XLA:CPU computes its convolutions 60 times slower. So on a CPU, a body with convolutions is unrolled in
-  full, which makes compiling `length` times longer. The layers of `gan_jax.nets` use XLA's convolutions on a CPU only
-  with several devices, but a network of your own may use them always: so this function looks at the traced program.
+  Inside a loop, XLA:CPU computes convolutions whose axes are not in its order, as JAX's adjoints, 60 times slower. So
+  on a CPU, a body with such convolutions is unrolled in full, which makes compiling `length` times longer. The layers of
+  `gan_jax.nets` have them on a CPU only with several devices, but a network of your own may have them always: so this
+  function looks at the traced program.
   """
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
 
 def _convolves(jaxpr: Any) -> bool:
-  """Whether a traced program contains XLA's convolutions, at any depth."""
+  """Whether a traced program contains convolutions that are slow in loops, at any depth."""
   inner = (
     item for e in jaxpr.eqns for value in e.params.values() for item in (value if type(value) is tuple else [value])
   )
-  return any(e.primitive.name == 'conv_general_dilated' for e in jaxpr.eqns) or any(
-    _convolves(item) for item in inner if hasattr(item, 'eqns')
-  )
+  slow = (e.primitive.name == 'conv_general_dilated' and not _in_order(e.params) for e in jaxpr.eqns)
+  return any(slow) or any(_convolves(item) for item in inner if hasattr(item, 'eqns'))
+
+
+def _in_order(params: dict[str, Any]) -> bool:
+  """Whether a convolution is NHWC by HWIO, undilated and of all channels, as in `nets.layers.direct_conv`."""
+  left, right, out = params['dimension_numbers']
+  axes = len(left) - 2
+  ordered = (0, axes + 1, *range(1, axes + 1))
+  plain = max(params['lhs_dilation']) == params['feature_group_count'] == params['batch_group_count'] == 1
+  return plain and tuple(left) == tuple(out) == ordered and tuple(right) == (axes + 1, axes, *range(axes))
