@@ -57,9 +57,9 @@ def unrolling(jaxpr: Any, length: int) -> int:
   """The `unroll` argument of a `jax.lax.scan` of some length over a traced body: the length, or 1.
 
   Inside a loop, XLA:CPU computes convolutions whose axes are not in its order, as JAX's adjoints, 60 times slower. So
-  on a CPU, a body with such convolutions is unrolled in full, which makes compiling `length` times longer. The layers of
-  `gan_jax.nets` have them on a CPU only with several devices, but a network of your own may have them always: so this
-  function looks at the traced program.
+  on a CPU, a body with such convolutions is unrolled in full, which makes compiling `length` times longer. The layers
+  of `gan_jax.nets` have them on a CPU only with several devices, but a network of your own may have them always: so
+  this function looks at the traced program.
   """
   return length if jax.default_backend() == 'cpu' and _convolves(jaxpr) else 1
 
