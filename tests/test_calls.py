@@ -7,7 +7,9 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -16,6 +18,7 @@ from rows import IDS, ROWS, load_shrunk
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import core, runs
+from gan_jax.core import compute
 from gan_jax.data import streams
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel
@@ -112,6 +115,18 @@ def test_only_loops_over_convolutions_are_written_out():
 
   with formulation('matmul'):
     assert loops('configs/dcgan.py:digits') == {3: 1}
+
+
+def test_loops_over_flaxs_own_convolutions_are_written_out_for_their_gradients():
+  layer, x = nn.Conv(2, (3, 3)), jnp.ones((1, 4, 4, 2))
+  params = layer.init(KEY, x)
+  loss = lambda params: layer.apply(params, x).sum()
+  assert compute.unrolling(jax.make_jaxpr(loss)(params), 3) == 1  # its axes are in order
+  assert compute.unrolling(jax.make_jaxpr(jax.grad(loss))(params), 3) == 3
+  wide = lambda k: jax.lax.conv_general_dilated(
+    x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=2
+  )
+  assert compute.unrolling(jax.make_jaxpr(wide)(jnp.ones((3, 3, 1, 2))), 3) == 3
 
 
 def test_two_moves_are_a_loop_on_accelerators_and_give_the_same(monkeypatch):

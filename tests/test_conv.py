@@ -17,7 +17,7 @@ from precision import float64
 
 from gan_jax.base.errors import UserError
 from gan_jax.nets import dcgan, resnet
-from gan_jax.nets.layers import conv, direct_conv, matmul_conv, resample, winograd
+from gan_jax.nets.layers import conv, direct_conv, gathered_conv, geometry, matmul_conv, resample, winograd
 
 KEY = jax.random.key(0)
 #: The formulations, 'matmul' by each of its ways, over the whole batch and over parts of 2 examples.
@@ -27,7 +27,7 @@ WAYS = ('plain', 'xla', 'direct', 'gathering', 'gathering in parts', 'winograd',
 @contextlib.contextmanager
 def way(name):
   with pytest.MonkeyPatch.context() as patch, conv.formulation(name if name in conv.FORMULATIONS else 'matmul'):
-    patch.setattr(matmul_conv, 'FEWEST_CHANNELS', 1 if 'winograd' in name else 10**9)
+    patch.setattr(matmul_conv, 'FEWEST_CHANNELS', 0 if 'winograd' in name else 10**9)
     patch.setattr(matmul_conv, 'FEWEST_DIRECT', 1 if name == 'direct' else 10**9)
     patch.setattr(matmul_conv, 'FEWEST_OUTPUTS', 1)
     if 'parts' in name:
@@ -65,8 +65,8 @@ def test_more_points_than_there_are():
 def test_a_batch_with_few_outputs_is_gathered(monkeypatch):
   monkeypatch.setattr(matmul_conv, 'FEWEST_DIRECT', 10**9)
   calls = []
-  gathered = matmul_conv._gathered
-  monkeypatch.setattr(matmul_conv, '_gathered', lambda x, *rest: calls.append(len(x)) or gathered(x, *rest))
+  gathered = gathered_conv.forward
+  monkeypatch.setattr(gathered_conv, 'forward', lambda x, *rest: calls.append(len(x)) or gathered(x, *rest))
   for batch in (3, 4):  # 48 outputs and 64
     jax.eval_shape(
       lambda x, k: matmul_conv.forward.__wrapped__(x, k, (1, 1)), drawn(0, batch, 4, 4, 32), drawn(1, 3, 3, 32, 32)
@@ -264,6 +264,26 @@ def test_transformations_change_nothing(transformation, name):
   with way(name):
     ours = derivatives(TRANSFORMATIONS[transformation], *small_inputs(plane=plane))
   close(ours, outside(transformation, plane))
+
+
+def test_direct_ones_are_of_eight_channels_and_many_outputs():
+  direct = lambda shape, inputs, outputs: matmul_conv._is_direct(geometry.Geometry(*shape), inputs, outputs)
+  large, small = (2, (8, 8), (3, 3), (1, 1)), (2, (8, 8), (3, 3), (2, 2))  # 128 outputs, 32
+  assert direct(large, 8, 8) and not direct(large, 7, 8) and not direct(large, 8, 7) and not direct(large, 32, 32)
+  assert not direct(small, 8, 8) and not direct((2, (128,), (3,), (1,)), 8, 8)
+  # Strided: winograd from 64 channels on where windows are whole blocks, else from 128.
+  whole, filled = (8, (16, 16), (4, 4), (2, 2)), (8, (16, 16), (3, 3), (2, 2))
+  assert (
+    direct(whole, 16, 63) and not direct(whole, 16, 64) and direct(filled, 127, 128) and not direct(filled, 128, 128)
+  )
+
+
+def test_the_gradient_of_a_1x1_convolution_is_of_rows():
+  x, kernel = drawn(0, 2, 3, 4, 5), drawn(1, 1, 1, 5, 6)
+  with conv.formulation('matmul'):
+    traced = jax.make_jaxpr(jax.grad(lambda x, kernel: jnp.sum(conv.conv(x, kernel) ** 2), (0, 1)))(x, kernel)
+  products = [eqn for eqn in traced.eqns if eqn.primitive.name == 'dot_general']
+  assert len(products) == 3 and all(v.aval.ndim == 2 for eqn in products for v in eqn.invars)
 
 
 def test_direct_convolutions_of_several_kernels_are_products():
@@ -578,7 +598,7 @@ def test_each_way_is_taken(monkeypatch):
   def taken(*_):
     raise InterruptedError
 
-  takers = (winograd, 'forward', WAYS[5:]), (matmul_conv, '_gathered', WAYS[3:5]), (direct_conv, 'forward', WAYS[2:3])
+  takers = (winograd, 'forward', WAYS[5:]), (gathered_conv, 'forward', WAYS[3:5]), (direct_conv, 'forward', WAYS[2:3])
   for module, function, names in takers:
     jax.clear_caches()
     monkeypatch.setattr(module, function, taken)

@@ -27,12 +27,11 @@ def normal(*shape):
   return RANDOM.standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize('apart, whole', [(0, 0), (0, 8), (32, 0)], ids=['group by group', 'all channels', 'one each'])
+@pytest.mark.parametrize('apart', [0, 32], ids=['products', 'a convolution each'])
 @pytest.mark.parametrize(('window', 'groups'), [((3, 3), 2), ((1, 5), 3), ((3, 3), 1), ((3, 1), 6)])
-def test_grouped_convolutions_are_xlas_with_both_gradients(window, groups, apart, whole, monkeypatch):
+def test_grouped_convolutions_are_xlas_with_both_gradients(window, groups, apart, monkeypatch):
   monkeypatch.setattr(grouped, 'MOST_APART', apart)
   monkeypatch.setattr(grouped, 'FEWEST_APART', 1)
-  monkeypatch.setattr(grouped, 'MOST_WHOLE', whole)
   x, kernel, weights = normal(2, 5, 4, 6), normal(*window, 6 // groups, 12), normal(2, 5, 4, 12)
   found = {}
   for name in ('matmul', 'xla'):

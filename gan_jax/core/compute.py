@@ -78,5 +78,5 @@ def _in_order(params: dict[str, Any]) -> bool:
   left, right, out = params['dimension_numbers']
   axes = len(left) - 2
   ordered = (0, axes + 1, *range(1, axes + 1))
-  plain = max(params['lhs_dilation']) == params['feature_group_count'] == params['batch_group_count'] == 1
+  plain = {*params['lhs_dilation'], params['feature_group_count'], params['batch_group_count']} == {1}
   return plain and tuple(left) == tuple(out) == ordered and tuple(right) == (axes + 1, axes, *range(axes))

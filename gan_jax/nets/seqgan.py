@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.basic import head, uniform_init
+from gan_jax.nets.layers.geometry import as_rows
 
 #: The token before the first one.
 START = 0
@@ -93,7 +94,8 @@ class Generator(nn.Module):
     before = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=START)
     step = lambda module, state, word: module.cell(state, word)
     _, hidden = self._scan(step, self._rest(tokens.shape[0]), self.words(before))
-    return self.out(hidden)
+    # As rows: of two axes of them XLA would write the transpose of the gradient to memory.
+    return self.out(as_rows(hidden)).reshape(*hidden.shape[:2], -1)
 
   def log_likelihood(self, tokens: jax.Array) -> jax.Array:
     """log p of each of the tokens (B, T), given those before it: (B, T) float32."""

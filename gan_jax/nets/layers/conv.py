@@ -26,7 +26,7 @@ from jax.ad_checkpoint import checkpoint_name
 from gan_jax.base.errors import one_of
 from gan_jax.nets.layers import borders, geometry, matmul_conv
 from gan_jax.nets.layers.borders import Padding, Pads
-from gan_jax.nets.layers.direct_conv import each
+from gan_jax.nets.layers.mapped import ungrouped
 
 FORMULATIONS = ('matmul', 'xla', 'plain')
 #: The checkpoint name that `kept` sets.
@@ -121,7 +121,7 @@ def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None)
   return (
     matmul_conv.forward(x, kernel, strides, pads)
     if chosen() == 'matmul'
-    else each(_xla, None, strides, pads)(x, kernel)
+    else ungrouped(_xla, None, strides, pads)(x, kernel)
   )
 
 
@@ -129,14 +129,14 @@ def _strided(x: jax.Array, kernel: jax.Array, strides: Sizes, pads: Pads | None)
 def _input_adjoint(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
   if chosen() == 'matmul':
     return matmul_conv.input_adjoint(y, kernel, strides, spatial, pads)
-  return each(_xla_input, None, strides, spatial, pads)(y, kernel)
+  return ungrouped(_xla_input, None, strides, spatial, pads)(y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_adjoint(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
   if chosen() == 'matmul':
     return matmul_conv.kernel_adjoint(x, y, strides, window, pads)
-  return each(_xla_kernel, None, strides, window, pads)(x, y)
+  return ungrouped(_xla_kernel, None, strides, window, pads)(x, y)
 
 
 def _strided_backward(strides: Sizes, pads: Pads | None, residuals: Any, y: jax.Array) -> Any:

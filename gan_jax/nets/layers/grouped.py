@@ -10,15 +10,13 @@ from gan_jax.nets.layers.conv import chosen, conv, kept
 
 #: On one CPU device: up to so many groups of FEWEST_APART channels or more are a convolution each.
 MOST_APART, FEWEST_APART = 32, 8
-#: Up to so many narrower groups are one convolution of all channels: faster, though most of its kernel is zeros.
-MOST_WHOLE = 8
 
 
 def grouped_conv(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
   """A convolution in which each group of channels sees the channels of its own group: `nn.Conv(feature_group_count=)`.
 
-  On one CPU device, where XLA's own is slow, few groups are a convolution each, or one of all channels where groups are
-  narrow, and many a product of matrices for each group and place of the window.
+  On one CPU device, where XLA's own is slow, few groups are a convolution each, and many or narrow ones a product of
+  matrices for each group and place of the window.
   Source: Xie et al. 2016 (ResNeXt), https://arxiv.org/abs/1611.05431, section 3.3.
 
   Args:
@@ -48,9 +46,6 @@ def grouped_conv(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
     parts = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
     return jnp.concatenate([conv(*part) for part in parts], -1)
   apart = kernel.reshape(h, w, inner, groups, outer // groups)
-  if groups <= MOST_WHOLE:
-    own = jnp.eye(groups, dtype=kernel.dtype)[None, None, :, None, :, None]
-    return conv(x, (apart[:, :, None] * own).reshape(h, w, groups * inner, outer))
   batch, height, width = x.shape[:3]
   each = x.reshape(batch, height, width, groups, inner).transpose(3, 0, 1, 2, 4)
   padded = jnp.pad(each, ((0, 0), (0, 0), (h // 2, h // 2), (w // 2, w // 2), (0, 0)))

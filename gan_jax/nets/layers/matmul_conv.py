@@ -2,8 +2,8 @@ r"""Convolutions for CPUs, where the adjoints that JAX derives of XLA's own are 
 
 A convolution y = conv(x, kernel) and its two adjoints, each in the fastest of three formulations:
 
-- gathering: the windows of the side with fewer channels side by side (im2col) and one matrix product; or one matrix
-  product to all windows, which are then added up: of very few channels
+- gathering: windows side by side (im2col) on the side with fewer channels and one matrix product, or one product to all
+  windows, `gan_jax.nets.layers.gathered_conv`: of very few channels
 - direct: XLA's, with axes in the order that is fast, `gan_jax.nets.layers.direct_conv`: of few channels
 - winograd: tiles of outputs from fewer products, `gan_jax.nets.layers.winograd`: of many
 
@@ -23,20 +23,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.nets.layers import direct_conv, winograd
+from gan_jax.nets.layers import direct_conv, gathered_conv, winograd
 from gan_jax.nets.layers.geometry import (
   Geometry,
   Index,
   Pads,
-  as_rows,
   blocked_kernel,
   cut,
   fit,
-  indices,
   plain_kernel,
   to_blocks,
   to_pixels,
 )
+from gan_jax.nets.layers.mapped import ungrouped
 
 #: What the transforms, or the windows, of one part of a batch may need, bytes: more leaves the cache of a core or two.
 WORKING_SET = {'winograd': 1 << 24, 'gathering': 1 << 22}
@@ -50,40 +49,6 @@ FEWEST_STRIDED, FEWEST_FILLED = 2, 4
 FEWEST_DIRECT = 8
 #: With fewer outputs in the whole batch than this the transform of the kernel costs more; direct ones are no faster.
 FEWEST_OUTPUTS = 64
-
-
-def _windows(x: jax.Array, shape: Geometry) -> jax.Array:
-  """(B, *outputs, window... C): the windows side by side."""
-  sizes = [(o - 1) * s + k for o, s, k in zip(shape.outputs, shape.strides, shape.window, strict=True)]
-  x = fit(x, shape.before, sizes)
-  # One axis after the other: all at once would copy C numbers at a time, which takes 3 times as long where C is small.
-  for axis in reversed(range(len(shape.window))):
-    span, stride = (shape.outputs[axis] - 1) * shape.strides[axis] + 1, shape.strides[axis]
-    parts = [lax.slice_in_dim(x, i, i + span, stride, axis + 1) for i in range(shape.window[axis])]
-    x = jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0]
-  return x
-
-
-def _gathered(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
-  return _windows(x, shape) @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def _gathered_kernel(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
-  product = as_rows(_windows(x, shape)).T @ as_rows(y)
-  return product.reshape(*shape.window, x.shape[-1], y.shape[-1])
-
-
-def _scattered(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
-  """The adjoint of `_gathered`: every output's window, added up where they overlap."""
-  kernel = blocked_kernel(kernel, shape)  # (*taps, strides... in, out)
-  channels = kernel.shape[-2]
-  products = lax.dot_general(y, kernel.reshape(-1, kernel.shape[-1]), (((y.ndim - 1,), (1,)), ((), ())))
-  total: Any = None
-  for number, index in enumerate(indices(shape.taps)):
-    part = products[..., number * channels : (number + 1) * channels]
-    part = fit(part, index, [o + r - 1 for o, r in zip(shape.outputs, shape.taps, strict=True)])
-    total = part if total is None else total + part
-  return cut(to_pixels(total, shape.strides), shape.before, shape.spatial)
 
 
 def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
@@ -167,13 +132,13 @@ def _of_windows(x: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
   inputs, outputs = kernel.shape[-2:]
   if outputs < inputs and (mirror := _mirror(shape)) is not None:
     turned, size = _mirrored(kernel), _bytes(mirror, outputs, inputs)
-    return _in_parts(lambda x: _scattered(x, turned, mirror), [x], size, add=False)
-  return _in_parts(lambda x: _gathered(x, kernel, shape), [x], _bytes(shape, inputs, outputs), add=False)
+    return _in_parts(lambda x: gathered_conv.input_adjoint(x, turned, mirror), [x], size, add=False)
+  return _in_parts(lambda x: gathered_conv.forward(x, kernel, shape), [x], _bytes(shape, inputs, outputs), add=False)
 
 
 def _to_windows(y: jax.Array, kernel: jax.Array, shape: Geometry) -> jax.Array:
   size = _bytes(shape, *kernel.shape[-2:])
-  return _in_parts(lambda y: _scattered(y, kernel, shape), [y], size, add=False)
+  return _in_parts(lambda y: gathered_conv.input_adjoint(y, kernel, shape), [y], size, add=False)
 
 
 def _kernel_of_windows(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array:
@@ -181,7 +146,7 @@ def _kernel_of_windows(x: jax.Array, y: jax.Array, shape: Geometry) -> jax.Array
   if outputs < inputs and (mirror := _mirror(shape)) is not None:
     return _mirrored(_kernel_of_windows(y, x, mirror))
   size = _bytes(shape, inputs, outputs)
-  return _in_parts(lambda x, y: _gathered_kernel(x, y, shape), [x, y], size, add=True)
+  return _in_parts(lambda x, y: gathered_conv.kernel_adjoint(x, y, shape), [x, y], size, add=True)
 
 
 def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -230,7 +195,7 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
     size = _bytes(shape, inputs, outputs)
     y = _in_parts(lambda x: winograd.forward(x, tiles, shape), [wide], size, add=False)
   elif _is_direct(shape, inputs, outputs):
-    y = direct_conv.each(direct_conv.forward, _of_windows, shape)(wide, kernel)
+    y = ungrouped(direct_conv.forward, _of_windows, shape)(wide, kernel)
   else:
     y = _of_windows(wide, kernel, shape)
   return y.astype(x.dtype)
@@ -271,7 +236,7 @@ def input_adjoint(
     tiles = winograd.kernel_tiles(kernel, shape)
     x = _in_parts(lambda y: winograd.input_adjoint(y, tiles, shape), [wide], size, add=False)
   elif _is_direct(shape, inputs, outputs):
-    x = direct_conv.each(direct_conv.input_adjoint, _to_windows, shape)(wide, kernel)
+    x = ungrouped(direct_conv.input_adjoint, _to_windows, shape)(wide, kernel)
   else:
     x = _to_windows(wide, kernel, shape)
   return x.astype(y.dtype)
@@ -301,7 +266,7 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
     size = _bytes(shape, inputs, outputs)
     kernel = _in_parts(lambda x, y: winograd.kernel_adjoint(x, y, shape), [left, right], size, add=True)
   elif _is_direct(shape, inputs, outputs):
-    kernel = direct_conv.each(direct_conv.kernel_adjoint, _kernel_of_windows, shape)(left, right)
+    kernel = ungrouped(direct_conv.kernel_adjoint, _kernel_of_windows, shape)(left, right)
   else:
     kernel = _kernel_of_windows(left, right, shape)
   return kernel.astype(x.dtype)
