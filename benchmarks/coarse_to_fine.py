@@ -106,7 +106,7 @@ def pyramid(steps: Any, data: str) -> dict[str, Row]:
       'configs/gan.py:cifar10_fc',
       'game.generator.hidden=(2000, 2000)',
       'game.discriminator.units=(400, 400)',
-      counts=(4000,),
+      counts=(8000,),
     ),
     'dcgan': row(
       'DCGAN',
