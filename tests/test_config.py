@@ -69,6 +69,8 @@ def test_overrides_keep_types():
     ('batch_size=', "config.batch_size='' must be a whole number, such as 64"),
     ('game.sizes[1]=x', "config.game.sizes[1]='x' must be a whole number, such as 2"),
     ('remat=yes', "config.remat='yes' must be true or false"),
+    ('data=mnist', "config.data='mnist' must be a dict of settings: write --config.data.name=mnist"),
+    ('data={2', "config.data='{2' must be a dict of settings"),
     (
       'optimizers.generator.learning_rate=fast',
       "config.optimizers.generator.learning_rate='fast' must be a number, such as 0.001",

@@ -263,6 +263,19 @@ def test_numbers_that_every_stage_sets_itself_are_told():
   assert ['steps' in both[0], 'config.batch_size=4' in both[1]] == [True, True]
 
 
+def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_told():
+  stages = ({'steps': 2}, {'steps': 1, 'batch_size': 8, 'game': {'levels': (0,), 'network': {'name': 'x'}}})
+  config = config_of(stages=stages)
+  assert not notes.on_given(config_of(), ['batch_size', 'game.levels'])
+  assert not notes.on_given(config, ['steps', 'log_every', 'game.name', 'game.network.width', 'game.network'])
+  lines = notes.on_given(config, ['batch_size', 'game.levels[0]'])
+  assert [line.split()[1:7] for line in lines] == [
+    ['config.batch_size', 'has', 'no', 'effect', 'in', 'stage'],
+    ['config.game.levels[0]', 'has', 'no', 'effect', 'in', 'stage'],
+  ]
+  assert all('in stage 2 of 2, where it is set anew: change config.stages[i] too, i = 1' in line for line in lines)
+
+
 class Curved(Pyramid):
   """A loss with forward mode through a convolution, which only plain convolutions have."""
 

@@ -12,8 +12,12 @@ from ml_collections import config_flags
 from gan_jax.base.errors import UserError
 from gan_jax.config.settings import copied, nested
 
+#: What takes the place of settings with settings in them, in words.
+GROUP = 'a dict of settings'
 #: An element of a sequence as an attribute, which config_flags does not know.
 ELEMENT = re.compile(r'\.(\d+)(?=\.|$)')
+#: The name of a set, a class or a function.
+DOTTED = re.compile(r'[A-Za-z_][\w.]*')
 
 
 def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
@@ -44,7 +48,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       values(['', argument])
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
       if '=' in argument and (wanted := _wanted(_within(_holder(config, argument), name[-1]))):
-        raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}') from error
+        more = f': write --config.{".".join(name)}.name={value}' if wanted == GROUP and DOTTED.fullmatch(value) else ''
+        raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}{more}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
   return config
@@ -142,6 +147,8 @@ def _wanted(here: Any) -> str:
   """What can take the place of a value, in words; '' where config_flags says it."""
   if isinstance(here, bool):
     return 'true or false'
+  if hasattr(here, 'keys'):
+    return GROUP
   kinds = {int: 'a whole number', float: 'a number'}
   return f'{kinds[type(here)]}, such as {here!r}' if type(here) in kinds else ''
 

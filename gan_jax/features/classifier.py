@@ -133,20 +133,32 @@ def _safe(name: str) -> str:
 def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, Any]:
   """All that a trained classifier depends on."""
   chosen = ('name', 'path', 'split', 'size', 'crop', 'channels', 'classes')
+  root = getattr(source, 'root', None)
+  # A folder's other split says how accurate the classifier is, and may be of other pictures in an equal folder.
+  other = None if root is None else sets.held_out_stream(stream)
+  judge = {} if other is None else {'held_out': _known(other.open())}
+  return {
+    **{name: getattr(stream, name) for name in chosen if name != 'path' or root is None},
+    # Labels of two kinds may agree on all examples that a fingerprint looks at.
+    **sets.labelling(stream),
+    **{name: repr(value) for name, value in sets.decoding(stream).items()},
+    **_known(source),
+    **judge,
+    'seed': seed,
+    'version': VERSION,
+  }
+
+
+def _known(source: sources.Source) -> dict[str, Any]:
+  """What tells the examples of a source from others."""
   # A fingerprint looks at some examples; of a folder, every file's place, length and time are known as well. Places in
   # it say all: the folder may move.
   root = getattr(source, 'root', None)
   place = lambda file: str(file) if root is None else os.path.relpath(file, root)
   files = [(place(file), file.stat().length, file.stat().mtime) for file in getattr(source, 'files', ())]
   return {
-    **{name: getattr(stream, name) for name in chosen if name != 'path' or root is None},
-    # Labels of two kinds may agree on all examples that a fingerprint looks at.
-    **sets.labelling(stream),
-    **{name: repr(value) for name, value in sets.decoding(stream).items()},
     'fingerprint': sources.fingerprint(source),
     'files': hashlib.sha256(repr(files).encode()).hexdigest(),
-    'seed': seed,
-    'version': VERSION,
   }
 
 

@@ -1,7 +1,7 @@
 """What a run says before it trains: settings that will not do what they say, and first steps that will be long."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,38 @@ from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
 STALE = 0.02
+#: Numbers of a stage at the top of a config.
+NUMBERS = ('steps', 'batch_size', 'accumulate')
+
+
+def on_given(config: ml_collections.ConfigDict, names: Iterable[str]) -> list[str]:
+  """A line for each setting of the command line that some stages have of their own.
+
+  Args:
+    config: of the run, with the settings of the command line.
+    names: their dotted names, such as 'game.generators[0].sigmoid'.
+  """
+  own = {name: [i for i, stage in enumerate(config.stages) if _has(stage, name.split('.'))] for name in names}
+  told = {name for name in NUMBERS if len(own.get(name, ())) == len(config.stages)}  # by on_settings
+  listed = lambda numbers: ', '.join(map(str, numbers))
+  return [
+    f'note: config.{name} has no effect in stage {listed(i + 1 for i in stages)} of {len(config.stages)}, where it is '
+    f'set anew: change config.stages[i] too, i = {listed(stages)}'
+    for name, stages in own.items()
+    if stages and name not in told
+  ]
+
+
+def _has(changes: Any, path: Sequence[str]) -> bool:
+  """Whether the changes of a stage set what is at a path, not only parts of it."""
+  for part in path:
+    if not hasattr(changes, 'keys'):
+      return True
+    part = part.partition('[')[0]
+    if part not in changes:
+      return False
+    changes = changes[part]
+  return not hasattr(changes, 'keys')
 
 
 def on_settings(config: ml_collections.ConfigDict) -> list[str]:
@@ -27,7 +59,7 @@ def on_settings(config: ml_collections.ConfigDict) -> list[str]:
     config: of the run.
   """
   # Nobody knows whether a default was set.
-  numbers = [name for name in ('steps', 'batch_size', 'accumulate') if config[name] != getattr(Settings, name)]
+  numbers = [name for name in NUMBERS if config[name] != getattr(Settings, name)]
   last = len(config.stages) - 1
   return [
     f'note: config.{name}={config[name]} has no effect, because every stage has its own: change '
