@@ -47,8 +47,10 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
       values(['', argument])
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-      if '=' in argument and (wanted := _wanted(_within(_holder(config, argument), name[-1]))):
-        more = f': write --config.{".".join(name)}.name={value}' if wanted == GROUP and DOTTED.fullmatch(value) else ''
+      here = _within(_holder(config, argument), name[-1])
+      if '=' in argument and (wanted := _wanted(here)):
+        named = wanted == GROUP and 'name' in here and isinstance(_literal(value), str) and DOTTED.fullmatch(value)
+        more = f': write --config.{".".join(name)}.name={value}' if named else ''
         raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}{more}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
