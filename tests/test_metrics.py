@@ -238,5 +238,5 @@ def test_parzen_chooses_sigma_on_validation_examples():
   assert got.sigma == parzen.SIGMAS[int(np.argmax(scores))] and got.validation == pytest.approx(max(scores))
   likelihoods = parzen.log_likelihoods(samples, test, [got.sigma])[0]
   assert got.value == pytest.approx(likelihoods.mean())
-  assert got.standard_error == pytest.approx(stats.sem(likelihoods, ddof=0))
+  assert got.standard_error == pytest.approx(stats.sem(likelihoods))
   assert parzen.SIGMAS[0] == pytest.approx(0.1) and parzen.SIGMAS[-1] == pytest.approx(1.0) and len(parzen.SIGMAS) == 10

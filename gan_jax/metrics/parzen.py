@@ -85,5 +85,5 @@ def parzen_likelihood(
   means = log_likelihoods(samples, validation, sigmas).mean(1)
   chosen = int(np.argmax(means))
   likelihoods = log_likelihoods(samples, test, [sigmas[chosen]])[0]
-  error = float(likelihoods.std() / np.sqrt(len(likelihoods))) if len(likelihoods) > 1 else float('nan')
+  error = float(likelihoods.std(ddof=1) / np.sqrt(len(likelihoods))) if len(likelihoods) > 1 else float('nan')
   return ParzenLikelihood(float(likelihoods.mean()), error, float(sigmas[chosen]), float(means[chosen]))

@@ -101,5 +101,5 @@ def path_length(
   low = np.percentile(lengths, 100 * trim, method='lower')
   high = np.percentile(lengths, 100 * (1 - trim), method='higher')
   kept = lengths[(lengths >= low) & (lengths <= high)]
-  error = float(kept.std() / np.sqrt(len(kept))) if len(kept) > 1 else float('nan')
+  error = float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float('nan')
   return PathLength(float(kept.mean()), error, float(np.median(lengths)))

@@ -187,7 +187,7 @@ def pair_similarity(
   compare = lambda part: ms_ssim(images[first[part]], images[second[part]], scales=scales, data_range=data_range)
   values = np.concatenate([compare(part) for part in parts]).astype(np.float64)
   independent = min(pairs, len(images) / 2)
-  error = float(values.std() / np.sqrt(independent)) if independent > 1 else float('nan')
+  error = float(values.std(ddof=1) / np.sqrt(independent)) if independent > 1 else float('nan')
   return Similarity(float(values.mean()), error)
 
 
