@@ -495,7 +495,8 @@ class Unsaid(Both):
   [
     ('Unsaid', {}, r"--output or config.eval.output=''.*makes ab, ba; choose one"),
     ('Both', {'output': 'bab'}, r"--output or config.eval.output='bab'.*makes ab, ba; choose one"),
-    ('Both', {'metrics': ('test_inputs.nothing',)}, "nothing is called 'test_inputs.nothing'"),
+    ('Both', {'metrics': ('test_inputs.nothing',)}, 'config.eval.metrics: nothing is called .test_inputs.nothing'),
+    ('Both', {'features': 'test_inputs.nothing'}, '--features or config.eval.features: nothing is called'),
     ('Both', {'metrics': ('test_inputs.STREAM',)}, 'test_inputs.STREAM is not a function'),
     ('Both', {'metrics': ('fud',)}, "unknown metric .*'fud'"),
   ],

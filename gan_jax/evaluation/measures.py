@@ -172,7 +172,7 @@ def measure(name: str) -> Measure:
     return MEASURES[name]
   if '.' not in name:
     raise one_of('metric in --metrics or config.eval.metrics (or a dotted name of yours)', name, MEASURES)
-  function = resolve(name)
+  function = resolve(name, where='--metrics or config.eval.metrics')
   if not callable(function):
     raise UserError(f'the metric {name} is not a function: it takes the evidence and returns a number, or figures')
 

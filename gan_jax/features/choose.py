@@ -57,7 +57,7 @@ def choose(
     return raw(shape) if name == 'raw' else random_features(shape, seed=seed)
   if '.' not in name:
     raise one_of('feature extractor in --features (or a dotted name of yours)', name, NAMES)
-  function = resolve(name)
+  function = resolve(name, where='--features or config.eval.features')
   if not callable(function):
     raise UserError(f'--features={name} is not a function: it takes examples (B, ...) and returns features (B, n)')
   return of_function(name, function)

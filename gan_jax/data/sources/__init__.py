@@ -134,7 +134,7 @@ def _named(stream: 'Stream') -> Source:
   if _is_dotted(stream.name):
     from gan_jax.base.calls import resolve
 
-    return resolve(stream.name)(stream)
+    return resolve(stream.name, where='config.data.name')(stream)
   from gan_jax.data.sources.prepared import PreparedSource
 
   return PreparedSource(stream)

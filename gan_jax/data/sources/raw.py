@@ -44,7 +44,7 @@ def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
   if '.' in stream.name and '/' not in stream.name:
     from gan_jax.base.calls import resolve
 
-    return resolve(stream.name)(stream)
+    return resolve(stream.name, where='config.data.name')(stream)
   if sources.has_arrays(stream.name):
     plain = dataclasses.replace(stream, columns={}, classes=0)
     return sources.open_source(dataclasses.replace(plain, classes=sources.classes_in(plain) if labelled else 0))
