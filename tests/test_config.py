@@ -70,6 +70,7 @@ def test_overrides_keep_types():
     ('game.sizes[1]=x', "config.game.sizes[1]='x' must be a whole number, such as 2"),
     ('remat=yes', "config.remat='yes' must be true or false"),
     ('data=mnist', "config.data='mnist' must be a dict of settings: write --config.data.name=mnist"),
+    ('optimizers=adam', "config.optimizers='adam' must be a dict of settings"),
     ('data={2', "config.data='{2' must be a dict of settings"),
     (
       'optimizers.generator.learning_rate=fast',

@@ -1,5 +1,6 @@
 """Networks that begin from others: of the stage before, or of a run for each player."""
 
+import pathlib
 import types
 
 import chex
@@ -263,7 +264,7 @@ def test_numbers_that_every_stage_sets_itself_are_told():
   assert ['steps' in both[0], 'config.batch_size=4' in both[1]] == [True, True]
 
 
-def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_told():
+def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_told(capsys):
   stages = ({'steps': 2}, {'steps': 1, 'batch_size': 8, 'game': {'levels': (0,), 'network': {'name': 'x'}}})
   config = config_of(stages=stages)
   assert not notes.on_given(config_of(), ['batch_size', 'game.levels'])
@@ -274,6 +275,9 @@ def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_tol
     ['config.game.levels[0]', 'has', 'no', 'effect', 'in', 'stage'],
   ]
   assert all('in stage 2 of 2, where it is set anew: change config.stages[i] too, i = 1' in line for line in lines)
+  probe = pathlib.Path(__file__).parent / 'probes' / 'growing.py'
+  main.main(['--config', str(probe), '--config.batch_size=4', '--dry_run'])
+  assert 'note: config.batch_size has no effect in stage 2 of 2' in capsys.readouterr().out
 
 
 class Curved(Pyramid):
