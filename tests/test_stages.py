@@ -276,7 +276,7 @@ def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_tol
   ]
   assert all('in stage 2 of 2, where it is set anew: change config.stages[i] too, i = 1' in line for line in lines)
   probe = pathlib.Path(__file__).parent / 'probes' / 'growing.py'
-  main.main(['--config', str(probe), '--config.batch_size=4', '--dry_run'])
+  main.main(['--config', str(probe), '--config.batch_size=6', '--config.devices=1', '--dry_run'])
   assert 'note: config.batch_size has no effect in stage 2 of 2' in capsys.readouterr().out
 
 
