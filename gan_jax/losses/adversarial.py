@@ -296,7 +296,7 @@ nonsaturating = _separable(_low, _high, _low)
 least_squares = targets()
 
 #: The difference of the critic's means on data and on fakes. Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875,
-#: eq. 2-3. A penalty, spectral norm or `gan_jax.optim.minimax.clip_weights` must keep the critic Lipschitz.
+#: eq. 2-3. A penalty, spectral norm or `gan_jax.optim.weights.clip_weights` must keep the critic Lipschitz.
 wasserstein = _separable(lambda x: -x, lambda x: x, lambda x: -x, boundary=None)
 
 #: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] and -E[D(G(z))]. Lim and Ye 2017,

@@ -1,4 +1,4 @@
-"""Optimizers of games: optax transformations (`minimax`), rules for moves at once (`dynamics`), running averages."""
+"""Optimizers of games: optax transformations (`minimax`, `weights`), rules for moves at once (`dynamics`), averages."""
 
 from gan_jax.base import lazy
 
