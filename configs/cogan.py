@@ -9,7 +9,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/c
   digits  scikit-learn's digits (14x14) and their edges: needs no download. 3 minutes: digits of all classes, but the
           edges are of others: the pixels of pairs agree to 81.9 %, their classes in 3 %; by chance 84.6 and 11.7 %.
 
-Negatives in place of edges: --config.data.b.name=negatives/mnist (98.8 % of pixels, 94 % of classes). A conditional GAN, for comparison:
+Negatives in place of edges: --config.data.b.name=negatives/mnist (98.8 % of pixels, 94 % of classes). A conditional
+GAN, for comparison:
 --config.game.generator.conditional=True --config.game.discriminator.conditional=True. Agreement of the pairs:
 python -m gan_jax.evaluate --workdir runs/cogan --stream b --output b --metrics pairs,pair_classes
 
