@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.works import LIKE_AUTHORS, SEQUENCES, WORKS, batch_of, config, latents_shape
+from benchmarks.works import LIKE_AUTHORS, SEQUENCES, WORKS, batch_of, config, latents_shape, noise
 
 #: Side of the square matrices of a product, on a CPU and on a GPU.
 MATRIX = {'cpu': 2048, 'gpu': 8192}
@@ -52,11 +52,11 @@ def fixed(name: str, batch: int) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def still() -> Iterator[None]:
-  """Within it jax's normal numbers are a fixed wave and its uniform ones the least: both sides can make them."""
+  """Within it jax's normal numbers are `works.noise` and its uniform ones the least: both sides can make them."""
   import jax
 
-  def wave(key: Any, shape: Any = (), dtype: Any = np.float32, **_: Any) -> Any:
-    return jax.numpy.asarray(np.cos(np.arange(np.prod(shape, dtype=int))).reshape(shape), dtype)
+  def normal(key: Any, shape: Any = (), dtype: Any = np.float32, **_: Any) -> Any:
+    return jax.numpy.asarray(noise(*shape), dtype)
 
   def least(key: Any, shape: Any = (), dtype: Any = np.float32, minval: Any = 0, maxval: Any = 1) -> Any:
     return jax.numpy.full(shape, minval, dtype)
@@ -66,7 +66,7 @@ def still() -> Iterator[None]:
 
   before = {name: getattr(jax.random, name) for name in ('normal', 'uniform', 'randint')}
   try:
-    jax.random.normal, jax.random.uniform, jax.random.randint = wave, least, lowest
+    jax.random.normal, jax.random.uniform, jax.random.randint = normal, least, lowest
     yield
   finally:
     for name, function in before.items():

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from gan_jax import config as config_lib
 from gan_jax.nets.biggan import WIDTHS, channels_of
@@ -142,6 +143,14 @@ def latents_of(name: str) -> int:
     'r3gan64': 64,
     **dict.fromkeys(TRANSLATIONS, 0),
   }.get(name, 128)
+
+
+def noise(*shape: int) -> np.ndarray:
+  """What both sides have in the place of normal numbers while losses are compared.
+
+  A wave would be nearly cancelled by low-pass filters, so that losses behind them showed rounding alone.
+  """
+  return np.random.RandomState(0).standard_normal(shape).astype(np.float32)
 
 
 def batch_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

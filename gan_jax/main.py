@@ -40,7 +40,6 @@ def _define(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   from gan_jax import config as config_lib
-  from gan_jax.config.overrides import values_of
 
   if values.list:
     command.no_rest(rest)
@@ -55,10 +54,12 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.require(values, 'config')
   processes.join(**flag_lib.processes(values))
   config = config_lib.read(values.config, rest)
-  from gan_jax.training import notes
+  if processes.first():
+    from gan_jax.config.overrides import values_of
+    from gan_jax.training import notes
 
-  for note in notes.on_given(config, values_of(rest)):
-    console.say(note)
+    for note in notes.on_given(config, values_of(rest)):
+      console.say(note)
   if values.dry_run:
     _dry_run(config, values.compile)
     return

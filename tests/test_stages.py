@@ -14,6 +14,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import main, runs
 from gan_jax.base.errors import UserError
+from gan_jax.config.settings import Settings
 from gan_jax.core.game import Turn
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
@@ -269,6 +270,10 @@ def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_tol
   config = config_of(stages=stages)
   assert not notes.on_given(config_of(), ['batch_size', 'game.levels'])
   assert not notes.on_given(config, ['steps', 'log_every', 'game.name', 'game.network.width', 'game.network'])
+  given = config_of(
+    steps=Settings.steps, batch_size=Settings.batch_size, stages=(stages[1],)
+  )  # nobody but the command line knows
+  assert not notes.on_settings(given) and len(notes.on_given(given, ['batch_size'])) == 1
   lines = notes.on_given(config, ['batch_size', 'game.levels[0]'])
   assert [line.split()[1:7] for line in lines] == [
     ['config.batch_size', 'has', 'no', 'effect', 'in', 'stage'],

@@ -12,17 +12,15 @@ import torch.nn.functional as F
 
 from benchmarks.pytorch import fastgan, r3gan, stylegan2
 from benchmarks.pytorch.weights import Tree, take_back
-from benchmarks.works import LIKE_AUTHORS, WORKS, latents_of, widths
+from benchmarks.works import LIKE_AUTHORS, WORKS, latents_of, noise, widths
 from gan_jax.nets import published
 
 READERS = {'stylegan2': published.stylegan2, 'fastgan': published.fastgan, 'r3gan': published.r3gan}
 
 
-def wave(*shape: int) -> torch.Tensor:
-  """What `worker.still` has in the place of normal numbers, for (B, C, H, W) with channels last."""
-  batch, channels, height, width = shape
-  numbers = np.cos(np.arange(batch * channels * height * width)).astype(np.float32)
-  return torch.from_numpy(numbers).view(batch, height, width, channels).permute(0, 3, 1, 2)
+def still(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
+  """What `worker.still` has in the place of normal numbers: (B, C, H, W), of numbers with channels last."""
+  return torch.from_numpy(noise(batch, height, width, channels)).permute(0, 3, 1, 2)
 
 
 def squares(images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -57,7 +55,7 @@ class Published:
     self.steps = 0
 
   def normal(self, *shape: int) -> torch.Tensor:
-    return torch.randn(shape, device=self.device) if self.chance else wave(*shape).to(self.device)
+    return torch.randn(shape, device=self.device) if self.chance else still(*shape).to(self.device)
 
   def latents(self) -> torch.Tensor:
     return torch.randn(self.batch, self.size, device=self.device)

@@ -74,7 +74,7 @@ def _convolves(jaxpr: Any) -> bool:
 
 
 def _in_order(params: dict[str, Any]) -> bool:
-  """Whether a convolution is NHWC by HWIO, undilated and of all channels, as in `nets.layers.direct_conv`."""
+  """Whether a convolution is NHWC by HWIO, of all channels, with no zeros between pixels: as in `direct_conv`."""
   left, right, out = params['dimension_numbers']
   axes = len(left) - 2
   ordered = (0, axes + 1, *range(1, axes + 1))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.evaluation.evidence import Evidence
+from gan_jax.metrics.checks import mean_error
 
 
 class Figure(NamedTuple):
@@ -29,9 +30,7 @@ class Figure(NamedTuple):
 
 def mean_figure(name: str, of_each: np.ndarray, protocol: str) -> Figure:
   """The mean of figures of examples (N,) and its standard error."""
-  count = len(of_each)
-  error = float(of_each.std(ddof=1) / np.sqrt(count)) if count > 1 else float('nan')
-  return Figure(name, float(of_each.mean()) if count else float('nan'), protocol, error)
+  return Figure(name, float(of_each.mean()) if len(of_each) else float('nan'), protocol, mean_error(of_each))
 
 
 Measure = Callable[[Evidence], Iterable[Figure]]

@@ -13,7 +13,7 @@ from gan_jax.data.sets import title
 from gan_jax.data.sources.transformed import TRANSFORMS, transform_of
 from gan_jax.data.transforms import to_uint8
 from gan_jax.evaluation.evidence import Evidence
-from gan_jax.evaluation.figures import Figure
+from gan_jax.evaluation.figures import Figure, mean_figure
 from gan_jax.evaluation.of_examples import MIXTURES
 from gan_jax.evaluation.of_networks import in_batches
 from gan_jax.features.choose import channel_labels
@@ -49,14 +49,11 @@ def pair_figures(e: Evidence) -> Iterable[Figure]:
   transform, wanted, made = _pairs(e)
   of = lambda made: 1 - np.abs(wanted.astype(np.float64) - made).reshape(len(made), -1).mean(1) / 255
   agreement, chance = of(made), of(np.roll(made, 1, 0))
-  yield Figure(
-    'pair_agreement', float(agreement.mean()), f"1 - mean distance of pixels in [0, 1] between the {transform} of "
-    f"output 'a' and output 'b', {len(made)} pairs", float(agreement.std() / np.sqrt(len(made))),
+  yield mean_figure(
+    'pair_agreement', agreement, f"1 - mean distance of pixels in [0, 1] between the {transform} of output 'a' and "
+    f"output 'b', {len(made)} pairs",
   )  # fmt: skip
-  yield Figure(
-    'pair_agreement_by_chance', float(chance.mean()), "the same of outputs 'a' and the 'b' of other latents",
-    float(chance.std() / np.sqrt(len(made))),
-  )  # fmt: skip
+  yield mean_figure('pair_agreement_by_chance', chance, "the same of outputs 'a' and the 'b' of other latents")
 
 
 def pair_class_figures(e: Evidence) -> Iterable[Figure]:

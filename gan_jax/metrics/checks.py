@@ -1,4 +1,4 @@
-"""Checks on the inputs of a figure: the numbers are finite, and there are enough of them."""
+"""Checks on the inputs of a figure: the numbers are finite, and there are enough of them; and standard errors."""
 
 import math
 
@@ -38,6 +38,15 @@ def check_count(least: int, **sides: np.ndarray) -> None:
   for name, values in sides.items():
     if len(values) < least:
       raise UserError(f'{name}: {len(values)} examples, this figure needs {least} or more')
+
+
+def mean_error(values: np.ndarray) -> float:
+  """The standard error of the mean of independent values (N,); NaN for fewer than two.
+
+  >>> mean_error(np.array([1.0, 3.0]))
+  1.0
+  """
+  return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def share_error(share: float, count: int) -> float:

@@ -1,6 +1,5 @@
 """Inception score, of any classifier's logits."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ from scipy import special
 
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
-from gan_jax.metrics.checks import check_finite
+from gan_jax.metrics.checks import check_finite, mean_error
 
 
 class InceptionScore(NamedTuple):
@@ -50,5 +49,4 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 2020) -
   for i in range(splits):
     part = probabilities[i * len(logits) // splits : (i + 1) * len(logits) // splits]
     scores.append(np.exp(special.rel_entr(part, part.mean(0, keepdims=True)).sum(1).mean()))
-  error = float(np.std(scores, ddof=1) / np.sqrt(splits)) if splits > 1 else math.nan
-  return InceptionScore(float(np.mean(scores)), error, float(np.std(scores)))
+  return InceptionScore(float(np.mean(scores)), mean_error(np.array(scores)), float(np.std(scores)))

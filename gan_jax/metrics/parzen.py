@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from gan_jax.metrics.checks import check_count, check_finite
+from gan_jax.metrics.checks import check_count, check_finite, mean_error
 
 #: The deviations among which GAN 2014's code chooses.
 SIGMAS = tuple(np.logspace(-1.0, 0.0, 10).tolist())
@@ -85,5 +85,6 @@ def parzen_likelihood(
   means = log_likelihoods(samples, validation, sigmas).mean(1)
   chosen = int(np.argmax(means))
   likelihoods = log_likelihoods(samples, test, [sigmas[chosen]])[0]
-  error = float(likelihoods.std(ddof=1) / np.sqrt(len(likelihoods))) if len(likelihoods) > 1 else float('nan')
-  return ParzenLikelihood(float(likelihoods.mean()), error, float(sigmas[chosen]), float(means[chosen]))
+  return ParzenLikelihood(
+    float(likelihoods.mean()), mean_error(likelihoods), float(sigmas[chosen]), float(means[chosen])
+  )

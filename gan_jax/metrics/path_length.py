@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
 from gan_jax.latents.interpolation import interpolate
-from gan_jax.metrics.checks import check_finite
+from gan_jax.metrics.checks import check_finite, mean_error
 
 
 class PathLength(NamedTuple):
@@ -101,5 +101,4 @@ def path_length(
   low = np.percentile(lengths, 100 * trim, method='lower')
   high = np.percentile(lengths, 100 * (1 - trim), method='higher')
   kept = lengths[(lengths >= low) & (lengths <= high)]
-  error = float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float('nan')
-  return PathLength(float(kept.mean()), error, float(np.median(lengths)))
+  return PathLength(float(kept.mean()), mean_error(kept), float(np.median(lengths)))

@@ -28,13 +28,12 @@ def on_given(config: ml_collections.ConfigDict, names: Iterable[str]) -> list[st
     names: their dotted names, such as 'game.generators[0].sigmoid'.
   """
   own = {name: [i for i, stage in enumerate(config.stages) if _has(stage, name.split('.'))] for name in names}
-  told = {name for name in NUMBERS if len(own.get(name, ())) == len(config.stages)}  # by on_settings
   listed = lambda numbers: ', '.join(map(str, numbers))
   return [
     f'note: config.{name} has no effect in stage {listed(i + 1 for i in stages)} of {len(config.stages)}, where it is '
     f'set anew: change config.stages[i] too, i = {listed(stages)}'
     for name, stages in own.items()
-    if stages and name not in told
+    if stages and name not in _in_vain(config)  # of those `on_settings` tells
   ]
 
 
@@ -58,14 +57,20 @@ def on_settings(config: ml_collections.ConfigDict) -> list[str]:
   Args:
     config: of the run.
   """
-  # Nobody knows whether a default was set.
-  numbers = [name for name in NUMBERS if config[name] != getattr(Settings, name)]
   last = len(config.stages) - 1
   return [
     f'note: config.{name}={config[name]} has no effect, because every stage has its own: change '
     f'config.stages[i].{name}, i from 0 to {last}'
-    for name in numbers
-    if config.stages and all(name in changes for changes in config.stages)
+    for name in _in_vain(config)
+  ]
+
+
+def _in_vain(config: ml_collections.ConfigDict) -> list[str]:
+  """Numbers that every stage has of its own, but those of a default: nobody knows whether that was set."""
+  return [
+    name
+    for name in NUMBERS
+    if config.stages and config[name] != getattr(Settings, name) and all(name in changes for changes in config.stages)
   ]
 
 
