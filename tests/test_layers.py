@@ -188,6 +188,13 @@ def test_minibatch_discrimination_counts_neighbours():
   np.testing.assert_allclose(same[:, 6:], 5.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize('units', [32, 8192])
+def test_minibatch_discrimination_starts_alive_at_any_width(units):
+  layer, x = minibatch.MinibatchDiscrimination(8), jax.random.normal(KEY, (64, units))
+  others = layer.apply(made(layer, x), x)[:, units:] - 1  # without the example itself
+  assert 0.1 < others.mean() < 10
+
+
 def test_minibatch_deviation():
   x = jnp.arange(8.0).reshape(8, 1, 1, 1)
   y = minibatch.minibatch_stddev(x, group=4)

@@ -29,7 +29,8 @@ class MinibatchDiscrimination(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """(B, n) to (B, n + kernels)."""
-    init = nn.initializers.normal(0.05)
+    # Projections of length 1 whatever n is: longer ones put wide features so far apart that every closeness is 0.
+    init = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
     projected = Dense(self.kernels * self.dimension, use_bias=False, kernel_init=init, name='project')(x, train=True)
     rows = full_precision(projected).reshape(-1, self.kernels, self.dimension)
     distances = jnp.sum(jnp.abs(rows[:, None] - rows[None]), -1)  # (B, B, kernels)
