@@ -3,6 +3,8 @@
 import ast
 import dataclasses
 import functools
+import json
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import runs
+from gan_jax.base import files
 from gan_jax.base.calls import resolve
 from gan_jax.config.build import HOMES, NESTED
 from gan_jax.data.columns import Picture
@@ -124,8 +127,19 @@ def described(row):
 def counts(row, enough=None):
   """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too.
 
-  Stages after more than `enough` convolutions are not looked at: tracing many large ones takes long.
+  Stages after more than `enough` convolutions are not looked at: tracing many large ones takes long. The processes of a
+  run of the tests share what one of them has counted.
   """
+  file = pathlib.Path(os.environ['GAN_JAX_TESTS']) / 'counts' / f'{ROWS.index(row)}-{enough}.json'
+  if file.exists():
+    return Counts(*json.loads(file.read_text()))
+  found = _counted(row, enough)
+  file.parent.mkdir(exist_ok=True)
+  files.write_text(file, json.dumps(found))
+  return found
+
+
+def _counted(row, enough):
   parameters = convolutions = 0
   for stage, state in _described(row):
     kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]

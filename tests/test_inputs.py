@@ -594,7 +594,7 @@ def test_a_sample_is_not_compared_with_what_it_is_made_of():
   # By default the reference is what it learnt from, and the inputs are held out: nothing belongs together.
   assert [of(split=split)._paired for split in ('', 'test', 'train')] == [False, True, False]
   assert not Evaluator(
-    runs.stages_of(config_of('Both'))[0], Options(metrics=('kid',), split='test', output='ab')
+    runs.stages_of(config_of('Both'))[0], Options(metrics=('kid',), features='raw', split='test', output='ab')
   )._paired
 
 

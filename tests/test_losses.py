@@ -391,11 +391,11 @@ def test_gradients_against_finite_differences(name, number):
   if name in ('boosted_weights', 'hardest_of'):
     pytest.skip('held fixed in the gradient' if name == 'boosted_weights' else 'a maximum')
   with float64():
-    inputs = [jnp.asarray(x) for x in case.inputs]
+    inputs, value = [jnp.asarray(x) for x in case.inputs], jax.jit(case.function)
     for argument, x in enumerate(case.inputs):
       if argument in case.integers:
         continue
-      gradient = np.asarray(jax.grad(case.function, argument)(*inputs))
+      gradient = np.asarray(jax.jit(jax.grad(case.function, argument))(*inputs))
       if argument in case.fixed:
         assert not gradient.any()
         continue
@@ -403,19 +403,19 @@ def test_gradients_against_finite_differences(name, number):
         step = np.zeros(x.shape)
         step[index] = 1e-6
         up, down = ([*inputs[:argument], x + sign * step, *inputs[argument + 1 :]] for sign in (1, -1))
-        np.testing.assert_allclose(gradient[index], (case.function(*up) - case.function(*down)) / 2e-6, atol=2e-6)
+        np.testing.assert_allclose(gradient[index], (value(*up) - value(*down)) / 2e-6, atol=2e-6)
 
 
 @each
 def test_wide_enough_and_finite_far_out(name, number):
   case = CASES[name][number]
   narrow = [jnp.asarray(x) if i in case.integers else jnp.asarray(x, jnp.bfloat16) for i, x in enumerate(case.inputs)]
-  value = case.function(*narrow)
+  value = jax.jit(case.function)(*narrow)
   assert value.dtype == jnp.float32 and value.shape == ()
   if case.far:
     far = [x if i in case.integers else 1e4 * jnp.sign(x) for i, x in enumerate(map(jnp.asarray, case.inputs))]
     floating = tuple(i for i in range(len(far)) if i not in case.integers)
-    value, gradients = jax.value_and_grad(case.function, floating)(*far)
+    value, gradients = jax.jit(jax.value_and_grad(case.function, floating))(*far)
     assert jnp.isfinite(value) and all(jnp.isfinite(g).all() for g in gradients)
 
 
@@ -426,8 +426,9 @@ def test_vmap(name, number):
     jnp.stack([jnp.asarray(x), jnp.asarray(x) if i in case.integers else 0.7 * jnp.asarray(x)])
     for i, x in enumerate(case.inputs)
   ]
-  together = jax.vmap(case.function)(*stacked)
-  apart = [case.function(*(x[i] for x in stacked)) for i in (0, 1)]
+  function = jax.jit(case.function)
+  together = jax.jit(jax.vmap(case.function))(*stacked)
+  apart = [function(*(x[i] for x in stacked)) for i in (0, 1)]
   np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
 
 

@@ -179,7 +179,7 @@ LINKS = [minimax.max_column_norm(1.0), minimax.orthogonal(0.5), minimax.orthogon
 
 @pytest.mark.parametrize('tx', LINKS)
 def test_each_copy_of_a_network_is_bounded_and_pulled_by_itself(tx):
-  move = lambda params: tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)[0]
+  move = jax.jit(lambda params: tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)[0])
   copies, free = kernels(3), {'critic': {'network': {'w': jnp.full((2, 2), 3.0)}}}
   together = move({'critics': copies, **free})
   for i in range(3):

@@ -1,5 +1,6 @@
 """Work that is done once: latents that two turns share, real and generated examples in one pass."""
 
+import functools
 import itertools
 import re
 
@@ -174,7 +175,7 @@ def test_one_pass_equals_two(name):
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **rest, **settings, one_pass=one_pass)
     state = core.init(game, SGD, batch, KEY)
-    moved = [core.play(game, SGD, turn, state, batch, KEY) for turn in game.turns]
+    moved = [jax.jit(functools.partial(core.play, game, SGD, turn))(state, batch, KEY) for turn in game.turns]
     ends.append([(metrics, after.players) for after, metrics in moved])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
 
