@@ -25,6 +25,9 @@ differs: with mixture=learned the strength is learned, with a reward, as in the 
   optimizer.
 differs: all 60,000 training pictures; the authors' 55,000. The authors turn CIFAR-10's pictures on their side.
 differs: digits is ours, without dropout, and with larger first weights of the discriminators.
+differs: samples are of running statistics, the authors' of the 500 of their batch; CIFAR-10's pixels are divided by
+  127.5, the authors' by 128.
+differs: the latents are projected to all 4x4 places; the authors' first window reaches 3x3 of them.
 """
 
 from gan_jax import config as config_lib

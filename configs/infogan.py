@@ -14,8 +14,9 @@ differs: 7,000 steps on MNIST, not the authors' 5,000, set when the errors at 5,
 differs: the discriminator's convolutions start at N(0, 0.02); the authors cut it at 2 deviations. The batch norm of
   Q has gains that start at 1, the authors' at N(1, 0.02).
 differs: all 60,000 training pictures; the authors' 55,000.
-differs: samples and codes are of running statistics, the authors' of those of their batch (docs/results.md: it changes
-  nothing).
+differs: samples and codes are of running statistics, the authors' of those of their batch (docs/results.md: with
+  networks of before, it changed nothing).
+differs: logarithms are exact; the authors add 1e-8, below which nothing pulls.
 """
 
 from gan_jax import config as config_lib

@@ -20,6 +20,8 @@ differs: 1,000,000 steps, as the paper says; the authors' code stops after twice
 differs: batch statistics are of all 256 examples; the authors' of the 64 on each of 4 GPUs (--config.accumulate=4).
 differs: the discriminator moves first and both of its passes iterate the spectral norms; the authors' generator moves
   first, and of the discriminator's passes only that of data iterates.
+differs: the generator's spectral norms iterate once a step, in its own move, and in no evaluation; the authors' in
+  every pass, up to eight in a step.
 """
 
 from gan_jax import config as config_lib

@@ -19,6 +19,11 @@ differs: the running averages have no share of the first weights; the authors' b
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
 differs: CIFAR-10's generator has DCGAN's weights, gains in batch norm, and no weight norm in the last layer; its rate
   falls from step to step, the authors' once an epoch.
+differs: labels are drawn for each class by `per_class_seed`: no draw is one of the authors'.
+differs: the two turns share one order of the unlabelled pictures, so that in 600 steps each player sees half of them
+  twice; the authors' discriminator sees all of them once.
+differs: CIFAR-10's pixels are divided by 127.5, the authors' by 128; its samples are of running statistics, the
+  authors' of those of their batch.
 """
 
 from gan_jax import config as config_lib

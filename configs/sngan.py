@@ -21,9 +21,12 @@ differs: the discriminator moves five times, then the generator; in the authors'
 differs: running statistics follow the generator's moves alone, 9 steps back in the mean; the authors' every pass, 1.5
   steps back.
 differs: no noise is added to pixels; the authors divide by 128 and add uniform noise of 1 / 128, one level.
-differs: weights begin orthogonal; the authors' by Glorot, uniform, with a gain of sqrt 2 in the 3x3 convolutions.
+differs: weights begin orthogonal; the authors' by Glorot, uniform, with a gain of sqrt 2 in the 3x3
+  convolutions of blocks.
 differs: batch norm adds 1e-5 to the variance, the authors' 2e-5; at 32 pixels the last layer has a bias, theirs has
   none.
+differs: the generator's move leaves the discriminator's spectral norms as they are; the authors' iterates them too, the
+  eleventh time in a step.
 """
 
 from gan_jax import config as config_lib

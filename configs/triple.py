@@ -18,6 +18,10 @@ differs: the gains of the generator's last layer start at the norms of its weigh
 differs: the discriminator's second layer reads the class once, the authors' twice.
 differs: the batch norm of the authors' classifier also averages over batches of the discriminator's move.
 differs: `digits` is ours: sizes, widths, lengths, and 100 unlabelled pairs of the discriminator beside a labelled one.
+differs: a run's labels are drawn for each class by `per_class_seed`: no draw is one of the authors'.
+differs: running statistics average the variance of batches, the authors' (Lasagne's) one over the deviation.
+differs: cross-entropies are exact; the authors hold probabilities in (1e-6, 1 - 1e-6), beyond which nothing pulls.
+differs: samples are of running statistics, the authors' of those of their batch.
 """
 
 from gan_jax import config as config_lib

@@ -22,7 +22,7 @@ from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Label, Normal, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
-from gan_jax.nets import cgan, dcgan, infogan
+from gan_jax.nets import cdcgan, cgan, dcgan, infogan
 from gan_jax.nets.layers.basic import condition
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
@@ -141,6 +141,44 @@ def test_networks_of_cgan_read_the_label():
     assert np.abs(changed[1] - out[1]).max() > 1e-6
     trained = net.apply(variables, x, train=True, label=same, rngs={'dropout': KEY})
     assert np.abs(trained[1] - out[1]).max() > 1e-6, 'no dropout'
+
+
+def test_every_layer_of_conditional_dcgan_reads_the_condition():
+  z, image = jnp.ones((2, 7)), jnp.ones((2, 8, 8, 1))
+  label, zeros = jnp.array([1, 2]), jnp.zeros(2, int)
+  for net, x, layers in (
+    (cdcgan.Generator(3, 6, (4, 5), base=2), z, 4),
+    (cdcgan.Discriminator(3, (4, 5), 6), image, 4),
+  ):
+    variables = net.init({'params': KEY}, x, train=True, label=label)
+    call = jax.jit(
+      lambda params, label, net=net, x=x, v=variables: net.apply({**v, 'params': params}, x, train=False, label=label)
+    )
+    inputs = lambda name: -1 if name.startswith('ConvTranspose') else -2  # the axis of a kernel's inputs
+    assert len(variables['params']) == layers
+    for reads in variables['params']:
+      deaf = {}
+      for name, layer in variables['params'].items():
+        kernel = jnp.moveaxis(layer['kernel'], inputs(name), 0)
+        kernel = kernel if name == reads else kernel.at[-3:].set(0.0)
+        deaf[name] = {'kernel': 30 * jnp.moveaxis(kernel, 0, inputs(name))}
+      out = call(deaf, label)
+      assert np.abs(out[0] - out[1]).max() > 1e-4, f'{reads} does not read the condition'
+      np.testing.assert_array_equal(*call(deaf, zeros))
+
+
+def test_conditional_dcgan_is_as_large_as_the_authors():
+  def size(net, x):
+    made = jax.eval_shape(lambda: net.init(KEY, x, train=True, label=jnp.zeros(2, int)))
+    return sum(leaf.size for leaf in jax.tree.leaves(made['params']))
+
+  assert size(cdcgan.Generator(), jnp.zeros((2, 100))) == 110 * 1024 + 1034 * 6272 + 138 * 64 * 25 + 74 * 25
+  wanted = 11 * 64 * 25 + 74 * 128 * 25 + 6282 * 1024 + 1034
+  assert size(cdcgan.Discriminator(), jnp.zeros((2, 28, 28, 1))) == wanted
+  _, features = cdcgan.Discriminator(3, (4,), 6).init_with_output(
+    KEY, jnp.ones((2, 8, 8, 1)), train=True, label=jnp.zeros(2, int), features=True
+  )[0]
+  assert features.shape == (2, 6)
 
 
 def test_a_stream_gives_each_class_its_tags():
