@@ -91,6 +91,9 @@ ROWS = [
   # openai/InfoGAN and Newmu/dcgan_code.
   ('infogan.py:mnist', 0, 'discriminator.q_digit.kernel', 0.02),
   ('infogan.py:mnist', 0, 'generator.project.kernel', 0.02),
+  ('cdcgan.py:mnist', 0, 'discriminator.Conv_0.kernel', 0.02),
+  ('cdcgan.py:mnist', 0, 'discriminator.Dense_1.kernel', 0.02),
+  ('cdcgan.py:mnist', 0, 'generator.ConvTranspose_1.kernel', 0.02),
   ('dcgan.py:paper', 0, 'discriminator.Conv_3.kernel', 0.02),
   ('dcgan.py:paper', 0, 'generator.ConvTranspose_0.kernel', 0.02),
   # brownvc/R3GAN: He's by the fan of a group, times blocks^(-1/4), of which 32 pixels have 8; the last of a block at 0.

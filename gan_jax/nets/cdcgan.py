@@ -47,7 +47,7 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool, label: jax.Array) -> jax.Array:
     y = condition(label, self.classes, z.dtype)
-    common = dict(use_bias=False, kernel_init=NORMAL)
+    common: dict[str, Any] = dict(use_bias=False, kernel_init=NORMAL)
     normed = lambda x: nn.relu(PlainBatchNorm(epsilon=EPSILON)(x, train=train))
     first, *rest = self.channels
     x = normed(dense(beside(z, y), self.units, **common))
@@ -80,7 +80,7 @@ class Discriminator(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool, label: jax.Array, features: bool = False) -> Any:
     """Logits; with `features`, (logits, the last features (B, units)), behind batch norm and the leaky ReLU."""
     y = condition(label, self.classes, x.dtype)
-    common = dict(use_bias=False, kernel_init=NORMAL)
+    common: dict[str, Any] = dict(use_bias=False, kernel_init=NORMAL)
     bent = lambda x: nn.leaky_relu(x, self.slope)
     normed = lambda x: bent(PlainBatchNorm(epsilon=EPSILON)(x, train=train))
     for i, width in enumerate(self.channels):  # (B, 14, 14, 64), (B, 7, 7, 128)
