@@ -37,7 +37,8 @@ differs: the discriminator judges real and generated examples in two passes, as 
 differs: running statistics and spectral norms of a player follow its own moves, the first author's every pass.
 differs: figures are of running statistics, as the first author's; the paper's of standing ones (--standing=16 in
   `gan_jax.evaluate`). They are of the last step; the paper's of the best before a collapse, the first author's of the
-  best inception score, StudioGAN's of the best Fréchet distance (--config.eval.every=2000 --config.keep_best=fid).
+  best inception score, StudioGAN's of the best Fréchet distance (--config.eval.every=2000
+  --config.keep_best=eval_fid).
 """
 
 from gan_jax import config as config_lib

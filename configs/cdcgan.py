@@ -11,7 +11,8 @@ Then python -m gan_jax.evaluate --workdir runs/cdcgan --metrics parzen,classes (
 python -m gan_jax.sample --workdir runs/cdcgan --picture=classes --out classes.png
 
 differs: the discriminator moves first, in the authors' code the generator, and each batch of data moves both; there one
-  of them, so that their 390 batches of an epoch are 195 moves of each player, as an epoch is here.
+  of them, so that their 391 batches of an epoch are 195 moves of each player, as an epoch is here.
+differs: the first 50,000 pictures; the authors' 50,000 at random.
 differs: the rate falls from step to step, the authors' once an epoch.
 differs: samples are of running statistics, the authors' of those of their batch.
 differs: `tags` and `digits` are ours: what is asked for; the widths and the length.
@@ -21,13 +22,13 @@ from gan_jax import config as config_lib
 
 VARIANTS = ('mnist', 'tags', 'digits')
 EPOCH = 195
-#: Of each digit: whether it is even, at least five, and has a loop.
-TAGS = ((1, 0, 1), (0, 0, 0), (1, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 1, 0), (1, 1, 1), (0, 1, 1))
 
 
 def get_config(variant):
   digits, tags = variant == 'digits', variant == 'tags'
-  asked = dict(tags=dict(name='Tags', table=TAGS)) if tags else dict(label=dict(name='Label', classes=10))
+  asked = (
+    dict(tags=dict(name='Tags', table=config_lib.DIGIT_TAGS)) if tags else dict(label=dict(name='Label', classes=10))
+  )
   steps = 3_000 if digits else 200 * EPOCH
   rate = dict(
     name='optax.linear_schedule',
@@ -64,7 +65,7 @@ def get_config(variant):
       channels=1,
       range=(0.0, 1.0),
       classes=10,
-      tags=TAGS if tags else (),
+      tags=config_lib.DIGIT_TAGS if tags else (),
     ),
     batch_size=128,
     steps=steps,

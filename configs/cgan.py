@@ -28,14 +28,14 @@ from gan_jax import config as config_lib
 
 VARIANTS = ('mnist', 'tags', 'digits', 'digits_tags')
 BATCH = 100
-#: Of each digit: whether it is even, at least five, and has a loop.
-TAGS = ((1, 0, 1), (0, 0, 0), (1, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 1, 0), (1, 1, 1), (0, 1, 1))
 
 
 def get_config(variant):
   digits, tags = variant.startswith('digits'), variant.endswith('tags')
   size = 8 if digits else 28
-  asked = dict(tags=dict(name='Tags', table=TAGS)) if tags else dict(label=dict(name='Label', classes=10))
+  asked = (
+    dict(tags=dict(name='Tags', table=config_lib.DIGIT_TAGS)) if tags else dict(label=dict(name='Label', classes=10))
+  )
   steps = 20_000 if digits else 60_000
   decay = 1.00004 if digits else 1.000004
   momentum = lambda rate: dict(
@@ -64,7 +64,7 @@ def get_config(variant):
       channels=1,
       range=(0.0, 1.0),
       classes=10,
-      tags=TAGS if tags else (),
+      tags=config_lib.DIGIT_TAGS if tags else (),
     ),
     batch_size=BATCH,
     ema={} if digits else dict(generator=0.9999),

@@ -24,8 +24,8 @@ differs: the authors' Caffe code has another recipe: latents in (-1, 1), batches
   layer, 50,000 steps. Which of the two made the paper's figures is not known here.
 differs: the two streams of `digits` are of the same pictures, in orders of their own.
 differs: the digits of USPS fill the 28 pixels, as they fill their 16; for the authors' Caffe code they have a border of
-  3 pixels of 22, as MNIST's. Its target are 1,800 pictures, with which it is trained and tested; so is the PyTorch
-  code's small setting (2,000 and 1,800). Its full one reports the best of all tests, about 95 %.
+  3 pixels of 22, as MNIST's. That code is trained and tested with the same 1,800 pictures of USPS; so is the small
+  setting of the PyTorch code. The full setting of the PyTorch code reports the best test on the way, about 95 %.
 differs: the second domain goes through its pictures in an order, the authors draw each at random; the halves of
   `edges` are the first and the last 30,000, the authors' random.
 differs: the generator's first layer has a bias for each place, as in the Caffe code; in the PyTorch code one for each

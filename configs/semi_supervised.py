@@ -20,8 +20,8 @@ differs: the scales of the generator's last layer start at the norms of its weig
 differs: CIFAR-10's generator has DCGAN's weights, gains in batch norm, and no weight norm in the last layer; its rate
   falls from step to step, the authors' once an epoch.
 differs: labels are drawn for each class by `per_class_seed`: no draw is one of the authors'.
-differs: the two turns share one order of the unlabelled pictures, so that in 600 steps each player sees half of them
-  twice; the authors' discriminator sees all of them once.
+differs: the two turns share the unlabelled pictures of a pass: each player sees half of them in 300 steps; the authors'
+  discriminator sees all of them in 600.
 differs: CIFAR-10's pixels are divided by 127.5, the authors' by 128; its samples are of running statistics, the
   authors' of those of their batch.
 """

@@ -5,7 +5,7 @@ from gan_jax.base import lazy
 __getattr__, __dir__, __all__ = lazy.attach(
   __name__,
   __path__,
-  settings=['Settings', 'base', 'stream', 'streams'],
+  settings=['DIGIT_TAGS', 'Settings', 'base', 'stream', 'streams'],
   files=[
     'descriptions',
     'differences',

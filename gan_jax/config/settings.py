@@ -144,6 +144,13 @@ def nested(settings: Any) -> Any:
   return tree
 
 
+#: Three tags of each digit, for `tags` of a stream and `table` of `Tags`: it is even, at least five, and has a loop.
+DIGIT_TAGS = (
+  *((1, 0, 1), (0, 0, 0), (1, 0, 0), (0, 0, 0), (1, 0, 0)),
+  *((0, 1, 0), (1, 1, 1), (0, 1, 0), (1, 1, 1), (0, 1, 1)),
+)
+
+
 def stream(**settings: Any) -> dict[str, Any]:
   """The settings of a stream: the given ones, and the defaults of all others, so that each can be overridden.
 

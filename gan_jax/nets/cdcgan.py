@@ -18,7 +18,10 @@ EPSILON = 1e-8
 
 
 def _halving(kernel: int) -> dict[str, Any]:
-  """Settings of a convolution of stride 2 that halves even sizes, with the first row of its window outside."""
+  """Settings of a convolution that halves even sizes: a window of 5 has a border of 2 zeros before and 1 after.
+
+  The authors' has 2 on both sides, of which the last is read by no window.
+  """
   before = (kernel - 1) // 2
   return dict(kernel_size=(kernel,) * 2, strides=(2, 2), padding=((before, kernel - 2 - before),) * 2)
 
