@@ -23,8 +23,12 @@ unmeasured. The command is `python -m benchmarks.attacks --workdir runs/attacks`
 differs: the paper's adversarially trained network has 1,600 units a layer and stops early; here 240 and a fixed end:
   --config.game.classifier.units="(1600, 1600)".
 differs: PGD training and TRADES end after 5,000 steps, Madry et al. after 100,000; TRADES has Madry's network, batch
-  and Adam at 1e-4, its authors another network, batches of 128 and momentum at 0.01.
-differs: the paper trains on all 60,000 digits in the end; here on the first 50,000.
+  and Adam at 1e-4, its authors another network, batches of 128 and momentum at 0.01, which falls in steps.
+differs: Madry's network starts with weights of the size of its inputs and biases of 0, the authors' with truncated
+  N(0, 0.1) and 0.1.
+differs: `cifar10_pgd` is ours: a small network, Adam at 1e-3, 6,000 steps, pictures as they are. Madry et al. have a
+  wide residual one, momentum, 80,000 steps, pictures cut, flipped and standardised.
+differs: the paper trains on all 60,000 digits in the end, TRADES too, Madry et al. on 55,000; here on the first 50,000.
 differs: the rate of the maxout networks is divided by 1.00004 a step, in the authors' code (lisa-lab/pylearn2,
   scripts/papers/maxout/mnist_pi.yaml) by 1.000004: after 25,000 steps it is 0.037, theirs 0.090.
 differs: the momentum of the maxout networks is 0.7 at the last step (mnist: 25,000), the authors' at epoch 250,

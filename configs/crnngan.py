@@ -7,7 +7,8 @@ Command: python -m gan_jax.main --config configs/crnngan.py --config.data.path=F
              (the extra `music`). Melodies with LSTMs of 100: docs/results.md.
   digits     20 tones of melodies that are made, LSTMs of 32: needs no download. Unmeasured.
 
-The generator's loss is that of the discriminator's features with --config.game.feature_matching=True.
+The generator's loss is that of the discriminator's features with --config.game.feature_matching=True, as in the
+authors' one command; the default is that of their flag.
 
 Then python -m gan_jax.evaluate --workdir runs/crnngan, and files:
 python -m gan_jax.sample --workdir runs/crnngan --format=midi --count=10 --out=music. Maximum likelihood alone:
@@ -21,7 +22,10 @@ differs: sequences are whole from the first step of pre-training on; the authors
 differs: the ratio of the losses is measured anew in every step, without their weight decay, and the generator never
   rests. The authors take the step's before, with the decay, which is most of it at first: both move while both losses
   are 2 or more; else the generator rests, and the discriminator too where its loss is under 0.7 of the generator's.
-differs: feature matching compares means; the authors' code compares example by example.
+differs: feature matching compares means of the batch; the authors' code compares example by example, and sums over the
+  batch too.
+differs: tones of one beginning are in the order of their pitches, in the authors' code in that of the file. A tone that
+  is struck again ends; theirs sound on until the next end of that pitch. Every tenth file is held out, theirs by name.
 differs: `classical` has the paper's width, the authors' code has 100; an epoch is taken as 100 steps, and there are
   200; the authors' code has 500.
 differs: the L2 loss has the weight 1e-4, the authors' 0.1, which moves little beside errors of pitches in hertz. It is

@@ -14,12 +14,14 @@ Without the way back --config.game.cycle=0, without its third term --config.game
 --config.game.pool=0. Your own pictures, translated:
 python -m gan_jax.sample --workdir runs/h2z --inputs photos --out painted
 
-differs: a and b are drawn in random orders of their own; the authors' code goes through a in order.
-differs: pictures are resized by a bilinear filter, the authors' by a bicubic one; the rate falls from step to step,
-  theirs once an epoch.
+differs: a and b go through their pictures in random orders of their own; the authors draw b, in the Lua code both, each
+  picture at random.
+differs: pictures are resized by a bilinear filter, in the PyTorch code by a bicubic one; the rate falls from step to
+  step, theirs once an epoch.
 differs: `horse2zebra128` moves both generators, then both discriminators; the Lua code the pairs in turn, and it sets
   biases of convolutions to 0 again and again.
-differs: `horse2zebra64` has 32 channels, 6 blocks and patches of 34 pixels, `digits` 16 channels, 1 block and batches.
+differs: `horse2zebra64` has 32 channels, 6 blocks and patches of 34 pixels, `digits` 16 channels, 1 block, batches,
+  a rate five times as large and no identity term.
 differs: the outlines of `digits` are of the same pictures, in an order of their own.
 """
 

@@ -14,6 +14,11 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
   probe_cifar10    the same on CIFAR-10, for `python -m benchmarks.probe`. At this width unmeasured; docs/results.md has
                    1,000 steps of half the width.
 
+differs: the authors' code is that of one of them, Newmu/dcgan_code; that of another, soumith/dcgan.torch, moves the
+  discriminator first, has normal latents, batches of 64, half of the width and 4x4 windows.
+differs: `paper` and `lsun` go 25 times through all bedrooms; the authors' are of one epoch or of five, and of no
+  pictures that are nearly alike. The head of `lsun` is in no code of theirs.
+differs: `celeb_a` takes the largest square of a picture and flips none; the authors' faces are pictures of their own.
 differs: the paper's public code adds an l2 penalty of 1e-5 on weights, gains and biases; the paper itself names none.
 differs: the authors' networks have no bias in the ends; their batch norm of the projection is of each unit for itself
   (--config.game.generator.project_norm=unit), and has an epsilon of 1e-8.

@@ -16,10 +16,12 @@ differs: weights start at N(0, 0.02), gains of batch norm at N(1, 0.02); the aut
 differs: outlines are resized as they are; the authors thicken them by a pixel before, and do not widen the filter.
 differs: both domains read all pairs, the authors' each one half of them.
 differs: the first and the last layer of D and the last of G's way up have biases; the authors' have none.
-differs: samples are of running statistics, the authors' of their batch's; 300,000 iterations, theirs 1.9 million,
-  in their script 245,000 of batches of 500.
+differs: samples are of running statistics, half of which are of pictures on the way back; the authors' of their
+  batch's.
+differs: 300,000 iterations, theirs 1.9 million, in their script 245,000 of batches of 500.
 differs: batches of a and b are drawn apart, so that no pair comes together but by chance.
-differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth.
+differs: `horse2zebra64` and `digits` are narrower, and turn to the larger weight of the way back after a tenth;
+  `digits` learns five times as fast.
 """
 
 from gan_jax import config as config_lib

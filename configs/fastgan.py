@@ -15,6 +15,7 @@ differs: decoded images are compared by the mean absolute difference of pixels; 
   features of a VGG network that was trained on ImageNet, over the batch too, so that it counts more
   (--config.game.reconstruction is its weight here).
 differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the authors' code only there.
+differs: the discriminator makes its power iterations in its own moves; the authors' one more in the generator's.
 differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; here each
   sample is drawn alone, and averaged statistics do not fit averaged weights: `digits` were grey (distance 681).

@@ -3,8 +3,8 @@
 Paper: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661; settings of the authors' yaml files.
 Command: python -m gan_jax.main --config configs/gan.py:digits --workdir runs/gan-digits
 
-  mnist                the -log D form, which the authors' code trains; 50,000 training digits; the default. 130
-                       minutes on one core: sharp digits of all classes, Parzen 227.3 ± 2.3 (paper: 225 ± 2).
+  mnist                the -log D form, which the authors' code trains; 50,000 training digits; the default. In two
+                       parts, 130 minutes on one core: sharp digits of all classes, Parzen 227.3 ± 2.3 (paper: 225 ± 2).
   mnist_saturating     the paper's eq. 1: one value, which the discriminator ascends. Unmeasured.
   cifar10_fc           the authors' fully connected networks for CIFAR-10. A third of its length, 4 minutes of a shared
                        H100: coloured noise in the shape of things, Fréchet distance 146.7.

@@ -14,7 +14,7 @@ paper's section 4: python -m benchmarks.volumes --workdir runs/gan3d
 
 differs: the accuracy on the last batch is taken after the discriminator's turn, also of a batch on which it did not
   move; the generator moves on the latents of that batch.
-differs: weights start at N(0, 0.02), which the paper leaves open.
+differs: weights start at N(0, 0.02), which the paper leaves open, and the length, 50,000 steps, is ours.
 differs: the paper trains a network for each category, or one for seven categories of ShapeNet; these train on all that
   the file has.
 differs: the generator minimises -log D, not log(1 - D).

@@ -9,6 +9,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/l
 
 differs: 100 latents, new ones for the generator's move; the authors' code takes 1,024 for scenes of 112x112, the same
   in both moves.
+differs: the rate is that of the authors' program for characters, whose networks, of 28x28 pixels and conditional, are
+  not these; weights and gains start as DCGAN's.
 differs: DCGAN's networks, 4x4 windows; the authors' generator has pairs of 3x3, both are wider, and train longer.
 """
 

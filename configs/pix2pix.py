@@ -25,7 +25,15 @@ the whole picture: --config.game.discriminator.whole=True.
 
 differs: instance norm with a gain and a bias. At a batch of 1 the authors' batch norm, which they keep in tests, is the
   same; at their batch of 4 it is not.
-differs: pictures are resized by a bilinear filter, the authors' bicubic.
+differs: pictures are resized by a bilinear filter, in the PyTorch code by a bicubic one.
+differs: the two codes differ, and this has dropout in the places of the PyTorch code, and its second look of D at what
+  G made, after D's move; the rate is constant, as in the Lua code, which sets biases of convolutions to 0 again and
+  again and draws each pair at random.
+differs: the U-Nets of `edges2shoes64`, `facades128`, `colour`, `holes` and `digits` end at 2x2 pixels, the authors' at
+  one: they have no dropout, `facades128` one layer of it, where the authors' has two. Patches are of 34 pixels at 64
+  and 32 pixels.
+differs: `colour` makes all three channels from grey, the authors' code two of Lab from the third; `holes` are grey and
+  anywhere, in the Lua code white and in the middle. `digits` learns five times as fast.
 differs: `enlarge` compares features of the discriminator, not of a network trained on ImageNet; its generator has 4
   blocks, SRGAN's 16.
 """

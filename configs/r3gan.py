@@ -22,12 +22,13 @@ are counted in steps.
 differs: the gradient of the penalty is taken in the augmented pictures, the authors' in those before.
 differs: transformations of colours are as probable as the others; the authors' half as probable.
 differs: pictures are not mirrored besides; the authors' commands say --mirror=1.
-differs: bfloat16, where it is asked for by --config.dtype, is that of all layers; the authors' 4x4 layers are float32,
-  at 256 pixels those up to 16x16. On NVIDIA GPUs products of float32 are TF32, which the authors forbid
-  (JAX_DEFAULT_MATMUL_PRECISION=highest).
-differs: pictures of a folder are reduced by a bilinear filter, of those that are no squares the middle; the authors'
-  are reduced by Lanczos' filter.
-differs: the authors name no end; `cifar10` has 200 million pictures, the others as many as their schedules ten times.
+differs: everything is float32, the authors' commands are bfloat16; where it is asked for by --config.dtype, it is that
+  of all layers; the authors' 4x4 layers are float32, at 256 pixels those up to 16x16. On NVIDIA GPUs products of
+  float32 are TF32, which the authors forbid (JAX_DEFAULT_MATMUL_PRECISION=highest).
+differs: pictures are reduced by a bilinear filter, of those that are no squares the middle; the authors' are reduced by
+  Lanczos' filter and squeezed.
+differs: the authors' runs end after 10 billion pictures; `cifar10` has 200 million pictures, the others as many as
+  their schedules ten times.
 differs: faces64 and digits are ours: widths, batches, lengths, one block at each size, gamma, half-lives; `digits`
   learns five times as fast, and is only mirrored, turned and shifted.
 """

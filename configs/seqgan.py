@@ -24,6 +24,8 @@ differs: the copy that completes sequences follows slowly, as in the paper. In t
 differs: biases of the highway begin at 0, the authors' uniform within 0.04.
 differs: in oracle_500, captions and digits rewards have a baseline, where the authors' have none; the generator's rate
   is 0.001 where rewards train it, the discriminator's 0.001, because it moves so much less often.
+differs: maximum likelihood goes through the sequences in a new order each epoch, the authors' always in the same; there
+  are 10,000 of the oracle, theirs fill batches of 64, 9,984.
 differs: captions have no code of the authors; words are of letters and digits, without full stops.
 differs: oracle_500, captions and digits are ours: sizes, lengths, moves of the discriminator and rollouts.
 """

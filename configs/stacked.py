@@ -14,7 +14,7 @@ encoder: python -m gan_jax.evaluate --workdir runs/stacked --metrics classifier.
 
 differs: the encoder is trained here, by Adam at 1e-3; the authors' weights come with their code.
 differs: the classes that generators are asked for are drawn; the authors take those of the batch.
-differs: convolutions of stride 2 pad as much as they must, the authors' two pixels on every side.
+differs: convolutions of stride 2 pad as much as they must, the authors' on every side, 5x5 two pixels and 3x3 one.
 differs: MNIST has 100 epochs apart before 100 jointly; the code has 200 of either. `cifar10` has pixels in [0, 1]; the
   authors subtract the mean picture.
 differs: `cifar10` has one move of the generators to one of the discriminators; the authors' code has 1, 3, 5 or 7, the

@@ -13,7 +13,8 @@ Command: python -m gan_jax.main --config configs/stackgan.py --workdir runs/stac
   digits       4 then 8 pixels of scikit-learn's digits; the condition is the class: needs no download; 3 minutes.
                Fréchet distance 22.4, 87 % of the class asked for.
 
-differs: pictures are paired with the wrong text of another example of the batch; the authors' are of another class.
+differs: pictures are paired with the wrong text of another example of the batch; the authors' are of another class, and
+  cut and flipped apart from the right ones.
 differs: D sees real, wrong and generated pairs in one batch. In the authors' code, as with
   --config.game.one_batch=False, each kind has a batch of its own, and D can tell the kind by the statistics of the
   batch (docs/results.md).
@@ -23,8 +24,10 @@ differs: one of an example's texts is drawn, the authors average the embeddings 
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the
   authors' code leaves out one.
 differs: the generator moves on texts of its own, the authors' on the discriminator's.
-differs: pictures are those of the data; the authors cut them to 1.5 times the bird's box before.
-differs: noise is normal, the authors' truncated at two deviations; their weights too.
+differs: pictures are the middle squares of those of the data, by a bilinear filter; the authors cut them to 1.5 times
+  the bird's box before, squeeze them to squares by a bicubic one, and make the small ones of the large.
+differs: the noise of the condition and the weights of convolutions are normal, the authors' truncated at two
+  deviations.
 differs: stage I, frozen in stage II, computes with its running statistics, the authors' with those of the batch.
 differs: a text that is no embedding is the shares of its words, brought to length 1, for which each network learns
   vectors in its first layer, where the authors have an encoder trained before.

@@ -27,6 +27,8 @@ differs: everything is float32; the authors compute the four highest resolutions
   On NVIDIA GPUs products of float32 are TF32, which the authors forbid (JAX_DEFAULT_MATMUL_PRECISION=highest).
 differs: pictures of a folder are reduced by a bilinear filter, of those that are no squares the middle; the authors'
   are reduced by Lanczos' filter and squeezed (--config.data.filter=box is theirs for FFHQ at 256 pixels).
+differs: R1 is of the pictures of the discriminator's move, before transformations that are drawn once for both; the
+  authors draw them anew.
 differs: path length holds its running mean fixed when it is differentiated.
 differs: styles are mixed from a layer of each example's own; the authors' code draws one for a batch.
 differs: the mean of w follows the generator's moves, not the discriminator's too, and the running average of the

@@ -14,6 +14,7 @@ from benchmarks import (
   coarse_to_fine,
   compile_for_gpu,
   contest,
+  faces,
   growth,
   optimizers,
   products,
@@ -264,3 +265,12 @@ def test_kinds_of_a_contest(tmp_path):
   files = {split: np.load(tmp_path / 'out' / f'{split}.npz') for split in ('train', 'test', 'all')}
   assert [files[split]['image'].shape for split in files] == [(4, 64, 64, 3), (2, 64, 64, 3), (6, 64, 64, 3)]
   assert files['all']['label'].tolist() == [2, 1, 1, 0, 0, 0] and files['test']['label'].tolist() == [2, 1]
+
+
+def test_sums_of_attributes_where_latents_are_the_attributes():
+  # The sum of (1, not b), -(0, not b) and (0, b) is (1, b); the third term alone never has the first attribute right.
+  latents = np.random.RandomState(0).randint(0, 2, (200, 2)).astype(np.float32)
+  places = faces.concepts(latents > 0.5, 0, 1)
+  assert sorted(map(len, places.values())) == sorted(np.unique(latents, axis=0, return_counts=True)[1])
+  right = lambda z, wanted: np.isclose(z, wanted).all(1)
+  assert faces.sums(latents, places, right, 3, 10) == (1.0, 0.0)

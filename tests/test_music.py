@@ -215,7 +215,7 @@ def test_feature_matching_compares_what_the_discriminator_hears():
   found, variables = game.init_with_output(keys, batch, method='generator_loss')
   hear = lambda tones: network_of(networks[1], variables)(tones, train=False, features=True)[1]
   made = game.apply(variables, batch, method='sample')
-  wanted = ((hear(batch['images']['tones']).mean(0) - hear(made).mean(0)) ** 2).mean()
+  wanted = ((hear(batch['images']['tones']).mean(0) - hear(made).mean(0)) ** 2).sum()
   np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 

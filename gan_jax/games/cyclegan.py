@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import losses
+from gan_jax.base.errors import UserError
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.sampled import Output
@@ -76,8 +77,13 @@ class CycleGAN(nn.Module):
   outputs = {'ab': Output('b', of='a'), 'ba': Output('a', of='b')}
 
   def check_training(self, streams: Mapping[str, Any]) -> None:
-    """Raises a UserError for a lazy penalty."""
+    """Raises a UserError for a lazy penalty, and for moves of a discriminator on pictures that it has seen."""
     check_eager(self.penalty, self)
+    if self.first == 'generator' and self.discriminator_steps > 1:
+      raise UserError(
+        f"discriminator_steps={self.discriminator_steps} with first='generator': all moves would be on the pictures "
+        'that the generators made once; set config.game.first=discriminator'
+      )
 
   @property
   def turns(self) -> tuple[Turn, ...]:

@@ -56,7 +56,7 @@ def span(values: np.ndarray) -> float:
 def polyphony(times: np.ndarray) -> float:
   """The share of tones that begin at the same time as another.
 
-  differs: the authors' code counts the first tone of each chord as one that stands alone.
+  differs: the authors' code counts a tone that stands alone twice, and each chord once more as such a tone.
 
   >>> polyphony(np.array([0.0, 1.0, 1.0, 2.0]))
   0.5

@@ -50,7 +50,7 @@ class ConvGenerator(nn.Module):
 class ConvDiscriminator(nn.Module):
   """Images (B, H, W, C) to logits (B,): maxout convolutions with pooling, a dense maxout layer, dropout before each.
 
-  differs: windows are padded to keep height and width; the authors' gain or lose a pixel in each layer.
+  differs: windows are padded to keep height and width; the authors' gain or lose a pixel in a layer, or gain two.
 
   Attributes:
     channels: maxout units of each convolution.

@@ -2,8 +2,8 @@
 
 A defence is called with the network in training mode, networks to attack (in eval mode, nothing of theirs is
 differentiated), a key, examples, labels and what attacks take: `(train, attacked, key, x, labels, *, eps, low, high)`.
-It returns (loss, the adversarial examples). differs: the sources attack the network as it trains (dropout, batch
-statistics of the batch); here adversarial examples are made for the network in eval mode.
+It returns (loss, the adversarial examples). differs: adversarial examples are made for the network in eval mode, as in
+the code of TRADES; Madry et al. attack the network of CIFAR-10 as it trains (batch statistics of the batch).
 """
 
 import dataclasses
