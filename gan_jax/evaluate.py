@@ -43,8 +43,10 @@ def evaluate(
   for name in options:
     if name not in Options._fields:
       raise one_of('option of evaluate', name, Options._fields)
-  metrics = options.get('metrics', ())
-  options['metrics'] = tuple(metrics.split(',')) if isinstance(metrics, str) else tuple(metrics)
+  for name in ('metrics', 'rivals'):
+    given = options.get(name, ())
+    several = given.split(',') if isinstance(given, str) else given
+    options[name] = tuple(text for text in map(str.strip, map(str, several)) if text)
   stage, chosen = run.stage, Options(**options)
   if data_path:
     stage = stage._replace(streams=_moved(run, data_path, chosen.stream))

@@ -489,7 +489,7 @@ def test_degraded_pictures_are_compared_as_losses_see_them():
   read = stream(name='digits', fields=fields, channels=1)
   seen = prepared(read, 30)['image']
   stored = np.stack([read.open()[i]['image'] for i in range(30)])
-  compared = sets.as_examples(read, stored)
+  compared = sets.as_examples(read, stored, np.arange(len(stored)))
   assert compared.dtype == np.uint8
   np.testing.assert_allclose(compared / 127.5 - 1, np.clip(seen, -1, 1), atol=0.5 / 127.5 + 1e-5)
   assert abs(compared.astype(float).mean() - stored.mean()) > 20

@@ -7,6 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gan_jax.attacks import checks
@@ -191,7 +192,9 @@ def square(
     raise UserError(f'the square attack takes pictures (B, H, W, C), not examples of shape {x.shape}')
   if not 0 < share <= 1:
     raise UserError(f'share={share} of the picture must be above 0 and at most 1')
-  return _square(key, logits_fn, x, labels, eps, queries, share, low, high, targeted=targeted)
+  # In Python's integers: 10,000 times the queries may be beyond 32 bits.
+  starts = np.minimum([-(-(part + 1) * queries // 10_000) for part in HALVINGS], 2**31 - 1).astype(np.int32)
+  return _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, targeted=targeted)
 
 
 #: The share of the picture is halved at each of these parts of 10,000 queries.
@@ -199,7 +202,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted',))
-def _square(key, logits_fn, x, labels, eps, queries, share, low, high, *, targeted):
+def _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, *, targeted):
   count, height, width, channels = x.shape
   rows, columns = jnp.arange(height).reshape(1, -1, 1), jnp.arange(width).reshape(1, 1, -1)
 
@@ -210,7 +213,7 @@ def _square(key, logits_fn, x, labels, eps, queries, share, low, high, *, target
   def try_square(i, state):
     at, lowest = state
     place, across, sign = jax.random.split(jax.random.fold_in(key, i), 3)
-    halved = (i * 10_000 // queries > jnp.asarray(HALVINGS)).sum()
+    halved = (i >= starts).sum()
     side = jnp.round(jnp.sqrt(share * 0.5**halved * height * width)).astype(jnp.int32)
     side = jnp.clip(side, 1, min(height, width) - 1 or 1)
     top = jax.random.randint(place, (count, 1, 1), 0, height - side + 1)

@@ -33,6 +33,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       if not isinstance(settings['vary'], dict):
         raise UserError(f'{argument}: name the setting, as in --config.vary.seed=(1,2,3)')
       with config.unlocked():
+        if not settings['vary']:
+          config.vary = ml_collections.ConfigDict()
         config.vary.update(ml_collections.ConfigDict(copied(settings['vary'])))
       continue
     if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
@@ -63,7 +65,8 @@ def values_of(arguments: Sequence[str]) -> dict[str, Any]:
   >>> values_of(['--config.data.path=photos', '--config.hours=0.5'])
   {'data.path': 'photos', 'hours': 0.5}
   """
-  return {'.'.join(_path(argument)): _literal(argument.partition('=')[2]) for argument in arguments}
+  pairs = [(_path(argument), argument.partition('=')[2]) for argument in arguments]
+  return {'.'.join(path): value if path[-1] == 'path' else _literal(value) for path, value in pairs}
 
 
 def _set_column(config: ml_collections.ConfigDict, name: list[str], argument: str) -> None:
@@ -77,6 +80,10 @@ def _set_column(config: ml_collections.ConfigDict, name: list[str], argument: st
   here = columns
   for part in name[at + 1 : -1]:
     here = here.setdefault(part, {})
+    if not isinstance(here, dict):
+      raise UserError(
+        f'{argument}: {part!r} is {here!r}, which has no settings; give it a name first, as in .name=Picture'
+      )
   if at == len(name) - 1:
     columns = value
   else:

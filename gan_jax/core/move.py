@@ -104,7 +104,8 @@ def play(
     field = lambda params: here if params is moving else over_batch(functools.partial(at, params))[1]
     grads = turn.dynamics(field, moving)
   # The scratch holds examples, which differ between devices: it is not averaged.
-  owned, table, metrics = compute.averaged((after.owned, after.table, metrics))
+  gained, owned, metrics = compute.averaged((_gained(after.table, before.table), after.owned, metrics))
+  table = after.table if compute.axis_name is None else _raised(gained, before.table)
   metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
   players = dict(state.players)
   for name in turn.movers:
@@ -158,10 +159,34 @@ def _loss_of(
       )
     # A collection that the loss did not write keeps its value.
     table, memory = of_game['table'] or before.table, of_game['memory'] or before.memory
+    table = _as_before(before.table, table, f'loss {method!r} writes table')
+    memory = _as_before(before.memory, memory, f'loss {method!r} writes memory')
+    owned = _as_before(before.owned, owned, f'loss {method!r} writes ')
     after = Variables(owned, table, memory, scratch or before.scratch)
-    return loss, (after, {**metrics, method: loss})
+    # Float32 before they are averaged: counts are no longer whole numbers then.
+    metrics = {name: jnp.asarray(value, jnp.float32) for name, value in {**metrics, method: loss}.items()}
+    return loss, (after, metrics)
 
   return loss_of
+
+
+def _as_before(old: Any, new: Any, what: str) -> Any:
+  """What a loss wrote, in the dtypes that it found: the state of a run has one form from the first step to the last.
+
+  Raises:
+    UserError: an entry is new, or has another shape.
+  """
+  known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(old)}
+
+  def leaf(path: Any, value: jax.Array) -> jax.Array:
+    name = jax.tree_util.keystr(path)
+    if name not in known:
+      raise UserError(f'{what}{name}, which did not exist at init: make it in setup')
+    if jnp.shape(value) != known[name].shape:
+      raise UserError(f'{what}{name} of shape {jnp.shape(value)}, at init it was {known[name].shape}: keep its shape')
+    return value if value.dtype == known[name].dtype else value.astype(known[name].dtype)
+
+  return jax.tree_util.tree_map_with_path(leaf, new)
 
 
 def _gradients_of(loss_of: Callable[..., Any], turn: Turn, compute: Compute) -> Callable[..., Any]:
@@ -231,7 +256,7 @@ def _over_microbatches(
     variables = Variables(owned, before.table, memory, scratch)
     after, grads, metrics = gradients(variables, batch, jax.random.fold_in(key, index))
     changed = jax.tree.map(lambda new, old: (new != old).astype(jnp.int32), after.table, before.table)
-    return after.owned, after.memory, after.scratch, (grads, metrics, after.table, changed)
+    return after.owned, after.memory, after.scratch, (grads, metrics, _gained(after.table, before.table), changed)
 
   def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
     owned, memory, sums = carry
@@ -248,10 +273,28 @@ def _over_microbatches(
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])
   carry = (before.owned, before.memory, zeros)
   (owned, memory, sums), scratch = jax.lax.scan(body, carry, inputs, unroll=unrolling(jaxpr, count))
-  grads, metrics, table = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums[:3])
+  grads, metrics = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums[:2])
+  table = _raised(jax.tree.map(lambda x: x / count, sums[2]), before.table)
   # A mean of equal numbers can differ from them in the last digit: what nobody changed stays as it is.
   table = jax.tree.map(lambda mean, old, times: jnp.where(times > 0, mean, old), table, before.table, sums[3])
   return Variables(owned, table, memory, scratch), grads, metrics
+
+
+def _gained(table: Any, before: Any) -> Any:
+  """What means are taken of: numbers as they are; of whole numbers, which may be large, what was added."""
+  whole = lambda x: jnp.issubdtype(x.dtype, jnp.integer)
+  return jax.tree.map(lambda x, old: (x - old).astype(jnp.float32) if whole(x) else x, table, before)
+
+
+def _raised(gained: Any, before: Any) -> Any:
+  """The inverse of `_gained`, of means; whole numbers are rounded."""
+
+  def leaf(gain: jax.Array, old: jax.Array) -> jax.Array:
+    if jnp.issubdtype(old.dtype, jnp.integer):
+      return old + jnp.round(gain).astype(old.dtype)
+    return gain.astype(old.dtype)
+
+  return jax.tree.map(leaf, gained, before)
 
 
 def _updated(

@@ -15,7 +15,8 @@ def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what
   """Converts pixels to uint8. The dtype decides what black and white are, never the least and the largest pixel.
 
   Args:
-    pixels: (..., C) of any real dtype. If C is 2 or 4, the last channel is opacity, and `values` do not change it.
+    pixels: (..., C) of any real dtype. If C is 2 or 4, the last channel is opacity, and `values` do not change it
+      where the dtype has a scale.
     values: (black, white); None for the scale of the dtype (bool, uint8 or uint16). Pixels outside are clipped.
     what: the name of the pixels in messages.
 
@@ -43,7 +44,7 @@ def to_bytes(pixels: np.ndarray, values: tuple[float, float] | None = None, what
     raise UserError(f'{what} has pixels that are not finite: remove them')
   scaled = np.clip(np.round((pixels.astype(np.float32) - black) * (255.0 / (white - black))), 0, 255).astype(np.uint8)
   if values is not None and pixels.shape[-1] in (2, 4):
-    scaled[..., -1] = to_bytes(pixels[..., -1:], None, what)[..., 0]
+    scaled[..., -1] = to_bytes(pixels[..., -1:], None if kind in NATURAL else values, what)[..., 0]
   return scaled
 
 

@@ -1,6 +1,7 @@
 """The parts of a data set that evaluations use: reference, held-out and validation examples; and their order."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -97,7 +98,7 @@ def labelling(stream: Stream) -> dict[str, Any]:
 
 
 def decoding(stream: Stream) -> dict[str, Any]:
-  """How pictures are read, for the keys of caches; {} where it is as mostly. In some sets few examples show it."""
+  """How examples are read, for the keys of caches; {} where it is as mostly. In some sets few examples show it."""
   usual = {field.name: field.default for field in dataclasses.fields(Stream)}
   found = {name: getattr(stream, name) for name in ('background', 'values') if getattr(stream, name) != usual[name]}
   kind = stream.kinds.get(stream.main)
@@ -105,8 +106,11 @@ def decoding(stream: Stream) -> dict[str, Any]:
     changing = type(kind).prepare is not Picture.prepare  # then its name says how
     own = {key: value for key, value in stream.columns[stream.main].items() if key not in ORDINARY}
     own |= {'name': stream.columns[stream.main]['name']} if changing else {}
-    found |= {'column': sorted((key, repr(value)) for key, value in own.items())} if own else {}
-  return found
+  else:  # what a fingerprint of stored values does not show, such as the values that go to the ends of the range
+    own = {
+      key: value for key, value in stream.columns.get(stream.main, {}).items() if key not in ('column', 'together')
+    }
+  return found | ({'column': sorted((key, repr(value)) for key, value in own.items())} if own else {})
 
 
 def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,14 @@ def _still(settings: Mapping[str, Any]) -> dict[str, Any]:
 def validation_stream(stream: Stream) -> Stream:
   """The examples on which settings of a metric are chosen: the rest of 'train[:N]' or 'train[:N%]', else the split."""
   part = re.fullmatch(r'(\w+)\[:(\d+%?)\]', stream.split)
-  return dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]') if part else stream
+  if part is None:
+    return stream
+  rest = dataclasses.replace(stream, split=f'{part[1]}[{part[2]}:]')
+  try:
+    rest.open()
+  except UserError:  # there is no rest
+    return stream
+  return rest
 
 
 def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
@@ -236,7 +247,7 @@ def examples(
     part = sources.into_memory(sources.Subset(source, chosen), 1 << 62)
     assert part is not None  # the limit is larger than any set
     fields = part.arrays
-  return as_examples(stream, fields[stream.main]), fields.get('label')
+  return as_examples(stream, fields[stream.main], chosen), fields.get('label')
 
 
 #: Settings of a column of pictures that a title or a fingerprint has, or that evaluations leave out.
@@ -247,17 +258,44 @@ BLOCK = 1000
 KEPT_BYTES = 256 << 20
 
 
-def as_examples(stream: Stream, stored: np.ndarray) -> np.ndarray:
-  """Stored examples in the form that metrics take: uint8 pictures, or float32 in the stream's range."""
+def prepared(stream: Stream, fields: Mapping[str, np.ndarray], numbers: np.ndarray) -> dict[str, Any]:
+  """Examples as losses see them. What is drawn for one (a hole, noise, a caption) follows from its number alone.
+
+  Args:
+    stream: of the set, without flips and random windows.
+    fields: {field: (N, ...)} as the source returns them.
+    numbers: (N,) of the examples in the set.
+  """
+  if not stream.columns:  # nothing is drawn
+    return stream.prepare(dict(fields), jax.random.key(0))
+  keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(0)))(jnp.asarray(numbers))
+
+  def one(fields: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    found = stream.prepare({name: value[None] for name, value in fields.items()}, key)
+    return {name: value[0] for name, value in found.items()}
+
+  return jax.vmap(one)({name: jnp.asarray(value) for name, value in fields.items()}, keys)
+
+
+def as_examples(stream: Stream, stored: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+  """Stored examples in the form that metrics take: uint8 pictures, or float32 in the stream's range.
+
+  Args:
+    stream: of the set.
+    stored: (N, ...), the main field as the source returns it.
+    numbers: (N,) of the examples in the set.
+  """
+  main = stream.main
+  of = lambda at: prepared(_of_field(stream, main), {main: stored[at]}, numbers[at])[main]
   if stream.pictures:
-    kind = stream.kinds[stream.main] if stream.columns else None
+    kind = stream.kinds[main] if stream.columns else None
     if kind is None or type(kind).prepare is Picture.prepare:
       return stored
     # Pictures that are made worse, or otherwise not what is stored. A block at a time, for they become floats.
-    blocks = [stored[i : i + BLOCK] for i in range(0, len(stored), BLOCK)]
-    return np.concatenate([to_uint8(kind.prepare(jnp.asarray(x), jax.random.key(0)), kind.range) for x in blocks])
+    blocks = [slice(i, i + BLOCK) for i in range(0, len(stored), BLOCK)]
+    return np.concatenate([to_uint8(of(at), kind.range) for at in blocks])
   if stream.columns:
-    return np.asarray(stream.kinds[stream.main].prepare(jnp.asarray(stored), jax.random.key(0)), np.float32)
+    return np.asarray(of(slice(None)), np.float32)
   if stored.dtype != np.uint8:
     return stored
   low, high = stream.range

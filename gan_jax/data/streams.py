@@ -141,8 +141,8 @@ class Stream:
   def _prepared(self, fields: dict[str, Any], key: jax.Array) -> dict[str, Any]:
     from gan_jax.data.sources.columned import is_together
 
-    together = {field for field in self.kinds if is_together(self, field)}
-    # An embedding is of the caption that is drawn: there are no more of them than there are captions.
+    together = [field for field in self.kinds if is_together(self, field)]
+    # An embedding is of the caption that is drawn, of the first text: there are no fewer of them than captions.
     texts = [f for f in together if isinstance(self.kinds[f], Text) and fields[f].ndim == 3]
     counts = captions_in(fields[texts[0]]) if texts else None
     prepared = {}
@@ -199,6 +199,20 @@ def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
   return streams
 
 
+def _check_columns(stream: Stream, where: str) -> None:
+  label = stream.columns.get('label', {}).get('classes', 0)
+  classes = label if isinstance(label, int) else len(label)
+  if classes and stream.classes != classes:
+    raise UserError(
+      f'{where}.classes={stream.classes} but {where}.columns.label.classes has {classes}: set both to one number'
+    )
+  if stream.classes and 'label' not in stream.columns:
+    raise UserError(f"{where}.classes={stream.classes} but no column is 'label': add it to {where}.columns, or set 0")
+  for name in ('flip', 'random_crop'):
+    if getattr(stream, name) and not any(isinstance(kind, columns.Picture) for kind in stream.kinds.values()):
+      raise UserError(f'{where}.{name}={getattr(stream, name)} is of pictures, and no column is one: leave it out')
+
+
 def _check(stream: Stream, where: str) -> None:
   if stream.filter not in transforms.FILTERS:
     raise one_of(f'filter in {where}.filter', stream.filter, transforms.FILTERS)
@@ -206,6 +220,7 @@ def _check(stream: Stream, where: str) -> None:
     from gan_jax.data.sources.columned import kinds_of
 
     kinds_of(stream, where)
+    _check_columns(stream, where)
   if stream.weights:
     if not isinstance(stream.kinds.get(stream.weights), columns.Number | columns.Label):
       fields = [name for name, kind in stream.kinds.items() if isinstance(kind, columns.Number | columns.Label)]
@@ -221,7 +236,7 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.range={stream.range} must rise, such as (-1.0, 1.0)')
   if stream.values is not None and not stream.values[0] < stream.values[1]:
     raise UserError(f'{where}.values={stream.values} must rise, such as (0.0, 1.0)')
-  if stream.values is not None and (stream.name in sources.BUILT_IN or stream.name.startswith('stacked/')):
+  if stream.values is not None and sources.has_arrays(stream.name):
     raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
   if not all(0 <= level <= 255 for level in stream.background):
     raise UserError(f'{where}.background={stream.background} must be red, green and blue from 0 to 255')

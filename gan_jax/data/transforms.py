@@ -97,7 +97,8 @@ def fit(
     image: (H, W, 1 to 4) uint8.
     size: height and width of the result.
     channels: 1 to 4.
-    crop: height and width of what is cut from the middle; None for the largest.
+    crop: height and width of what is cut from the middle, of a smaller picture the largest of that shape; None for the
+      largest.
     background: red, green and blue under what is transparent, for 1 and 3 channels.
     method: one of `FILTERS`.
 
@@ -113,7 +114,8 @@ def fit(
   picture = (over(picture, background) if channels in (1, 3) else picture).convert(MODES[channels])
   width, height = picture.size
   if crop:
-    tall, wide = min(crop[0], height), min(crop[1], width)
+    share = min(1, height / crop[0], width / crop[1])  # of a smaller picture a smaller part, in the same shape
+    tall, wide = max(round(crop[0] * share), 1), max(round(crop[1] * share), 1)
   else:
     tall, wide = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
     tall, wide = max(tall, 1), max(wide, 1)
@@ -128,7 +130,7 @@ def fit(
 def windows(images: jax.Array, size: tuple[int, int], key: jax.Array) -> jax.Array:
   """A window of `size` of each picture, at a place that depends on the key and not on the number of pixels.
 
-  So two pictures of one example, of one size or one twice as large, are cut at one place.
+  So two pictures of one example are cut at one place, of two sizes to within a pixel of the larger.
 
   Args:
     images: (B, H, W, C), H and W at least `size`.

@@ -166,6 +166,11 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
     return
   if 'classifier' in options.metrics:
     _check_classified(stage, _output_of(stage, options).stream)
+    if options.classes_of != 'label':
+      raise UserError(
+        f'classes_of={options.classes_of!r} (config.eval.classes_of) with the metric classifier, which is of the '
+        "game's own classes, 'label': leave one of them out"
+      )
   stream = _reference(stage, options, options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)
@@ -242,8 +247,9 @@ class Evaluator:
     made_of = [wanted.source[0]] if wanted.source[0] in self._inputs else list(self._inputs)
     self._distinct = max((len(self._inputs[name].open()) for name in made_of), default=options.samples)
     self._samples = min(options.samples, self._distinct) if stage.game.latents is None else options.samples
-    learnt = self.stream.split == stage.streams[wanted.stream].split
-    self._trained_on = sets.learnt_from(stage.streams, wanted.stream) if learnt else None
+    # Whatever the split of the reference is.
+    self._trained = _reference(stage, options)
+    self._trained_on = sets.learnt_from(stage.streams, wanted.stream)
     self._cached: dict[str, Any] = {}
 
   def evidence(self, state: core.GameState, step: int) -> Evidence:
@@ -268,6 +274,7 @@ class Evaluator:
       tuple(self._options.rivals),
       self._targets,
       self._paired,
+      self._trained,
       self._trained_on,
       dict(ema=ema, standing=self._options.standing, truncation=self._options.truncation),
     )

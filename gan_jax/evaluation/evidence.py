@@ -65,6 +65,7 @@ class Evidence:
     rivals: tuple[str, ...] = (),
     targets: Stream | None = None,
     paired: bool = False,
+    trained: Stream | None = None,
     trained_on: Sequence[Stream] | None = None,
     sampling: Mapping[str, Any] | None = None,
   ):
@@ -72,6 +73,7 @@ class Evidence:
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
     self.targets, self.paired, self.sampling = targets, paired, dict(sampling or {})
     self._generated, self._scorer, self._say = generated, scorer, say
+    self.trained = stream if trained is None else trained
     self._trained_on, self._cached = trained_on, {} if cached is None else cached
 
   @property
@@ -116,11 +118,16 @@ class Evidence:
     return self.once(key, lambda: sets.examples(self.stream, count, start)[0])
 
   def trained_examples(self, count: int) -> np.ndarray:
-    """The first examples that the game learnt from: of a set of which it saw some of each class, those alone."""
+    """The first examples that the game learnt from, whatever the reference is; of each class those that it saw."""
     parts = self._trained_on
-    if parts is None:
+    if parts is None and self.trained == self.stream:
       return self.real_examples(count)
-    return self.once(f'trained_examples {count}', lambda: sets.examples(self.stream, count, parts=parts)[0])
+    return self.once(f'trained_examples {count}', lambda: sets.examples(self.trained, count, parts=parts)[0])
+
+  @property
+  def makes_of_examples(self) -> bool:
+    """Whether the game reads examples when it samples."""
+    return self._generated.reads
 
   @property
   def sampler(self) -> Sampler:
@@ -176,7 +183,8 @@ class Evidence:
       UserError: the features have no classes.
     """
     if scores.logits is None:
-      cure = 'use --features=classifier, or ' if self.pictures and self.stream.classes > 1 else ''
+      square = len(set(self.stream.fields(1)[self.stream.main].shape[1:3])) == 1
+      cure = 'use --features=classifier, or ' if self.pictures and square and self.stream.classes > 1 else ''
       raise UserError(f'the features {self.extractor.name!r} have no classes: {cure}leave this metric out')
     return scores.logits
 
@@ -192,19 +200,22 @@ class Evidence:
   @property
   def values(self) -> str:
     """The range of the values that `unit` returns, in words."""
-    return 'values in [0, 1]' if self._bytes else 'values as stored'
+    return 'values in [0, 1]' if self.pictures or self._scale else 'values as stored'
 
   @property
-  def _bytes(self) -> bool:
-    return self.stream.stored(1)[self.stream.main].dtype == np.uint8
+  def _scale(self) -> tuple[float, float] | None:
+    """The range that values which are no pictures were brought to; None where they are as stored."""
+    if self.stream.columns:
+      return self.stream.kinds[self.stream.main].range
+    return self.stream.range if self.stream.stored(1)[self.stream.main].dtype == np.uint8 else None
 
   def unit(self, examples: np.ndarray) -> np.ndarray:
-    """Examples as float32: 8-bit values become values in [0, 1], floats stay as they are stored."""
+    """Examples as float32: what was brought to a range becomes values in [0, 1], the rest stays as it is stored."""
     if examples.dtype == np.uint8:
       return examples.astype(np.float32) / np.float32(255.0)
-    if not self._bytes:
+    if self._scale is None:
       return examples
-    low, high = self.stream.range
+    low, high = self._scale
     return (examples - np.float32(low)) / np.float32(high - low)
 
   def in_range(self, examples: Any) -> Any:

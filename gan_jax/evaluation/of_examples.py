@@ -117,10 +117,10 @@ def ms_ssim(e: Evidence) -> Iterable[Figure]:
 
 
 def copies(e: Evidence) -> Iterable[Figure]:
-  train = e.unit(e.trained_examples(len(e.stream.open())))
+  train = e.unit(e.trained_examples(len(e.trained.open())))
   samples, unseen = e.unit(e.fake.examples[:COPY_SAMPLES]), e.unit(e.held_out_examples(COPY_SAMPLES))
   result = neighbours.copying(train, unseen, samples)
-  protocol = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.stream.split}'
+  protocol = f'median distance (rms of {e.values}) to the nearest of {len(train)} of {e.trained.split}'
   yield Figure('nearest_training', result.samples, f'{protocol}, {len(samples)} samples; copies are near 0')
   yield Figure('nearest_of_held_out', result.held_out, f'the same of {len(unseen)} held-out real examples')
 

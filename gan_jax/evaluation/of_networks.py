@@ -1,5 +1,6 @@
 """Metrics of the players' networks: of the discriminator, and of the generator."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ from gan_jax.metrics.checks import share_error
 from gan_jax.sampling.outputs import pick
 
 CODED = 10_000
-PROBED, BATCH = 10_000, 128
+PROBED, BATCH, GRID = 10_000, 128, 4
 PATHS = 1000
 INVERTED, RESTARTS = 64, 2
 
@@ -95,7 +96,9 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
 
   def pooled(variables, pictures):
     layers = game.apply(variables, pictures, method='layers')
-    grid = min(4, *(layer.shape[1] for layer in layers))
+    # The paper's 4x4, or the next size to which all maps can be pooled.
+    common = math.gcd(*(side for layer in layers for side in layer.shape[1:3]))
+    grid = min((size for size in range(GRID, common + 1) if common % size == 0), default=common)
     return probe.pooled_features(layers, grid).astype(jnp.float16)
 
   features = e.once('probe', lambda: jax.jit(pooled))
@@ -129,6 +132,11 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
   if not isinstance(one, jax.ShapeDtypeStruct):  # a dict, a tuple of `Scales`
     raise UserError(
       f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
+    )
+  if e.makes_of_examples:
+    raise UserError(
+      f'{type(e.game).__name__} reads examples when it samples, and ppl and inversion give it latents alone: leave '
+      'them out'
     )
   # Only what stays the same: the function outlives this state's evidence.
   game, seed, output = e.sampler.game, e.seed, e.output
@@ -174,6 +182,10 @@ def inversion_figures(e: Evidence) -> Iterable[Figure]:
     result = inversion.invert(generate, targets, starts.reshape(RESTARTS, len(targets), *starts.shape[1:]))
     errors.append(np.sqrt(result.errors) / (high - low if e.pictures else 1.0))
   recovered = inversion.recovery(*errors)
-  protocol = f'median root mean square per entry, {INVERTED} examples, best of {RESTARTS} searches of 200 Adam steps'
-  yield Figure('inversion_training', recovered.train, protocol)
-  yield Figure('inversion_held_out', recovered.held_out, f'{protocol}; same distribution: p = {recovered.p_value:.2g}')
+  protocol = f'median root mean square per entry, {{}} examples, best of {RESTARTS} searches of 200 Adam steps'
+  yield Figure('inversion_training', recovered.train, protocol.format(len(train)))
+  yield Figure(
+    'inversion_held_out',
+    recovered.held_out,
+    f'{protocol.format(len(unseen))}; same distribution: p = {recovered.p_value:.2g}',
+  )

@@ -58,6 +58,8 @@ def pair_figures(e: Evidence) -> Iterable[Figure]:
 
 def pair_class_figures(e: Evidence) -> Iterable[Figure]:
   transform, wanted, made = _pairs(e)
+  if 'logits' not in jax.eval_shape(e.extractor.apply, e.extractor.variables, made[:1]):
+    raise UserError(f'the features {e.extractor.name!r} have no classes: leave the metric pair_classes out')
   classify = jax.jit(lambda variables, x: e.extractor.apply(variables, x).get('logits'))
   batches = range(0, len(made), JUDGED)
   predicted = [

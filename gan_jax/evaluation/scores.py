@@ -197,6 +197,11 @@ class Generated:
     self._asked, self._classes_of = asked, classes_of
     self._make = jax.jit(self._made)
 
+  @property
+  def reads(self) -> bool:
+    """Whether samples are made of examples."""
+    return self._inputs is not None
+
   def _made(
     self, variables: Any, key: jax.Array, starts: jax.Array, inputs: Any
   ) -> tuple[jax.Array, dict[str, Any], jax.Array]:
@@ -289,7 +294,7 @@ def real_batches(stream: Stream, chosen: np.ndarray, mesh: Mesh) -> Iterator[Bat
       places = start + np.arange(devices * size).reshape(devices, size)
       mine = split_rows(mesh, chosen[np.minimum(places, len(chosen) - 1)])
       fields = read(mine.reshape(-1), pool)
-      examples = as_examples(stream, fields[stream.main])
+      examples = as_examples(stream, fields[stream.main], mine.reshape(-1))
       examples = examples.reshape(*mine.shape, *examples.shape[1:])
       labels = split(mesh, fields['label'].reshape(mine.shape)) if 'label' in fields else None
       yield Batch(split(mesh, examples), places < len(chosen), labels)

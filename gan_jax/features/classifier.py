@@ -165,15 +165,16 @@ def _known(source: sources.Source) -> dict[str, Any]:
 def _arrays(source: sources.Source, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
   """All pictures and labels, or evenly chosen ones of a set that is too large."""
   field, classes = stream.main, stream.classes
-  fits = max(1, BYTES // source[0][field].nbytes)
+  fits, numbers = max(1, BYTES // source[0][field].nbytes), np.arange(len(source))
   if len(source) > fits:
-    source = sources.Subset(source, np.linspace(0, len(source) - 1, fits).astype(np.int64))
+    numbers = np.linspace(0, len(source) - 1, fits).astype(np.int64)
+    source = sources.Subset(source, numbers)
   read = sources.into_memory(source, 1 << 62)
   assert read is not None
   images, labels = read.arrays[field], read.arrays['label']
   if labels.min() < 0 or labels.max() >= classes:
     raise UserError(f'config.data.classes={classes} but labels run from {labels.min()} to {labels.max()}')
-  return sets.as_examples(stream, images), labels
+  return sets.as_examples(stream, images, numbers), labels
 
 
 def _split(stream: Stream, source: sources.Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

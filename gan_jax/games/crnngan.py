@@ -103,7 +103,7 @@ class CRNNGAN(nn.Module):
     tones = self.given(batch)
     told = self.generator(batch['latents'], train=True, given=tones)
     check_same_shape(told, tones)
-    return jnp.mean((told - tones) ** 2)
+    return losses.reconstruction.squared_error(told, tones)
 
   def given(self, batch: Batch) -> jax.Array:
     """The data's tones as networks hear them."""

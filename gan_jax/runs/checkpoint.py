@@ -190,6 +190,12 @@ class Checkpoints:
     wanted = _tree(abstract)
     differing = [name for name in {**wanted, **written} if not (name in wanted and name in written)]
     differing += [name for name in wanted if name in written and list(wanted[name].shape) != written[name][1]]
+    if differing and all('.opt_state' in name for name in differing):
+      raise UserError(
+        f'the checkpoint of step {place.step} in {self._folder} has another optimizer, in {len(differing)} arrays such '
+        f'as {min(differing)}: a number may become another number, but no schedule, and links of a chain stay; give '
+        'the optimizers that it was trained with, or another --workdir'
+      )
     if differing:
       raise UserError(
         f'the checkpoint of step {place.step} in {self._folder} is of another game: {len(differing)} arrays differ, '
@@ -237,6 +243,11 @@ class Checkpoints:
       if damaged:
         say(f'going on from step {candidate}, the newest that can be read')
       return place, state
+    if damaged and step is not None and (others := [other for other in steps if other != step]):
+      raise UserError(
+        f'the checkpoint of step {step} in {self._folder} is damaged: restore it from a copy, or take another by '
+        f'--checkpoint ({", ".join(map(str, others))})'
+      )
     if damaged:
       raise UserError(
         f'no checkpoint in {self._folder} can be read (damaged: steps {", ".join(map(str, damaged))}): restore the '

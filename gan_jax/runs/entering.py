@@ -44,8 +44,8 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
 
   Parts that the stage resets are new. A weight is kept even if its network now belongs to another player. New optimizer
   states and new running averages start from the kept weights. If this stage's game lacks a player, the player's state
-  is kept unchanged for a later stage. A network that the stage's `start` names begins with the weights, statistics and
-  averages of another.
+  is kept unchanged for a later stage; of a player that is frozen, the weights are. A network that the stage's `start`
+  names begins with the weights, statistics and averages of another, and with a new optimizer state.
 
   Args:
     stage: the stage to start.
@@ -66,13 +66,15 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
     # The player's own weights come last and so win, if another player had a network of the same name.
     others = [player for other, player in before.players.items() if other != name]
     sources = [*others, *([old] if old else []), *copies]
-    params, variables = new.params, new.variables
-    if 'params' not in anew:
-      params = _surviving([player.params for player in sources], params, f'{name}.params', strict=True)
-      variables = _surviving([player.variables for player in sources], variables, f'{name}.variables')
+    kept = copies if 'params' in anew else sources
+    params = _surviving([player.params for player in kept], new.params, f'{name}.params', strict=True)
+    variables = _surviving([player.variables for player in kept], new.variables, f'{name}.variables')
     opt_state = None if new.opt_state is None else stage.optimizers[name].init(params)
     if old and opt_state is not None and not anew & {'optimizer', 'params'}:
-      opt_state = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
+      went_on = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
+      opt_state = jax.tree_util.tree_map_with_path(
+        lambda path, begun, old: begun if _names(path) & set(stage.start) else old, opt_state, went_on
+      )
     ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     if ema is not None and not anew & {'ema', 'params'}:
       ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
@@ -82,6 +84,11 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
   variables = _surviving([before.variables], fresh.variables, 'variables')
   return core.GameState(step=before.step, players=players, variables=variables, scratch={})
+
+
+def _names(path: Any) -> set[str]:
+  """The keys of dicts on a path, such as the network that a leaf of an optimizer's state is of."""
+  return {entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)}
 
 
 def _copies(stage: Stage, before: core.GameState, fresh: core.GameState) -> list[core.TrainState]:

@@ -108,7 +108,9 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
     ours, theirs = players[name], run.state.players[name]
     params = surviving([theirs.params], ours.params)
     if not params.kept:
-      raise UserError(f'player {name!r} has no weight in common with that of {folder}: leave it out of {setting}')
+      all_of_one = isinstance(folders, str) and not config.init_players
+      cure = 'name the others in config.init_players' if all_of_one else f'leave it out of {setting}'
+      raise UserError(f'player {name!r} has no weight in common with that of {folder}: {cure}')
     variables = surviving([theirs.variables], ours.variables).tree
     average = ours.ema
     if average is not None:

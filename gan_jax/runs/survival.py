@@ -1,4 +1,4 @@
-"""Copies arrays from old trees into a new one, where path, shape and dtype are the same."""
+"""Copies arrays from old trees into a new one, where path and shape are the same."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,10 +34,10 @@ def surviving(old: Sequence[Any], new: Any) -> Survival:
   for path, leaf in jax.tree_util.tree_leaves_with_path(new):
     name = name_of(path)
     other = old_leaves.get(name)
-    if other is not None and (other.shape, other.dtype) == (leaf.shape, leaf.dtype):
+    if other is not None and other.shape == leaf.shape:
       kept.append(name)
-      leaf = other
-    elif other is not None and other.shape != leaf.shape:
+      leaf = other if other.dtype == leaf.dtype else other.astype(leaf.dtype)
+    elif other is not None:
       changed[name] = (other.shape, leaf.shape)
     leaves.append(leaf)
   return Survival(jax.tree.unflatten(jax.tree.structure(new), leaves), tuple(kept), changed)

@@ -47,7 +47,7 @@ def examples(stream: Stream, rows: np.ndarray) -> dict[str, np.ndarray]:
 def _prepared(stream: Stream, source: Source, chosen: np.ndarray) -> dict[str, np.ndarray]:
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-  prepared: dict[str, np.ndarray] = jax.device_get(stream.prepare(fields, jax.random.key(0)))
+  prepared: dict[str, np.ndarray] = jax.device_get(sets.prepared(stream, fields, chosen))
   return prepared
 
 

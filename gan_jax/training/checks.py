@@ -27,6 +27,7 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
+  _check_kept(experiment)
   for stage in experiment.stages:
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
@@ -52,6 +53,28 @@ def check_games(experiment: Experiment) -> None:
   for stage in experiment.stages:
     if check := getattr(stage.game, 'check_training', None):  # what only the game knows
       check(stage.streams)
+
+
+def _check_kept(experiment: Experiment) -> None:
+  """Networks wait with their player, where a stage lacks the player; a network that pauses alone would begin anew."""
+  trained: dict[str, int] = {}
+  kept: set[str] = set()
+  for stage in experiment.stages:
+    players = experiment.of_first[stage.number].players
+    own = {child: name for name in core.players_of(stage.game) for child in players[name].params}
+    for child, name in own.items():
+      if (
+        child in trained
+        and child not in kept
+        and child not in stage.start
+        and name not in stage.reset.get('params', ())
+      ):
+        raise UserError(
+          f'network {child!r} of stage {stage.number + 1} was trained in stage {trained[child] + 1} and then left out '
+          f'of its player, so it would begin anew: keep it in a player of every stage, or list {name!r} in reset'
+        )
+    trained |= dict.fromkeys(own, stage.number)
+    kept = {child for player in players.values() for child in player.params}
 
 
 def _open_streams(experiment: Experiment) -> None:

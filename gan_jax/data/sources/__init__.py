@@ -1,8 +1,10 @@
 """Sources give examples. `open_source` opens one by its name."""
 
+import contextlib
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -54,7 +56,7 @@ def open_source(stream: 'Stream') -> Source:
   """
   # Settings that do not change the stored examples are left out, so that two streams of one set open it once.
   key = _stored(stream)
-  source = _open(key)
+  source = _open(key, _there(key))
   remark(stream)
   return source
 
@@ -68,24 +70,39 @@ def remark(stream: 'Stream') -> str | None:
   if stream.columns or not (stream.name == 'npz' or _is_dotted(stream.name)):
     return None
   key = _stored(stream)
-  return check_range(stream, example(stream)['image'].shape, _extent(key))
+  return check_range(stream, example(stream)['image'].shape, _extent(key, _there(key)))
 
 
 def _stored(stream: 'Stream') -> 'Stream':
-  # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device.
-  limits = (0.0, 1.0) if stream.values is None else stream.range
+  # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device. A function of the
+  # user's may ask for it.
+  limits = (0.0, 1.0) if stream.values is None and not _is_dotted(stream.name) else stream.range
   return dataclasses.replace(
     stream, range=limits, flip=False, batch_size=1, seed=0, weights='', resident=None, workers=0
   )
 
 
-@functools.lru_cache(maxsize=8)
-def _extent(stream: 'Stream') -> tuple[float, float] | None:
-  return extent(_open(stream))
+def _there(stream: 'Stream') -> tuple[Any, ...]:
+  """What is known at once of the files of a stream: when they change, its source is opened anew."""
+  if not stream.path:
+    return (os.environ.get('TFDS_DATA_DIR'),)
+  split = stream.split.partition('[')[0]
+  path = os.path.abspath(str(paths.expand(stream.path.replace('{split}', split))))
+  found: list[Any] = [path]
+  for place in (path, os.path.join(path, split)):
+    with contextlib.suppress(OSError, ValueError):
+      stat = os.stat(place)
+      found += [stat.st_size, stat.st_mtime_ns]
+  return tuple(found)
 
 
 @functools.lru_cache(maxsize=8)
-def _open(stream: 'Stream') -> Source:
+def _extent(stream: 'Stream', there: tuple[Any, ...]) -> tuple[float, float] | None:
+  return extent(_open(stream, there))
+
+
+@functools.lru_cache(maxsize=8)
+def _open(stream: 'Stream', there: tuple[Any, ...]) -> Source:
   if stream.columns:
     from gan_jax.data.sources.columned import columned
 
@@ -153,8 +170,9 @@ def _declared(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct] | None:
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
   if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
+    key = _stored(stream)
     try:
-      first = _open(_stored(stream))[0]
+      first = _open(key, _there(key))[0]
     except UserError:
       known = remembered.recall(stream) or _declared(stream)
       if known is None:

@@ -14,6 +14,7 @@ from gan_jax.base.errors import UserError, short
 from gan_jax.data import columns as kinds_lib
 from gan_jax.data import order
 from gan_jax.data.pixels import decode
+from gan_jax.data.sources import splits
 from gan_jax.data.sources.raw import raw_source
 from gan_jax.data.text import Text
 
@@ -27,8 +28,13 @@ OURS = ('name', 'column', 'together')
 INHERITED = ('size', 'channels', 'crop', 'random_crop', 'range', 'flip', 'values', 'background', 'filter')
 
 
-def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
+def kinds_of(stream: 'Stream', where: str = 'config.data', *, alike: bool = True) -> dict[str, Any]:
   """{field: kind} of a stream's columns, not fitted.
+
+  Args:
+    stream: with the columns.
+    where: its settings are, for messages.
+    alike: whether pictures that belong together must have flips and windows alike.
 
   Raises:
     UserError: an unknown kind or setting, or a value that does not fit.
@@ -53,7 +59,7 @@ def kinds_of(stream: 'Stream', where: str = 'config.data') -> dict[str, Any]:
       raise UserError(f'{here}.{error}' if isinstance(error, UserError) else f'{here}: {error}') from error
   _check_captions(stream, kinds, where)
   together = {f: k for f, k in kinds.items() if isinstance(k, kinds_lib.Picture) and is_together(stream, f)}
-  for field, kind in together.items():
+  for field, kind in together.items() if alike else ():
     first, other = next(iter(together.items()))
     if (kind.flip, bool(kind.random_crop)) != (other.flip, bool(other.random_crop)):
       raise UserError(
@@ -132,7 +138,7 @@ def columned(stream: 'Stream') -> 'Columned':
   Raises:
     UserError: a column is not there, or the first example is not what its kind says.
   """
-  kinds = kinds_of(stream)
+  kinds = kinds_of(stream, alike=False)  # the stream is what is stored, without its flips
   reads = {f: _reads(stream, f, kind) for f, kind in kinds.items()}
   wanted = sorted({column for columns in reads.values() for column in columns})
   labelled = 'label' in wanted
@@ -150,9 +156,10 @@ def columned(stream: 'Stream') -> 'Columned':
   unfitted = [field for field, kind in kinds.items() if kind.unfitted]
   if unfitted:
     whole = source
-    if stream.split != 'train':  # another split must number its classes and words as the training set does
-      with contextlib.suppress(UserError):  # there is none
-        whole = raw_source(dataclasses.replace(stream, split='train'), wanted, labelled)
+    with contextlib.suppress(UserError):  # there is no training set
+      # Another split must number its classes and words as the training set does.
+      if stream.split != (training := splits.training(stream.split)):
+        whole = raw_source(dataclasses.replace(stream, split=training), wanted, labelled)
     for field in unfitted:
       (column,) = reads[field]
       values = whole.column(column) if hasattr(whole, 'column') else [whole[i][column] for i in range(len(whole))]
@@ -161,8 +168,20 @@ def columned(stream: 'Stream') -> 'Columned':
       except UserError as error:
         raise UserError(f'config.data.columns.{field}: column {column!r} {error}') from error
   result = Columned(source, kinds, reads, stream.name, stream.values)
-  result[0]
+  _check_vectors(stream, kinds, result[0])
   return result
+
+
+def _check_vectors(stream: 'Stream', kinds: Mapping[str, Any], example: Mapping[str, np.ndarray]) -> None:
+  """One draw takes a caption and the vector of that caption: there is one for each."""
+  several = {f: kind for f, kind in kinds.items() if is_together(stream, f) and example[f].ndim == 2}
+  for text in (f for f, kind in several.items() if isinstance(kind, Text)):
+    for field, kind in several.items():
+      if isinstance(kind, kinds_lib.Embedding) and len(example[field]) < len(example[text]):
+        raise UserError(
+          f'config.data.columns: {text!r} has {len(example[text])} captions, {field!r} has {len(example[field])} '
+          'vectors, and one draw takes both: give them one number, or one of them together=False'
+        )
 
 
 def _reads(stream: 'Stream', field: str, kind: Any) -> tuple[str, ...]:

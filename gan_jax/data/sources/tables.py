@@ -87,8 +87,11 @@ class FolderColumns:
     self.notes += tuple(notes)
     return root
 
-  def _found(self, root: epath.Path) -> folder.FolderSource:
-    found = folder.FolderSource(dataclasses.replace(self._stream, classes=0, columns={}), whole=root, beside=FILES)
+  def _found(self, root: epath.Path, column: str = PICTURE) -> folder.FolderSource:
+    own = (s for field, s in self._stream.columns.items() if s.get('column', field) == column and 'values' in s)
+    values = next((settings['values'] for settings in own), self._stream.values)
+    plain = dataclasses.replace(self._stream, classes=0, columns={}, values=values)
+    found = folder.FolderSource(plain, whole=root, beside=FILES)
     self.notes += found.notes
     return found
 
@@ -130,6 +133,8 @@ class FolderColumns:
       if absent is not None:
         raise UserError(f'{table} names {absent} in {key}, which is not there: put it there, or remove its row')
       others -= {str(path) for path in self._pictures[name]}
+    if second:
+      self._check_shapes()
     if others:
       some = ', '.join(sorted(others)[:NAMED])
       self.notes += (f'left out {len(others)} pictures without a row in {table}: {some}',)
@@ -140,7 +145,7 @@ class FolderColumns:
     found: dict[str, dict[str, epath.Path]] = {}
     for name, side in sides.items():
       found[name] = {}
-      for path in self._found(side).files:
+      for path in self._found(side, name).files:
         stem = str(path.relative_to(side).with_suffix(''))
         if stem in found[name]:
           raise UserError(f'{found[name][stem]} and {path} have one name, by which pairs are found: rename one')
@@ -155,16 +160,27 @@ class FolderColumns:
           )
     keys = sorted(found[first])
     self._pictures = {name: [files[key] for key in keys] for name, files in found.items()}
-    for pair in zip(*self._pictures.values(), strict=True):
-      shapes = [_size(path) for path in pair]
-      for path, (width, height) in zip(pair, shapes, strict=True):
-        if width * shapes[0][1] != height * shapes[0][0]:
-          raise UserError(
-            f'{pair[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: give both '
-            'one shape'
-          )
+    self._check_shapes()
     self._rows = [{FILE_NAME: path.name} for path in self._pictures[first]]
     self.files = self._pictures[first]
+
+  def _check_shapes(self) -> None:
+    """Pictures that belong together show the same: in one shape, and in one size where a number of pixels is cut."""
+    own = self._stream.columns
+    together = {settings.get('column', field) for field, settings in own.items() if settings.get('together', True)}
+    cut = self._stream.crop or any(settings.get('crop') for settings in own.values())
+    for pair in zip(*(files for name, files in self._pictures.items() if name in together), strict=True):
+      try:
+        shapes = [_size(path) for path in pair]
+      except Exception as error:  # OSError, SyntaxError, ValueError
+        raise UserError(f'{" or ".join(map(str, pair))} cannot be read ({short(error)}): remove them') from error
+      for path, (width, height) in zip(pair, shapes, strict=True):
+        alike = width * shapes[0][1] == height * shapes[0][0]
+        if not alike or (cut and (width, height) != shapes[0]):
+          cure = 'give both one size, or leave out crop' if alike else 'give both one shape'
+          raise UserError(
+            f'{pair[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: {cure}'
+          )
 
   def _plain(self, root: epath.Path) -> None:
     found = self._found(root)
@@ -230,6 +246,8 @@ def _size(path: epath.Path) -> tuple[int, int]:
   """Width and height, turned as the EXIF tag says."""
   with path.open('rb') as file, Image.open(file) as picture:
     width, height = picture.size
+    if picture.format == 'TIFF':  # Pillow turns its size, in some versions
+      width, height = picture.tag_v2[256], picture.tag_v2[257]  # type: ignore[attr-defined]
     # Of a PNG without that part Pillow would read all to look for it.
     known = picture.format != 'PNG' or 'exif' in picture.info
     turned = known and picture.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
