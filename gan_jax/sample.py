@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 from PIL.Image import Image
 
+from gan_jax import core
 from gan_jax.base import command, console, paths
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
@@ -120,7 +121,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     what = f'{count} samples'
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
-      made = {values.output: np.asarray(pick(made, values.output))}
+      declared = core.outputs_of(run.stage.game, run.stage.streams)
+      made = {values.output: np.asarray(pick(made, values.output, declared=declared))}
     samples = named(made)
     if each:
       if values.format == 'text':
@@ -207,7 +209,7 @@ def _translate(values: flags.FlagValues) -> None:
   found, made, _ = translated(run, values.inputs, output=values.output, **_how(values))
   for name, (array, limits) in made.items():
     where = out / name if len(made) > 1 else out
-    for file, image in zip(found, array, strict=True):
+    for file, image in zip(map(pictures.name_for, found), array, strict=True):
       with command.writable(where / file):
         (where / file).parent.mkdir(parents=True, exist_ok=True)
         pictures.write_one(image, limits, where / file)

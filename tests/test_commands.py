@@ -307,7 +307,7 @@ def test_sample_and_evaluate_commands(capsys, tmp_path):
   assert 'coverage' in capsys.readouterr().out
   assert (tmp_path / 'run' / 'evaluation.json').exists()
   for arguments, words in (
-    ([*run, '--label=3'], ['not conditional']),
+    ([*run, '--label=3'], ['draws no label']),
     ([*run, '--out=a.gif'], ['.png or .npz']),
     ([*run, '--step=77'], ['77']),
     (['--workdir', str(tmp_path)], ['config.json']),

@@ -30,6 +30,7 @@ def way(name):
     patch.setattr(matmul_conv, 'FEWEST_CHANNELS', 0 if 'winograd' in name else 10**9)
     patch.setattr(matmul_conv, 'FEWEST_DIRECT', 1 if name == 'direct' else 10**9)
     patch.setattr(matmul_conv, 'FEWEST_OUTPUTS', 1)
+    patch.setattr(matmul_conv, 'FEWEST_PIXELS', dict.fromkeys(matmul_conv.FEWEST_PIXELS, 1))
     if 'parts' in name:
       patch.setattr(matmul_conv, '_bytes', lambda *_: (1, 2))
     yield
@@ -267,10 +268,15 @@ def test_transformations_change_nothing(transformation, name):
 
 
 def test_direct_ones_are_of_eight_channels_and_many_outputs():
-  direct = lambda shape, inputs, outputs: matmul_conv._is_direct(geometry.Geometry(*shape), inputs, outputs)
+  of = lambda which, shape, *channels: matmul_conv._is_direct(which, geometry.Geometry(*shape), *channels)
+  direct = functools.partial(of, 'forward')
   large, small = (2, (8, 8), (3, 3), (1, 1)), (2, (8, 8), (3, 3), (2, 2))  # 128 outputs, 32
   assert direct(large, 8, 8) and not direct(large, 7, 8) and not direct(large, 8, 7) and not direct(large, 32, 32)
   assert not direct(small, 8, 8) and not direct((2, (128,), (3,), (1,)), 8, 8)
+  # Outputs of 2x2 never are, and the adjoint in x from 12 pixels a side on.
+  tiny, wide = (512, (4, 4), (5, 5), (2, 2)), (8, (24, 24), (5, 5), (2, 2))
+  assert not direct(tiny, 16, 32) and of('kernel_adjoint', tiny, 16, 32)
+  assert not of('input_adjoint', (8, (22, 22), (5, 5), (2, 2)), 16, 32) and of('input_adjoint', wide, 16, 32)
   # Strided: winograd from 64 channels on where windows are whole blocks, else from 128.
   whole, filled = (8, (16, 16), (4, 4), (2, 2)), (8, (16, 16), (3, 3), (2, 2))
   assert (

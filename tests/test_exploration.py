@@ -462,7 +462,7 @@ def test_the_command_draws_and_refuses_in_one_line(capsys, tmp_path):
     (['--picture=collage'], ['collage', 'manifold']),
     (['--picture=manifold', '--out=a.npz'], ['a.npz', '.png']),
     (['--picture=manifold', '--concepts=1,2,3'], ['--concepts', '--picture=arithmetic']),
-    (['--picture=interpolation', '--label=3'], ['not conditional']),
+    (['--picture=interpolation', '--label=3'], ['draws no label']),
     (['--picture=interpolation', '--output=mask'], ['mask', 'one thing']),
     (['--output=mask'], ['mask', 'one thing']),
   ):

@@ -168,9 +168,10 @@ class Explorer:
       return '', 1.0, None
     if getattr(game, 'truncated', None) is None or latents != game.latents:
       return 'threshold', 1.0, None
-    drawn = self.run.latents(1)
+    drawn, inputs = self.run.latents(1), self.run.inputs(1)
+    of = lambda game: directions_lib.styles(game, self._variables(ema), drawn, inputs)[0]
     try:
-      whole, half, own = (directions_lib.styles(g, self._variables(ema), drawn)[0] for g in (full, other, game))
+      whole, half, own = of(full), of(other), of(game)
     except UserError:
       return '', 1.0, None
     # Styles of psi lie on the line from their mean to what they are: two of them give the mean, a third its psi.
@@ -346,7 +347,9 @@ class Explorer:
     if self.truncation and choice.truncation:
       how['truncation'] = choice.truncation
     with tempfile.TemporaryDirectory() as folder:
-      picture.convert('RGB').save(pathlib.Path(folder) / 'dropped.png')
+      # With what is clear in it: that gets the background of the run's data.
+      mode = 'RGBA' if picture.has_transparency_data else 'RGB'
+      picture.convert(mode).save(pathlib.Path(folder) / 'dropped.png')
       found = translated(self.run, f'{stream}={folder}', **how)
     shown = {'input': found.given, **found.made}
     return {name or 'output': _large(to_uint8(array, limits)[0]) for name, (array, limits) in shown.items()}

@@ -32,9 +32,10 @@ samples = jax.export.deserialize(program).call(weights, {inputs})['{output}']"""
 }
 #: The most characters of an expression that draws an input; a table of many tags is not in the lines.
 LONGEST = 500
+VOCABULARY = 'vocabulary.json'
 
 
-def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = True) -> str:
+def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = True, named: bool = False) -> str:
   """The text of README.md.
 
   Args:
@@ -42,6 +43,7 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     made: its function.
     formats: of the files beside the card.
     pictured: whether samples.png is beside it.
+    named: whether vocabulary.json is, which says what numbers of words and classes stand for.
   """
   data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
   networks = [f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)]
@@ -49,12 +51,14 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
   shapes = jax.eval_shape(made.apply, made.weights, made.inputs)
   outputs = '; '.join(f'{_array(name, shapes[name])}{_limits(run, name, shapes[name])}' for name in made.outputs)
   tag = '- image-generation\n' if any(map(_is_picture, shapes.values())) else ''
+  told = f', words and classes by their numbers in `{VOCABULARY}`' if named else ''
   parts = [
     f'---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n{tag}---\n',
     f'# {run.config.game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
     '![samples](samples.png)\n' if pictured else '',
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
-    f'{count:,} parameters in what makes samples. All settings are in `config.json`.\n',
+    f'{count:,} parameters in what makes samples. All settings are in `config.json`'
+    f'{told}.\n',
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
     f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),

@@ -1,6 +1,8 @@
 """Writes a folder with an exported generator: files of each format, the card, a picture of samples, the config."""
 
+import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from etils import epath
 from PIL.Image import Image
@@ -11,6 +13,7 @@ from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.config import to_json
 from gan_jax.exports import card, onnx, safetensors, stablehlo
 from gan_jax.exports.function import Exported, exported
+from gan_jax.runs import run_config
 from gan_jax.sampling import pictures
 from gan_jax.sampling.run import Run
 
@@ -48,11 +51,17 @@ def write(
   drawn = _drawn(run, ema, standing)
   # All are made before the first is written: a format that fails leaves no half folder.
   files = {card.FILES[name]: FORMATS[name](made, config) for name in formats}
-  text = card.card(run, made, tuple(formats), pictured=drawn is not None)
+  words = vocabulary(run)
+  text = card.card(run, made, tuple(formats), pictured=drawn is not None, named=bool(words))
   files |= {'README.md': text.encode(), 'config.json': config.encode()}
+  if words:
+    files[card.VOCABULARY] = json.dumps(words, indent=2).encode()
   folder = paths.expand(out)
   with writable(folder):
     folder.mkdir(parents=True, exist_ok=True)
+  for name in {*card.FILES.values(), card.VOCABULARY} - files.keys():
+    with writable(folder / name):  # of an export before, perhaps of other weights
+      (folder / name).unlink(missing_ok=True)
   for name, content in files.items():
     with writable(folder / name):
       (folder / name).write_bytes(content)
@@ -62,6 +71,17 @@ def write(
     elif (folder / 'samples.png').exists():  # of an export before
       (folder / 'samples.png').unlink()
   return {name: len(content) for name, content in files.items()}
+
+
+def vocabulary(run: Run) -> dict[str, Any]:
+  """{STREAM.FIELD: what its numbers stand for, such as words or names of classes} that the run learnt from its data."""
+  learnt = run_config.read_learnt(run.workdir)
+  return {
+    f'{stream}.{field}': found
+    for (stage, stream), columns in learnt.items()
+    if stage == run.stage.number
+    for field, (_, found) in columns.items()
+  }
 
 
 def _drawn(run: Run, ema: bool, standing: int) -> Image | None:

@@ -71,7 +71,7 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
     (B * steps, ...), or a dict of such arrays; the part that changes is float32.
 
   Raises:
-    UserError: the kind or the part does not exist, or there are fewer than 2 steps.
+    UserError: the kind or the part does not exist or has several arrays, or there are fewer than 2 steps.
 
   >>> walk(np.array([[0.0]]), np.array([[1.0]]), 3, kind='linear').ravel().tolist()
   [0.0, 0.5, 1.0]
@@ -79,6 +79,8 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
   if steps < 2:
     raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
   first, last = part_of(starts, part), part_of(ends, part)
+  if isinstance(first, tuple | list | Mapping):
+    raise UserError(f'{part!r} has several arrays: there is no one way between two of them, walk each for itself')
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)
 

@@ -72,7 +72,7 @@ def between_conditions(
   latents = None if run.stage.game.latents is None else start_of(run, count, options)
   inputs = run.inputs(count, split, ends[0])
   first, last = (conditions.apply(run.stage, end, latents, inputs, count) for end in ends)
-  if not any(jax.tree.leaves(jax.tree.map(lambda a, b: not np.array_equal(a, b), first, last))):
+  if not any(jax.tree.leaves(jax.tree.map(lambda a, b: not conditions.same(a, b), first, last))):
     raise UserError(
       f'the conditions {dict(ends[0])} and {dict(ends[1])} say the same to this run (words that its data have not are '
       'one unknown word): there is no way between them'

@@ -164,17 +164,27 @@ def between(stage: Stage, first: tuple[Any, Any], last: tuple[Any, Any], steps: 
   for key, stream in _streams(stage).items():
     kinds, other = _kinds(stream), last[1][key]
     counts = {name: getattr(kind, 'tokens', getattr(kind, 'count', 0)) for name, kind in kinds.items()}
+    # What is asked for may have a name of its own beside what the example is.
+    counts |= {asked: counts[name] for name, asked in asked_as(stage.game).items() if name in counts}
     moved = {name: _way(x, other[name], steps, counts.get(name, 0)) for name, x in inputs[key].items()}
     inputs = {**inputs, key: moved}
   return latents, inputs
 
 
+def same(first: Any, last: Any) -> bool:
+  """Whether two arrays are equal; an entry that nobody asked for, NaN, equals another."""
+  first, last = np.asarray(first), np.asarray(last)
+  return bool(np.array_equal(first, last, equal_nan=np.issubdtype(first.dtype, np.floating)))
+
+
 def _way(first: Any, last: Any, steps: int, count: int) -> Any:
   """`count`: of the classes or tokens that integers stand for."""
   first, last = np.asarray(first), np.asarray(last)
-  if np.array_equal(first, last):
+  if same(first, last):
     return paths.repeated(first, steps)
-  if np.issubdtype(first.dtype, np.integer) and count:
+  if np.issubdtype(first.dtype, np.integer):
+    if not count:
+      raise UserError('the conditions are whole numbers whose count is not known: there is no way between them')
     shares = (lambda x: np.eye(count, dtype=np.float32)[x]) if first.ndim == 1 else lambda x: word_shares(x, count)
     first, last = (np.asarray(shares(x)) for x in (first, last))
   return paths.walk(first, last, steps, kind='linear')

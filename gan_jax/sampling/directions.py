@@ -88,13 +88,13 @@ def moved(latents: Any, found: Directions, amounts: Sequence[float]) -> Any:
   return paths.with_part(latents, paths.part_of(latents) + shift(found, amounts)[None])
 
 
-def styles(game: Any, variables: Mapping[str, Any], latents: Any) -> np.ndarray:
+def styles(game: Any, variables: Mapping[str, Any], latents: Any, inputs: Any = None) -> np.ndarray:
   """The styles (N, styles, units) that a generator makes of latents (N, ...) when it samples.
 
   Raises:
     UserError: it makes none.
   """
-  found = _answering(game, variables, latents, None)['styles']
+  found = _answering(game, variables, latents, inputs)['styles']
   if not found:
     raise UserError(f'the generator of {type(game).__name__} makes no styles')
   return found[0]

@@ -14,6 +14,8 @@ from gan_jax.sampling import shapes
 UNDER = 191
 #: Formats that keep opacity.
 CLEAR = ('.png', '.webp', '.tif', '.tiff')
+#: Formats that hold any picture of 8 bits; Pillow reads others that it cannot write.
+WRITTEN = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM', 'TGA', 'JPEG2000', 'PCX', 'SGI')
 #: Height of letters, pixels.
 FONT = 12
 
@@ -211,6 +213,16 @@ def _opaque(pixels: np.ndarray) -> np.ndarray:
   share = pixels[..., -1:] / 255.0
   laid: np.ndarray = np.round(pixels[..., :-1] * share + UNDER * (1 - share)).astype(np.uint8)
   return laid
+
+
+def name_for(file: str) -> str:
+  """The name under which `write_one` writes a picture that is made of a file: its own, or with .png behind it.
+
+  >>> name_for('a.jpg'), name_for('a.psd')
+  ('a.jpg', 'a.psd.png')
+  """
+  kind = Image.registered_extensions().get(epath.Path(file).suffix.lower())
+  return file if kind in WRITTEN else f'{file}.png'
 
 
 def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLike) -> None:

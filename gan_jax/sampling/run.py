@@ -11,6 +11,7 @@ from PIL.Image import Image
 from gan_jax import core, runs
 from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.core.sampled import truncated
 from gan_jax.data.sources import remembered
 from gan_jax.runs import run_config, saved
 from gan_jax.sampling import conditions, sheets
@@ -144,7 +145,7 @@ class Run:
 
   def latents(self, count: int, *, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> Any:
     """The latents that `sample` uses with the same arguments: (count, ...) numpy, or a dict of such arrays."""
-    if truncation and hasattr(self.stage.game, 'truncated'):
+    if truncation and truncated(self.stage.game, truncation)[1] == self.stage.game.latents:
       title = type(self.stage.game).__name__
       raise UserError(
         f'truncation={truncation} of {title} acts behind the latents: leave it out here, or sample a grid'

@@ -72,7 +72,10 @@ class Sampler:
     """Raises a UserError if the game has no such class."""
     latents = self.game.latents
     if label is not None and not (isinstance(latents, Mapping) and 'label' in latents):
-      raise UserError(f'label={label}: {type(self.game).__name__} is not conditional, leave the label out')
+      raise UserError(
+        f'label={label}: {type(self.game).__name__} draws no label: leave it out, or give a condition (--condition) '
+        'where the game takes one'
+      )
     if label is not None and not (isinstance(label, int | np.integer) and 0 <= label < latents['label'].classes):
       raise UserError(f'label={label} is no class: choose 0 to {latents["label"].classes - 1}')
 

@@ -89,5 +89,8 @@ def label_of(run: 'Run', picture: str) -> Label:
   """The distribution of the classes."""
   label = parts_of(run, picture).get('label')
   if not isinstance(label, Label):
-    raise UserError(f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes')
+    raise UserError(
+      f'--picture={picture} of {type(run.stage.game).__name__}, whose latents have no label: use codes, or '
+      'between_conditions where the game takes conditions'
+    )
   return label

@@ -59,7 +59,8 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
   def made(given: Fields) -> dict[str, np.ndarray]:
     """What is made of the pictures of this stream: what is made of other streams says nothing of them."""
     whole = run.sample(len(given[stream][own]), inputs=given, **how)
-    samples = {output: np.asarray(pick(whole, output))} if output else named(whole)
+    declared = core.outputs_of(run.stage.game, run.stage.streams)
+    samples = {output: np.asarray(pick(whole, output, declared=declared))} if output else named(whole)
     of = {name: imitated(run.stage, name) for name in samples}
     kept = {name: x for name, x in samples.items() if not of[name].of or of[name].source[0] == stream}
     if not kept:

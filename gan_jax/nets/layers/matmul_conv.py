@@ -47,6 +47,8 @@ FEWEST_CHANNELS = 32
 FEWEST_STRIDED, FEWEST_FILLED = 2, 4
 #: With fewer channels than this on either side XLA's own are slower than windows side by side.
 FEWEST_DIRECT = 8
+#: With outputs of fewer pixels a side XLA's own are slower too: 13 times at 2x2, the adjoint in x 34 times.
+FEWEST_PIXELS = {'forward': 3, 'input_adjoint': 12, 'kernel_adjoint': 1}
 #: With fewer outputs in the whole batch than this the transform of the kernel costs more; direct ones are no faster.
 FEWEST_OUTPUTS = 64
 
@@ -60,9 +62,10 @@ def _is_winograd(shape: Geometry, inputs: int, outputs: int) -> bool:
   return winograd.fits(shape) and not few
 
 
-def _is_direct(shape: Geometry, inputs: int, outputs: int) -> bool:
+def _is_direct(which: str, shape: Geometry, inputs: int, outputs: int) -> bool:
   few = min(inputs, outputs) < FEWEST_DIRECT or shape.batch * math.prod(shape.outputs) < FEWEST_OUTPUTS
-  return len(shape.window) == 2 and not few and not _is_winograd(shape, inputs, outputs)
+  small = min(shape.outputs) < FEWEST_PIXELS[which]
+  return len(shape.window) == 2 and not few and not small and not _is_winograd(shape, inputs, outputs)
 
 
 def _in_blocks(shape: Geometry, inputs: int, outputs: int) -> Geometry | None:
@@ -162,7 +165,7 @@ def _written_once(function: Callable[..., jax.Array]) -> Callable[..., jax.Array
   def call(a: jax.Array, b: jax.Array, *sizes: Any) -> jax.Array:
     tiles = winograd.TILE, winograd.WINDOWS, winograd.MOST_PRODUCTS
     fewest = FEWEST_CHANNELS, FEWEST_DIRECT, FEWEST_OUTPUTS
-    choices = *fewest, *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, *tiles, _bytes
+    choices = *fewest, *FEWEST_PIXELS.values(), *WORKING_SET.values(), WORKING_SET_OF_VOLUMES, *tiles, _bytes
     return jitted(choices, sizes, a, b)
 
   return call
@@ -194,7 +197,7 @@ def forward(x: jax.Array, kernel: jax.Array, strides: Index, pads: Pads | None =
     tiles = winograd.kernel_tiles(kernel, shape)
     size = _bytes(shape, inputs, outputs)
     y = _in_parts(lambda x: winograd.forward(x, tiles, shape), [wide], size, add=False)
-  elif _is_direct(shape, inputs, outputs):
+  elif _is_direct('forward', shape, inputs, outputs):
     y = ungrouped(direct_conv.forward, _of_windows, shape)(wide, kernel)
   else:
     y = _of_windows(wide, kernel, shape)
@@ -235,7 +238,7 @@ def input_adjoint(
   if _is_winograd(shape, inputs, outputs):
     tiles = winograd.kernel_tiles(kernel, shape)
     x = _in_parts(lambda y: winograd.input_adjoint(y, tiles, shape), [wide], size, add=False)
-  elif _is_direct(shape, inputs, outputs):
+  elif _is_direct('input_adjoint', shape, inputs, outputs):
     x = ungrouped(direct_conv.input_adjoint, _to_windows, shape)(wide, kernel)
   else:
     x = _to_windows(wide, kernel, shape)
@@ -265,7 +268,7 @@ def kernel_adjoint(x: jax.Array, y: jax.Array, strides: Index, window: Index, pa
   if _is_winograd(shape, inputs, outputs):
     size = _bytes(shape, inputs, outputs)
     kernel = _in_parts(lambda x, y: winograd.kernel_adjoint(x, y, shape), [left, right], size, add=True)
-  elif _is_direct(shape, inputs, outputs):
+  elif _is_direct('kernel_adjoint', shape, inputs, outputs):
     kernel = ungrouped(direct_conv.kernel_adjoint, _kernel_of_windows, shape)(left, right)
   else:
     kernel = _kernel_of_windows(left, right, shape)
