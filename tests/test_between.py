@@ -59,6 +59,19 @@ def test_the_way_between_two_texts_or_classes():
       between.between_conditions(run, 2, ends=ends)
 
 
+def test_the_way_between_classes_that_are_asked_for_under_another_name():
+  """StarGAN's classes: what a picture is, and what it shall be."""
+  stage = runs.stages_of(load_shrunk('configs/stargan.py:digits'))[0]
+  first, last = (conditions.apply(stage, {'label': end}, None, inputs.first(stage, 2)) for end in ('3', '5'))
+  shares = conditions.between(stage, first, last, 3)[1]['images']['wanted']
+  assert shares.shape == (6, 10)
+  np.testing.assert_allclose(shares[:3, [3, 5]], [[1, 0], [0.5, 0.5], [0, 1]])
+  with pytest.raises(UserError, match='whole numbers whose count is not known'):
+    conditions._way(np.array([1, 2]), np.array([3, 4]), 3, 0)
+  nobody = np.array([[np.nan, 1.0]])
+  assert conditions.same(nobody, nobody.copy()) and not conditions.same(nobody, nobody + 1)
+
+
 def test_a_way_between_conditions_that_say_the_same_is_refused():
   run = Shown(runs.stages_of(load_shrunk('configs/stackgan.py:birds_64'))[0])
   with pytest.raises(UserError, match='say the same'):

@@ -87,7 +87,7 @@ def test_the_lines_of_the_card_load_the_file(run, tmp_path, monkeypatch, capsys)
     'samples.png',
   }
   text = (tmp_path / 'README.md').read_text()
-  assert '`pip install jax flatbuffers`' in text
+  assert '`pip install jax flatbuffers`' in text and 'vocabulary' not in text
   assert '| fid | 1.5 | 10 samples |' in text and 'digits train (1433), 8x8x1' in text
   lines, found = text.partition('```python\n')[2].partition('```')[0], {}
   assert len(lines.splitlines()) <= 10
@@ -325,3 +325,17 @@ def test_a_convolution_of_any_border_takes_any_batch(padding):
   program = jax.export.export(jax.jit(both_ways))(jax.ShapeDtypeStruct((batch, 6, 6, 2), jnp.float32))
   x = np.random.RandomState(0).standard_normal((3, 6, 6, 2)).astype(np.float32)
   np.testing.assert_allclose(program.call(x), both_ways(x), rtol=1e-5)
+
+
+def test_a_folder_keeps_nothing_of_an_export_before_and_says_what_numbers_stand_for(run, tmp_path, monkeypatch):
+  for name in ('generator.onnx', 'vocabulary.json'):
+    (tmp_path / name).write_text('old')
+  (tmp_path / 'mine.txt').write_text('kept')
+  monkeypatch.setattr(folder, '_drawn', lambda *_: None)
+  folder.write(run, tmp_path)
+  assert {path.name for path in tmp_path.iterdir()} == {'generator.stablehlo', 'README.md', 'config.json', 'mine.txt'}
+  learnt = {(0, 'images'): {'text': ('a digest', {'vocabulary': ['red', 'blue']})}, (1, 'images'): {'label': ('', {})}}
+  monkeypatch.setattr(folder.run_config, 'read_learnt', lambda workdir: learnt)
+  folder.write(run, tmp_path)
+  assert json.loads((tmp_path / 'vocabulary.json').read_text()) == {'images.text': {'vocabulary': ['red', 'blue']}}
+  assert '`vocabulary.json`' in (tmp_path / 'README.md').read_text()

@@ -632,3 +632,63 @@ def test_a_fixed_latent_stays_as_it_was_drawn(accumulate):
       game, optimizers, game.turns[0], state, batch, jax.random.key(i), compute=core.Compute(accumulate=accumulate)
     )
   jax.tree.map(np.testing.assert_array_equal, state.variables['table']['first'], first[0])
+
+
+class Noted(nn.Module):
+  """A table that a loss writes as it likes, and a counter of examples."""
+
+  generator: nn.Module
+  wrong: str = ''
+  latents: Latents = Normal((2,))
+  turns = (Turn(('generator',), 'loss', streams=()),)
+
+  def setup(self):
+    self.level = self.variable('table', 'level', jnp.zeros, ())
+    self.seen = self.variable('table', 'seen', lambda: jnp.int32(25_000_000))
+
+  def loss(self, batch):
+    z, new = batch['latents'], self.is_initializing()
+    made = self.generator(z, train=True)
+    if not new:
+      self.level.value = made.astype(jnp.bfloat16).mean()
+      self.seen.value = self.seen.value + len(z)
+    if self.wrong == 'shape' and not new:
+      self.level.value = jnp.zeros((1,))
+    if self.wrong == 'entry' and not new:
+      self.put_variable('table', 'more', jnp.zeros(()))
+    return jnp.square(made).mean(), {'above': (z > 0).sum()}
+
+  def sample(self, batch):
+    return self.generator(batch['latents'], train=False)
+
+
+def played_once(accumulate=1, wrong=''):
+  game, optimizers = Noted(mlp.Generator((4,), (2,), 'identity'), wrong), {'generator': optax.sgd(0.1)}
+  batch = {'latents': draw(Normal((2,)), KEY, 8)}
+  state = core.init(game, optimizers, batch, KEY)
+  after = core.play(game, optimizers, game.turns[0], state, batch, KEY, compute=core.Compute(accumulate))
+  return state, *after, batch
+
+
+@pytest.mark.parametrize('accumulate', [1, 4])
+def test_what_a_loss_writes_keeps_its_dtype_and_whole_numbers_stay_exact(accumulate):
+  before, after, metrics, batch = played_once(accumulate)
+  types = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype), state.variables)
+  assert types(before) == types(after)
+  # A mean over the microbatches, in float32, of what each of them has.
+  assert int(after.variables['table']['seen']) == 25_000_000 + 8 // accumulate
+  assert metrics['above'].dtype == jnp.float32
+  assert float(metrics['above']) == pytest.approx(float((batch['latents'] > 0).sum()) / accumulate)
+
+
+@pytest.mark.parametrize('accumulate', [1, 4])
+@pytest.mark.parametrize(
+  ('wrong', 'message'),
+  [
+    ('shape', r"writes table\['level'\] of shape \(1,\), at init it was \(\): keep its shape"),
+    ('entry', r"writes table\['more'\], which did not exist at init: make it in setup"),
+  ],
+)
+def test_a_state_of_another_form_is_refused(wrong, message, accumulate):
+  with pytest.raises(UserError, match=message):
+    played_once(accumulate, wrong)

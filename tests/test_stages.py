@@ -135,6 +135,35 @@ def test_a_run_traces_its_start_once(monkeypatch, population):
   chex.assert_trees_all_equal(jax.tree.map(lambda x: x[0], state) if population else state, alone)
 
 
+def test_a_started_network_that_was_there_has_a_new_optimizer_state():
+  _, then = runs.stages_of(config_of(second={'start': {'generator_1': 'generator_0'}}))
+  # Both stages have both networks here.
+  state = entering.new_state(then, jax.random.key(0))
+  player = state.players['generator']
+  player = player.replace(opt_state=jax.tree.map(lambda x: x + jnp.ones((), x.dtype), player.opt_state))
+  new = entering.enter(then, state.replace(players={'generator': player}), jax.random.key(1)).players['generator']
+  same(new.params['generator_1'], player.params['generator_0'])
+  moments = new.opt_state[0].mu
+  same(moments['generator_1'], jax.tree.map(jnp.zeros_like, moments['generator_1']))
+  same(moments['generator_0'], player.opt_state[0].mu['generator_0'])
+  # A start goes before a reset.
+  reset = then._replace(reset={'params': ('generator',)})
+  new = entering.enter(reset, state.replace(players={'generator': player}), jax.random.key(1)).players['generator']
+  same(new.params['generator_1'], player.params['generator_0'])
+  assert not np.array_equal(
+    new.params['generator_0']['Dense_0']['kernel'], player.params['generator_0']['Dense_0']['kernel']
+  )
+
+
+def test_a_network_that_pauses_alone_is_refused():
+  wide = {'game': {'generator_1': NORM}}
+  of = lambda *stages: checks.check_run(experiment_of(config_of(stages=stages)), parallel.make_mesh(1))
+  of({'steps': 1, **wide}, {'steps': 1, **wide})
+  with pytest.raises(UserError, match=r"network 'generator_1' of stage 3 was trained in stage 1 and then left out"):
+    of({'steps': 1, **wide}, {'steps': 1}, {'steps': 1, **wide})
+  of({'steps': 1, **wide}, {'steps': 1}, {'steps': 1, **wide, 'reset': {'params': ('generator',)}})
+
+
 def test_without_a_start_it_begins_anew():
   old, new = entered({})
   kernel = lambda player, name: player.params[name]['Dense_0']['kernel']

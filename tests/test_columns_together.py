@@ -1,0 +1,150 @@
+"""Columns of one example that belong together: shapes, crops, flips, captions; and settings that contradict them."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
+
+from gan_jax.base.errors import UserError
+from gan_jax.data import pixels, streams, transforms
+from gan_jax.data.sources.base import ArraySource
+
+KEEP = {'name': 'Picture', 'size': 8}
+
+
+def streams_of(fields, **settings):
+  return streams.streams_of({'name': 'npz', 'columns': fields, **settings}, 4)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'settings', 'message'),
+  [
+    ({'image': KEEP, 'label': {'name': 'Label', 'classes': 20}}, {'classes': 10}, r'classes=10 but .* has 20'),
+    ({'image': KEEP, 'label': {'name': 'Label', 'classes': ('a', 'b')}}, {'classes': 3}, r'classes=3 but .* has 2'),
+    ({'image': KEEP}, {'classes': 10}, "classes=10 but no column is 'label'"),
+    ({'x': {'name': 'Array'}}, {'flip': True}, 'flip=True is of pictures, and no column is one'),
+    ({'x': {'name': 'Array'}}, {'random_crop': 40}, 'random_crop=40 is of pictures'),
+  ],
+)
+def test_settings_that_contradict_the_columns_are_refused(fields, settings, message):
+  with pytest.raises(UserError, match=message):
+    streams_of(fields, **settings)
+
+
+def test_classes_of_the_label_are_the_stream_s():
+  fields = {'image': KEEP, 'label': {'name': 'Label', 'classes': 20}}
+  assert streams_of(fields)['images'].classes == streams_of(fields, classes=20)['images'].classes == 20
+
+
+def test_values_of_a_made_set_are_refused():
+  with pytest.raises(UserError, match="'edges/digits' has a fixed scale"):
+    streams.streams_of({'name': 'edges/digits', 'values': (0, 16), 'channels': 1}, 4)
+
+
+def test_a_flip_that_one_column_names_is_that_which_the_other_inherits():
+  fields = {'a': {**PICTURE, 'flip': True, 'column': 'image'}, 'b': {**PICTURE, 'column': 'image'}}
+  read = stream(name='digits', fields=fields, channels=1, flip=True)
+  assert len(read.open()) == 1433
+  batch = prepared(read, 16)
+  np.testing.assert_array_equal(batch['a'], batch['b'])
+
+
+def test_a_crop_that_a_picture_is_too_small_for_keeps_its_shape():
+  rows, across = np.mgrid[:100, :300]
+  disc = (255 * ((rows - 50) ** 2 + (across - 150) ** 2 < 40**2)).astype(np.uint8)[..., None]
+  made = transforms.fit(disc, (64, 64), 1, (178, 178))[..., 0] > 127
+  assert abs(int(made.any(0).sum()) - int(made.any(1).sum())) <= 1
+  np.testing.assert_array_equal(made, transforms.resize(disc, 64, 1, 178)[..., 0] > 127)
+  # Of pictures that are large enough it is what was asked for.
+  np.testing.assert_array_equal(transforms.fit(disc, (20, 40), 1, (20, 40)), disc[40:60, 130:170])
+
+
+def test_a_crop_of_pairs_in_two_sizes_is_refused(tmp_path):
+  save(tmp_path / 'A' / 'x.png', noise(16, 16))
+  save(tmp_path / 'B' / 'x.png', noise(8, 8))
+  assert len(stream(tmp_path, {'A': PICTURE, 'B': PICTURE}).open()) == 1
+  with pytest.raises(UserError, match='give both one size, or leave out crop'):
+    stream(tmp_path, {'A': PICTURE, 'B': PICTURE}, crop=6).open()
+
+
+def test_second_pictures_have_the_shape_of_the_first(tmp_path):
+  table(tmp_path, [{'file_name': 'a.png', 'mask_file_name': 'm/a.png'}])
+  save(tmp_path / 'm' / 'a.png', noise(8, 16, 1))
+  fields = {'image': PICTURE, 'mask': {**PICTURE, 'channels': 1}}
+  with pytest.raises(UserError, match=r'a\.png has 8x8 pixels, its partner .* has 16x8: give both one shape'):
+    stream(tmp_path, fields).open()
+  apart = {**fields, 'mask': {**fields['mask'], 'together': False}}
+  assert len(stream(tmp_path, apart).open()) == 1
+  (tmp_path / 'm' / 'a.png').write_bytes(b'no picture')
+  with pytest.raises(UserError, match=r'm/a\.png cannot be read'):
+    stream(tmp_path, fields).open()
+
+
+def test_pairs_of_a_turned_tiff(tmp_path):
+  for side, suffix in (('A', 'tiff'), ('B', 'png')):
+    (tmp_path / side).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(8, 16)).save(tmp_path / side / f'1.{suffix}', exif=exif)
+  example = stream(tmp_path, {'A': {**PICTURE, 'size': (16, 8)}, 'B': {**PICTURE, 'size': (16, 8)}}).open()[0]
+  np.testing.assert_array_equal(example['A'], example['B'])
+
+
+def test_a_column_s_own_values_decide_which_files_can_be_read(tmp_path):
+  save(tmp_path / 'A' / 'x.png', noise(8, 8, 1))
+  (tmp_path / 'B').mkdir()
+  Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / 'B' / 'x.tiff')
+  fields = {'A': PICTURE, 'B': {**PICTURE, 'values': (0.0, 1.0)}}
+  assert stream(tmp_path, fields, channels=1).open()[0]['B'].max() == 255
+
+
+def test_opacity_of_floats_has_the_scale_of_the_colours():
+  given = np.array([[[0.0, 0.5, 1.0, 0.5]]], np.float32)
+  assert pixels.to_bytes(given, (0.0, 1.0)).tolist() == [[[0, 128, 255, 128]]]
+  assert pixels.to_bytes(np.array([[[0, 8, 16, 255]]], np.uint8), (0, 16)).tolist() == [[[0, 128, 255, 255]]]
+
+
+def test_a_caption_without_a_vector_is_refused(tmp_path):
+  text = np.array([['a', 'b', 'c']] * 4)
+  np.savez(tmp_path / 'a.npz', text=text, vector=np.zeros((4, 2, 3), np.float32))
+  fields = {'text': {**TEXT, 'captions': 0}, 'vector': {'name': 'Embedding'}}
+  with pytest.raises(UserError, match=r"'text' has 3 captions, 'vector' has 2 vectors"):
+    stream(tmp_path / 'a.npz', fields, name='npz').open()
+  np.savez(tmp_path / 'b.npz', text=text, vector=np.zeros((4, 3, 3), np.float32))
+  assert len(stream(tmp_path / 'b.npz', fields, name='npz').open()) == 4
+
+
+def test_a_vector_is_of_the_first_text():
+  other = {**TEXT, 'vocabulary': tuple('abcde'), 'captions': 3}
+  fields = {'text': {**other, 'captions': 5}, 'title': other, 'vector': {'name': 'Embedding', 'captions': 5}}
+  text = np.tile(np.array([[2, 0, 0], [3, 0, 0], [4, 0, 0], [5, 0, 0], [6, 0, 0]], np.int32), (64, 1, 1))
+  vectors = np.tile(np.arange(2, 7, dtype=np.float32)[:, None], (64, 1, 2))
+  read = stream(name='npz', fields=fields)
+  drawn = read.prepare({'text': text, 'title': text[:, :3], 'vector': vectors}, jax.random.key(0))
+  np.testing.assert_array_equal(np.asarray(drawn['text'])[:, 0], np.asarray(drawn['vector'])[:, 0])
+
+
+def test_a_domain_numbers_words_and_classes_as_its_training_set(tmp_path):
+  for split, names in (('trainB', ('fox', 'cat', 'dog')), ('testB', ('dog', 'cat'))):
+    for i, name in enumerate(names):
+      save(tmp_path / split / name / f'{i}.png', noise(8, 8))
+  fields = {'image': PICTURE, 'label': {'name': 'Label', 'classes': 3}}
+  of = lambda split: stream(tmp_path, fields, split=split).open()
+  assert of('testB').kinds['label'].classes == of('trainB').kinds['label'].classes == ('cat', 'dog', 'fox')
+
+
+def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
+  for level in (0, 200):
+    np.savez(tmp_path / 'a.npz', image=np.full((4, 8, 8), level, np.uint8))
+    assert stream(tmp_path / 'a.npz', name='npz', channels=1).open()[0]['image'].max() == level
+
+
+def scaled(stream):
+  low, high = stream.range
+  return ArraySource({'image': np.linspace(low, high, 8, dtype=np.float32).reshape(4, 2)})
+
+
+def test_a_function_of_one_s_own_sees_the_range():
+  read = stream(name='test_columns_together.scaled', range=(-1.0, 1.0))
+  assert read.open()[0]['image'][0] == -1
