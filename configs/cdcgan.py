@@ -4,8 +4,9 @@ Paper: Radford et al. 2015, https://arxiv.org/abs/1511.06434, appendix; settings
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/cdcgan.py --workdir runs/cdcgan
 
   mnist   the digit is asked for, 200 epochs; the default. Unmeasured.
-  tags    MNIST with three tags that hold at once: even, at least five, has a loop. Unmeasured.
-  digits  the digit of scikit-learn's (8x8): needs no download. 8 minutes on one core: the digit asked for in 98.9 %.
+  tags    MNIST with three tags that hold at once: even, at least five, has a loop; half as wide, 40 epochs. 38 minutes
+          on one core: all three right in 97.4 % of 10,000 samples.
+  digits  the digit of scikit-learn's (8x8): needs no download. 1:30 on one core: the digit asked for in 99.1 %.
 
 Then python -m gan_jax.evaluate --workdir runs/cdcgan --metrics parzen,classes (of `tags`: tags). A row for each class:
 python -m gan_jax.sample --workdir runs/cdcgan --picture=classes --out classes.png
@@ -15,7 +16,7 @@ differs: the discriminator moves first, in the authors' code the generator, and 
 differs: the first 50,000 pictures; the authors' 50,000 at random.
 differs: the rate falls from step to step, the authors' once an epoch.
 differs: samples are of running statistics, the authors' of those of their batch.
-differs: `tags` and `digits` are ours: what is asked for; the widths and the length.
+differs: `tags` and `digits` are ours: what is asked for; the widths and the length; the rate of `tags`, which stays.
 """
 
 from gan_jax import config as config_lib
@@ -29,7 +30,7 @@ def get_config(variant):
   asked = (
     dict(tags=dict(name='Tags', table=config_lib.DIGIT_TAGS)) if tags else dict(label=dict(name='Label', classes=10))
   )
-  steps = 3_000 if digits else 200 * EPOCH
+  steps = 3_000 if digits else (40 if tags else 200) * EPOCH
   rate = dict(
     name='optax.linear_schedule',
     init_value=2e-4,
@@ -37,6 +38,8 @@ def get_config(variant):
     transition_steps=steps // 2,
     transition_begin=steps // 2,
   )
+  if tags:
+    rate = 2e-4
   # The decay is part of the gradient, as the authors' regularizer.
   adam = dict(
     name='chain',
@@ -45,7 +48,9 @@ def get_config(variant):
       dict(name='optax.adam', learning_rate=rate, b1=0.5),
     ),
   )
-  widths = dict(channels=(64, 32), units=256, base=2) if digits else dict(channels=(128, 64), units=1024, base=7)
+  widths = dict(channels=(128, 64), units=1024, base=7)
+  if digits or tags:
+    widths = dict(channels=(64, 32), units=256 if digits else 512, base=2 if digits else 7)
   return config_lib.base(
     game=dict(
       name='standard.Standard',
