@@ -65,6 +65,7 @@ def row(batch: int, shape: tuple[int, ...]) -> str:
     )
   for name, fewest in FEWEST.items():
     matmul_conv.FEWEST_CHANNELS, matmul_conv.FEWEST_DIRECT = fewest
+    matmul_conv.FEWEST_PIXELS = dict.fromkeys(matmul_conv.FEWEST_PIXELS, 1)
     line += f' | {name} ' + rates(
       lambda x, k: matmul_conv.forward(x, k, strides),
       lambda y, k: matmul_conv.input_adjoint(y, k, strides, (side, side)),

@@ -110,7 +110,12 @@ def _dry_run(config, compiled: bool) -> None:
     for stage in experiment.stages:
       console.say(summary.describe(experiment, stage.number, mesh, {}))
       console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
-    said = (*notes.on_settings(config), *notes.on_new_layers(experiment), *notes.on_averages(experiment.stages))
+    said = (
+      *notes.on_settings(config),
+      *notes.on_new_layers(experiment),
+      *notes.on_pauses(experiment),
+      *notes.on_averages(experiment.stages),
+    )
     for note in said:
       console.say(note)
 

@@ -8,7 +8,6 @@ from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
 
 from gan_jax.base.errors import UserError
 from gan_jax.data import pixels, streams, transforms
-from gan_jax.data.sources.base import ArraySource
 
 KEEP = {'name': 'Picture', 'size': 8}
 
@@ -28,8 +27,9 @@ def streams_of(fields, **settings):
   ],
 )
 def test_settings_that_contradict_the_columns_are_refused(fields, settings, message):
+  (read,) = streams_of(fields, **settings).values()  # a run with them can be loaded
   with pytest.raises(UserError, match=message):
-    streams_of(fields, **settings)
+    streams.check_effect(read, 'config.data')
 
 
 def test_classes_of_the_label_are_the_stream_s():
@@ -39,7 +39,7 @@ def test_classes_of_the_label_are_the_stream_s():
 
 def test_values_of_a_made_set_are_refused():
   with pytest.raises(UserError, match="'edges/digits' has a fixed scale"):
-    streams.streams_of({'name': 'edges/digits', 'values': (0, 16), 'channels': 1}, 4)
+    streams.check_effect(stream(name='edges/digits', values=(0, 16), channels=1), 'config.data')
 
 
 def test_a_flip_that_one_column_names_is_that_which_the_other_inherits():
@@ -64,8 +64,11 @@ def test_a_crop_of_pairs_in_two_sizes_is_refused(tmp_path):
   save(tmp_path / 'A' / 'x.png', noise(16, 16))
   save(tmp_path / 'B' / 'x.png', noise(8, 8))
   assert len(stream(tmp_path, {'A': PICTURE, 'B': PICTURE}).open()) == 1
-  with pytest.raises(UserError, match='give both one size, or leave out crop'):
+  with pytest.raises(UserError, match='give each a crop of one share of its height'):
     stream(tmp_path, {'A': PICTURE, 'B': PICTURE}, crop=6).open()
+  # The same part of both, and crops that nobody makes.
+  assert len(stream(tmp_path, {'A': {**PICTURE, 'crop': 12}, 'B': {**PICTURE, 'crop': 6}}).open()) == 1
+  assert len(stream(tmp_path, {'A': {**PICTURE, 'crop': 0}, 'B': {**PICTURE, 'crop': 0}}, crop=6).open()) == 1
 
 
 def test_second_pictures_have_the_shape_of_the_first(tmp_path):
@@ -138,13 +141,3 @@ def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
   for level in (0, 200):
     np.savez(tmp_path / 'a.npz', image=np.full((4, 8, 8), level, np.uint8))
     assert stream(tmp_path / 'a.npz', name='npz', channels=1).open()[0]['image'].max() == level
-
-
-def scaled(stream):
-  low, high = stream.range
-  return ArraySource({'image': np.linspace(low, high, 8, dtype=np.float32).reshape(4, 2)})
-
-
-def test_a_function_of_one_s_own_sees_the_range():
-  read = stream(name='test_columns_together.scaled', range=(-1.0, 1.0))
-  assert read.open()[0]['image'][0] == -1

@@ -1,5 +1,6 @@
 """The examples of evaluations: which ones, how they are prepared, under which name their statistics are kept."""
 
+import dataclasses
 import types
 
 import jax
@@ -47,13 +48,30 @@ def test_statistics_of_another_scale_are_others(monkeypatch, tmp_path):
 HOLES = {'name': 'data.degradations.Degraded', 'column': 'image', 'by': ('holes',), 'hole': 0.5}
 
 
+def test_examples_of_columns_beside_a_label(tmp_path):
+  np.savez(tmp_path / 'a.npz', image=np.ones((20, 4), np.float32), label=np.arange(20) % 2)
+  stream = array_stream(tmp_path / 'a.npz')
+  stream = dataclasses.replace(stream, columns={**stream.columns, 'label': {'name': 'Label', 'classes': 2}}, classes=2)
+  images, labels = sets.examples(sets.reference_stream(stream), 20)
+  assert images.tolist() == [[1.0] * 4] * 20 and sorted(labels) == [0] * 10 + [1] * 10
+  (batch,) = scores.real_batches(sets.reference_stream(stream), np.arange(20), MESH)
+  assert np.asarray(batch.labels).reshape(-1)[:4].tolist() == [0, 1, 0, 1]
+
+
+def test_a_reference_needs_no_training_set(tmp_path):
+  settings = [f'--config.data.{name}={value}' for name, value in saved(tmp_path).items()]
+  (tmp_path / 'train.npz').unlink()
+  stage = runs.stages_of(config_lib.override(config_lib.load('configs/quickstart.py'), settings))[0]
+  assert len(Evaluator(stage, Options(metrics=('swd',), split='test')).stream.open()) == 40
+
+
 @pytest.mark.parametrize('together', [True, False])
 def test_what_is_drawn_for_an_example_follows_its_number(together):
   columns = {'a': {**HOLES, 'together': together}, 'b': {'name': 'Picture', 'column': 'image'}}
   stream = inputs.input_stream(Stream(name='digits', size=8, channels=1, columns=columns))
   whole = inputs.examples(stream, np.arange(48))['a']
   np.testing.assert_array_equal(inputs.examples(stream, np.arange(24, 48))['a'], whole[24:])
-  assert len({row.tobytes() for row in (whole == whole[:1]).reshape(48, -1)}) > 8  # holes of their own
+  assert len({row.tobytes() for row in (whole == 0).reshape(48, -1)}) > 8  # holes of their own
   # Metrics see the same, in whatever blocks they read.
   seen = sets.examples(sets.reference_stream(stream, None, 'a'), 48)[0]
   np.testing.assert_allclose(seen / 127.5 - 1, whole, atol=0.51 / 127.5)

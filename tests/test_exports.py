@@ -18,6 +18,7 @@ from gan_jax import config as config_lib
 from gan_jax import core, main, runs
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Stream
 from gan_jax.exports import card, folder, function, onnx, safetensors, stablehlo
 from gan_jax.latents import distributions
 from gan_jax.nets.fastgan import Noise
@@ -334,8 +335,17 @@ def test_a_folder_keeps_nothing_of_an_export_before_and_says_what_numbers_stand_
   monkeypatch.setattr(folder, '_drawn', lambda *_: None)
   folder.write(run, tmp_path)
   assert {path.name for path in tmp_path.iterdir()} == {'generator.stablehlo', 'README.md', 'config.json', 'mine.txt'}
-  learnt = {(0, 'images'): {'text': ('a digest', {'vocabulary': ['red', 'blue']})}, (1, 'images'): {'label': ('', {})}}
-  monkeypatch.setattr(folder.run_config, 'read_learnt', lambda workdir: learnt)
+  named = Stream(name='folder', columns={'text': {'name': 'Text', 'length': 3, 'captions': 1, 'level': 'words',
+    'vocabulary': ('red', 'blue')}, 'kind': {'name': 'Label', 'classes': ('a', 'b')}})  # fmt: skip
+  stage = run.stage
+  with_words = run.stage._replace(streams={'images': named})
+  monkeypatch.setattr(run, 'stage', with_words)
+  assert folder.vocabulary(run) == {
+    'images.text': {'0': '', '1': '?', '2': 'red', '3': 'blue'},
+    'images.kind': {'0': 'a', '1': 'b'},
+  }
+  monkeypatch.setattr(folder, 'vocabulary', lambda run: {'images.kind': {'0': 'a'}})
+  monkeypatch.setattr(run, 'stage', stage)
   folder.write(run, tmp_path)
-  assert json.loads((tmp_path / 'vocabulary.json').read_text()) == {'images.text': {'vocabulary': ['red', 'blue']}}
+  assert json.loads((tmp_path / 'vocabulary.json').read_text()) == {'images.kind': {'0': 'a'}}
   assert '`vocabulary.json`' in (tmp_path / 'README.md').read_text()

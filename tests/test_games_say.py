@@ -13,12 +13,13 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import core, main, runs
+from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.latents.distributions import Normal
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.views import View
-from gan_jax.training import hooks, loop, summary, unplayed
+from gan_jax.training import checks, hooks, loop, summary, unplayed
 from gan_jax.training import notes as notes_lib
 
 
@@ -203,3 +204,28 @@ def test_averages_of_several_stages_count_from_their_last_reset():
   stages = ({'steps': 1000}, {'steps': 1000, 'reset': {'ema': ('generator',)}}, {'steps': 500})
   notes = notes_lib.on_averages(runs.stages_of(config_of(ema={'generator': 0.999}, stages=stages)))
   assert 'long for 1500 moves: 22 %' in notes[0]
+
+
+@pytest.mark.parametrize(
+  ('config', 'settings', 'message'),
+  [
+    (
+      'cdcgan.py:digits',
+      ['game.generator.classes=5'],
+      r'generator\.classes=5 but labels have 10 classes.*set it to 10',
+    ),
+    ('cgan.py:digits', ['game.discriminator.classes=9'], r'discriminator\.classes=9 but labels have 10'),
+    (
+      'stargan.py:digits',
+      ["game.domains=('0','1','2')", 'game.discriminator.domains=3'],
+      r'domains names 3 classes, the data have 10',
+    ),
+    ('stargan.py:digits', ['accumulate=16'], r'batch_size=16 with accumulate=16 has 1: make it 2 or more'),
+    ('stackgan.py:digits', ['accumulate=64'], r'batch_size=64 with accumulate=64 has 1: make it 2 or more'),
+  ],
+)
+def test_labels_and_batches_that_say_less_than_the_game_needs_are_refused(config, settings, message):
+  given = config_lib.override(config_lib.load(f'configs/{config}'), [f'--config.{text}' for text in settings])
+  experiment = experiment_of(given)  # such a run can be loaded
+  with pytest.raises(UserError, match=message):
+    checks.check_games(experiment)

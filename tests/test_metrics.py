@@ -7,8 +7,9 @@ import pytest
 from scipy import linalg, stats
 from sklearn.neighbors import NearestNeighbors
 
+from gan_jax import losses
 from gan_jax.base.errors import UserError
-from gan_jax.metrics import frechet, inception_score, kernel_distance, manifolds, parzen
+from gan_jax.metrics import frechet, held_out, inception_score, kernel_distance, manifolds, parzen
 
 
 def _covariance(random, size, rank):
@@ -240,3 +241,23 @@ def test_parzen_chooses_sigma_on_validation_examples():
   assert got.value == pytest.approx(likelihoods.mean())
   assert got.standard_error == pytest.approx(stats.sem(likelihoods))
   assert parzen.SIGMAS[0] == pytest.approx(0.1) and parzen.SIGMAS[-1] == pytest.approx(1.0) and len(parzen.SIGMAS) == 10
+
+
+def test_layers_that_compare_groups_see_whole_batches():
+  seen = []
+  judge = lambda x: seen.append(len(x)) or x
+  train = np.arange(10.0)
+  report = held_out.held_out_report(judge, train, train[:3], -train[:6], batch_size=4)
+  assert set(seen) == {4}
+  assert (report.train.logit, report.held_out.logit, report.generated.logit) == (4.5, 1.0, -2.5)
+  # Packs of two have one logit.
+  packed = held_out.held_out_report(lambda x: x.reshape(-1, 2).mean(1), train, train[:4], -train[:6], batch_size=4)
+  assert (packed.train.logit, packed.held_out.logit, packed.generated.logit) == (4.5, 1.5, -2.5)
+
+
+def test_the_boundary_of_smoothed_targets_is_where_both_are_as_likely():
+  loss = losses.smoothed(0.9)
+  at = jnp.array([loss.boundary])
+  assert loss.boundary == pytest.approx(np.log(0.45 / 0.55))
+  # With a perfect generator the discriminator's best answer is there.
+  assert float(jax.grad(lambda x: loss.discriminator(x, x))(at)[0]) == pytest.approx(0, abs=1e-6)

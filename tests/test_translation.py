@@ -332,6 +332,8 @@ def test_a_lazy_penalty_without_a_turn_of_its_own_is_refused(name):
 
 def test_moves_of_a_discriminator_on_pictures_that_it_has_seen_are_refused():
   config = config_lib.override(config_lib.load('configs/cyclegan.py:digits'), ['--config.game.discriminator_steps=2'])
+  runs.stages_of(config)[0].game.check_training({})  # a pool has others
+  config.game.pool = 0
   with pytest.raises(UserError, match=r'discriminator_steps=2.*set config\.game\.first=discriminator'):
     runs.stages_of(config)[0].game.check_training({})
   config.game.first = 'discriminator'

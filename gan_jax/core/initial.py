@@ -115,7 +115,8 @@ def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> User
     fields = {name: sorted(v) if isinstance(v, Mapping) else '' for name, v in batch.items()}
     return UserError(
       f'{name} reads {error} from its batch ({place}), which has {fields}: set config.data so that the data give it '
-      '(labels need config.data.classes, tags config.data.tags)'
+      '(labels need config.data.classes, tags config.data.tags); a part of the latents, or what a network gives, is '
+      'set in config.game'
     )
   if isinstance(error, ScopeParamShapeError):
     return UserError(

@@ -104,8 +104,11 @@ def play(
     field = lambda params: here if params is moving else over_batch(functools.partial(at, params))[1]
     grads = turn.dynamics(field, moving)
   # The scratch holds examples, which differ between devices: it is not averaged.
-  gained, owned, metrics = compute.averaged((_gained(after.table, before.table), after.owned, metrics))
-  table = after.table if compute.axis_name is None else _raised(gained, before.table)
+  owned, metrics = compute.averaged((after.owned, metrics))
+  table = after.table
+  if compute.axis_name is not None:
+    gained = jax.lax.psum(_gained(table, before.table), compute.axis_name)
+    table = _raised(gained, before.table, jax.lax.psum(1, compute.axis_name))
   metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
   players = dict(state.players)
   for name in turn.movers:
@@ -179,7 +182,7 @@ def _as_before(old: Any, new: Any, what: str) -> Any:
   known = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(old)}
 
   def leaf(path: Any, value: jax.Array) -> jax.Array:
-    name = jax.tree_util.keystr(path)
+    name, value = jax.tree_util.keystr(path), jnp.asarray(value)
     if name not in known:
       raise UserError(f'{what}{name}, which did not exist at init: make it in setup')
     if jnp.shape(value) != known[name].shape:
@@ -274,27 +277,27 @@ def _over_microbatches(
   carry = (before.owned, before.memory, zeros)
   (owned, memory, sums), scratch = jax.lax.scan(body, carry, inputs, unroll=unrolling(jaxpr, count))
   grads, metrics = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums[:2])
-  table = _raised(jax.tree.map(lambda x: x / count, sums[2]), before.table)
+  table = _raised(sums[2], before.table, count)
   # A mean of equal numbers can differ from them in the last digit: what nobody changed stays as it is.
   table = jax.tree.map(lambda mean, old, times: jnp.where(times > 0, mean, old), table, before.table, sums[3])
   return Variables(owned, table, memory, scratch), grads, metrics
 
 
 def _gained(table: Any, before: Any) -> Any:
-  """What means are taken of: numbers as they are; of whole numbers, which may be large, what was added."""
+  """What is summed up for a mean: numbers as they are; of whole numbers, which may be large, what was added."""
   whole = lambda x: jnp.issubdtype(x.dtype, jnp.integer)
-  return jax.tree.map(lambda x, old: (x - old).astype(jnp.float32) if whole(x) else x, table, before)
+  return jax.tree.map(lambda x, old: (x - old).astype(jnp.int32) if whole(x) else x, table, before)
 
 
-def _raised(gained: Any, before: Any) -> Any:
-  """The inverse of `_gained`, of means; whole numbers are rounded."""
+def _raised(total: Any, before: Any, count: Any) -> Any:
+  """The means of `count` tables, of the sums of what they gained; of whole numbers rounded."""
 
-  def leaf(gain: jax.Array, old: jax.Array) -> jax.Array:
+  def leaf(total: jax.Array, old: jax.Array) -> Any:
     if jnp.issubdtype(old.dtype, jnp.integer):
-      return old + jnp.round(gain).astype(old.dtype)
-    return gain.astype(old.dtype)
+      return old + ((total + count // 2) // count).astype(old.dtype)
+    return (total / count).astype(old.dtype)
 
-  return jax.tree.map(leaf, gained, before)
+  return jax.tree.map(leaf, total, before)
 
 
 def _updated(

@@ -286,7 +286,8 @@ def as_examples(stream: Stream, stored: np.ndarray, numbers: np.ndarray) -> np.n
     numbers: (N,) of the examples in the set.
   """
   main = stream.main
-  of = lambda at: prepared(_of_field(stream, main), {main: stored[at]}, numbers[at])[main]
+  alone = dataclasses.replace(stream, columns={main: stream.columns[main]}, classes=0) if stream.columns else stream
+  of = lambda at: prepared(alone, {main: stored[at]}, numbers[at])[main]
   if stream.pictures:
     kind = stream.kinds[main] if stream.columns else None
     if kind is None or type(kind).prepare is Picture.prepare:

@@ -199,7 +199,12 @@ def streams_of(data: Mapping[str, Any], batch_size: int) -> dict[str, Stream]:
   return streams
 
 
-def _check_columns(stream: Stream, where: str) -> None:
+def check_effect(stream: Stream, where: str) -> None:
+  """Raises a UserError for settings that contradict others or have no effect; runs with them can still be loaded."""
+  if stream.values is not None and sources.has_arrays(stream.name):
+    raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
+  if not stream.columns:
+    return
   label = stream.columns.get('label', {}).get('classes', 0)
   classes = label if isinstance(label, int) else len(label)
   if classes and stream.classes != classes:
@@ -220,7 +225,6 @@ def _check(stream: Stream, where: str) -> None:
     from gan_jax.data.sources.columned import kinds_of
 
     kinds_of(stream, where)
-    _check_columns(stream, where)
   if stream.weights:
     if not isinstance(stream.kinds.get(stream.weights), columns.Number | columns.Label):
       fields = [name for name, kind in stream.kinds.items() if isinstance(kind, columns.Number | columns.Label)]
@@ -236,7 +240,7 @@ def _check(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.range={stream.range} must rise, such as (-1.0, 1.0)')
   if stream.values is not None and not stream.values[0] < stream.values[1]:
     raise UserError(f'{where}.values={stream.values} must rise, such as (0.0, 1.0)')
-  if stream.values is not None and sources.has_arrays(stream.name):
+  if stream.values is not None and (stream.name in sources.BUILT_IN or stream.name.startswith('stacked/')):
     raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
   if not all(0 <= level <= 255 for level in stream.background):
     raise UserError(f'{where}.background={stream.background} must be red, green and blue from 0 to 255')

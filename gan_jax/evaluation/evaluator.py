@@ -1,5 +1,6 @@
 """Evaluations of one game. Compiled functions and statistics of the data are kept from one evaluation to the next."""
 
+import functools
 import json
 import math
 import textwrap
@@ -247,8 +248,8 @@ class Evaluator:
     made_of = [wanted.source[0]] if wanted.source[0] in self._inputs else list(self._inputs)
     self._distinct = max((len(self._inputs[name].open()) for name in made_of), default=options.samples)
     self._samples = min(options.samples, self._distinct) if stage.game.latents is None else options.samples
-    # Whatever the split of the reference is.
-    self._trained = _reference(stage, options)
+    # Whatever the split of the reference is; opened only by metrics that ask for it.
+    self._trained = functools.cache(lambda: _reference(stage, options))
     self._trained_on = sets.learnt_from(stage.streams, wanted.stream)
     self._cached: dict[str, Any] = {}
 

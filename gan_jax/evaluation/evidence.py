@@ -33,7 +33,8 @@ class Evidence:
     rivals: workdirs of runs to compare with.
     targets: the set of what each sample should be, if the output is made of inputs that have a target.
     paired: whether sample i is made of example i of the reference.
-    trained_on: the streams whose examples the game learnt from, where they are not all of the reference; from
+    trained: () -> the set that the game learnt from, if it is not the reference.
+    trained_on: the streams whose examples the game learnt from, where they are not all of that set; from
       `sets.learnt_from`.
     sampling: how this run is sampled, by the keywords of `Run.variables`: a rival is sampled likewise.
 
@@ -65,7 +66,7 @@ class Evidence:
     rivals: tuple[str, ...] = (),
     targets: Stream | None = None,
     paired: bool = False,
-    trained: Stream | None = None,
+    trained: Callable[[], Stream] | None = None,
     trained_on: Sequence[Stream] | None = None,
     sampling: Mapping[str, Any] | None = None,
   ):
@@ -73,7 +74,7 @@ class Evidence:
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
     self.targets, self.paired, self.sampling = targets, paired, dict(sampling or {})
     self._generated, self._scorer, self._say = generated, scorer, say
-    self.trained = stream if trained is None else trained
+    self._trained = trained
     self._trained_on, self._cached = trained_on, {} if cached is None else cached
 
   @property
@@ -116,6 +117,11 @@ class Evidence:
     """Examples start ... start + count - 1 of the reference, in the order of its scores."""
     key = f'real_examples {start} {count}'
     return self.once(key, lambda: sets.examples(self.stream, count, start)[0])
+
+  @property
+  def trained(self) -> Stream:
+    """The set that the game learnt from, whatever the reference is."""
+    return self.stream if self._trained is None else self._trained()
 
   def trained_examples(self, count: int) -> np.ndarray:
     """The first examples that the game learnt from, whatever the reference is; of each class those that it saw."""

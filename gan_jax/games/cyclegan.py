@@ -79,10 +79,10 @@ class CycleGAN(nn.Module):
   def check_training(self, streams: Mapping[str, Any]) -> None:
     """Raises a UserError for a lazy penalty, and for moves of a discriminator on pictures that it has seen."""
     check_eager(self.penalty, self)
-    if self.first == 'generator' and self.discriminator_steps > 1:
+    if self.first == 'generator' and self.discriminator_steps > 1 and not self.pool:
       raise UserError(
-        f"discriminator_steps={self.discriminator_steps} with first='generator': all moves would be on the pictures "
-        'that the generators made once; set config.game.first=discriminator'
+        f"discriminator_steps={self.discriminator_steps} with first='generator' and pool=0: all moves would be on the "
+        'pictures that the generators made once; set config.game.first=discriminator'
       )
 
   @property

@@ -57,6 +57,11 @@ class StackGAN(nn.Module):
   inputs = ('images',)
 
   @property
+  def fewest(self) -> int:
+    """Examples of a batch: a wrong condition is that of another."""
+    return 2 if self.wrong else 1
+
+  @property
   def turns(self) -> tuple[Turn, ...]:
     return (
       Turn((f'discriminator_{self.stage}',), 'discriminator_loss'),

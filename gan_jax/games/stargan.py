@@ -52,10 +52,18 @@ class StarGAN(nn.Module):
   cycle: float = 10.0
   discriminator_steps: int = 5
   latents = None
+  #: Each picture is asked for what another of its batch is.
+  fewest = 2
 
   def check_training(self, streams: Mapping[str, Any]) -> None:
-    """Raises a UserError for a lazy penalty."""
+    """Raises a UserError for a lazy penalty, and for classes that `domains` does not name."""
     check_eager(self.penalty, self)
+    classes = streams['images'].classes
+    if self.field == 'label' and classes != len(self.domains):
+      raise UserError(
+        f'config.game.domains names {len(self.domains)} classes, the data have {classes}: name each, or set '
+        f'config.data.classes={len(self.domains)}'
+      )
 
   @property
   def turns(self) -> tuple[Turn, ...]:

@@ -79,7 +79,7 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
   if steps < 2:
     raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
   first, last = part_of(starts, part), part_of(ends, part)
-  if isinstance(first, tuple | list | Mapping):
+  if isinstance(first, tuple | Mapping):
     raise UserError(f'{part!r} has several arrays: there is no one way between two of them, walk each for itself')
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)

@@ -11,6 +11,7 @@ mean becomes a weighted mean. They return a scalar, float32 or wider. They raise
 and fake logits differ: (B,) against (B, 1) would broadcast without an error, a common bug in GAN code.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -167,7 +168,8 @@ def smoothed(real: float = 0.9, fake: float = 0.0) -> AdversarialLoss:
   if not 0 <= fake < real <= 1:
     raise ValueError(f'smoothed(real={real}, fake={fake}): targets must be 0 <= fake < real <= 1')
   entropy = lambda target: lambda x: target * _low(x) + (1 - target) * _high(x)
-  return _separable(entropy(real), entropy(fake), _low)
+  middle = (real + fake) / 2  # of D where data and generated examples are as frequent
+  return _separable(entropy(real), entropy(fake), _low, boundary=math.log(middle / (1 - middle)))
 
 
 def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:

@@ -86,7 +86,12 @@ def held_out_report(
   check_count(1, train=train, held_out=held_out, generated=generated)
 
   def apply(images: np.ndarray) -> np.ndarray:
-    parts = [np.asarray(logits(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
+    parts = []
+    for start in range(0, len(images), batch_size):
+      # The last batch goes on with the first examples, for layers that compare groups of a batch; these do not count.
+      found = np.asarray(logits(images[np.arange(start, start + batch_size) % len(images)]))
+      examples = batch_size // len(found)  # that have one logit together, in packs
+      parts.append(found[: -(-(len(images) - start) // examples)])
     return np.concatenate(parts).astype(np.float64)
 
   sets = apply(train), apply(held_out), apply(generated)

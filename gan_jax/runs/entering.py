@@ -1,7 +1,7 @@
 """The state at the start of a stage: new, or with the weights that the stage before trained."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -72,9 +72,7 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
     opt_state = None if new.opt_state is None else stage.optimizers[name].init(params)
     if old and opt_state is not None and not anew & {'optimizer', 'params'}:
       went_on = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
-      opt_state = jax.tree_util.tree_map_with_path(
-        lambda path, begun, old: begun if _names(path) & set(stage.start) else old, opt_state, went_on
-      )
+      opt_state = _begun_anew(opt_state, went_on, params, stage.start)
     ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     if ema is not None and not anew & {'ema', 'params'}:
       ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
@@ -86,9 +84,16 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   return core.GameState(step=before.step, players=players, variables=variables, scratch={})
 
 
-def _names(path: Any) -> set[str]:
-  """The keys of dicts on a path, such as the network that a leaf of an optimizer's state is of."""
-  return {entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)}
+def _begun_anew(begun: Any, went_on: Any, networks: Any, started: Collection[str]) -> Any:
+  """An optimizer's state that goes on, but for the networks that were started from others."""
+  leaf = lambda path, new, old: new if _network(path, networks) in started else old
+  return jax.tree_util.tree_map_with_path(leaf, begun, went_on)
+
+
+def _network(path: Any, networks: Any) -> Any:
+  """The network that a leaf of an optimizer's state is of, by its path; None for those of none."""
+  keys = [entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)]
+  return next((key for key in keys if key in networks), None)
 
 
 def _copies(stage: Stage, before: core.GameState, fresh: core.GameState) -> list[core.TrainState]:

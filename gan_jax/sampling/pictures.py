@@ -14,8 +14,8 @@ from gan_jax.sampling import shapes
 UNDER = 191
 #: Formats that keep opacity.
 CLEAR = ('.png', '.webp', '.tif', '.tiff')
-#: Formats that hold any picture of 8 bits; Pillow reads others that it cannot write.
-WRITTEN = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM', 'TGA', 'JPEG2000', 'PCX', 'SGI')
+#: Formats that hold any picture of 8 bits in every Pillow; others it may only read.
+WRITTEN = ('PNG', 'JPEG', 'WEBP', 'BMP', 'DIB', 'TIFF', 'GIF', 'PPM', 'TGA', 'JPEG2000', 'PCX', 'SGI', 'IM', 'AVIF')
 #: Height of letters, pixels.
 FONT = 12
 

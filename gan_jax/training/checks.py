@@ -1,5 +1,6 @@
 """Checks before a run writes files or compiles its first step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,10 +10,12 @@ from jax.sharding import Mesh
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
+from gan_jax.data.streams import check_effect
 from gan_jax.evaluation.evaluator import check as check_evaluation
 from gan_jax.evaluation.options import options_of
+from gan_jax.latents.distributions import Label
 from gan_jax.runs import run_config
-from gan_jax.runs.stages import Stage, check_owned
+from gan_jax.runs.stages import Stage, check_owned, networks_of
 from gan_jax.runs.views import Experiment
 from gan_jax.training import boards
 
@@ -27,7 +30,6 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
-  _check_kept(experiment)
   for stage in experiment.stages:
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
@@ -51,30 +53,32 @@ def check_games(experiment: Experiment) -> None:
   """
   check_owned(experiment.config, experiment.stages)
   for stage in experiment.stages:
+    for name, stream in stage.streams.items():
+      check_effect(stream, 'config.data' if 'name' in experiment.config.data else f'config.data.{name}')
+    _check_classes(stage)
+    fewest, batch = getattr(stage.game, 'fewest', 1), stage.batch_size // stage.accumulate
+    if batch < fewest:
+      raise UserError(
+        f'{type(stage.game).__name__} compares examples of a batch, and config.batch_size={stage.batch_size} with '
+        f'accumulate={stage.accumulate} has {batch}: make it {fewest} or more'
+      )
     if check := getattr(stage.game, 'check_training', None):  # what only the game knows
       check(stage.streams)
 
 
-def _check_kept(experiment: Experiment) -> None:
-  """Networks wait with their player, where a stage lacks the player; a network that pauses alone would begin anew."""
-  trained: dict[str, int] = {}
-  kept: set[str] = set()
-  for stage in experiment.stages:
-    players = experiment.of_first[stage.number].players
-    own = {child: name for name in core.players_of(stage.game) for child in players[name].params}
-    for child, name in own.items():
-      if (
-        child in trained
-        and child not in kept
-        and child not in stage.start
-        and name not in stage.reset.get('params', ())
-      ):
-        raise UserError(
-          f'network {child!r} of stage {stage.number + 1} was trained in stage {trained[child] + 1} and then left out '
-          f'of its player, so it would begin anew: keep it in a player of every stage, or list {name!r} in reset'
-        )
-    trained |= dict.fromkeys(own, stage.number)
-    kept = {child for player in players.values() for child in player.params}
+def _check_classes(stage: Stage) -> None:
+  """Labels that a network does not know would all be one class to it."""
+  latents = stage.game.latents
+  label = latents.get('label') if isinstance(latents, Mapping) else None
+  if not isinstance(label, Label):
+    return
+  for name, network in networks_of(stage.game):
+    known = getattr(network, 'classes', 0)
+    if isinstance(known, int) and 0 < known < label.classes:
+      raise UserError(
+        f'config.game.{name}.classes={known} but labels have {label.classes} classes, of which the others would be '
+        f'one: set it to {label.classes}'
+      )
 
 
 def _open_streams(experiment: Experiment) -> None:

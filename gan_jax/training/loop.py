@@ -91,6 +91,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   notes = notes_lib.on_calls(most, before.step, stage.last_step, hooks.periods)
   if not before.step:
     notes += notes_lib.on_new_layers(session.experiment)
+    notes += notes_lib.on_pauses(session.experiment)
   if not before.step and not session.config.init_from:
     notes += notes_lib.on_averages(session.experiment.stages)
   for line in (*described, *feed.notes, 'compiling ...', *notes):

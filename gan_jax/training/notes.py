@@ -223,3 +223,22 @@ def _adds(before: Any, after: Any) -> bool:
 
   old = squares(before)
   return any(name in old and nu - old[name] for name, nu in squares(after).items())
+
+
+def on_pauses(experiment: Experiment) -> list[str]:
+  """A line for each network that a stage leaves out of its player: only whole players wait for their return."""
+  found: list[str] = []
+  trained: dict[str, int] = {}
+  kept: set[str] = set()
+  for stage in experiment.stages:
+    players = experiment.of_first[stage.number].players
+    own = {child: name for name in core.players_of(stage.game) for child in players[name].params}
+    found += [
+      f'note: network {child!r} was trained in stage {trained[child] + 1} and then left out of its player: in stage '
+      f'{stage.number + 1} it begins anew. Keep it in a player of every stage to go on with it'
+      for child, name in own.items()
+      if child in trained.keys() - kept and child not in stage.start and name not in stage.reset.get('params', ())
+    ]
+    trained |= dict.fromkeys(own, stage.number)
+    kept = {child for player in players.values() for child in player.params}
+  return found

@@ -83,7 +83,8 @@ def _spread_examples(stream: Stream, count: int) -> dict[str, np.ndarray]:
   chosen = np.linspace(0, len(source) - 1, count).astype(int)
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+  columns = {field: {k: v for k, v in own.items() if k != 'flip'} for field, own in stream.columns.items()}
   prepared: dict[str, np.ndarray] = jax.device_get(
-    dataclasses.replace(stream, flip=False).prepare(fields, jax.random.key(0))
+    dataclasses.replace(stream, flip=False, columns=columns).prepare(fields, jax.random.key(0))
   )
   return prepared

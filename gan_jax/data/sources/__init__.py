@@ -74,9 +74,8 @@ def remark(stream: 'Stream') -> str | None:
 
 
 def _stored(stream: 'Stream') -> 'Stream':
-  # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device. A function of the
-  # user's may ask for it.
-  limits = (0.0, 1.0) if stream.values is None and not _is_dotted(stream.name) else stream.range
+  # With `values`, floats are scaled to the range when they are read; bytes are scaled on the device.
+  limits = (0.0, 1.0) if stream.values is None else stream.range
   return dataclasses.replace(
     stream, range=limits, flip=False, batch_size=1, seed=0, weights='', resident=None, workers=0
   )
@@ -89,7 +88,8 @@ def _there(stream: 'Stream') -> tuple[Any, ...]:
   split = stream.split.partition('[')[0]
   path = os.path.abspath(str(paths.expand(stream.path.replace('{split}', split))))
   found: list[Any] = [path]
-  for place in (path, os.path.join(path, split)):
+  parts = [(), ('metadata.csv',), ('metadata.jsonl',)]
+  for place in (os.path.join(path, *of, *part) for of in ((), (split,)) for part in parts):
     with contextlib.suppress(OSError, ValueError):
       stat = os.stat(place)
       found += [stat.st_size, stat.st_mtime_ns]

@@ -158,7 +158,8 @@ def columned(stream: 'Stream') -> 'Columned':
     whole = source
     with contextlib.suppress(UserError):  # there is no training set
       # Another split must number its classes and words as the training set does.
-      if stream.split != (training := splits.training(stream.split)):
+      training = 'train' if '+' in stream.split else splits.training(stream.split)
+      if stream.split != training:
         whole = raw_source(dataclasses.replace(stream, split=training), wanted, labelled)
     for field in unfitted:
       (column,) = reads[field]

@@ -165,19 +165,24 @@ class FolderColumns:
     self.files = self._pictures[first]
 
   def _check_shapes(self) -> None:
-    """Pictures that belong together show the same: in one shape, and in one size where a number of pixels is cut."""
-    own = self._stream.columns
-    together = {settings.get('column', field) for field, settings in own.items() if settings.get('together', True)}
-    cut = self._stream.crop or any(settings.get('crop') for settings in own.values())
-    for pair in zip(*(files for name, files in self._pictures.items() if name in together), strict=True):
+    """Pictures that belong together show the same: they have one shape, and what is cut of them is one share."""
+    cuts: dict[str, float] = {}
+    for field, settings in self._stream.columns.items():
+      crop = settings.get('crop', self._stream.crop) or 0
+      if settings.get('together', True):
+        cuts[settings.get('column', field)] = crop if isinstance(crop, int) else crop[0]
+    names = [name for name in self._pictures if name in cuts]
+    for pair in zip(*(self._pictures[name] for name in names), strict=True):
       try:
         shapes = [_size(path) for path in pair]
       except Exception as error:  # OSError, SyntaxError, ValueError
         raise UserError(f'{" or ".join(map(str, pair))} cannot be read ({short(error)}): remove them') from error
-      for path, (width, height) in zip(pair, shapes, strict=True):
+      for name, path, (width, height) in zip(names, pair, shapes, strict=True):
         alike = width * shapes[0][1] == height * shapes[0][0]
-        if not alike or (cut and (width, height) != shapes[0]):
-          cure = 'give both one size, or leave out crop' if alike else 'give both one shape'
+        # Pictures of one size may be cut as one likes: that was asked for.
+        same = (width, height) == shapes[0] or cuts[name] * shapes[0][1] == cuts[names[0]] * height
+        if not (alike and same):
+          cure = 'give each a crop of one share of its height' if alike else 'give both one shape'
           raise UserError(
             f'{pair[0]} has {shapes[0][0]}x{shapes[0][1]} pixels, its partner {path} has {width}x{height}: {cure}'
           )

@@ -36,6 +36,6 @@ def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> No
   wanted = 'one logit per example' if loss.outputs == 1 else f'logits (B, {loss.outputs})'
   shape = ''.join(f', {n}' for n in logits.shape[1:])
   raise UserError(
-    f'config.game.loss={name!r} takes {wanted} but the discriminator gives (B{shape}): set '
-    f'config.game.discriminator.outputs={loss.outputs}, or another loss{", such as two_way_softmax" * (outputs == 2)}'
+    f'config.game.loss={name!r} takes {wanted} but the discriminator gives (B{shape}): set its outputs='
+    f'{loss.outputs} where it has that setting, or another loss{", such as two_way_softmax" * (outputs == 2)}'
   )
