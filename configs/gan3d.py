@@ -7,7 +7,8 @@ Command: python -m gan_jax.main --config configs/gan3d.py:modelnet32 --workdir r
   modelnet    64^3, the paper's networks and rates, for an accelerator; the default. Unmeasured.
   modelnet32  32^3, a quarter as wide, for one core; modelnet10_32_{split}.npz. Unmeasured.
   classes     the same, each class asked for. Unmeasured.
-  solids      16^3, boxes, balls, cylinders, cones, tables, chairs: needs no download. Unmeasured.
+  solids      16^3, boxes, balls, cylinders, cones, tables, chairs: needs no download. 3 minutes of a core: boxes, balls
+              and cones can be told, tables and chairs are clouds of voxels.
 
 The files are .npz of `voxels` (N, size, size, size, 1), 0 and 1, and `label`, as in docs/data.md. The figures of the
 paper's section 4: python -m benchmarks.volumes --workdir runs/gan3d

@@ -9,7 +9,8 @@ Command: python -m gan_jax.main --config configs/madgan.py --workdir runs/madgan
   grid      8 generators on the grid of 25 Gaussians: needs no download. All 25 modes, 70 % of samples at a mode.
   mnist     the authors' small convolutional networks. Unmeasured.
   stacked   stacked MNIST, 1,000 modes, 8 generators. Half as wide, 3,000 steps of 32: 886 modes (docs/results.md).
-  digits    4 generators on scikit-learn's digits (8x8): needs no download. Unmeasured.
+  digits    4 generators on scikit-learn's digits (8x8): needs no download. 9 minutes of a core: Fréchet distance 13.6,
+            3, 5, 5 and 7 classes of ten for a generator.
 
 Four generators on the grid, of about as many parameters in all (a head has 130, the trunk 8,512):
   --config.game.latents.maker.classes=4 --config.game.generator_heads.count=4 --config.game.discriminator.outputs=5 \

@@ -114,6 +114,7 @@ def _dry_run(config, compiled: bool) -> None:
       *notes.on_settings(config),
       *notes.on_new_layers(experiment),
       *notes.on_pauses(experiment),
+      *notes.on_ranges(experiment.stages),
       *notes.on_averages(experiment.stages),
     )
     for note in said:

@@ -229,3 +229,13 @@ def test_labels_and_batches_that_say_less_than_the_game_needs_are_refused(config
   experiment = experiment_of(given)  # such a run can be loaded
   with pytest.raises(UserError, match=message):
     checks.check_games(experiment)
+
+
+def test_outputs_that_end_elsewhere_than_the_data_are_told():
+  of = lambda *settings: notes_lib.on_ranges(
+    runs.stages_of(config_lib.override(config_lib.load('configs/quickstart.py'), list(settings)))
+  )
+  assert of() == []
+  (line,) = of('--config.game.generator.output=sigmoid')
+  assert "generator.output='sigmoid' makes values from 0 to 1, the data lie between -1 and 1" in line
+  assert of('--config.game.generator.output=sigmoid', '--config.data.range=(0.0, 1.0)') == []

@@ -92,6 +92,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   if not before.step:
     notes += notes_lib.on_new_layers(session.experiment)
     notes += notes_lib.on_pauses(session.experiment)
+    notes += notes_lib.on_ranges(session.experiment.stages)
   if not before.step and not session.config.init_from:
     notes += notes_lib.on_averages(session.experiment.stages)
   for line in (*described, *feed.notes, 'compiling ...', *notes):

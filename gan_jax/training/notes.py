@@ -12,10 +12,13 @@ import numpy as np
 from gan_jax import core, runs
 from gan_jax.config.settings import Settings
 from gan_jax.optim.averages import HalfLife
+from gan_jax.runs.stages import networks_of
 from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
 STALE = 0.02
+#: The values that a network's `output` makes.
+MADE = {'tanh': (-1.0, 1.0), 'sigmoid': (0.0, 1.0)}
 #: Numbers of a stage at the top of a config.
 NUMBERS = ('steps', 'batch_size', 'accumulate')
 
@@ -242,3 +245,16 @@ def on_pauses(experiment: Experiment) -> list[str]:
     trained |= dict.fromkeys(own, stage.number)
     kept = {child for player in players.values() for child in player.params}
   return found
+
+
+def on_ranges(stages: Sequence[runs.Stage]) -> list[str]:
+  """A line for each network of the last stage whose outputs end elsewhere than all data do."""
+  stage = stages[-1]
+  ends = {tuple(map(float, stream.range_of())) for stream in stage.streams.values()}
+  data = ' or '.join(f'{low:g} and {high:g}' for low, high in sorted(ends))
+  return [
+    f'note: config.game.{name}.output={network.output!r} makes values from {MADE[network.output][0]:g} to 1, the data '
+    f'lie between {data}: change the output or config.data.range'
+    for name, network in networks_of(stage.game)
+    if getattr(network, 'output', None) in MADE and MADE[network.output] not in ends
+  ]
