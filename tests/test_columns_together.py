@@ -7,7 +7,7 @@ from PIL import Image
 from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
 
 from gan_jax.base.errors import UserError
-from gan_jax.data import pixels, streams, transforms
+from gan_jax.data import streams, transforms
 
 KEEP = {'name': 'Picture', 'size': 8}
 
@@ -102,17 +102,11 @@ def test_a_column_s_own_values_decide_which_files_can_be_read(tmp_path):
   assert stream(tmp_path, fields, channels=1).open()[0]['B'].max() == 255
 
 
-def test_opacity_of_floats_has_the_scale_of_the_colours():
-  given = np.array([[[0.0, 0.5, 1.0, 0.5]]], np.float32)
-  assert pixels.to_bytes(given, (0.0, 1.0)).tolist() == [[[0, 128, 255, 128]]]
-  assert pixels.to_bytes(np.array([[[0, 8, 16, 255]]], np.uint8), (0, 16)).tolist() == [[[0, 128, 255, 255]]]
-
-
 def test_a_caption_without_a_vector_is_refused(tmp_path):
   text = np.array([['a', 'b', 'c']] * 4)
   np.savez(tmp_path / 'a.npz', text=text, vector=np.zeros((4, 2, 3), np.float32))
   fields = {'text': {**TEXT, 'captions': 0}, 'vector': {'name': 'Embedding'}}
-  with pytest.raises(UserError, match=r"'text' has 3 captions, 'vector' has 2 vectors"):
+  with pytest.raises(UserError, match=r"'text' has 3 captions, 'vector' has 2, and one draw takes both"):
     stream(tmp_path / 'a.npz', fields, name='npz').open()
   np.savez(tmp_path / 'b.npz', text=text, vector=np.zeros((4, 3, 3), np.float32))
   assert len(stream(tmp_path / 'b.npz', fields, name='npz').open()) == 4
@@ -135,9 +129,3 @@ def test_a_domain_numbers_words_and_classes_as_its_training_set(tmp_path):
   fields = {'image': PICTURE, 'label': {'name': 'Label', 'classes': 3}}
   of = lambda split: stream(tmp_path, fields, split=split).open()
   assert of('testB').kinds['label'].classes == of('trainB').kinds['label'].classes == ('cat', 'dog', 'fox')
-
-
-def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
-  for level in (0, 200):
-    np.savez(tmp_path / 'a.npz', image=np.full((4, 8, 8), level, np.uint8))
-    assert stream(tmp_path / 'a.npz', name='npz', channels=1).open()[0]['image'].max() == level

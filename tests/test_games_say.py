@@ -220,8 +220,6 @@ def test_averages_of_several_stages_count_from_their_last_reset():
       ["game.domains=('0','1','2')", 'game.discriminator.domains=3'],
       r'domains names 3 classes, the data have 10',
     ),
-    ('stargan.py:digits', ['accumulate=16'], r'batch_size=16 with accumulate=16 has 1: make it 2 or more'),
-    ('stackgan.py:digits', ['accumulate=64'], r'batch_size=64 with accumulate=64 has 1: make it 2 or more'),
   ],
 )
 def test_labels_and_batches_that_say_less_than_the_game_needs_are_refused(config, settings, message):
@@ -239,3 +237,18 @@ def test_outputs_that_end_elsewhere_than_the_data_are_told():
   (line,) = of('--config.game.generator.output=sigmoid')
   assert "generator.output='sigmoid' makes values from 0 to 1, the data lie between -1 and 1" in line
   assert of('--config.game.generator.output=sigmoid', '--config.data.range=(0.0, 1.0)') == []
+
+
+@pytest.mark.parametrize(
+  ('config', 'settings', 'devices'),
+  [
+    ('stargan.py:digits', 'accumulate=16', 1),
+    ('stackgan.py:digits', 'accumulate=64', 1),
+    ('stargan.py:digits', 'parallel=pmap', 16),
+  ],
+)
+def test_games_that_compare_examples_must_see_two(config, settings, devices):
+  of = lambda *given: runs.stages_of(config_lib.override(config_lib.load(f'configs/{config}'), list(given)))[0]
+  checks.check_batch(of(), 16)  # devices of one program see the whole batch
+  with pytest.raises(UserError, match='compares 2 examples or more.*sees 1 '):
+    checks.check_batch(of(f'--config.{settings}'), devices)

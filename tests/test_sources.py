@@ -194,3 +194,11 @@ def test_an_empty_folder_is_named(tmp_path):
   (tmp_path / 'a.gif').write_bytes(buffer.getvalue())
   with pytest.raises(UserError, match='no picture that can be read'):
     streams.Stream(name='folder', path=str(tmp_path)).open()
+
+
+def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
+  for level in (0, 200):
+    np.savez(tmp_path / 'a.npz', image=np.full((4, 8, 8), level, np.uint8))
+    assert (
+      streams.Stream(name='npz', path=str(tmp_path / 'a.npz'), size=8, channels=1).open()[0]['image'].max() == level
+    )

@@ -464,3 +464,9 @@ def test_values_of_the_users_own_bytes_give_bytes_and_others_are_done():
   # Sources of files made them bytes by `values`.
   made = dataclasses.replace(stream, name='some_set')
   np.testing.assert_array_equal(_image(image, made), image)
+
+
+def test_opacity_of_floats_has_the_scale_of_the_colours():
+  given = np.array([[[0.0, 0.5, 1.0, 0.5]]], np.float32)
+  assert pixels.to_bytes(given, (0.0, 1.0)).tolist() == [[[0, 128, 255, 128]]]
+  assert pixels.to_bytes(np.array([[[0, 8, 16, 255]]], np.uint8), (0, 16)).tolist() == [[[0, 128, 255, 255]]]

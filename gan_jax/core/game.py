@@ -8,6 +8,7 @@ underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `p
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
   check_training  optional method ({name: Stream}) that raises a UserError for what the game could not be trained with
+  fewest          optional number of examples that a loss must see at a time, because it compares them
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
   condition optional name of a field of the stream `images` that says what samples are asked for; '' for none
   outputs   optional {name of what `sample` makes: core.Output}, what each imitates, the main one first

@@ -1,10 +1,10 @@
-"""One move: the gradients of a turn's losses, averaged over microbatches, then one update of the movers."""
+"""One move: the gradients of a turn's losses, then one update of the movers."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,8 +14,9 @@ from flax.core import DenyList
 
 from gan_jax.base.errors import UserError
 from gan_jax.core.clock import Clock
-from gan_jax.core.compute import Compute, unrolling
+from gan_jax.core.compute import Compute
 from gan_jax.core.game import RANDOM_STREAMS, Turn
+from gan_jax.core.microbatches import LossResult, Variables, over_devices, over_microbatches
 from gan_jax.core.state import (
   SET_ONCE,
   GameState,
@@ -28,26 +29,6 @@ from gan_jax.core.state import (
 
 #: Names in a row of metrics that a game's metrics must not have.
 RESERVED = ('step', 'steps_per_second', 'images_per_second')
-
-
-class Variables(NamedTuple):
-  """The variables that the losses of a move may write. Each loss passes them to the next.
-
-  Attributes:
-    owned: {collection: {child: ...}} of the movers.
-    table: the game's collection that is averaged over microbatches.
-    memory: the game's collection that each microbatch passes to the next.
-    scratch: the game's collection of this step.
-  """
-
-  owned: dict[str, Any]
-  table: Any
-  memory: Any
-  scratch: Any
-
-
-#: (variables after the loss, gradients of the movers, metrics).
-LossResult = tuple[Variables, Any, dict[str, jax.Array]]
 
 
 def play(
@@ -96,7 +77,7 @@ def play(
   before = Variables(_owned(turn, active), state.variables['table'], state.variables['memory'], state.scratch)
   moving = {name: active[name].params for name in turn.movers}
   gradients = _gradients_of(_loss_of(game, turn, active, {'now': clock, 'parts': compute.parts}), turn, compute)
-  over_batch = lambda at: _over_microbatches(at, before, dict(batch), compute.own_key(key), compute.accumulate)
+  over_batch = lambda at: over_microbatches(at, before, dict(batch), compute.own_key(key), compute.accumulate)
   after, grads, metrics = over_batch(functools.partial(gradients, moving))
   if turn.dynamics is not None:
     at, here = _derived(gradients, compute), grads
@@ -104,11 +85,8 @@ def play(
     field = lambda params: here if params is moving else over_batch(functools.partial(at, params))[1]
     grads = turn.dynamics(field, moving)
   # The scratch holds examples, which differ between devices: it is not averaged.
-  owned, metrics = compute.averaged((after.owned, metrics))
-  table = after.table
-  if compute.axis_name is not None:
-    gained = jax.lax.psum(_gained(table, before.table), compute.axis_name)
-    table = _raised(gained, before.table, jax.lax.psum(1, compute.axis_name))
+  owned, table, metrics = compute.averaged((after.owned, after.table, metrics))
+  table = over_devices(table, before.table, compute.axis_name)
   metrics |= {f'{name}_gradient_norm': optax.tree_utils.tree_norm(grads[name]) for name in turn.movers}
   players = dict(state.players)
   for name in turn.movers:
@@ -238,66 +216,6 @@ def _derived(gradients: Callable[..., Any], compute: Compute) -> Callable[..., A
 
   # So that no more than one microbatch is in memory.
   return derived if compute.accumulate == 1 else jax.checkpoint(derived)
-
-
-def _over_microbatches(
-  gradients: Callable[[Variables, Any, jax.Array], LossResult],
-  before: Variables,
-  batch: dict[str, Any],
-  key: jax.Array,
-  count: int,
-) -> LossResult:
-  """(variables, gradients, metrics) of a batch. It is split into `count` microbatches, computed one after the other.
-
-  Gradients, metrics and the table are means over the microbatches. Each microbatch passes the movers' variables and the
-  memory to the next. The scratch has the microbatches on its first axis, as an earlier turn of this step wrote it.
-  """
-  if count == 1:
-    return gradients(before, batch, jax.random.fold_in(key, 0))
-
-  def microbatch(owned: Any, memory: Any, index: Any, scratch: Any, batch: Any) -> Any:
-    variables = Variables(owned, before.table, memory, scratch)
-    after, grads, metrics = gradients(variables, batch, jax.random.fold_in(key, index))
-    changed = jax.tree.map(lambda new, old: (new != old).astype(jnp.int32), after.table, before.table)
-    return after.owned, after.memory, after.scratch, (grads, metrics, _gained(after.table, before.table), changed)
-
-  def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
-    owned, memory, sums = carry
-    owned, memory, scratch, new = microbatch(owned, memory, *inputs)
-    return (owned, memory, jax.tree.map(jnp.add, sums, new)), scratch
-
-  def dealt(x: jax.Array) -> jax.Array:
-    # Microbatch i takes examples i, i + n, i + 2n, ...: so the scan does not run over the sharded axis.
-    return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
-
-  inputs = (jnp.arange(count, dtype=jnp.int32), before.scratch, jax.tree.map(dealt, batch))
-  traced = jax.make_jaxpr(microbatch, return_shape=True)
-  jaxpr, shapes = traced(before.owned, before.memory, *jax.tree.map(lambda x: x[0], inputs))
-  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[-1])
-  carry = (before.owned, before.memory, zeros)
-  (owned, memory, sums), scratch = jax.lax.scan(body, carry, inputs, unroll=unrolling(jaxpr, count))
-  grads, metrics = jax.tree.map(lambda x: (x / count).astype(x.dtype), sums[:2])
-  table = _raised(sums[2], before.table, count)
-  # A mean of equal numbers can differ from them in the last digit: what nobody changed stays as it is.
-  table = jax.tree.map(lambda mean, old, times: jnp.where(times > 0, mean, old), table, before.table, sums[3])
-  return Variables(owned, table, memory, scratch), grads, metrics
-
-
-def _gained(table: Any, before: Any) -> Any:
-  """What is summed up for a mean: numbers as they are; of whole numbers, which may be large, what was added."""
-  whole = lambda x: jnp.issubdtype(x.dtype, jnp.integer)
-  return jax.tree.map(lambda x, old: (x - old).astype(jnp.int32) if whole(x) else x, table, before)
-
-
-def _raised(total: Any, before: Any, count: Any) -> Any:
-  """The means of `count` tables, of the sums of what they gained; of whole numbers rounded."""
-
-  def leaf(total: jax.Array, old: jax.Array) -> Any:
-    if jnp.issubdtype(old.dtype, jnp.integer):
-      return old + ((total + count // 2) // count).astype(old.dtype)
-    return (total / count).astype(old.dtype)
-
-  return jax.tree.map(leaf, total, before)
 
 
 def _updated(

@@ -1,9 +1,7 @@
 """Writes a folder with an exported generator: files of each format, the card, a picture of samples, the config."""
 
-import contextlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from etils import epath
 from PIL.Image import Image
@@ -12,12 +10,9 @@ from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.config import to_json
-from gan_jax.data.columns import Label
-from gan_jax.data.sources.columned import fitted_kinds
-from gan_jax.data.text import FIRST, Text
 from gan_jax.exports import card, onnx, safetensors, stablehlo
 from gan_jax.exports.function import Exported, exported
-from gan_jax.runs import learnt, run_config
+from gan_jax.exports.vocabulary import vocabulary
 from gan_jax.sampling import pictures
 from gan_jax.sampling.run import Run
 
@@ -75,31 +70,6 @@ def write(
     elif (folder / 'samples.png').exists():  # of an export before
       (folder / 'samples.png').unlink()
   return {name: len(content) for name, content in files.items()}
-
-
-def vocabulary(run: Run) -> dict[str, Any]:
-  """{STREAM.FIELD: {number: the word, character or class that it stands for}} of the run's texts and named classes."""
-  found: dict[str, dict[str, str]] = {}
-  known = run_config.read_learnt(run.workdir)
-  for name, stream in run.stage.streams.items():
-    kinds: dict[str, Any] = {}
-    with contextlib.suppress(UserError), run.remembering():  # the data are not there, and nothing was noted
-      kinds = fitted_kinds(stream)
-    for field, kind in kinds.items():
-      if isinstance(kind, Text) and isinstance(kind.vocabulary, tuple):
-        found[f'{name}.{field}'] = {
-          '0': '',
-          '1': '?',
-          **{str(FIRST + i): part for i, part in enumerate(kind.vocabulary)},
-        }
-      elif isinstance(kind, Label) and isinstance(kind.classes, tuple):
-        found[f'{name}.{field}'] = {str(i): part for i, part in enumerate(kind.classes)}
-    names = stream.class_names or known.get((run.stage.number, name), {}).get(learnt.WHOLE, ('', {}))[1].get(
-      'class_names'
-    )
-    if names:
-      found[f'{name}.label'] = {str(i): part for i, part in enumerate(names)}
-  return found
 
 
 def _drawn(run: Run, ema: bool, standing: int) -> Image | None:

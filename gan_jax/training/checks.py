@@ -31,6 +31,7 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
   for stage in experiment.stages:
+    check_batch(stage, mesh.size)
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
     if options:
@@ -55,18 +56,23 @@ def check_games(experiment: Experiment) -> None:
   for stage in experiment.stages:
     for name, stream in stage.streams.items():
       check_effect(stream, 'config.data' if 'name' in experiment.config.data else f'config.data.{name}')
-    _check_classes(stage)
-    fewest, batch = getattr(stage.game, 'fewest', 1), stage.batch_size // stage.accumulate
-    if batch < fewest:
-      raise UserError(
-        f'{type(stage.game).__name__} compares examples of a batch, and config.batch_size={stage.batch_size} with '
-        f'accumulate={stage.accumulate} has {batch}: make it {fewest} or more'
-      )
+    _check_known_classes(stage)
     if check := getattr(stage.game, 'check_training', None):  # what only the game knows
       check(stage.streams)
 
 
-def _check_classes(stage: Stage) -> None:
+def check_batch(stage: Stage, devices: int) -> None:
+  """Raises a UserError if the losses of a game that compares examples see fewer at a time than it needs."""
+  fewest = getattr(stage.game, 'fewest', 1)
+  seen = stage.batch_size // stage.accumulate // (devices if stage.parallel == 'pmap' else 1)
+  if seen < fewest:
+    raise UserError(
+      f'{type(stage.game).__name__} compares {fewest} examples or more, and of config.batch_size={stage.batch_size} a '
+      f'loss sees {seen} (config.accumulate={stage.accumulate}, config.parallel={stage.parallel}): make it larger'
+    )
+
+
+def _check_known_classes(stage: Stage) -> None:
   """Labels that a network does not know would all be one class to it."""
   latents = stage.game.latents
   label = latents.get('label') if isinstance(latents, Mapping) else None

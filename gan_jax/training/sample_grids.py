@@ -84,7 +84,6 @@ def _spread_examples(stream: Stream, count: int) -> dict[str, np.ndarray]:
   rows = [source[int(i)] for i in chosen]
   fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   columns = {field: {k: v for k, v in own.items() if k != 'flip'} for field, own in stream.columns.items()}
-  prepared: dict[str, np.ndarray] = jax.device_get(
-    dataclasses.replace(stream, flip=False, columns=columns).prepare(fields, jax.random.key(0))
-  )
+  plain = dataclasses.replace(stream, flip=False, columns=columns)
+  prepared: dict[str, np.ndarray] = jax.device_get(sets.prepared(plain, fields, chosen))
   return prepared

@@ -57,7 +57,8 @@ def kinds_of(stream: 'Stream', where: str = 'config.data', *, alike: bool = True
       kinds[field] = target(**keywords)
     except (TypeError, ValueError) as error:
       raise UserError(f'{here}.{error}' if isinstance(error, UserError) else f'{here}: {error}') from error
-  _check_captions(stream, kinds, where)
+  told = {field: getattr(kind, 'captions', 0) for field, kind in kinds.items()}
+  _check_captions(stream, kinds, {field: count for field, count in told.items() if count > 1}, where)
   together = {f: k for f, k in kinds.items() if isinstance(k, kinds_lib.Picture) and is_together(stream, f)}
   for field, kind in together.items() if alike else ():
     first, other = next(iter(together.items()))
@@ -69,16 +70,22 @@ def kinds_of(stream: 'Stream', where: str = 'config.data', *, alike: bool = True
   return kinds
 
 
-def _check_captions(stream: 'Stream', kinds: Mapping[str, Any], where: str) -> None:
-  """One draw takes a caption and the embedding of that caption, where there are several."""
-  several = {f: kind for f, kind in kinds.items() if getattr(kind, 'captions', 0) > 1 and is_together(stream, f)}
-  texts = {f: kind.captions for f, kind in several.items() if isinstance(kind, Text)}
-  for field, kind in several.items():
-    for text, count in texts.items():
-      if isinstance(kind, kinds_lib.Embedding) and kind.captions < count:
+def _check_captions(stream: 'Stream', kinds: Mapping[str, Any], counts: Mapping[str, int], where: str) -> None:
+  """One draw takes a caption and the vector of that caption, where there are several: there is one for each.
+
+  Args:
+    stream: with the columns.
+    kinds: {field: kind}.
+    counts: {field: the captions or vectors of an example}, of those that have several.
+    where: the settings are, for messages.
+  """
+  together = [field for field in counts if is_together(stream, field)]
+  for text in (field for field in together if isinstance(kinds[field], Text)):
+    for field in (field for field in together if isinstance(kinds[field], kinds_lib.Embedding)):
+      if counts[field] < counts[text]:
         raise UserError(
-          f'{where}.columns: {text!r} has {count} captions, {field!r} has {kind.captions}, and one draw takes both: '
-          'give them one number, or one of them together=False'
+          f'{where}.columns: {text!r} has {counts[text]} captions, {field!r} has {counts[field]}, and one draw takes '
+          'both: give them one number, or one of them together=False'
         )
 
 
@@ -169,20 +176,10 @@ def columned(stream: 'Stream') -> 'Columned':
       except UserError as error:
         raise UserError(f'config.data.columns.{field}: column {column!r} {error}') from error
   result = Columned(source, kinds, reads, stream.name, stream.values)
-  _check_vectors(stream, kinds, result[0])
+  # Numbers that the settings leave to the data.
+  several = {field: len(value) for field, value in result[0].items() if value.ndim == 2}
+  _check_captions(stream, kinds, several, 'config.data')
   return result
-
-
-def _check_vectors(stream: 'Stream', kinds: Mapping[str, Any], example: Mapping[str, np.ndarray]) -> None:
-  """One draw takes a caption and the vector of that caption: there is one for each."""
-  several = {f: kind for f, kind in kinds.items() if is_together(stream, f) and example[f].ndim == 2}
-  for text in (f for f, kind in several.items() if isinstance(kind, Text)):
-    for field, kind in several.items():
-      if isinstance(kind, kinds_lib.Embedding) and len(example[field]) < len(example[text]):
-        raise UserError(
-          f'config.data.columns: {text!r} has {len(example[text])} captions, {field!r} has {len(example[field])} '
-          'vectors, and one draw takes both: give them one number, or one of them together=False'
-        )
 
 
 def _reads(stream: 'Stream', field: str, kind: Any) -> tuple[str, ...]:

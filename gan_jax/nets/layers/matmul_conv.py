@@ -47,7 +47,8 @@ FEWEST_CHANNELS = 32
 FEWEST_STRIDED, FEWEST_FILLED = 2, 4
 #: With fewer channels than this on either side XLA's own are slower than windows side by side.
 FEWEST_DIRECT = 8
-#: With outputs of fewer pixels a side XLA's own are slower too: 13 times at 2x2, the adjoint in x 34 times.
+#: With outputs of fewer pixels a side XLA's own are slower too: at 2x2 12 times, the adjoint in x 32 times
+#: (`benchmarks.convolutions --batch 512`, 5x5 windows on 4x4 pixels).
 FEWEST_PIXELS = {'forward': 3, 'input_adjoint': 12, 'kernel_adjoint': 1}
 #: With fewer outputs in the whole batch than this the transform of the kernel costs more; direct ones are no faster.
 FEWEST_OUTPUTS = 64
