@@ -250,5 +250,5 @@ def test_outputs_that_end_elsewhere_than_the_data_are_told():
 def test_games_that_compare_examples_must_see_two(config, settings, devices):
   of = lambda *given: runs.stages_of(config_lib.override(config_lib.load(f'configs/{config}'), list(given)))[0]
   checks.check_batch(of(), 16)  # devices of one program see the whole batch
-  with pytest.raises(UserError, match='compares 2 examples or more.*sees 1 '):
+  with pytest.raises(UserError, match=r'compares 2 examples or more.*sees 1 '):
     checks.check_batch(of(f'--config.{settings}'), devices)
