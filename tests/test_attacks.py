@@ -9,6 +9,7 @@ from jax.tree_util import Partial
 
 from gan_jax import attacks, core
 from gan_jax import config as config_lib
+from gan_jax.attacks import black_box
 from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import defences
@@ -258,3 +259,10 @@ def test_an_ensemble_needs_sources():
   state = core.init(game, {'classifier': optax.sgd(0.1)}, _batch(), KEY)
   with pytest.raises(UserError, match='sources'):
     game.apply(core.game_variables(game, state), _batch(), method='classifier_loss', rngs={'noise': KEY})
+
+
+@pytest.mark.parametrize('queries', [40, 1000, 10_000, 300_000])
+def test_squares_get_smaller_at_the_authors_parts_of_the_queries(queries):
+  # `p_selection` of the authors' code: halved where int(i / queries * 10000) is above 10, 50, 200, ...
+  for i in {*range(min(queries, 400)), *np.linspace(0, queries - 1, 500).astype(int).tolist()}:
+    assert (i >= black_box._halved_from(queries)).sum() == (i * 10_000 // queries > np.array(black_box.HALVINGS)).sum()

@@ -13,6 +13,7 @@ from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
+from gan_jax.core.microbatches import over_devices
 from gan_jax.games.parts.fixed import fixed_latents
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Latents, Normal, Scales, draw
@@ -692,3 +693,12 @@ def test_what_a_loss_writes_keeps_its_dtype_and_whole_numbers_stay_exact(accumul
 def test_a_state_of_another_form_is_refused(wrong, message, accumulate):
   with pytest.raises(UserError, match=message):
     played_once(accumulate, wrong)
+
+
+def test_whole_numbers_of_a_table_are_means_over_devices_and_what_is_none_stays():
+  before = {'seen': jnp.int32(25_000_001), 'on': jnp.array(False), 'level': jnp.float32(0)}
+  mean = lambda seen, on: over_devices({'seen': seen, 'on': on, 'level': jnp.float32(2)}, before, 'devices')
+  after = jax.vmap(mean, axis_name='devices')(25_000_001 + jnp.array([8, 8, 3, 4]), jnp.array([True] * 4))
+  assert after['seen'].tolist() == [25_000_007] * 4  # 23 / 4, rounded
+  assert after['on'].tolist() == [True] * 4 and after['level'].tolist() == [2] * 4
+  assert over_devices(before, before, None) is before

@@ -192,13 +192,18 @@ def square(
     raise UserError(f'the square attack takes pictures (B, H, W, C), not examples of shape {x.shape}')
   if not 0 < share <= 1:
     raise UserError(f'share={share} of the picture must be above 0 and at most 1')
-  # In Python's integers: 10,000 times the queries may be beyond 32 bits.
-  starts = np.minimum([-(-(part + 1) * queries // 10_000) for part in HALVINGS], 2**31 - 1).astype(np.int32)
-  return _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, targeted=targeted)
+  return _square(key, logits_fn, x, labels, eps, queries, _halved_from(queries), share, low, high, targeted=targeted)
 
 
 #: The share of the picture is halved at each of these parts of 10,000 queries.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+def _halved_from(queries: int) -> np.ndarray:
+  """The queries from which on the share of the picture is halved once more; int32."""
+  # In Python's integers: 10,000 times the queries may be beyond 32 bits.
+  found = [-(-(part + 1) * queries // 10_000) for part in HALVINGS]
+  return np.minimum(found, 2**31 - 1).astype(np.int32)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted',))
