@@ -230,13 +230,17 @@ def test_labels_and_batches_that_say_less_than_the_game_needs_are_refused(config
 
 
 def test_outputs_that_end_elsewhere_than_the_data_are_told():
-  of = lambda *settings: notes_lib.on_ranges(
-    runs.stages_of(config_lib.override(config_lib.load('configs/quickstart.py'), list(settings)))
+  of = lambda *settings, config='quickstart.py': notes_lib.on_ranges(
+    runs.stages_of(config_lib.override(config_lib.load(f'configs/{config}'), list(settings)))
   )
   assert of() == []
   (line,) = of('--config.game.generator.output=sigmoid')
   assert "generator.output='sigmoid' makes values from 0 to 1, the data lie between -1 and 1" in line
   assert of('--config.game.generator.output=sigmoid', '--config.data.range=(0.0, 1.0)') == []
+  for config in ('biggan.py:digits', 'fastgan.py:digits', 'stackgan.py:digits'):  # theirs is always tanh
+    assert of(config=config) == []
+    *_, line = of('--config.data.range=(0.0, 1.0)', config=config)
+    assert "output='tanh' makes values from -1 to 1" in line and line.endswith('0 and 1: change config.data.range')
 
 
 @pytest.mark.parametrize(

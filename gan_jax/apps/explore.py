@@ -209,12 +209,7 @@ class Explorer:
   def _generated(self, choice: Choice, latents: Any, inputs: Any) -> dict[str, np.ndarray]:
     """{output: (N, ...)} of latents and inputs, in blocks."""
     variables = jax.device_put(self._variables(choice.ema), jax.local_devices()[0])
-    shift = None
-    if self.directions is not None and self.directions.space == 'styles':
-      shift = directions_lib.shift(self.directions, choice.amounts)
-    psi = None
-    if self.truncation == 'psi' and choice.truncation:
-      psi = (np.float32(choice.truncation), *self._styles(choice.ema))
+    shift, psi = self._moved(choice)
     count = len(jax.tree.leaves((latents, inputs))[0])
     blocks = []
     for start in range(0, count, BLOCK):
@@ -223,7 +218,16 @@ class Explorer:
     whole = jax.tree.map(lambda *x: np.concatenate(x)[:count], *blocks)
     return named(whole, core.outputs_of(self.run.stage.game, self.run.stage.streams))
 
-  def _block(self, variables: Any, key: jax.Array, latents: Any, inputs: Any, shift: Any, psi: Any) -> Any:
+  def _moved(self, choice: Choice) -> tuple[Any, Any]:
+    """(what is added to styles, (psi, mean style, which styles are truncated)); None each without."""
+    shift = psi = None
+    if self.directions is not None and self.directions.space == 'styles':
+      shift = directions_lib.shift(self.directions, choice.amounts)
+    if self.truncation == 'psi' and choice.truncation:
+      psi = (np.float32(choice.truncation), *self._styles(choice.ema))
+    return shift, psi
+
+  def _block(self, variables: Any, key: jax.Array, latents: Any, inputs: Any, shift: Any, psi: Any, **how: Any) -> Any:
     def styled(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
       out = following(*args, **kwargs)
       if context.method_name != directions_lib.STYLES:
@@ -237,7 +241,7 @@ class Explorer:
     rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(RANDOM_STREAMS)}
     game = self.run.stage.game if psi is None else truncated(self.run.stage.game, 1.0)[0]
     with nn.intercept_methods(styled):
-      return game.apply(variables, batch, method='sample', rngs=rngs)
+      return game.apply(variables, batch, method='sample', rngs=rngs, **how)
 
   def limits(self, output: str = '') -> tuple[float, float]:
     """(low, high) of the values of an output."""
@@ -310,13 +314,12 @@ class Explorer:
     """{layer: (1, queries, keys)} of a sample; without looking, their shapes."""
     made = self.made(choice)
     latents, inputs = jax.tree.map(lambda x: x[index : index + 1], (made.latents, made.inputs or {}))
-    given = (self._variables(choice.ema), key_of(choice.seed), latents, inputs)
+    given = (self._variables(choice.ema), key_of(choice.seed), latents, inputs, *self._moved(choice))
     found: dict[str, Any] = jax.device_get(self._seen(*given)) if look else jax.eval_shape(self._weights, *given)
     return found
 
-  def _weights(self, variables: Any, key: jax.Array, latents: Any, inputs: Any) -> dict[str, jax.Array]:
-    batch, rngs = {**inputs, 'latents': latents}, dict.fromkeys(RANDOM_STREAMS, key)
-    _, sown = self.run.stage.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
+  def _weights(self, *given: Any) -> dict[str, jax.Array]:
+    _, sown = self._block(*given, mutable=['intermediates'])
     return attention_of(sown.get('intermediates', {}))
 
   def attention_maps(self, choice: Choice, index: int) -> Image.Image:

@@ -13,7 +13,7 @@ import optax
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed, key_of
 from gan_jax.metrics.checks import check_finite, share_error
-from gan_jax.nets import dcgan, mlp
+from gan_jax.nets import dcgan, mlp, seqgan
 
 
 class TwoSampleReport(NamedTuple):
@@ -38,12 +38,20 @@ class TwoSampleReport(NamedTuple):
   network: str
 
 
-def default_network(example: np.ndarray) -> nn.Module:
-  """A small convolutional network for a uint8 picture (H, W, C), without batch norm; a perceptron for anything else.
+def default_network(example: np.ndarray, words: int = 0) -> nn.Module:
+  """A small network for one example: the kind follows from what it is.
+
+  Args:
+    example: a uint8 picture (H, W, C) gets convolutions without batch norm, a sequence (T,) of whole numbers filters
+      over its neighbours (SeqGAN's), anything else a perceptron.
+    words: one more than the largest number of the sequences.
 
   >>> default_network(np.zeros((28, 28, 1), np.uint8)).channels, default_network(np.zeros(2, np.float32)).hidden
   ((32, 64, 128), (128, 128))
   """
+  if _are_words(example):
+    windows = tuple(sorted({min(window, len(example)) for window in (1, 2, 3, 4, 5, 8)}))
+    return seqgan.Discriminator(words, windows, (64,) * len(windows))
   if example.dtype != np.uint8 or example.ndim != 3:
     return mlp.Discriminator()
   halvings = max(2, round(math.log2(min(example.shape[:2]) / 4)))  # down to about 4x4
@@ -72,7 +80,7 @@ def two_sample_test(
   is cut, so that guessing gives 50 %.
 
   Args:
-    real: (N, ...): uint8 pictures (N, H, W, C), or anything float.
+    real: (N, ...): uint8 pictures (N, H, W, C), sequences (N, T) of words, int32 from 0 on, or anything float.
     generated: (M, ...), the same kind.
     network: examples, train -> logits (B,), not yet trained; None for `default_network`.
     steps: of Adam.
@@ -100,7 +108,8 @@ def two_sample_test(
   chosen = [images[random.permutation(len(images))[: 2 * half]] for images in (real, generated)]
   train, test = [images[:half] for images in chosen], [images[half:] for images in chosen]
   scale = _scaling(np.concatenate(train))
-  network = default_network(real[0]) if network is None else network
+  words = 1 + int(max(images.max() for images in chosen)) if _are_words(real[0]) else 0
+  network = default_network(real[0], words) if network is None else network
   logits = _trained(network, scale, train, steps, batch_size, learning_rate, seed, random)
   judged_real = [np.concatenate([logits(part) for part in _parts(images, batch_size)]) > 0 for images in test]
   right_real, right_generated = float(judged_real[0].mean()), 1 - float(judged_real[1].mean())
@@ -116,8 +125,14 @@ def two_sample_test(
   )
 
 
+def _are_words(example: np.ndarray) -> bool:
+  return example.ndim == 1 and example.dtype != np.uint8 and np.issubdtype(example.dtype, np.integer)
+
+
 def _scaling(train: np.ndarray):
-  """Pixels to [-1, 1]; other numbers to mean 0 and deviation 1 in each place."""
+  """Pixels to [-1, 1]; words as they are; other numbers to mean 0 and deviation 1 in each place."""
+  if _are_words(train[0]):
+    return lambda x: x
   if train.dtype == np.uint8:
     return lambda x: x.astype(jnp.float32) / 127.5 - 1
   mean, deviation = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)

@@ -4,7 +4,7 @@ Source: Brock et al. 2018, https://arxiv.org/abs/1809.11096, appendix B, tables 
 those of the first author's PyTorch code. BigGAN's discriminator is `gan_jax.nets.sngan.Discriminator`, wide.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -73,6 +73,7 @@ class Generator(nn.Module):
     image_channels: 1 for grey, 3 for colour.
   """
 
+  output: ClassVar[str] = 'tanh'
   channels: tuple[int, ...] = (1536, 1536, 768, 384, 192, 96)
   classes: int = 1000
   attention: tuple[int, ...] = (64,)
@@ -129,6 +130,7 @@ class DeepGenerator(nn.Module):
     image_channels: 1 for grey, 3 for colour.
   """
 
+  output: ClassVar[str] = 'tanh'
   channels: tuple[int, ...] = (2048, 2048, 1024, 512, 256, 128)
   classes: int = 1000
   attention: tuple[int, ...] = (64,)

@@ -5,7 +5,7 @@ Source: Liu et al. 2021, https://arxiv.org/abs/2101.04775, figures 3 and 4, and 
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -128,6 +128,7 @@ class Generator(nn.Module):
     out_channels: 1 for grey, 3 for colour.
   """
 
+  output: ClassVar[str] = 'tanh'
   size: int = 256
   channels: int = 64
   out_channels: int = 3

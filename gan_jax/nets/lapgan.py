@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.nets.layers.basic import TORCH, Dropout, beside, checked_label, condition, dense, head
 from gan_jax.nets.layers.conv import Conv
 
@@ -42,7 +43,7 @@ class Generator(nn.Module):
 
   Attributes:
     channels: widths of the ReLU convolutions.
-    windows: of the convolutions, the last to the difference.
+    windows: of the convolutions, the last to the difference: one more than channels.
     classes: of the label, of which a further channel is made; 0 for none.
   """
 
@@ -52,10 +53,14 @@ class Generator(nn.Module):
 
   @nn.compact
   def __call__(self, noise: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None) -> jax.Array:
+    if len(self.windows) != len(self.channels) + 1:
+      raise UserError(
+        f'channels={self.channels} and windows={self.windows} of lapgan.Generator: give windows one entry more'
+      )
     x = jnp.concatenate([noise, *_maps(label, self.classes, 'generator', coarse), coarse], -1)
-    for width, window in zip(self.channels, self.windows, strict=False):
+    *windows, last = self.windows
+    for width, window in zip(self.channels, windows, strict=True):
       x = nn.relu(Conv(width, (window, window), kernel_init=TORCH)(x))
-    last = self.windows[len(self.channels)]
     return Conv(coarse.shape[-1], (last, last), kernel_init=TORCH)(x)
 
 
@@ -78,6 +83,8 @@ class Discriminator(nn.Module):
   def __call__(
     self, difference: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None
   ) -> jax.Array:
+    if len(self.channels) != 2:
+      raise UserError(f'channels={self.channels} of lapgan.Discriminator: give two')
     window, (first, second) = (self.kernel, self.kernel), self.channels
     x = jnp.concatenate([difference + coarse, *_maps(label, self.classes, 'discriminator', coarse)], -1)
     x = nn.relu(Conv(first, window, kernel_init=TORCH, padding='VALID')(x))  # (B, 28, 28, 64)

@@ -13,7 +13,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.nets.layers.basic import BatchNorm, activation, dense
 from gan_jax.nets.layers.conv import Conv, ConvTranspose
 
@@ -110,6 +110,8 @@ class ImageTrunk(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+    if len(self.channels) != 2:
+      raise UserError(f'channels={self.channels} of madgan.ImageTrunk: give two')
     normed = lambda x: BatchNorm()(x, train=train) if self.norm else x
     x = dense(z, self.base * self.base * self.channels[0], kernel_init=XAVIER)
     x = nn.elu(normed(x.reshape(-1, self.base, self.base, self.channels[0])))

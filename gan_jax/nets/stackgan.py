@@ -6,7 +6,7 @@ Source: Zhang et al. 2016, https://arxiv.org/abs/1612.03242, section 3 and figur
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -135,6 +135,7 @@ class Generator(nn.Module):
     words: of a condition that is a class or a text, how many.
   """
 
+  output: ClassVar[str] = 'tanh'
   channels: tuple[int, ...] = (1024, 512, 256, 128)
   base: int = 4
   image_channels: int = 3
@@ -164,6 +165,7 @@ class Refiner(nn.Module):
     words: as the generator's.
   """
 
+  output: ClassVar[str] = 'tanh'
   channels: tuple[int, ...] = (128, 256, 512)
   blocks: int = 4
   widths: tuple[int, ...] = (256, 128, 64, 32)

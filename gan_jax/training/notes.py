@@ -1,9 +1,11 @@
 """What a run says before it trains: settings that will not do what they say, and first steps that will be long."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -254,7 +256,12 @@ def on_ranges(stages: Sequence[runs.Stage]) -> list[str]:
   data = ' or '.join(f'{low:g} and {high:g}' for low, high in sorted(ends))
   return [
     f'note: config.game.{name}.output={network.output!r} makes values from {MADE[network.output][0]:g} to 1, the data '
-    f'lie between {data}: change the output or config.data.range'
+    f'lie between {data}: change {"the output or " if "output" in _settings(network) else ""}'
+    'config.data.range'
     for name, network in networks_of(stage.game)
     if getattr(network, 'output', None) in MADE and MADE[network.output] not in ends
   ]
+
+
+def _settings(network: nn.Module) -> set[str]:
+  return {field.name for field in dataclasses.fields(network)}
