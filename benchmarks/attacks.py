@@ -188,7 +188,7 @@ def density(values, networks, x, labels, windows) -> list[str]:
     extra = f' {quantiles(judged(made))} |' if judged else ''
     rows.append(f'| {name} | {quantiles(found)} |{extra}')
     edges = np.histogram(found, 20)
-    (pathlib.Path(values.workdir) / f'density-{name.split(",")[0]}.json').write_text(
+    (pathlib.Path(values.workdir) / f'density-{name.replace(", ", "-")}.json').write_text(
       json.dumps({'counts': edges[0].tolist(), 'edges': edges[1].tolist()})
     )
   return [*rows, '', f'windows of deviation 0.2 around {len(windows)} training pictures']

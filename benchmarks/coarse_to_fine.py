@@ -35,6 +35,7 @@ import jax
 import numpy as np
 
 import gan_jax
+from benchmarks import rows as rows_lib
 from benchmarks.translation import described, distances
 from gan_jax import config as config_lib
 from gan_jax.data import sets
@@ -261,7 +262,8 @@ def config_of(row: Row) -> Any:
 
 def measure(row: Row, folder: pathlib.Path, samples: int) -> None:
   """Trains and measures a row, where that is not done."""
-  if (folder / 'row.json').exists():
+  options = dict(config=row.config, changes=row.changes, samples=samples)
+  if rows_lib.measured(folder, **options):
     return
   train.run(config_of(row), folder)
   points, last = [], gan_jax.load(folder).stage.streams['images']
@@ -274,7 +276,7 @@ def measure(row: Row, folder: pathlib.Path, samples: int) -> None:
     if row.large:
       figures[LARGE] = distance_at(last, run, samples)
     points.append({'step': step, 'minutes': minutes(folder, step), 'figures': figures, 'protocols': protocols})
-  (folder / 'row.json').write_text(json.dumps(points, indent=2) + '\n')
+  rows_lib.write(folder, {'points': points}, **options)
 
 
 def minutes(folder: pathlib.Path, step: int) -> float:
@@ -335,8 +337,8 @@ def main(arguments: list[str] | None = None) -> str:
     for name, row in rows.items():
       if not values.table and (not values.rows or name in values.rows.split(',')):
         measure(row, workdir / name, values.samples)
-    found = {row.title: workdir / name / 'row.json' for name, row in rows.items()}
-    done = {title: json.loads(file.read_text()) for title, file in found.items() if file.exists()}
+    found = {row.title: rows_lib.read(workdir / name) for name, row in rows.items()}
+    done = {title: row['points'] for title, row in found.items() if row is not None}
     printed += [f'{table}:', '', *lines_of(table, done)]
   print('\n'.join(printed))
   return '\n'.join(printed)

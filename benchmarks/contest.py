@@ -83,7 +83,7 @@ R3GAN = channels((192, 192, 192, 192, 96), (96, 192, 192, 192, 192))
 
 def grouped(share: float) -> tuple[str, ...]:
   """Groups of 16 channels, as the authors have, or of fewer if 16 do not divide what is left of the channels."""
-  group = math.gcd(16, 2 * int(96 * share))
+  group = math.gcd(16, *(2 * int(width * share) for width in R3GAN['game.generator.channels']))
   return tuple(f'game.{network}.group={group}' for network in ('generator', 'discriminator'))
 
 
@@ -183,9 +183,20 @@ class System:
   def start(self) -> None:
     command = [sys.executable, '-m', 'gan_jax.main', '--config', f'configs/{self.row.config}']
     command += ['--workdir', str(self.folder), *(f'--config.{setting}' for setting in self.arguments)]
+    self.forget()
     self.before, self.started, self.first_row = len(self.rows), time.perf_counter(), None
     with open(self.folder / 'output.txt', 'a') as log:
       self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
+
+  def forget(self) -> None:
+    """Removes rows behind the last checkpoint, of a training that was killed.
+
+    A training that goes on writes them anew. Until they are as many, it would train in time that nobody counts.
+    """
+    steps = [int(entry.name) for entry in (self.folder / 'checkpoints').glob('*') if entry.name.isdigit()]
+    kept = [row for row in self.rows if json.loads(row)['step'] <= max(steps, default=0)]
+    if self.rows:
+      (self.folder / 'metrics.jsonl').write_text(''.join(f'{row}\n' for row in kept))
 
   def age(self) -> float:
     return time.perf_counter() - self.started

@@ -9,11 +9,11 @@ which the same command resumes; --table prints those there are.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
 
 import gan_jax
+from benchmarks import rows as rows_lib
 from benchmarks.growth import cost
 from gan_jax import config as config_lib
 from gan_jax.evaluate import evaluate
@@ -59,14 +59,14 @@ def settings(row: str, steps: int, seed: int):
 
 def measure(row: str, seed: int, folder: pathlib.Path, steps: int, samples: int) -> None:
   """Trains and evaluates a row, where that is not done."""
-  if (folder / 'row.json').exists():
+  if rows_lib.measured(folder, steps=steps, samples=samples):
     return
   train.run(settings(row, steps, seed), folder)
-  content: dict[str, object] = dict(steps=steps, samples=samples)
+  content: dict[str, object] = {}
   for weights in ('raw', 'ema'):
     found = evaluate(gan_jax.load(folder), samples=samples, weights=weights, metrics=('fid',))
     content |= {weights: found.values['fid'], 'features': found.shared['features']}
-  (folder / 'row.json').write_text(json.dumps(content, indent=2) + '\n')
+  rows_lib.write(folder, content, steps=steps, samples=samples)
 
 
 def table(workdir: pathlib.Path) -> str:
@@ -75,10 +75,10 @@ def table(workdir: pathlib.Path) -> str:
   lines = ['| change | operations of a step | weights as they are | running average | seeds |', '|---' * 5 + '|']
   told = set()
   for row, (title, _) in ROWS.items():
-    found = [json.loads(file.read_text()) for file in sorted(workdir.glob(f'{row}-*/row.json'))]
+    found = [rows_lib.read(file.parent) or {} for file in sorted(workdir.glob(f'{row}-*/{rows_lib.FILE}'))]
     if not found:
       continue
-    told |= {f'{each["steps"]:,} steps, {each["samples"]:,} samples; {each["features"]}' for each in found}
+    told |= {'{steps:,} steps, {samples:,} samples; '.format(**each['options']) + each['features'] for each in found}
     cells = [f'{cost(settings(row, 1, 0), 1)["flops"] / base:.2f}']
     for weights in ('raw', 'ema'):
       values = [each[weights] for each in found]

@@ -11,8 +11,9 @@ on each draw, none of which has a held-out example) and tested on the test split
 
 differs: the authors average batch statistics over all of the training split.
 
-Rows: raw pixels in [-1, 1]; the run's discriminator as it was initialised; its checkpoints; Coates' k-means features,
-standardised as he does; with --published, the authors' own weights, of their models/imagenet_gan_pretrain_..._256z.
+Rows: raw pixels in [-1, 1]; the run's discriminator with first weights of its seed (not those that the run began
+with); its checkpoints; Coates' k-means features, standardised as he does; with --published, the authors' own weights,
+of their models/imagenet_gan_pretrain_..._256z.
 """
 
 import argparse

@@ -10,10 +10,10 @@ WORKDIR/LOSS/ARCHITECTURE, which the same command resumes; --table prints those 
 """
 
 import argparse
-import json
 import pathlib
 
 import gan_jax
+from benchmarks import rows as rows_lib
 from gan_jax import config as config_lib
 from gan_jax.evaluate import evaluate
 from gan_jax.training import loop as train
@@ -77,12 +77,12 @@ def settings(loss: str, architecture: str, steps: int, seed: int, faster: float)
 
 def measure(loss: str, architecture: str, folder: pathlib.Path, samples: int, **options) -> None:
   """Trains and evaluates a pair, where that is not done."""
-  if (folder / 'row.json').exists():
+  if rows_lib.measured(folder, samples=samples, **options):
     return
   train.run(settings(loss, architecture, **options), folder)
   found = evaluate(gan_jax.load(folder), samples=samples, weights='raw', metrics=('fid',))
-  content = {'distance': found.values['fid'], 'samples': samples, 'features': found.shared['features'], **options}
-  (folder / 'row.json').write_text(json.dumps(content, indent=2) + '\n')
+  content = {'distance': found.values['fid'], 'features': found.shared['features']}
+  rows_lib.write(folder, content, samples=samples, **options)
 
 
 def table(workdir: pathlib.Path, success: float) -> str:
@@ -93,11 +93,12 @@ def table(workdir: pathlib.Path, success: float) -> str:
   for architecture, (title, _, _) in ARCHITECTURES.items():
     cells = []
     for loss in columns:
-      file = workdir / loss / architecture / 'row.json'
-      row = json.loads(file.read_text()) if file.exists() else None
+      row = rows_lib.read(workdir / loss / architecture)
       good = row is not None and row['distance'] <= success
       cells.append('' if row is None else f'**{row["distance"]:.0f}**' if good else f'{row["distance"]:.0f}')
-      told |= set() if row is None else {f'{row["steps"]:,} steps of the generator; {row["features"]}'}
+      if row is not None:
+        how = '{steps:,} steps of the generator, rate times {faster:g}, seed {seed}, {samples:,} samples; '
+        told.add(how.format(**row['options']) + row['features'])
     rows.append(f'| {title} | ' + ' | '.join(cells) + ' |')
   return '\n'.join([*rows, '', *sorted(told)])
 

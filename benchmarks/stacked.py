@@ -11,11 +11,11 @@ norm, convolutions 4x4 of 32, 64 and 128; latents, norm, optimizer and moves per
 """
 
 import argparse
-import json
 import pathlib
 import time
 
 import gan_jax
+from benchmarks import rows as rows_lib
 from gan_jax import config as config_lib
 from gan_jax.evaluate import evaluate
 from gan_jax.training import loop as train
@@ -52,7 +52,7 @@ def settings(row: str, data: str, size: int, up: tuple[int, ...], steps: int):
 
 def measure(row: str, folder: pathlib.Path, samples: int, **options) -> None:
   """Trains and evaluates a row, where that is not done."""
-  if (folder / 'row.json').exists():
+  if rows_lib.measured(folder, samples=samples, **options):
     return
   config = settings(row, **options)
   since = time.perf_counter()
@@ -63,13 +63,11 @@ def measure(row: str, folder: pathlib.Path, samples: int, **options) -> None:
   content = {
     'modes': found.values['modes'],
     'kl': found.values['mode_kl'],
-    'steps': options['steps'],
     'moves': turns[0].repeat,
     'seconds': seconds,
     'features': found.shared['features'],
-    'samples': samples,
   }
-  (folder / 'row.json').write_text(json.dumps(content, indent=2) + '\n')
+  rows_lib.write(folder, content, samples=samples, **options)
 
 
 def table(workdir: pathlib.Path) -> str:
@@ -80,12 +78,11 @@ def table(workdir: pathlib.Path) -> str:
   ]
   features = set()
   for row, (title, _) in ROWS.items():
-    file = workdir / row / 'row.json'
-    if file.exists():
-      r = json.loads(file.read_text())
-      features.add(f'{r["samples"]:,} samples; {r["features"]}')
+    if (r := rows_lib.read(workdir / row)) is not None:
+      own = r['options']
+      features.add(f'{own["data"]}, {own["size"]} pixels, {own["samples"]:,} samples; {r["features"]}')
       time_of = f'{r["seconds"] // 60:.0f}:{r["seconds"] % 60:02.0f}'
-      lines.append(f'| {title} | {r["moves"]} | {r["steps"]:,} | {r["modes"]:.0f} | {r["kl"]:.2f} | {time_of} |')
+      lines.append(f'| {title} | {r["moves"]} | {own["steps"]:,} | {r["modes"]:.0f} | {r["kl"]:.2f} | {time_of} |')
   return '\n'.join([*lines, '', *sorted(features)])
 
 

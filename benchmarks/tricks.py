@@ -18,6 +18,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax.data.streams import Stream
 from gan_jax.evaluate import evaluate
+from gan_jax.sampling.run import Run
 from gan_jax.training import loop as train
 
 VARIANTS = {
@@ -38,15 +39,28 @@ def measure(settings: list[str], seed: int, steps: int) -> tuple[int, float, flo
     found = evaluate(run, samples=2000, weights='raw', metrics=('classes',))
     source = Stream(name='digits', split='test', size=8, channels=1).open()
     real = np.stack([source[i]['image'] for i in range(len(source))]).astype(np.float32) / 127.5 - 1
-    # In training mode, as the discriminator judges: batch norm by the batch.
-    judge = lambda game, image: game.discriminator(image, train=True)
-    variables = run.variables(ema=False)
-    logits, _ = run.stage.game.apply(
-      variables, real, method=judge, mutable=['batch_stats'], rngs={'noise': jax.random.key(0)}
-    )
+    logits = judged(run, real)
   shares = next(figure.parts for figure in found.figures if figure.name == 'class_kl')
-  confidence = float(special.expit(np.asarray(logits)).mean())
+  confidence = float(special.expit(logits).mean())
   return sum(share >= 0.01 for share in shares), found.values['class_kl'], confidence
+
+
+def judged(run: Run, images: np.ndarray) -> np.ndarray:
+  """Logits (N,) in training mode, in batches of the size that the discriminator was trained with.
+
+  Batch norm and minibatch discrimination look at the whole batch. The last one is filled up from the first images.
+  """
+  game, variables, size = run.stage.game, run.variables(ema=False), run.stage.batch_size
+
+  @jax.jit
+  def judge(images: jax.Array) -> jax.Array:
+    play = lambda game, image: game.discriminator(image, train=True)
+    return game.apply(
+      variables, images, method=play, mutable=['batch_stats'], rngs={'noise': jax.random.key(0)}
+    )[0]  # fmt: skip
+
+  parts = [judge(images[np.arange(i, i + size) % len(images)]) for i in range(0, len(images), size)]
+  return np.concatenate(parts)[: len(images)]
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """DiscoGAN: CycleGAN's two translations, with features that must agree, and two moves of the generators to one.
 
 Paper: Kim et al. 2017, https://arxiv.org/abs/1703.05192; settings of the authors' code (SKTBrain/DiscoGAN).
-Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/discogan.py --workdir runs/discogan
+Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/discogan.py:horse2zebra64 \
+  --workdir runs/discogan
 
   edges2shoes    64 pixels, outlines and photographs of shoes, pairs taken apart; the default. Unmeasured.
   horse2zebra64  64 pixels, half as wide, batch 16. Measured after 1,000 of 20,000 steps: docs/results.md.

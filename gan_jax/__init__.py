@@ -1,7 +1,7 @@
 """gan_jax: the GAN family in pure JAX.
 
-`import gan_jax` imports nothing else. Each name is imported when it is first used: `gan_jax.losses` needs only JAX,
-`gan_jax.load` needs the whole library.
+`import gan_jax` imports nothing else. Each name is imported when it is first used: `gan_jax.losses` needs only JAX and
+chex, `gan_jax.load` needs the whole library.
 """
 
 import importlib

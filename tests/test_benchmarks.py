@@ -4,7 +4,9 @@ import argparse
 import json
 import subprocess
 import sys
+import types
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -18,14 +20,18 @@ from benchmarks import (
   growth,
   optimizers,
   products,
+  rows,
   run,
   stability,
   stacked,
   translation,
+  tricks,
 )
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
 from gan_jax import runs
+from gan_jax.base.errors import UserError
+from gan_jax.data.streams import Stream
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
@@ -139,10 +145,119 @@ def test_combinations_of_attributes():
 
 
 def test_a_row_of_other_settings_is_not_taken_for_it(tmp_path):
-  (tmp_path / 'row.json').write_text(json.dumps({'steps': 1, 'set': ['game.pool=0']}))
-  translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=0'])
-  with pytest.raises(SystemExit, match='other settings than --set game'):
+  rows.write(tmp_path, {'frechet': 1.0}, set=['game.pool=0'], steps=1, data='')
+  translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=0'])  # it is there
+  with pytest.raises(SystemExit, match=r"measured with set=\['game.pool=0'\], not \['game.pool=5'\]"):
     translation.measure('unpaired', 'cyclegan', tmp_path, 1, '', ['game.pool=5'])
+  with pytest.raises(SystemExit, match='measured with steps=1, not 2'):
+    translation.measure('unpaired', 'cyclegan', tmp_path, 2, '', ['game.pool=0'])
+  options = dict(steps=9, seed=0, faster=4.0)
+  rows.write(tmp_path, {'distance': 1.0}, samples=2, **options)
+  stability.measure('gan', 'dcgan', tmp_path, 2, **options)
+  for other in (dict(seed=1), dict(steps=8), dict(faster=1.0), dict(samples=3)):
+    with pytest.raises(SystemExit, match='take another --workdir'):
+      stability.measure('gan', 'dcgan', tmp_path, **{'samples': 2, **options, **other})
+  rows.write(tmp_path, {}, up=(8, 4), data='stacked/digits', size=8, steps=2, samples=60)
+  stacked.measure('dcgan', tmp_path, 60, data='stacked/digits', size=8, up=(8, 4), steps=2)
+  with pytest.raises(SystemExit, match='size=8, not 32'):
+    stacked.measure('dcgan', tmp_path, 60, data='stacked/digits', size=32, up=(8, 4), steps=2)
+  rows.write(tmp_path, {}, steps=2, samples=60)
+  with pytest.raises(SystemExit, match='samples=60, not 61'):
+    optimizers.measure('adam', 0, tmp_path, 2, 61)
+  row, other = (next(iter(coarse_to_fine.stacked(int, data).values())) for data in ('digits', 'cifar10'))
+  rows.write(tmp_path, {'points': []}, config=row.config, changes=row.changes, samples=60)
+  coarse_to_fine.measure(row, tmp_path, 60)
+  with pytest.raises(SystemExit, match='take another --workdir'):
+    coarse_to_fine.measure(other, tmp_path, 60)
+
+
+def test_a_judge_learns_the_labels_that_it_is_given(tmp_path, monkeypatch):
+  kept = []
+  monkeypatch.setattr(translation.choose, 'choose', lambda kind, stream, say: kept.append(stream))
+  images = np.zeros((4, 8, 8, 3), np.uint8)
+  for labels in (np.array([0, 1, 1, 0]), np.array([1, 1, 0, 0])):
+    translation.judge(tmp_path, 'faces', {'train': (images, labels), 'test': (images, labels)})
+    assert np.load(kept[-1].path.format(split='train'))['label'].tolist() == labels.tolist()
+
+
+def test_pairs_without_a_held_out_split_are_refused(tmp_path):
+  np.savez(tmp_path / 'train.npz', image=np.zeros((3, 8, 8, 1), np.uint8))
+  stream = Stream(name='npz', path=str(tmp_path / '{split}.npz'), size=8, channels=1)
+  run = types.SimpleNamespace(stage=types.SimpleNamespace(streams={'images': stream}))
+  with pytest.raises(UserError, match="no split but 'train', on which the run was trained"):
+    translation.held_out(run, 'images')
+
+
+def test_starred_faces_are_those_that_lack_what_is_asked_for(monkeypatch):
+  # A perfect translation of four faces: what is seen of it is 1, and its features are those of the faces that have it.
+  attributes = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0]])
+  names = translation.ATTRIBUTES
+  fields = {'image': np.zeros((4, 2, 2, 5), np.float32) + attributes[:, None, None], 'attributes': attributes}
+  game = types.SimpleNamespace(domains=names)
+  stream = Stream(name='digits', size=8, channels=1, columns={})
+  run = types.SimpleNamespace(stage=types.SimpleNamespace(game=game, streams={'images': stream}))
+  made = {}
+  for place, name in enumerate(names):
+    made[name] = fields['image'].copy()
+    made[name][..., place] = 1  # in all faces, also where the game of five would leave the attribute
+  compared = {}
+  monkeypatch.setattr(translation, 'stored', lambda stream, part: (fields['image'], fields))
+  monkeypatch.setattr(translation, 'held_out', lambda run, name: (stream, fields))
+  monkeypatch.setattr(
+    translation,
+    'applied',
+    lambda run, method, batch: made if method == 'sample' else dict.fromkeys(names, fields['image']),
+  )
+  monkeypatch.setattr(translation, 'to_uint8', lambda image, limits: image)
+  kinds = np.unique(attributes, axis=0)
+  place_of = lambda row: int((kinds == row).all(1).argmax())
+
+  def described(extractor, image):
+    seen = image[:, 0, 0]
+    return {'features': seen, 'logits': np.eye(len(kinds))[[place_of(row) for row in seen]]}
+
+  monkeypatch.setattr(translation, 'described', described)
+  monkeypatch.setattr(translation, 'judge', lambda *_: types.SimpleNamespace(protocol=''))
+  monkeypatch.setattr(
+    translation, 'distances', lambda fake, real: compared.setdefault(len(compared), (fake, real)) and {}
+  )
+  found = translation.starred(run, None)
+  for place, name in enumerate(names):
+    fake, real = compared[place]
+    assert found[name]['asked'] == len(fake) == (attributes[:, place] == 0).sum()
+    assert (fake[:, place] == 1).all() and (real[:, place] == 1).all()
+
+
+def test_a_discriminator_judges_batches_of_the_size_that_it_learnt_from():
+  size, sizes = 4, []
+
+  class Game(nn.Module):
+    def discriminator(self, image, train):
+      sizes.append(image.shape[0])
+      return image.sum(1) + 0 * image.shape[0]
+
+  run = types.SimpleNamespace(
+    stage=types.SimpleNamespace(game=Game(), batch_size=size), variables=lambda ema: {'params': {}}
+  )
+  images = np.arange(22.0, dtype=np.float32).reshape(11, 2)
+  np.testing.assert_array_equal(tricks.judged(run, images), images.sum(1))
+  assert sizes == [4]
+
+
+def test_a_system_that_was_killed_forgets_what_it_did_not_save(tmp_path):
+  values = argparse.Namespace(workdir=str(tmp_path), width=0.25, steps_per_call=1, set=[])
+  system = contest.System('dcgan', values)
+  system.forget()  # nothing is there
+  (system.folder / 'checkpoints' / '40').mkdir(parents=True)
+  (system.folder / 'metrics.jsonl').write_text(''.join(json.dumps({'step': i}) + '\n' for i in (20, 40, 60, 80)))
+  system.forget()
+  assert [json.loads(row)['step'] for row in system.rows] == [20, 40]
+
+
+@pytest.mark.parametrize('share', [1.0, 0.3, 0.25, 0.125])
+def test_groups_of_r3gan_divide_its_channels(share):
+  group = int(contest.grouped(share)[0].split('=')[1])
+  assert all(2 * int(width * share) % group == 0 for width in (96, 192)) and group >= 2
 
 
 @pytest.mark.parametrize(('table', 'data'), [*((table, '') for table in coarse_to_fine.TABLES), ('stacked', 'digits')])
