@@ -16,7 +16,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents import distributions as latents_lib
-from gan_jax.nets import biggan, published, sngan
+from gan_jax.nets import biggan, dcgan, mlp, progressive, published, r3gan, sngan, stylegan2
 from gan_jax.nets.layers.norms import PlainBatchNorm
 from gan_jax.sampling import standing
 from gan_jax.training import summary
@@ -212,6 +212,12 @@ def test_standing_statistics_change_samples_and_are_refused_where_there_are_none
   np.testing.assert_array_equal(run.sample(4, standing=2), run.sample(4, standing=2))
   result = evaluate.evaluate(run, metrics='fid', samples=70, features='random', truncation=0.5, standing=2)
   assert 'latents within 0.5, statistics of 2 batches' in result.shared['samples']
+  game = Standard(mlp.Generator((4,), (4, 4, 1)), dcgan.Discriminator((4, 4), kernel=4), latents_lib.Normal((5,)))
+  batch = {'images': {'image': jnp.zeros((4, 4, 4, 1))}, 'latents': jnp.zeros((4, 5))}
+  variables = game.init(dict.fromkeys(('params', 'noise', 'dropout'), KEY), batch, method='discriminator_loss')
+  assert 'batch_stats' in variables  # of the discriminator, which makes no samples
+  with pytest.raises(UserError, match='no batch statistics'):
+    standing.of_stage(run.stage._replace(game=game), variables, 2)
   (ring,) = runs.stages_of(config_lib.load('configs/gan.py:ring'))
   with pytest.raises(UserError, match='no batch statistics'):
     standing.of_stage(ring, {'params': {}}, 2)
@@ -311,3 +317,18 @@ def test_tables_of_gains_are_read_as_they_lie_and_with_their_1():
   norm = published.biggan.variables_of(tensors, like)['params']['block_0']['norm_2']
   np.testing.assert_allclose(norm['gain']['weights']['kernel'], 1 + tensors['blocks.0.0.bn2.gain.weight'], rtol=1e-6)
   np.testing.assert_allclose(norm['bias']['weights']['kernel'], tensors['blocks.0.0.bn2.bias.weight'], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'network', [biggan.DeepGenerator((4, 4), 3, embedding=0), r3gan.Generator((4,), (1,), 2, classes=3, embedding=0)]
+)
+def test_a_generator_of_classes_without_an_embedding_is_refused(network):
+  with pytest.raises(UserError, match=r'classes=3 .* embedding=0: it would not see them'):
+    network.init(KEY, jnp.zeros((2, 4)), label=jnp.zeros(2, int), train=True)
+
+
+@pytest.mark.parametrize('network', [stylegan2.Discriminator(8, (4, 4, 4)), progressive.Discriminator(8, (4, 4, 4))])
+def test_a_discriminator_of_another_resolution_is_refused(network):
+  for size in (4, 16):
+    with pytest.raises(UserError, match=f'has resolution=8, the images {size}x{size}: make them equal'):
+      jax.eval_shape(lambda x: network.init(KEY, x, train=True), jnp.zeros((4, size, size, 1)))

@@ -231,6 +231,35 @@ def test_each_setting_that_the_page_calls_free_may_change(tmp_path):
     run_config.check_resumable(tmp_path, ml_collections.ConfigDict(settings))
 
 
+def test_stages_that_share_their_steps_keep_their_ends(tmp_path):
+  config = small('--config.stages=({}, {"batch_size": 8})')
+  run_config.write_config(tmp_path, config)
+  with pytest.raises(UserError, match=r'config\.steps: \d+ -> 99'):
+    run_config.check_resumable(tmp_path, config_lib.override(config, ['--config.steps=99']))
+  run_config.check_resumable(tmp_path, config_lib.override(config, ['--config.steps=99', '--config.resume=force']))
+  own = small('--config.stages=({"steps": 3}, {"batch_size": 8})')
+  run_config.write_config(tmp_path, own)
+  run_config.check_resumable(tmp_path, config_lib.override(own, ['--config.steps=99']))  # of the last stage alone
+
+
+def test_a_save_that_is_tried_again_keeps_its_metrics(tmp_path, monkeypatch):
+  checkpoints = checkpoint.Checkpoints(tmp_path, keep=2, best='loss', write=True)
+  place, state = (lambda step: checkpoint.Place(step, 0, {})), {'x': jnp.zeros(1)}
+  checkpoints.save(state, place(1), {'loss': 0.5})
+  checkpoints.close()
+  checkpoints = checkpoint.Checkpoints(tmp_path, keep=2, best='loss', write=True)
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoints._checkpointer, 'save_async', lambda *a, **k: (_ for _ in ()).throw(OSError('no space')))
+    with pytest.raises(UserError, match='no space'):
+      checkpoints.save(state, place(2), {'loss': 0.1})
+  checkpoints.save_now(state, place(2))
+  checkpoints = checkpoint.Checkpoints(tmp_path, keep=2, best='loss', write=True)
+  for step in (3, 4, 5):
+    checkpoints.save(state, place(step), {'loss': 0.9})
+  checkpoints.close()
+  assert 2 in checkpoint.Checkpoints(tmp_path).steps(), 'the best one is kept'
+
+
 def test_the_best_checkpoint_is_by_a_metric_that_the_run_has():
   root, mesh = pathlib.Path(__file__).parents[1], parallel.make_mesh(1)
   pages = [path.read_text() for folder in ('docs', 'configs') for path in (root / folder).glob('*.[mp][dy]')]

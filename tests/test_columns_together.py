@@ -8,6 +8,7 @@ from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
 
 from gan_jax.base.errors import UserError
 from gan_jax.data import streams, transforms
+from gan_jax.data.sources import columned
 
 KEEP = {'name': 'Picture', 'size': 8}
 
@@ -80,8 +81,84 @@ def test_second_pictures_have_the_shape_of_the_first(tmp_path):
   apart = {**fields, 'mask': {**fields['mask'], 'together': False}}
   assert len(stream(tmp_path, apart).open()) == 1
   (tmp_path / 'm' / 'a.png').write_bytes(b'no picture')
-  with pytest.raises(UserError, match=r'm/a\.png cannot be read'):
+  with pytest.raises(UserError, match=r'has no row whose pictures can all be read: mend them'):
     stream(tmp_path, fields).open()
+
+
+def test_a_row_whose_second_picture_cannot_be_read_is_left_out(tmp_path):
+  rows = [{'file_name': f'{i}.png', 'mask_file_name': f'm/{i}.png'} for i in range(4)]
+  table(tmp_path, rows)
+  for i in range(4):
+    save(tmp_path / f'{i}.png', np.full((8, 8, 3), 10 * i, np.uint8))
+    save(tmp_path / 'm' / f'{i}.png', np.full((8, 8, 3), 10 * i, np.uint8))
+  whole = (tmp_path / 'm' / '1.png').read_bytes()
+  (tmp_path / 'm' / '1.png').write_bytes(whole[: len(whole) // 2])
+  source = stream(tmp_path, {'image': PICTURE, 'mask': {**PICTURE, 'channels': 1}}).open()
+  assert [int(source[i]['image'].max()) for i in range(len(source))] == [0, 20, 30]
+  assert [int(source[i]['mask'].max()) for i in range(len(source))] == [0, 20, 30]
+  (note,) = (note for note in source.notes if 'left out' in note)
+  assert 'left out 1 of 8 files' in note and 'm/1.png' in note
+
+
+def test_sets_in_memory_are_made_as_large_as_their_columns_say():
+  whole = stream(name='digits', size=8, channels=1).open()
+  read = lambda fields, **settings: stream(name='digits', fields=fields, channels=1, **settings).open()
+  for fields, size in (({'image': {**PICTURE, 'size': 8}}, 32), ({'image': {**PICTURE, 'size': 8}}, 4)):
+    made = read(fields, size=size)
+    np.testing.assert_array_equal([made[i]['image'] for i in range(9)], [whole[i]['image'] for i in range(9)])
+  both = read({'a': {**PICTURE, 'column': 'image', 'size': 8}, 'b': {**PICTURE, 'column': 'image', 'size': 4}}, size=32)
+  np.testing.assert_array_equal(both[0]['a'], whole[0]['image'])
+  # A crop is cut once.
+  cropped = stream(name='digits', size=8, channels=1, crop=6).open()
+  made = read({'image': PICTURE}, size=8, crop=6)
+  np.testing.assert_array_equal([made[i]['image'] for i in range(9)], [cropped[i]['image'] for i in range(9)])
+
+
+def test_few_labels_of_a_set_in_memory_with_columns():
+  fields = {'image': PICTURE, 'label': {'name': 'Label', 'classes': 10}}
+  few = stream(name='digits', fields=fields, channels=1, classes=10, per_class=2)
+  labels = [int(few.open()[i]['label']) for i in range(len(few.open()))]
+  assert sorted(labels) == sorted([*range(10)] * 2)
+  plain = stream(name='digits', channels=1, classes=10, per_class=2).open()
+  np.testing.assert_array_equal([few.open()[i]['image'] for i in range(20)], [plain[i]['image'] for i in range(20)])
+  assert columned.fitted_kinds(few)['label'].classes == 10
+
+
+def test_few_labels_tell_what_was_left_out(tmp_path):
+  for kind in ('a', 'b'):
+    for i in range(3):
+      save(tmp_path / kind / f'{i}.png', noise(8, 8, seed=i))
+  (tmp_path / 'a' / 'bad.png').write_bytes(b'no picture')
+  notes = [stream(tmp_path, classes=2, per_class=count).open().notes for count in (0, 2)]
+  assert notes[0] == notes[1] and 'bad.png' in notes[0][-1]
+
+
+@pytest.mark.parametrize(
+  ('level', 'vocabulary', 'words'),
+  [
+    ('characters', ('A', 'c'), r"has 'A', which texts at level='characters' never have \(capitals"),
+    ('characters', ('ab', 'c'), "has 'ab', which"),
+    ('words', ('Red', 'shoe'), "has 'Red', which"),
+    ('words', ('red-shoe',), r"has 'red-shoe', .*\['red', 'shoe'\]"),
+    ('words', ('red', 'red'), "has 'red' twice"),
+  ],
+)
+def test_a_vocabulary_that_no_text_has_is_refused(level, vocabulary, words):
+  fields = {'text': {'name': 'Text', 'length': 4, 'level': level, 'vocabulary': vocabulary}}
+  read = stream(name='lines', fields=fields)  # a run with it can be loaded
+  with pytest.raises(UserError, match=words):
+    streams.check_effect(read, 'config.data')
+  right = {'text': {**fields['text'], 'vocabulary': tuple('ac') if level == 'characters' else ('red', 'shoe')}}
+  streams.check_effect(stream(name='lines', fields=right), 'config.data')
+
+
+def test_windows_of_floats_are_refused_where_nothing_makes_them_the_size(tmp_path):
+  np.savez(tmp_path / 'x.npz', image=np.zeros((4, 10, 10, 3), np.float32))
+  read = stream(tmp_path / 'x.npz', name='npz', random_crop=10)
+  with pytest.raises(UserError, match=r'random_crop=10 is of pictures of bytes.*a Picture with `values`'):
+    read.open()
+  fields = {'image': {**PICTURE, 'values': (0.0, 1.0)}}
+  assert prepared(stream(tmp_path / 'x.npz', fields, 'npz', random_crop=10))['image'].shape == (4, 8, 8, 3)
 
 
 def test_pairs_of_a_turned_tiff(tmp_path):

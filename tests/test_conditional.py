@@ -20,7 +20,7 @@ from gan_jax.evaluation import of_features, of_networks
 from gan_jax.games.infogan import InfoGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
-from gan_jax.latents.distributions import Label, Normal, Tags, Uniform, draw
+from gan_jax.latents.distributions import Label, Normal, Scales, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
 from gan_jax.nets import cdcgan, cgan, dcgan, infogan
 from gan_jax.nets.layers.basic import condition
@@ -406,3 +406,13 @@ def test_a_condition_that_the_data_have_not_is_one_line():
   few = {**batch, 'latents': jnp.zeros((2, 3))}
   with pytest.raises(UserError, match='needs as many examples as latents, not 4 and 2'):
     core.init(Standard(Echo(), Echo(True), Normal((3,)), condition='image'), sgd, few, jax.random.key(0))
+  maps = {**batch, 'latents': tuple(jnp.zeros((2, 1)) for _ in range(4))}
+  with pytest.raises(UserError, match='needs as many examples as latents, not 4 and 2'):
+    scales = Scales(((1,),) * 4)
+    core.init(Standard(Echo(), Echo(True), scales, condition='image'), sgd, maps, jax.random.key(0))
+
+
+def test_numbers_are_conditions_as_they_are():
+  # They would be no class of any: one-hot of a real number is zeros.
+  assert condition(jnp.array([0.5, 2.0]), 1).tolist() == [[0.5], [2.0]]
+  assert condition(jnp.array([0, 2]), 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]

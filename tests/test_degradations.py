@@ -36,6 +36,11 @@ def test_degradations_have_right_values():
   step[:, 4:] = 100
   # One line where the dark side ends: twice the step, below white.
   assert degraded('edges', step)[3, :, 0] == pytest.approx([255, 255, 255, 55, 255, 255, 255, 255])
+  clear = np.concatenate([step, np.full((8, 8, 1), 9, np.uint8)], -1)
+  kind = degradations.Degraded(by=('edges',), size=8, channels=4, range=(0.0, 255.0))
+  both = np.asarray(kind.prepare(jnp.asarray(clear[None]), KEY))[0]
+  np.testing.assert_array_equal(both[..., :3], degraded('edges', step))
+  np.testing.assert_allclose(both[..., 3], 9)  # opacity stays
   holed = degraded('holes', image, hole=0.5)
   hole = (holed == 127.5).all(-1)
   assert hole.sum() == 16 and np.isclose(holed, image, atol=1e-3).all(-1).sum() == 48

@@ -292,6 +292,9 @@ def test_the_pictures_of_codes():
   for latents in ({'z': Normal((2,))}, {'z': Normal((2,)), **more}):
     with pytest.raises(UserError, match='use grid'):
       exploration.codes(Stand(latents, colour))
+  # A class that is asked for stays.
+  labelled = {'z': Normal((2,)), 'label': Label(3), 'style': Normal(())}
+  assert list(exploration.codes(Stand(labelled, colour), 2, exploration.Options(label=1))) == ['style']
 
 
 def test_the_pictures_of_parts():

@@ -15,7 +15,10 @@ from gan_jax import config as config_lib
 from gan_jax import core, main, runs
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
-from gan_jax.latents.distributions import Normal
+from gan_jax.data.streams import Stream
+from gan_jax.games import standard
+from gan_jax.latents.distributions import Label, Normal
+from gan_jax.nets import cgan, copies, gman, mlp
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.views import View
@@ -212,9 +215,9 @@ def test_averages_of_several_stages_count_from_their_last_reset():
     (
       'cdcgan.py:digits',
       ['game.generator.classes=5'],
-      r'generator\.classes=5 but labels have 10 classes.*set it to 10',
+      r'generator\.classes=5 but the label has 10 classes.*set it to 10',
     ),
-    ('cgan.py:digits', ['game.discriminator.classes=9'], r'discriminator\.classes=9 but labels have 10'),
+    ('cgan.py:digits', ['game.discriminator.classes=9'], r'discriminator\.classes=9 but the label has 10'),
     (
       'stargan.py:digits',
       ["game.domains=('0','1','2')", 'game.discriminator.domains=3'],
@@ -256,3 +259,32 @@ def test_games_that_compare_examples_must_see_two(config, settings, devices):
   checks.check_batch(of(), 16)  # devices of one program see the whole batch
   with pytest.raises(UserError, match=r'compares 2 examples or more.*sees 1 '):
     checks.check_batch(of(f'--config.{settings}'), devices)
+
+
+def stage_of(game, **columns):
+  stream = Stream(name='folder', size=8, channels=1, classes=4, columns={'image': {'name': 'Picture'}, **columns})
+  return types.SimpleNamespace(game=game, streams={'images': stream})
+
+
+def test_networks_that_do_not_know_all_classes_of_their_condition_are_refused():
+  networks = lambda classes: (mlp.Generator(classes=classes), cgan.MaxoutDiscriminator(classes=classes))
+  breed = {'breed': {'name': 'Label', 'classes': 5}}
+  game = lambda classes, column: standard.Standard(*networks(classes), Normal((2,)), condition=column)
+  check = checks._check_known_classes
+  check(stage_of(game(5, 'breed'), **breed))
+  check(stage_of(game(4, 'label'), label={'name': 'Label', 'classes': 4}))
+  check(stage_of(game(1, 'age'), age={'name': 'Number'}))
+  with pytest.raises(UserError, match=r"generator\.classes=4 but column 'breed' .* has 5 classes.*set it to 5"):
+    check(stage_of(game(4, 'breed'), **breed))
+  text = {'name': 'Text', 'length': 3, 'vocabulary': ('red', 'shoe')}
+  with pytest.raises(UserError, match=r"generator\.classes=4 but column 'title' .* is a text"):
+    check(stage_of(game(4, 'title'), title=text))
+  latents = {'z': Normal((2,)), 'label': Label(10)}
+  for known, refused in ((10, False), (3, True)):
+    judges = copies.Copies(gman.Discriminator(classes=known), 2)
+    many = standard.Standard(mlp.Generator(classes=10), judges, latents)
+    if refused:
+      with pytest.raises(UserError, match=r'discriminator\.network\.classes=3 but the label has 10'):
+        check(stage_of(many))
+    else:
+      check(stage_of(many))

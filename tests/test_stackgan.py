@@ -8,7 +8,7 @@ import pytest
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import losses, runs
+from gan_jax import core, losses, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.state import GameState
@@ -244,3 +244,17 @@ def test_embeddings_are_what_the_settings_say():
   for wrong, words in ((vector(2, 3), 'has 3 entries, but size=4'), (vector(3, 4), 'captions=2: set it to 3')):
     with pytest.raises(UserError, match=words):
       kind.stored(wrong)
+
+
+def test_samples_of_a_later_stage_are_of_what_it_learnt_from():
+  """Averages of a frozen player are left out: the second generator was trained on images of its weights as they are."""
+  second = game(stage=2)
+  players = {}
+  for name in core.players_of(second):
+    of = lambda value, name=name: {name: {'w': jnp.full((), value)}}
+    players[name] = core.TrainState(of(0.0), {}, None, {'params': of(1.0)})
+  state = GameState(jnp.zeros((), jnp.int32), players, {}, {})
+  weights = lambda ema: {k: float(v['w']) for k, v in core.game_variables(second, state, ema=ema)['params'].items()}
+  assert core.frozen_players(second) == ('generator_1',)
+  assert weights(True) == {name: float(name != 'generator_1') for name in players}
+  assert set(weights(False).values()) == {0.0}

@@ -199,6 +199,15 @@ def test_a_set_that_stages_have_in_other_sizes_is_opened_once(monkeypatch):
   assert opened == [('digits', 8), ('ring', 2)]
 
 
+def test_what_a_later_stage_reads_otherwise_is_opened_before_the_start():
+  first, later = (
+    {'name': 'digits', 'size': 8, 'channels': 1, **more} for more in ({}, {'classes': 10, 'per_class': 999})
+  )
+  stages = ({'steps': 1, 'data': first}, {'steps': 1, 'data': later})
+  with pytest.raises(UserError, match=r'class \d has \d+ examples'):
+    checks._open_streams(experiment_of(config_of(stages=stages)))
+
+
 def test_the_first_stage_starts_from_a_run_only():
   config = config_of(stages=({'steps': 1, 'start': {'generator_1': 'generator_0'}},))
   with pytest.raises(UserError, match=r'use config\.init_from'):

@@ -87,10 +87,14 @@ def grey(x: jax.Array) -> jax.Array:
 def edges(x: jax.Array) -> jax.Array:
   """(B, H, W, C) to dark lines on white: 1 less twice the largest of each 3x3 window of grey less its middle.
 
+  Opacity stays.
+
   Source: the outlines of CoGAN's code, as in `data.sources.transformed`, turned over as in pix2pix's sets.
   """
-  level = grey(x)
-  return 1.0 - jnp.minimum(CONTRAST * (nn.max_pool(level, (3, 3), padding='SAME') - level), 1.0)
+  colours = 1 if x.shape[-1] == 2 else min(x.shape[-1], 3)
+  level = grey(x[..., :colours])
+  lines = 1.0 - jnp.minimum(CONTRAST * (nn.max_pool(level, (3, 3), padding='SAME') - level), 1.0)
+  return jnp.concatenate([lines, x[..., colours:]], -1)
 
 
 def holes(x: jax.Array, key: jax.Array, share: float) -> jax.Array:

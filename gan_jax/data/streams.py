@@ -205,6 +205,9 @@ def check_effect(stream: Stream, where: str) -> None:
     raise UserError(f'{where}.values={stream.values} but {stream.name!r} has a fixed scale: leave it at None')
   if not stream.columns:
     return
+  for field, kind in stream.kinds.items():
+    if isinstance(kind, Text):
+      kind.check_vocabulary(f'{where}.columns.{field}')
   label = stream.columns.get('label', {}).get('classes', 0)
   classes = label if isinstance(label, int) else len(label)
   if classes and stream.classes != classes:

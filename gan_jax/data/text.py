@@ -66,6 +66,20 @@ class Text(Kind):
     several = (self.captions,) if self.captions > 1 else ()
     return jax.ShapeDtypeStruct((*several, self.length), np.int32) if self.captions else None
 
+  def check_vocabulary(self, where: str) -> None:
+    """Raises a UserError for an entry of the vocabulary that no text can have, or that it has twice."""
+    entries = () if isinstance(self.vocabulary, int) else self.vocabulary
+    for entry in entries:
+      if (parts := _split(self.level)(entry)) != [entry]:
+        small = ' (capitals of texts become small letters)' if entry != entry.lower() else ''
+        raise UserError(
+          f'{where}.vocabulary has {entry!r}, which texts at level={self.level!r} never have{small}: it would be '
+          f'{parts}'
+        )
+    if len(set(entries)) < len(entries):
+      twice = next(entry for entry in entries if entries.count(entry) > 1)
+      raise UserError(f'{where}.vocabulary has {twice!r} twice: give each once')
+
   def fit(self, values: Iterable[Any]) -> 'Text':
     """With the vocabulary and the number of captions of these texts.
 

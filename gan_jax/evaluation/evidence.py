@@ -78,6 +78,11 @@ class Evidence:
     self._trained_on, self._cached = trained_on, {} if cached is None else cached
 
   @property
+  def picked(self) -> Callable[[Any], Any]:
+    """The output that is measured, of what the game makes; it outlives this evidence."""
+    return self._generated.picked
+
+  @property
   def extractor(self) -> Extractor:
     return self._scorer.extractor
 

@@ -19,7 +19,6 @@ from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
 from gan_jax.metrics.checks import share_error
-from gan_jax.sampling.outputs import pick
 
 CODED = 10_000
 PROBED, BATCH, GRID = 10_000, 128, 4
@@ -139,11 +138,11 @@ def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
       'them out'
     )
   # Only what stays the same: the function outlives this state's evidence.
-  game, seed, output = e.sampler.game, e.seed, e.output
+  game, seed, picked = e.sampler.game, e.seed, e.picked
 
   def generate(variables, z):
     made = game.apply(variables, {'latents': z}, method='sample', rngs={'noise': key_of(seed)})
-    return pick(made, output).astype(jnp.float32)
+    return picked(made).astype(jnp.float32)
 
   # One function for all evaluations, or the search would be compiled for each.
   return jax.tree_util.Partial(e.once('generate', lambda: jax.jit(generate)), e.variables)

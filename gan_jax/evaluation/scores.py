@@ -202,13 +202,17 @@ class Generated:
     """Whether samples are made of examples."""
     return self._inputs is not None
 
+  def picked(self, made: Any) -> Any:
+    """The output that is measured, of what the game makes."""
+    return pick(made, self._output, '--output or config.eval.output', self._declared)
+
   def _made(
     self, variables: Any, key: jax.Array, starts: jax.Array, inputs: Any
   ) -> tuple[jax.Array, dict[str, Any], jax.Array]:
     """(examples, what was asked, whether all are finite) of the blocks that begin at starts (devices, blocks)."""
     block = lambda start, inputs: self.sampler.block(variables, key, start, None, inputs)
     made, drawn = jax.vmap(jax.vmap(block))(starts, inputs)
-    made = pick(made, self._output, '--output or config.eval.output', self._declared)
+    made = self.picked(made)
     examples = made.reshape(starts.shape[0], starts.shape[1] * CHUNK, *made.shape[3:])
     finite = jnp.isfinite(examples).reshape(starts.shape[0], -1).all(1)
     if self._limits is not None:

@@ -77,5 +77,7 @@ class MADGAN(nn.Module):
 
   def sample(self, batch: Batch) -> jax.Array:
     examples, maker = self.generate_all(batch['latents']['z'], train=False), batch['latents']['maker']
+    if maker.ndim > 1:
+      raise UserError('each example is of one generator, not of shares of several: name one as maker')
     own = jnp.expand_dims(maker, (0, *range(2, examples.ndim)))
     return jnp.take_along_axis(examples, own, 0)[0]

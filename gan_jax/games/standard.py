@@ -207,10 +207,10 @@ class Standard(nn.Module):
         f'config.game.condition={self.condition!r} comes from the data: make config.game.latents one distribution'
       )
     value = fields[self.condition]
-    if len(value) != len(latents):
+    if len(value) != (count := len(jax.tree.leaves(latents)[0])):  # `Scales` are a tuple
       raise UserError(
         f'config.game.condition={self.condition!r} needs as many examples as latents, not {len(value)} and '
-        f'{len(latents)}: leave config.data.batch_size out'
+        f'{count}: leave config.data.batch_size out'
       )
     return {**batch, 'images': {**fields, 'label': value}, 'latents': {'z': latents, 'label': value}}
 

@@ -144,6 +144,10 @@ class DeepGenerator(nn.Module):
     label = checked_label(label, self.classes, 'generator')
     condition = z
     if self.classes:
+      if not self.embedding:
+        raise UserError(
+          f'classes={self.classes} of DeepGenerator and embedding=0: it would not see them, set embedding'
+        )
       shared = Embed(self.classes, self.embedding, kernel_init=ORTHOGONAL, name='shared')(label, train=train)
       condition = jnp.concatenate([shared.astype(z.dtype), z], -1)
     norm = lambda name: VectorBatchNorm(self.weights, name=name)

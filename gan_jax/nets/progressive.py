@@ -40,6 +40,14 @@ def sizes_of(resolution: int, channels: tuple[int, ...], of: str) -> dict[int, i
   return {FIRST << i: channels[i] for i in range(count)}
 
 
+def check_resolution(image: jax.Array, resolution: int) -> None:
+  """Raises a UserError if images (B, H, W, C) are not those of a discriminator: its widths would be of other sizes."""
+  if image.shape[1:3] != (resolution, resolution):
+    raise UserError(
+      f'the discriminator has resolution={resolution}, the images {image.shape[1]}x{image.shape[2]}: make them equal'
+    )
+
+
 def _conv(width: int, window: int = 3, **settings: Any) -> Conv:
   return Conv(width, (window, window), kind='equalised', **settings)
 
@@ -154,6 +162,7 @@ class Discriminator(nn.Module):
   def __call__(self, image: jax.Array, *, train: bool, fade: jax.Array | None = None) -> jax.Array:
     """Logits; with `fade`, the new layers have that share in the maps of half the resolution."""
     sizes = sizes_of(self.resolution, self.channels, 'discriminator')
+    check_resolution(image, self.resolution)
     features_of = lambda image, size: nn.leaky_relu(
       _conv(sizes[size], 1, name=f'from_image_{size}')(image, train=train), SLOPE
     )

@@ -112,6 +112,10 @@ class Generator(nn.Module):
     _check(self.channels, self.blocks)
     label = checked_label(label, self.classes, 'generator')
     if label is not None:
+      if not self.embedding:
+        raise UserError(
+          f'classes={self.classes} of r3gan.Generator and embedding=0: it would not see them, set embedding'
+        )
       z = jnp.concatenate([z, _Condition(self.classes, self.embedding, name='embed')(label).astype(z.dtype)], 1)
     features = kept(nn.Dense(self.channels[0], use_bias=False, kernel_init=scaled(), dtype=z.dtype, name='start')(z))
     basis = self.param('basis', nn.initializers.normal(1.0), (4, 4, self.channels[0]), jnp.float32)

@@ -19,7 +19,7 @@ from gan_jax.nets.layers.minibatch import minibatch_stddev
 from gan_jax.nets.layers.modulated import Linear, ModulatedConv, StyledConv, leaky
 from gan_jax.nets.layers.norms import pixel_norm
 from gan_jax.nets.layers.weights import Conv
-from gan_jax.nets.progressive import FIRST, sizes_of
+from gan_jax.nets.progressive import FIRST, check_resolution, sizes_of
 
 FORMS = ('residual', 'skip', 'plain')
 HALF = math.sqrt(0.5)
@@ -233,6 +233,7 @@ class Discriminator(nn.Module):
       raise one_of('form of the discriminator', self.form, FORMS)
     label = checked_label(label, self.classes, 'discriminator')
     sizes = sizes_of(self.resolution, self.channels, 'discriminator')
+    check_resolution(image, self.resolution)
     seen = lambda image, size, clamp: leaky(
       _conv(sizes[size], 1, name=f'from_image_{size}')(image, train=train), clamp=clamp
     )

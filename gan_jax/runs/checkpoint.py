@@ -69,6 +69,7 @@ class Checkpoints:
       self._workdir = self._workdir.absolute()
     self._folder = self._workdir / 'checkpoints'
     self._best = best
+    self._last: tuple[int, dict[str, float] | None] = (0, None)  # step and metrics of the save that was tried last
     self._open: Callable[[], Any] = lambda: ocp.training.Checkpointer(
       self._folder, preservation_policy=_Kept(keep, best), cleanup_tmp_directories=write
     )
@@ -119,12 +120,15 @@ class Checkpoints:
     metadata['crc'] = _crc(metadata)
     name = self._best.removeprefix('-')
     kept = {self._best: metrics[name]} if metrics and name in metrics else None
+    self._last = place.step, metrics
     _silence_late_writes()
     with _writing(self._folder):
       self._checkpointer.save_async(place.step, _tree(state), custom_metadata=metadata, metrics=kept, force=True)
 
   def save_now(self, state: Any, place: Place) -> None:
     """Saves and waits. It works even if earlier saves failed: the folder was deleted, or the disk was full.
+
+    A step whose save failed keeps the metrics that were given then.
 
     Raises:
       Diverged: the state is not finite.
@@ -135,7 +139,8 @@ class Checkpoints:
     with _writing(self._folder):
       self._folder.mkdir(parents=True, exist_ok=True)
       self._checkpointer = self._open()
-    self.save(state, place)
+    step, metrics = self._last
+    self.save(state, place, metrics if step == place.step else None)
     self.close()
 
   def place(self, step: int) -> Place:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etils import epath
@@ -134,12 +134,19 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   new = json.loads(config_lib.to_json(config))
   new['data'] = config_lib.with_stream_defaults(new['data'])
   lines = config_lib.differences(old, new)
-  changed = [line for line in lines if not (FREE.match(line.split(':')[0]) or FIRST_NAMES.match(line))]
+  free = lambda line: FREE.match(line.split(':')[0]) or FIRST_NAMES.match(line)
+  # Stages without steps of their own have those of the config: the ends of all would move.
+  moves = [line for line in lines if line.startswith('config.steps:')] if _shares_steps(new) else []
+  changed = [*moves, *(line for line in lines if not free(line))]
   if changed and config.resume != 'force':
     raise UserError(
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
       '--workdir, or --config.resume=force to go on with the new ones'
     )
+
+
+def _shares_steps(settings: Mapping[str, Any]) -> bool:
+  return any(not stage.get('steps') for stage in settings['stages'][:-1])
 
 
 def check_classes(config: Any, stages: Iterable[Stage], known: learnt.Learnt) -> None:

@@ -151,6 +151,8 @@ def codes(run: 'Run', count: int = 5, options: Options = Options(), *, steps: in
   for part, distribution in sorted(parts_of(run, 'codes').items()):
     if part == 'z' or not (isinstance(distribution, Label) or _is_vector(start[part])):
       continue
+    if part == 'label' and options.label is not None:  # it stays as it was asked for
+      continue
     values = _values(distribution, steps)
     for index in range(start[part].shape[1]) if start[part].ndim == 2 else (None,):
       images = images_of(run, latent_paths.varied(start, part, values, index), options, each=len(values))

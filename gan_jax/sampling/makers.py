@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.sampling import pictures
 from gan_jax.sampling.outputs import pick
@@ -37,11 +38,11 @@ def makers(run: 'Run', count: int = 256, options: Options = Options(), *, side: 
   if not isinstance(latents, Mapping) or 'maker' not in latents:
     raise UserError(f"--picture=makers of {type(run.stage.game).__name__}, which has no 'maker' among its latents")
   several, drawn = latents['maker'].classes, start_of(run, count, options)
-  made = []
+  made, declared = [], core.outputs_of(run.stage.game, run.stage.streams)
   for maker in range(several):
     asked = {**drawn, 'maker': np.full(count, maker, np.int32)}
     examples = run.generate(asked, seed=seed, ema=options.ema)
-    made.append(np.asarray(pick(examples, options.output)))
+    made.append(np.asarray(pick(examples, options.output, declared=declared)))
   if made[0].ndim == 4:
     columns = min(count, 10)
     rows = np.concatenate([examples[:columns] for examples in made])

@@ -168,7 +168,7 @@ class Run:
 
     Args:
       latents: as `generate` takes them.
-      seed: of a generator's own noise, if it has any.
+      seed: of a generator's own noise, if it has any; the noise is not that of `generate`.
       ema: use running averages where the run keeps them.
       inputs: as `sample` takes them.
 

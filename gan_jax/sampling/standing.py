@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
@@ -45,6 +46,9 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
 
   Returns:
     The variables with the averages as their 'batch_stats'.
+
+  Raises:
+    UserError: nothing is written.
   """
   old = variables['batch_stats']
   over = lambda statistics, batch: apply({**variables, 'batch_stats': statistics}, batch, mutable=['batch_stats'])[1]
@@ -54,6 +58,8 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
   some = jax.tree.map(lambda w: jnp.where(w == 0, 1.0, jnp.abs(w)).astype(w.dtype), written[0])
   after = over(some, inputs[0])['batch_stats']
   momentum = jax.tree.map(lambda a, w, s: (a - w) / s, after, written[0], some)
+  if all(np.all(leaf == 1) for leaf in jax.tree.leaves(jax.device_get(momentum))):
+    raise UserError('standing: what makes samples has no batch statistics, leave it out')
 
   def mean(old: jax.Array, momentum: jax.Array, *batches: jax.Array) -> jax.Array:
     kept = momentum == 1

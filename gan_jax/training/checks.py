@@ -1,8 +1,10 @@
 """Checks before a run writes files or compiles its first step."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 from flax.errors import FlaxError
 from jax.sharding import Mesh
@@ -10,10 +12,12 @@ from jax.sharding import Mesh
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
+from gan_jax.data.columns import Label
 from gan_jax.data.streams import check_effect
+from gan_jax.data.text import Text
 from gan_jax.evaluation.evaluator import check as check_evaluation
 from gan_jax.evaluation.options import options_of
-from gan_jax.latents.distributions import Label
+from gan_jax.latents.distributions import Label as LabelLatents
 from gan_jax.runs import run_config
 from gan_jax.runs.stages import Stage, check_owned, networks_of
 from gan_jax.runs.views import Experiment
@@ -73,26 +77,50 @@ def check_batch(stage: Stage, devices: int) -> None:
 
 
 def _check_known_classes(stage: Stage) -> None:
-  """Labels that a network does not know would all be one class to it."""
-  latents = stage.game.latents
-  label = latents.get('label') if isinstance(latents, Mapping) else None
-  if not isinstance(label, Label):
-    return
+  """Labels that a network does not know would all be one class to it, and numbers of words magnitudes."""
+  count, title = _asked(stage)
   for name, network in networks_of(stage.game):
+    copied = isinstance(getattr(network, 'network', None), nn.Module)  # `copies.Copies`
+    name, network = (f'{name}.network', network.network) if copied else (name, network)
     known = getattr(network, 'classes', 0)
-    if isinstance(known, int) and 0 < known < label.classes:
+    if not isinstance(known, int) or not known:
+      continue
+    if count is None:
       raise UserError(
-        f'config.game.{name}.classes={known} but labels have {label.classes} classes, of which the others would be '
-        f'one: set it to {label.classes}'
+        f'config.game.{name}.classes={known} but {title} is a text, whose words are no classes: take a network with '
+        '`words`'
       )
+    if known < count:
+      raise UserError(
+        f'config.game.{name}.classes={known} but {title} has {count} classes, of which the others would be one: set '
+        f'it to {count}'
+      )
+
+
+def _asked(stage: Stage) -> tuple[int | None, str]:
+  """(classes of what networks are conditioned on, 0 if it is no class, None if a text; what it is)."""
+  game = stage.game
+  label = game.latents.get('label') if isinstance(game.latents, Mapping) else None
+  if isinstance(label, LabelLatents):
+    return label.classes, 'the label'
+  column = getattr(game, 'condition', '')
+  if not column or not isinstance(column, str) or 'images' not in stage.streams:
+    return 0, ''
+  stream = stage.streams['images']
+  kind, title = stream.kinds.get(column), f'column {column!r} (config.game.condition)'
+  if isinstance(kind, Text):
+    return None, title
+  if kind is None:
+    return stream.classes if column == 'label' else 0, title
+  return kind.count if isinstance(kind, Label) else 0, title
 
 
 def _open_streams(experiment: Experiment) -> None:
   """Opens the sets of all stages; one that later stages have in another size only, once."""
-  opened: set[tuple[str, str, str]] = set()
+  opened: set[Any] = set()
   for stage in experiment.stages:
     for stream in stage.streams.values():
-      of = (stream.name, stream.path, stream.split)
+      of = dataclasses.replace(stream, size=1, crop=0, random_crop=0, batch_size=None, flip=False, seed=0)
       if stage.number == 0 or of not in opened:
         stream.open()
       opened.add(of)

@@ -83,10 +83,12 @@ class Subset:
   Attributes:
     source: the whole source.
     chosen: (n,) the numbers of the examples in the subset.
+    notes: of the whole source.
   """
 
   def __init__(self, source: Source, chosen: np.ndarray):
     self.source, self.chosen = source, chosen
+    self.notes = tuple(getattr(source, 'notes', ()))
 
   def __len__(self) -> int:
     return len(self.chosen)

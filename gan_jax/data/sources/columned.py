@@ -39,6 +39,10 @@ def kinds_of(stream: 'Stream', where: str = 'config.data', *, alike: bool = True
   Raises:
     UserError: an unknown kind or setting, or a value that does not fit.
   """
+  from gan_jax.data import sources
+
+  # Sets that are in memory are cropped before the columns read them.
+  inherited = tuple(key for key in INHERITED if key != 'crop' or not sources.has_arrays(stream.name))
   kinds = {}
   for field, settings in stream.columns.items():
     here = f'{where}.columns.{field}'
@@ -51,7 +55,7 @@ def kinds_of(stream: 'Stream', where: str = 'config.data', *, alike: bool = True
     target = resolve(settings['name'], HOME, f'{here}.name')
     keywords = {key: value for key, value in settings.items() if key not in OURS}
     if isinstance(target, type) and issubclass(target, kinds_lib.Picture):
-      keywords = {**{key: getattr(stream, key) for key in INHERITED}, **keywords}
+      keywords = {**{key: getattr(stream, key) for key in inherited}, **keywords}
     check_call(target, keywords, here)
     try:
       kinds[field] = target(**keywords)
@@ -97,7 +101,8 @@ def fitted_kinds(stream: 'Stream') -> dict[str, Any]:
   """
   if not any(kind.unfitted for kind in stream.kinds.values()):
     return stream.kinds
-  return dict(stream.open().kinds)  # type: ignore[attr-defined]
+  whole = dataclasses.replace(stream, per_class=0)  # of which a vocabulary is, and a number of captions
+  return dict(whole.open().kinds)  # type: ignore[attr-defined]
 
 
 def fitted_kind(stream: 'Stream', field: str) -> Any:

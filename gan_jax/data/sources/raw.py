@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gan_jax.base.errors import UserError
+from gan_jax.data.picture import Picture
 from gan_jax.data.sources.base import Table
 from gan_jax.data.sources.made import is_made, made
 
@@ -46,7 +47,13 @@ def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
 
     return resolve(stream.name, where='config.data.name')(stream)
   if sources.has_arrays(stream.name):
-    plain = dataclasses.replace(stream, columns={}, classes=0)
+    # As large as the largest picture of the columns, which make theirs of it; crops are cut here, of what is stored.
+    from gan_jax.data.sources.columned import kinds_of
+
+    kinds = kinds_of(stream, alike=False).values()
+    sides = [side for kind in kinds if isinstance(kind, Picture) for side in kind.stored_size]
+    size = max(sides, default=stream.size)
+    plain = dataclasses.replace(stream, columns={}, classes=0, per_class=0, size=size, random_crop=0)
     return sources.open_source(dataclasses.replace(plain, classes=sources.classes_in(plain) if labelled else 0))
   return PreparedColumns(stream, wanted)
 

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
@@ -88,12 +88,15 @@ class FolderColumns:
     return root
 
   def _found(self, root: epath.Path, column: str = PICTURE) -> folder.FolderSource:
-    own = (s for field, s in self._stream.columns.items() if s.get('column', field) == column and 'values' in s)
-    values = next((settings['values'] for settings in own), self._stream.values)
-    plain = dataclasses.replace(self._stream, classes=0, columns={}, values=values)
+    plain = dataclasses.replace(self._stream, classes=0, columns={}, values=self._values(column))
     found = folder.FolderSource(plain, whole=root, beside=FILES)
     self.notes += found.notes
     return found
+
+  def _values(self, column: str) -> Any:
+    """The lowest and the highest number of a column's pictures, as the settings say."""
+    own = (s for field, s in self._stream.columns.items() if s.get('column', field) == column and 'values' in s)
+    return next((settings['values'] for settings in own), self._stream.values)
 
   def _from_table(self, table: epath.Path) -> None:
     root = table.parent
@@ -126,6 +129,12 @@ class FolderColumns:
     others = set(readable) - {str(path) for path, _ in named}
     suffix = f'_{FILE_NAME}'
     second = {key.removesuffix(suffix): key for key in named[0][1] if key.endswith(suffix)}
+    # Of those whose values are of another scale nothing was read yet.
+    alike = [key for name, key in second.items() if self._values(name) == self._values(PICTURE)]
+    there = lambda row: all(str(root / str(row.get(key))) in readable or not _is_file(root, row, key) for key in alike)
+    named = [(path, row) for path, row in named if there(row)]
+    if not named:
+      raise UserError(f'{table} has no row whose pictures can all be read: mend them')
     self._pictures = {PICTURE: [path for path, _ in named]}
     for name, key in second.items():
       self._pictures[name] = [root / str(row.get(key)) for _, row in named]
@@ -264,3 +273,7 @@ def _counts(values: Any) -> dict[str, int]:
   for value in values:
     counts[value] = counts.get(value, 0) + 1
   return counts
+
+
+def _is_file(root: epath.Path, row: Mapping[str, Any], key: str) -> bool:
+  return bool((root / str(row.get(key))).is_file())

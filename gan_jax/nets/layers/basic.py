@@ -46,9 +46,13 @@ def head(logits: jax.Array) -> jax.Array:
 def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:
   """The input of a conditional network: classes (B,) become one-hot (B, classes), tags (B, n) stay as they are.
 
+  Real numbers (B,) become (B, 1).
+
   >>> condition(jnp.array([1]), 3).tolist(), condition(jnp.array([[1.0, 1.0]]), 3).tolist()
   ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
   """
+  if label.ndim == 1 and not jnp.issubdtype(label.dtype, jnp.integer):
+    label = label[:, None]
   return label.astype(dtype) if label.ndim == 2 else jax.nn.one_hot(label, classes, dtype=dtype)
 
 
