@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from gan_jax import attacks, core
 from gan_jax import config as config_lib
-from gan_jax.attacks import black_box
+from gan_jax.attacks import black_box, norms
 from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
 from gan_jax.games.parts import defences
@@ -90,6 +90,43 @@ def test_pgd_in_l2_stays_in_its_ball_and_restarts_keep_the_highest_loss():
     cross_entropy(bumps(attacks.pgd(KEY, bumps, X, LABELS, eps=0.3, steps=3, restarts=n)), LABELS) for n in (1, 8)
   ]
   assert (losses[1] >= losses[0]).all() and (losses[1] > losses[0]).any()
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'pgd', 'mim'])
+def test_steps_in_l2_are_as_long_against_a_confident_network(name):
+  """Of margins of 60 the gradient of the cross-entropy is 1e-26 long, its square 0 in float32."""
+  confident = lambda x: 60 * _plane(W, x) / jnp.abs(X @ W - B).max()
+  settings = {} if name == 'fgsm' else dict(steps=20)
+  made = getattr(attacks, name)(KEY, confident, X, LABELS, eps=0.2, norm='l2', **settings)
+  np.testing.assert_array_equal(PLANE(made).argmax(-1) != LABELS, DISTANCE < 0.2)
+  flat = norms.steepest(jnp.array([[3e-30, -4e-30], [0.0, 0.0]]), 'l2')
+  np.testing.assert_allclose(flat, [[0.6, -0.8], [0.0, 0.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize('name', ['carlini_wagner', 'deepfool', 'spsa', 'nes'])
+def test_searches_of_small_steps_take_halves(name, dtype):
+  x = jnp.array([[0.0, 0.5, 1.0], [1.0, 0.5, 0.0]], dtype)  # black and white pixels move too
+  labels = PLANE(x.astype(jnp.float32)).argmax(-1)
+  settings = {'carlini_wagner': dict(steps=60, searches=5, learning_rate=0.1), 'deepfool': dict(overshoot=0.2)}
+  ball = dict(eps=0.9, steps=30, samples=8)
+  more = settings.get(name, ball if name == 'nes' else {**ball, 'learning_rate': 0.1})
+  made = getattr(attacks, name)(KEY, PLANE, x, labels, **more)
+  assert made.dtype == dtype
+  assert (PLANE(made.astype(jnp.float32)).argmax(-1) != labels).all()
+
+
+def test_measures_want_a_label_per_example_and_count_in_floats():
+  for measure in (attacks.error_rate, lambda network, x, labels: attacks.report(network, x, x, labels)):
+    with pytest.raises(UserError, match=r'labels are of shape \(3, 1\): give 3 integers'):
+      measure(PLANE, X, LABELS[:, None])
+  with pytest.raises(UserError, match='labels are of shape'):
+    attacks.error_rate(PLANE, X[:0], LABELS[:0])
+  x, change = np.full((1, 1, 3, 1), 200, np.uint8), np.array([10, -20, 5]).reshape(1, 1, 3, 1)
+  found = attacks.report(lambda x: jnp.zeros((len(x), 2)), x, (x + change).astype(np.uint8), np.zeros(1, int))
+  assert found.linf == 20 and found.l2 == pytest.approx(np.sqrt(525))
+  lists = attacks.fgsm(KEY, PLANE, X.tolist(), LABELS.tolist(), eps=0.1)
+  np.testing.assert_array_equal(lists, attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1))
 
 
 @pytest.mark.parametrize('targeted', [False, True])

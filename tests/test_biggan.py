@@ -178,6 +178,10 @@ def test_a_truncated_sample_has_truncated_latents_and_the_same_classes(run):
   )
   with pytest.raises(UserError, match='works only on Normal latents'):
     latents_lib.truncated(latents_lib.Uniform((3,)), 0.5)
+  inner = {'z': latents_lib.Uniform((3,)), 'levels': {'low': latents_lib.Normal((2,)), 'label': latents_lib.Label(3)}}
+  assert latents_lib.truncated(inner, 0.5)['levels'] == {
+    'low': latents_lib.Truncated((2,), 0.5), 'label': latents_lib.Label(3)
+  }  # fmt: skip
 
 
 class Normed(nn.Module):

@@ -14,6 +14,7 @@ from gan_jax.data import sources
 from gan_jax.data.streams import Stream
 from gan_jax.evaluation import measures
 from gan_jax.features import choose
+from gan_jax.features import classifier as classifier_lib
 from gan_jax.features.classifier import _required, classifier
 from gan_jax.features.random import random_features, raw
 from gan_jax.nets.classifier import Classifier
@@ -100,6 +101,33 @@ def test_shuffled_labels_are_refused(tmp_path, monkeypatch):
   with pytest.raises(UserError, match=r'36 held-out examples, \d+\.\d\d % is required: '):
     classifier(stream, say=lines.append)
   assert not lines
+
+
+def test_the_examples_that_judge_are_part_of_the_key(tmp_path):
+  images, labels = arrays('test').values()
+  stream = Stream(name='npz', path=str(tmp_path / '{split}.npz'), size=8, channels=1, classes=10)
+  np.savez(tmp_path / 'train.npz', image=images[:200], label=labels[:200])
+  keys = []
+  for last in (labels, labels[::-1]):
+    np.savez(tmp_path / 'test.npz', image=images[200:], label=last[200:])
+    keys.append(classifier_lib._settings(stream, stream.open(), 0)['held_out'])
+  assert keys[0] != keys[1]
+
+
+def test_a_classifier_that_cannot_be_kept_is_used_all_the_same(tmp_path, monkeypatch):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))
+  made, lines = [], []
+
+  def refuse(path, trained):
+    raise PermissionError(13, 'Permission denied')
+
+  monkeypatch.setattr(classifier_lib, '_write', refuse)
+  monkeypatch.setattr(
+    classifier_lib, '_train', lambda *given: made.append(1) or classifier_lib._Trained({}, 1.0, 99, 99)
+  )
+  stream = Stream(name='digits', split='train', size=8, channels=1, classes=10)
+  classifier(stream, say=lines.append)
+  assert made and 'the classifier is not kept, and will be trained again: PermissionError' in lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,8 @@ def test_gaussian_noise_in_training_only():
   noisy = layer.apply({}, x, train=True, rngs={'noise': KEY})
   assert abs(float(noisy.std()) - 0.5) < 0.02
   assert not jnp.any(layer.apply({}, x, train=True, stddev=0.0, rngs={'noise': KEY}))
+  halves = layer.apply({}, x.astype(jnp.bfloat16), train=True, stddev=jnp.float32(0.5), rngs={'noise': KEY})
+  assert halves.dtype == jnp.bfloat16
 
 
 def test_pixel_norm():

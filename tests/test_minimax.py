@@ -15,7 +15,7 @@ from gan_jax.latents.distributions import Normal
 from gan_jax.nets import mlp
 from gan_jax.nets.copies import Copies
 from gan_jax.nets.layers import conv
-from gan_jax.optim import dynamics, minimax
+from gan_jax.optim import dynamics, minimax, schedules
 
 KEY = jax.random.key(0)
 
@@ -70,6 +70,17 @@ class Dirac(nn.Module):
 
   def sample(self, batch):
     return self.x()
+
+
+@pytest.mark.parametrize(('name', 'setting'), [('extragradient', 'rate'), ('consensus', 'weight')])
+def test_a_rule_that_lacks_a_setting_is_told_at_once(name, setting):
+  with pytest.raises(UserError, match=f'{name} needs {setting}: set config.game.dynamics.{setting}'):
+    dynamics.rule(of=name)
+
+
+def test_a_ramp_of_no_steps_is_refused():
+  with pytest.raises(UserError, match='steps=0 of the schedule cosine'):
+    schedules.cosine(0.0, 1.0, 0)
 
 
 def trajectory(game, optimizers, steps):

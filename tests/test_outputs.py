@@ -330,9 +330,10 @@ def test_any_error_saves_first_and_is_one_line(tmp_path, monkeypatch, capsys):
   assert gan_jax.load(tmp_path / 'run').step == 3
   assert 'in watch' in (tmp_path / 'run' / 'errors.txt').read_text()
   monkeypatch.setattr(diagnostics, 'watch', lambda *_, **__: 1 / 0)
-  with pytest.raises(ZeroDivisionError):
-    main.main([*arguments, '--debug'])
-  assert gan_jax.load(tmp_path / 'run').step == 4
+  for number, flag in enumerate(('--debug', '--debug=true')):
+    with pytest.raises(ZeroDivisionError):
+      main.main([*arguments, flag])
+    assert gan_jax.load(tmp_path / 'run').step == 4 + number
 
 
 def test_a_save_that_failed_is_tried_once_more(tmp_path, monkeypatch):

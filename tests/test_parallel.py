@@ -1,6 +1,7 @@
 """Ways to be parallel and to save memory: each against the plain step on one device."""
 
 import functools
+import types
 from typing import Any
 
 import flax.linen as nn
@@ -257,6 +258,24 @@ def test_what_is_exchanged_is_gradients_and_batch_statistics_and_nothing_else():
   assert {one.kind for one in divided} <= {'all-reduce', 'all-gather', 'reduce-scatter'}
   assert {sizes(shape) for one in divided for shape in one.shapes} <= allowed | {()}
   assert parallel.collectives(compiled('dcgan:digits', 1)) == []
+
+
+def test_of_an_exchange_that_is_begun_and_ended_apart_what_is_got_counts():
+  text = """
+    %a = (f32[1,64]{1,0}, f32[8,64]{1,0}) all-gather-start(f32[1,64]{1,0} %p), dimensions={0}
+    %b = (f32[64]{0}, f32[64]{0}, u32[], u32[]) collective-permute-start(f32[64]{0} %q), channel_id=2
+    %c = ((f32[1,2]{1,0}, f32[1,3]{1,0}), (f32[8,2]{1,0}, f32[8,3]{1,0})) all-gather-start(%r, %s), dimensions={0}
+    %d = (f32[64]{0}, f32[2]{0}) all-reduce-start(%t, %u), to_apply=%add
+    %e = f32[8,64]{1,0} all-gather(f32[1,64]{1,0} %p), dimensions={0}
+  """
+  found = parallel.collectives(types.SimpleNamespace(as_text=lambda: text))
+  assert [(one.kind, one.shapes, one.size) for one in found] == [
+    ('all-gather', ('f32[8,64]',), 2048),
+    ('collective-permute', ('f32[64]',), 256),
+    ('all-gather', ('f32[8,2]', 'f32[8,3]'), 160),
+    ('all-reduce', ('f32[64]', 'f32[2]'), 264),
+    ('all-gather', ('f32[8,64]',), 2048),
+  ]
 
 
 @pytest.mark.parametrize('setting', [pytest.param('--config.parallel=pmap', marks=SLOW), '--config.shard_state=True'])

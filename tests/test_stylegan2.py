@@ -64,6 +64,13 @@ def test_filters_are_those_between_zeros():
     filters.filtered(jnp.ones((1, 3, 3, 1)), taps, 1)
 
 
+@pytest.mark.parametrize('window', [1, 5])
+def test_only_a_window_of_three_doubles_the_size(window):
+  layer = modulated.ModulatedConv(4, window=window, up=True)
+  with pytest.raises(UserError, match=f'window={window} of ModulatedConv with up=True'):
+    layer.init(KEY, jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 6)))
+
+
 @pytest.mark.parametrize('up', [False, True])
 def test_modulation_is_of_each_examples_weights(up):
   """As the paper has it: weights of each example's own, brought to a norm of 1."""

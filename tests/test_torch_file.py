@@ -48,6 +48,15 @@ def test_shapes_strides_offsets_and_what_is_shared(tmp_path, layout):
 
 
 @both
+def test_a_tensor_with_a_bit_of_a_view_is_refused(tmp_path, layout):
+  call = tensor('7', 'f4', 24, (3,), (1,))
+  plain, turned = (Call(call.function, (*call.arguments, {**bits})) for bits in ({}, {'neg': True}))
+  np.testing.assert_array_equal(read(tmp_path, layouts({'w': plain})[layout])['w'], [0, 1, 2])
+  with pytest.raises(UserError, match='negative or conjugate bit'):
+    read(tmp_path, layouts({'w': turned})[layout])
+
+
+@both
 def test_types(tmp_path, layout):
   arrays = {dtype: np.array([[1, 0, 1]], dtype) for dtype in torch_writing.STORAGES}
   state, contents = torch_writing.tensors(arrays)

@@ -13,7 +13,7 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column, within
+from gan_jax.attacks.norms import column, in_float32, within
 from gan_jax.base.errors import UserError
 
 
@@ -61,7 +61,8 @@ def spsa(
   checks.check_positive(delta=delta, learning_rate=learning_rate)
   checks.check_count(steps=steps, samples=samples)
   numbers = (eps, steps, samples, delta, learning_rate, low, high)
-  return _estimated(key, logits_fn, x, labels, *numbers, targeted=targeted, signs=True)
+  found = _estimated(key, logits_fn, in_float32(x), labels, *numbers, targeted=targeted, signs=True)
+  return found.astype(x.dtype)
 
 
 def nes(
@@ -109,9 +110,9 @@ def nes(
   size = eps / 20 if step_size is None else step_size
   checks.check_positive(sigma=sigma, step_size=size)
   checks.check_count(steps=steps, samples=samples)
-  return _estimated(
-    key, logits_fn, x, labels, eps, steps, samples, sigma, size, low, high, targeted=targeted, signs=False
-  )
+  numbers = (eps, steps, samples, sigma, size, low, high)
+  found = _estimated(key, logits_fn, in_float32(x), labels, *numbers, targeted=targeted, signs=False)
+  return found.astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted', 'signs'))
@@ -120,7 +121,7 @@ def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low,
   adam = optax.adam(rate)
 
   def cost(at):
-    m = margin(logits_fn(at), labels)
+    m = in_float32(margin(logits_fn(at), labels))
     return -m if targeted else m
 
   def step(i, state):

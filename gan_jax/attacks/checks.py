@@ -41,6 +41,7 @@ def checked(
     UserError: the range is empty, examples are no floats or lie outside it, there is not an integer label per example,
       the logits have another shape, or a label is no class.
   """
+  x, labels = (np.asarray(given) if isinstance(given, list | tuple) else given for given in (x, labels))
   if _known(low, high) and not low < high:
     raise UserError(f'low={low} and high={high} are no range of pixels: give low < high')
   if not jnp.issubdtype(jnp.result_type(x), jnp.floating):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import Loss, cross_entropy
-from gan_jax.attacks.norms import TINY, column, random_change, steepest, within
+from gan_jax.attacks.norms import column, random_change, scaled, steepest, within
 
 
 def fgsm(
@@ -283,8 +283,9 @@ def _ascent(
     at, gathered = state
     _, gradient = _gradient(logits_fn, labels, loss, targeted, at)
     if momentum:
-      sizes = jnp.abs(gradient).reshape(len(gradient), -1).sum(-1)
-      gradient = gathered = decay * gathered + gradient / jnp.maximum(column(sizes, gradient), TINY)
+      gradient = scaled(gradient)
+      sizes = column(jnp.abs(gradient).reshape(len(gradient), -1).sum(-1), gradient)
+      gradient = gathered = decay * gathered + gradient / jnp.where(sizes > 0, sizes, 1.0)
     # The ball and the box in one, in this order: a point of the ball that is clipped to the box stays in the ball.
     return jnp.clip(within(at + size * steepest(gradient, norm), x, eps, norm), low, high), gathered
 

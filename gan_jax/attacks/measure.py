@@ -51,7 +51,15 @@ def _rows(start: int, size: int, count: int) -> np.ndarray:
 
 def error_rate(network: LogitsFn, x: Any, labels: Any) -> float:
   """The share of examples (N, ...) that a network takes for another class than their labels (N,)."""
-  return float((logits_of(network, x).argmax(-1) != np.asarray(labels)).mean())
+  of_each = _of_each(labels, len(x))
+  return float((logits_of(network, x).argmax(-1) != of_each).mean())
+
+
+def _of_each(labels: Any, count: int) -> np.ndarray:
+  labels = np.asarray(labels)
+  if labels.shape != (count,) or not count:
+    raise UserError(f'labels are of shape {labels.shape}: give {count or "some"} integers, one per example')
+  return labels
 
 
 def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
@@ -67,7 +75,7 @@ def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
     The `Report`; distances in units of pixels.
 
   Raises:
-    UserError: the two are not of one shape.
+    UserError: the two are not of one shape, or there is no label per example.
 
   >>> found = report(lambda x: x, np.eye(2), np.eye(2)[::-1], np.arange(2))
   >>> found.accuracy, round(found.confidence, 3), found.linf
@@ -75,10 +83,11 @@ def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
   """
   if np.shape(x) != np.shape(adversarial):
     raise UserError(f'examples {np.shape(x)} and adversarial ones {np.shape(adversarial)} are not of one shape')
+  of_each = _of_each(labels, len(x))
   logits = logits_of(network, adversarial)
-  wrong = logits.argmax(-1) != np.asarray(labels)
+  wrong = logits.argmax(-1) != of_each
   confidence = np.asarray(jax.nn.softmax(logits, -1)).max(-1)
-  change = jnp.asarray(adversarial) - jnp.asarray(x)
+  change = jnp.asarray(adversarial, jnp.float32) - jnp.asarray(x, jnp.float32)  # of bytes it would wrap around
   return Report(
     float(1 - wrong.mean()),
     float(confidence[wrong].mean()) if wrong.any() else float('nan'),
@@ -116,9 +125,7 @@ def in_batches(
   """
   check_count(size=size)
   network = network if isinstance(network, Partial) else Partial(network)
-  size, x, labels = min(size, len(x)), np.asarray(x), np.asarray(labels)
-  if labels.shape != (len(x),):
-    raise UserError(f'labels are of shape {labels.shape}: give {len(x)} integers, one per example')
+  size, x, labels = min(size, len(x)), np.asarray(x), _of_each(labels, len(x))
   parts = []
   for number, start in enumerate(range(0, len(x), size)):
     rows = _rows(start, size, len(x))

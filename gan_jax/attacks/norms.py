@@ -4,8 +4,13 @@ import jax
 import jax.numpy as jnp
 
 NORMS = ('linf', 'l2')
-#: Below this, a gradient is taken for none.
+#: Below this, a change is taken for none.
 TINY = 1e-12
+
+
+def in_float32(x: jax.Array) -> jax.Array:
+  """Searches of many small steps are computed in float32, whatever the examples are."""
+  return x.astype(jnp.float32)
 
 
 def column(values: jax.Array, x: jax.Array) -> jax.Array:
@@ -23,11 +28,19 @@ def lengths(delta: jax.Array, norm: str) -> jax.Array:
   return jnp.abs(flat).max(-1) if norm == 'linf' else jnp.sqrt(jnp.square(flat).sum(-1))
 
 
+def scaled(gradient: jax.Array) -> jax.Array:
+  """Each example's gradient over its largest entry: of a confident network its squares would be 0 in float32."""
+  largest = column(lengths(gradient, 'linf'), gradient)
+  return gradient / jnp.where(largest > 0, largest, 1.0)
+
+
 def steepest(gradient: jax.Array, norm: str) -> jax.Array:
   """The change of length 1 along which a linear function of each example grows most: (B, ...) to (B, ...)."""
   if norm == 'linf':
     return jnp.sign(gradient)
-  return gradient / jnp.maximum(column(lengths(gradient, norm), gradient), TINY)
+  gradient = scaled(gradient)
+  length = column(lengths(gradient, norm), gradient)
+  return gradient / jnp.where(length > 0, length, 1.0)
 
 
 def within(x: jax.Array, origin: jax.Array, eps: jax.Array | float, norm: str) -> jax.Array:

@@ -9,7 +9,7 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column
+from gan_jax.attacks.norms import column, in_float32
 from gan_jax.base.errors import UserError
 
 #: The tanh of the search reaches the ends of the range only at infinity.
@@ -64,9 +64,10 @@ def carlini_wagner(
   checks.check_count(steps=steps, searches=searches)
   if confidence < 0:
     raise UserError(f'confidence={confidence} must be at least 0')
-  return _carlini_wagner(
-    logits_fn, x, labels, confidence, steps, learning_rate, searches, constant, low, high, targeted=targeted
+  found = _carlini_wagner(
+    logits_fn, in_float32(x), labels, confidence, steps, learning_rate, searches, constant, low, high, targeted=targeted
   )
+  return found.astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted',))
@@ -80,7 +81,7 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
 
   def judged(w, constants):
     made = inside(w)
-    m = margin(logits_fn(made), labels)
+    m = in_float32(margin(logits_fn(made), labels))
     lost = (-m if targeted else m) + confidence
     distance = squares(made - origin)
     return (constants * jnp.maximum(lost, 0) + distance).sum(), (made, lost, distance)
@@ -104,8 +105,8 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
     least = jnp.where(found, least, constants)
     return best, nearest, least, most, jnp.where(jnp.isinf(most), constants * 10, (least + most) / 2)
 
-  none = jnp.full(len(x), jnp.inf)
-  begun = (x, none, jnp.zeros(len(x)), none, jnp.full(len(x), constant, jnp.float32))
+  none = jnp.full(len(x), jnp.inf, jnp.float32)
+  begun = (x, none, jnp.zeros_like(none), none, jnp.full(len(x), constant, jnp.float32))
   return jax.lax.fori_loop(0, searches, search, begun)[0]
 
 
@@ -150,19 +151,21 @@ def deepfool(
   checks.check_count(steps=steps)
   if candidates < 2:
     raise UserError(f'candidates={candidates} must be at least 2: the class itself counts')
-  return _deepfool(logits_fn, x, labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
+  found = _deepfool(logits_fn, in_float32(x), labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
+  return found.astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=('candidates', 'norm'))
 def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, norm):
   logits = logits_fn(x)
   _, classes = jax.lax.top_k(logits, min(candidates, logits.shape[-1]))  # (B, K), the class itself first
-  own = jax.nn.one_hot(classes[:, 0], logits.shape[-1])
+  one_hot = lambda classes: jax.nn.one_hot(classes, logits.shape[-1], dtype=jnp.float32)
+  own = one_hot(classes[:, 0])
 
   def ask(at):
     """(logits less that of the first class, (K - 1, B), their gradients (K - 1, B, ...), all logits)."""
     logits, backward = jax.vjp(lambda at: logits_fn(at).astype(jnp.float32), at)
-    ways = jax.nn.one_hot(classes[:, 1:].T, logits.shape[-1]) - own[None]  # (K - 1, B, classes)
+    ways = one_hot(classes[:, 1:].T) - own[None]  # (K - 1, B, classes)
     return (ways * logits[None]).sum(-1), jax.vmap(lambda way: backward(way)[0])(ways), logits
 
   def go_on(state):

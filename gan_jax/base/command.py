@@ -57,7 +57,7 @@ def main(
     flags.FLAGS.mark_as_parsed()
     run(values, rest)
   except Exception as error:
-    if '--debug' in arguments or os.environ.get('GAN_JAX_TRACEBACK'):
+    if '--debug' in arguments or values['debug'].value or os.environ.get('GAN_JAX_TRACEBACK'):
       raise
     for_user = str(error) if isinstance(error, UserError) else _no_devices()
     # If a file has the traceback, a note of the exception names it.

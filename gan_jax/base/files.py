@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from typing import IO
 
@@ -12,7 +13,8 @@ from etils import epath
 def writing(path: epath.PathLike) -> Iterator[IO[bytes]]:
   """A new file, open for bytes. At the end of the block it gets the name `path`; after an error it is deleted."""
   path = epath.Path(path)
-  unfinished = path.with_name(f'{path.name}.{os.getpid()}.new')
+  # Of two containers that share a folder both may be process 1.
+  unfinished = path.with_name(f'{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new')
   try:
     with unfinished.open('wb') as file:
       yield file

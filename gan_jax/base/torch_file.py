@@ -298,7 +298,9 @@ def _call(name: str, arguments: tuple) -> Any:
   if name == DICTIONARY and not arguments:
     return {}
   if name in TENSORS:
-    storage, offset, shape, strides, *_ = arguments  # then: requires_grad, backward hooks
+    storage, offset, shape, strides, *rest = arguments  # then: requires_grad, backward hooks, bits of a view
+    if len(rest) > 2 and rest[2]:
+      raise _Refused('a tensor with a negative or conjugate bit')
     return _Tensor(_of(_Storage, storage), _position(offset), _positions(shape), _positions(strides))
   if name in PARAMETERS:
     return _of(_Tensor, arguments[0])

@@ -155,15 +155,18 @@ class Collective(NamedTuple):
 def collectives(compiled: Any) -> list[Collective]:
   """The exchanges between devices in a compiled step. An exchange inside a loop counts once."""
   exchanges = []
-  for shapes, kind in _COLLECTIVE.findall(compiled.as_text()):
+  for shapes, kind, start in _COLLECTIVE.findall(compiled.as_text()):
     parts = _SHAPE.findall(shapes)
+    if start and kind in ('all-gather', 'collective-permute'):  # (what is sent, what is got, counters of some devices)
+      parts = [part for part in parts if part != ('u32', '')]
+      parts = parts[len(parts) // 2 :]
     sizes = [_bytes(dtype, dimensions) for dtype, dimensions in parts]
     exchanges.append(Collective(kind, tuple(f'{dtype}[{dimensions}]' for dtype, dimensions in parts), sum(sizes)))
   return exchanges
 
 
 _COLLECTIVE = re.compile(
-  r'= (\S+|\(.*?\)) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\('
+  r'= (\S+|\(.*?\)) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(-start)?\('
 )
 _SHAPE = re.compile(r'(pred|[a-z]+\d+\w*)\[([\d,]*)\]')
 

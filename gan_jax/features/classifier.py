@@ -18,7 +18,7 @@ from etils import epath
 from flax import traverse_util
 
 from gan_jax.base import cache, progress
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, short
 from gan_jax.base.files import writing
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sets, sources, transforms
@@ -99,7 +99,10 @@ def classifier(stream: Stream, seed: int = 0, say: Callable[[str], object] = pri
   trained = _read(path, network, image.shape)
   if trained is None:
     trained = _train(network, stream, source, seed, say)
-    _write(path, trained)
+    try:
+      _write(path, trained)
+    except OSError as error:  # it is read alone, or full
+      say(f'the classifier is not kept, and will be trained again: {short(error)}')
   # Only now: what took half an hour is kept, and the next call is refused at once.
   _check(trained.accuracy, trained.required, stream, trained.held_out)
   protocol = (
@@ -134,8 +137,8 @@ def _settings(stream: Stream, source: sources.Source, seed: int) -> dict[str, An
   """All that a trained classifier depends on."""
   chosen = ('name', 'path', 'split', 'size', 'crop', 'channels', 'classes')
   root = getattr(source, 'root', None)
-  # A folder's other split says how accurate the classifier is, and may be of other pictures in an equal folder.
-  other = None if root is None else sets.held_out_stream(stream)
+  # The other split of a user's files says how accurate the classifier is, and may be of other pictures in equal files.
+  other = sets.held_out_stream(stream) if root is not None or stream.path else None
   judge = {} if other is None else {'held_out': _known(other.open())}
   return {
     **{name: getattr(stream, name) for name in chosen if name != 'path' or root is None},

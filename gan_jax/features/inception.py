@@ -4,6 +4,7 @@ The published weights are a PyTorch file of 96 MB. They are checked against thei
 without running anything in them (`gan_jax.base.torch_file`), and kept beside the download in the form used here.
 """
 
+import contextlib
 import hashlib
 import http.client
 import pathlib
@@ -151,7 +152,8 @@ def _published() -> dict[str, Any]:
     _download(download)
   _check(download, f'{download} is not the file published at {URL}: delete it')
   variables = read_weights(download)
-  write_weights(converted, variables)
+  with contextlib.suppress(OSError):  # in a folder that is read alone they are converted each time
+    write_weights(converted, variables)
   return variables
 
 

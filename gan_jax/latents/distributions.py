@@ -183,13 +183,18 @@ def truncated(latents: Any, threshold: float) -> Any:
   if threshold == 0:
     return latents
   check_truncation(threshold)
-  parts = latents if isinstance(latents, Mapping) else {'': latents}
-  if not any(isinstance(part, Normal) for part in parts.values()):
+  found = []
+
+  def of(part: Any) -> Any:
+    if isinstance(part, Mapping):
+      return {name: of(inner) for name, inner in part.items()}
+    found.append(isinstance(part, Normal))
+    return Truncated(part.shape, threshold) if found[-1] else part
+
+  replaced = of(latents)
+  if not any(found):
     raise UserError(f'truncation={threshold} works only on Normal latents, and this game has none: leave it out')
-  replaced = {
-    name: Truncated(part.shape, threshold) if isinstance(part, Normal) else part for name, part in parts.items()
-  }
-  return replaced if isinstance(latents, Mapping) else replaced['']
+  return replaced
 
 
 def draw(distribution: Latents, key: jax.Array, count: int, *, start: int | jax.Array = 0) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import one_of
@@ -89,6 +90,6 @@ def interpolate(starts: Any, ends: Any, t: np.ndarray | float, kind: str = 'sphe
 
   def between(a: Any, b: Any) -> np.ndarray:
     a, b = np.asarray(a), np.asarray(b)
-    return PATHS[kind](a, b, t).astype(np.float32) if np.issubdtype(a.dtype, np.floating) else a
+    return PATHS[kind](a, b, t).astype(np.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
   return jax.tree.map(between, starts, ends)

@@ -78,11 +78,17 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
   """
   if steps < 2:
     raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
-  first, last = part_of(starts, part), part_of(ends, part)
-  if isinstance(first, tuple | Mapping):
-    raise UserError(f'{part!r} has several arrays: there is no one way between two of them, walk each for itself')
+  first, last = _one(starts, part), _one(ends, part)
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)
+
+
+def _one(latents: Any, part: str) -> Any:
+  """The array of a part."""
+  found = part_of(latents, part)
+  if isinstance(found, tuple | Mapping):
+    raise UserError(f'{part!r} has several arrays, such as those of `Scales`: this works on one, take each for itself')
+  return found
 
 
 def quantiles(distribution: Distribution, shares: np.ndarray) -> np.ndarray:
@@ -135,7 +141,7 @@ def manifold(
   >>> np.round(manifold(Normal((2,)), 3, np.zeros((1, 2)))[:3], 2).tolist()
   [[-0.9700000286102295, -0.9700000286102295], [0.0, -0.9700000286102295], [0.9700000286102295, -0.9700000286102295]]
   """
-  center = np.asarray(part_of(base, part))
+  center = np.asarray(_one(base, part))
   if center.ndim != 2 or len(center) != 1:
     raise UserError(f'the manifold needs one latent vector (1, n) as its base, not {center.shape}')
   if len({*axes} & {*range(center.shape[1])}) != 2:
@@ -234,7 +240,7 @@ def mean(latents: Any, part: str = 'z') -> Any:
   ([[0.5]], [7])
   """
   first = jax.tree.map(lambda x: np.asarray(x)[:1], latents)
-  middle = np.asarray(part_of(latents, part), np.float64).mean(0).astype(np.float32)
+  middle = np.asarray(_one(latents, part), np.float64).mean(0).astype(np.float32)
   return with_part(first, middle[None], part)
 
 
@@ -276,7 +282,7 @@ def around(latents: Any, count: int = 9, *, scale: float = 0.25, seed: int = 0, 
   [1.0, 1.0, 1.0, 1.0]
   """
   rows = repeated(latents, count)
-  value = part_of(rows, part)
+  value = _one(rows, part)
   noise = np.random.RandomState(check_seed(seed)).uniform(-scale, scale, value.shape)
   noise[count // 2] = 0
   return with_part(rows, (value + noise).astype(np.float32), part)

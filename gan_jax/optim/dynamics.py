@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 
 Field = Callable[[Any], Any]
 
@@ -30,7 +30,7 @@ def rule(*, of: str, **settings: float) -> Callable[[Field, Any], Any]:
     **settings: settings of that rule.
 
   Raises:
-    UserError: the rule or a setting is unknown.
+    UserError: the rule or a setting is unknown, or a setting is missing.
 
   >>> rule(of='extragradient', rate=0.5)(lambda p: {'x': p['y'], 'y': -p['x']}, {'x': 1.0, 'y': 0.0})
   {'x': 0.5, 'y': -1.0}
@@ -38,10 +38,14 @@ def rule(*, of: str, **settings: float) -> Callable[[Field, Any], Any]:
   rules: dict[str, Any] = {f.__name__: f for f in (simultaneous, extragradient, consensus, symplectic)}
   if of not in rules:
     raise one_of('rule of config.game.dynamics', of, rules)
-  known = set(inspect.signature(rules[of]).parameters) - {'field', 'params'}
+  given = {k: p for k, p in inspect.signature(rules[of]).parameters.items() if k not in ('field', 'params')}
+  known = set(given)
   for name in settings:
     if name not in known:
       raise one_of(f'setting of {of}', name, known)
+  for name, parameter in given.items():
+    if parameter.default is parameter.empty and name not in settings:
+      raise UserError(f'config.game.dynamics: {of} needs {name}: set config.game.dynamics.{name} to a number')
   return functools.partial(rules[of], **settings)
 
 

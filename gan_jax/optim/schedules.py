@@ -6,6 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
+
 #: A function of the number of finished steps.
 Schedule = Callable[[Any], Any]
 
@@ -18,11 +20,17 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
   Args:
     start: the value at step 0.
     end: the value from step `steps` on.
-    steps: how many steps it takes.
+    steps: how many steps it takes, at least 1.
+
+  Raises:
+    UserError: it takes no step.
 
   >>> [round(float(cosine(0.0, 1.0, 4)(step)), 2) for step in (0, 1, 2, 4, 9)]
   [0.0, 0.15, 0.5, 1.0, 1.0]
   """
+
+  if steps < 1:
+    raise UserError(f'steps={steps} of the schedule cosine must be at least 1: without it, give the number')
 
   def value(step: Any) -> Any:
     share = jnp.clip(jnp.asarray(step, jnp.float32) / steps, 0.0, 1.0)

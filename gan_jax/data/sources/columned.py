@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,10 @@ def columned(stream: 'Stream') -> 'Columned':
   reads = {f: _reads(stream, f, kind) for f, kind in kinds.items()}
   wanted = sorted({column for columns in reads.values() for column in columns})
   labelled = 'label' in wanted
-  source = raw_source(stream, wanted, labelled)
+  # A set in memory is read as large as the largest picture that columns make of it.
+  sides = [side for kind in kinds.values() if isinstance(kind, kinds_lib.Picture) for side in kind.stored_size]
+  read = functools.partial(raw_source, wanted=wanted, labelled=labelled, side=max(sides, default=0))
+  source = read(stream)
   if not len(source):
     raise UserError(f'data set {stream.name!r} has no examples in split {stream.split!r}')
   known = getattr(source, 'columns', None) or dict.fromkeys(source[0])
@@ -172,7 +176,7 @@ def columned(stream: 'Stream') -> 'Columned':
       # Another split must number its classes and words as the training set does.
       training = 'train' if '+' in stream.split else splits.training(stream.split)
       if stream.split != training:
-        whole = raw_source(dataclasses.replace(stream, split=training), wanted, labelled)
+        whole = read(dataclasses.replace(stream, split=training))
     for field in unfitted:
       (column,) = reads[field]
       values = whole.column(column) if hasattr(whole, 'column') else [whole[i][column] for i in range(len(whole))]

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gan_jax.base.errors import UserError
-from gan_jax.data.picture import Picture
 from gan_jax.data.sources.base import Table
 from gan_jax.data.sources.made import is_made, made
 
@@ -13,13 +12,14 @@ if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
 
 
-def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
+def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool, side: int = 0) -> Any:
   """The source of a stream with all its columns.
 
   Args:
     stream: its settings.
     wanted: the columns that will be read; others may be left out.
     labelled: whether a built-in set is to give its 'label'.
+    side: of the pictures of a built-in set; 0 for the stream's.
 
   Raises:
     UserError: it is not there.
@@ -47,13 +47,8 @@ def raw_source(stream: 'Stream', wanted: Sequence[str], labelled: bool) -> Any:
 
     return resolve(stream.name, where='config.data.name')(stream)
   if sources.has_arrays(stream.name):
-    # As large as the largest picture of the columns, which make theirs of it; crops are cut here, of what is stored.
-    from gan_jax.data.sources.columned import kinds_of
-
-    kinds = kinds_of(stream, alike=False).values()
-    sides = [side for kind in kinds if isinstance(kind, Picture) for side in kind.stored_size]
-    size = max(sides, default=stream.size)
-    plain = dataclasses.replace(stream, columns={}, classes=0, per_class=0, size=size, random_crop=0)
+    # Columns make their pictures of these; crops are cut here, of what is stored.
+    plain = dataclasses.replace(stream, columns={}, classes=0, per_class=0, size=side or stream.size, random_crop=0)
     return sources.open_source(dataclasses.replace(plain, classes=sources.classes_in(plain) if labelled else 0))
   return PreparedColumns(stream, wanted)
 

@@ -219,7 +219,7 @@ class GaussianNoise(nn.Module):
     if not train:
       return x
     scale = self.stddev if stddev is None else stddev
-    return x + scale * jax.random.normal(self.make_rng('noise'), x.shape, x.dtype)
+    return x + jnp.asarray(scale, x.dtype) * jax.random.normal(self.make_rng('noise'), x.shape, x.dtype)
 
 
 class Dropout(nn.Module):

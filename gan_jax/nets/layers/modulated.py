@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import biased, conv, conv_transpose, kept
 from gan_jax.nets.layers.filters import BINOMIAL, filtered
@@ -58,7 +59,7 @@ class ModulatedConv(nn.Module):
   Attributes:
     width: output channels.
     window: side of the kernel.
-    up: doubles the size first, by a transposed convolution and a filter after it.
+    up: doubles the size first, by a transposed convolution and a filter after it; of a window of 3.
     demodulate: as above; else the weights are equalised.
   """
 
@@ -69,6 +70,8 @@ class ModulatedConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
+    if self.up and self.window != 3:
+      raise UserError(f'window={self.window} of ModulatedConv with up=True: only 3 doubles the size')
     channels, window = x.shape[-1], (self.window, self.window)
     scale = Linear(channels, bias=1.0, name='affine')(style)  # (B, C)
     kernel = self.param('kernel', nn.initializers.normal(1.0), (*window, channels, self.width), jnp.float32)
