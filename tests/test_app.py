@@ -1,6 +1,7 @@
 """The pages of a run and of GAN Lab, as functions: no browser, no Gradio. The browser's test is test_app_browser.py."""
 
 import contextlib
+import pathlib
 import re
 import sys
 import types
@@ -11,13 +12,15 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import gan_jax
 from gan_jax import app, core, main
-from gan_jax.apps import drawing, explore_page, lab, lab_page, plane, serving
+from gan_jax.apps import drawing, explore, explore_page, lab, lab_page, plane, serving
 from gan_jax.apps.explore import Choice, Explorer
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
+from gan_jax.data.pixels import decode
 from gan_jax.data.streams import Stream
 from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, draw
 from gan_jax.sampling import conditions, directions
@@ -228,6 +231,13 @@ def test_a_way_begins_and_ends_at_the_chosen_samples(page):
   np.testing.assert_array_equal(cell(4), samples[7, ..., 0])
 
 
+def test_after_fewer_samples_the_last_one_stands_for_those_that_are_gone(page):
+  few = Choice(count=4)
+  for name in ('nearest', 'way'):
+    found, last = (explore_page._below(page, few, pair, name) for pair in ((60, 50), (3, 3)))
+    np.testing.assert_array_equal(found, last)
+
+
 def test_nearest_pictures_and_what_a_run_has_not(page):
   row = np.asarray(page.nearest(Choice(), 3, 4))
   assert row.shape[1] > 4 * row.shape[0] / 2 > 0
@@ -329,11 +339,53 @@ def test_a_drawing_becomes_data(small):
   ink[:, 15:, 3] = 255  # the right quarter
   small.draw(lab_page.ink_of({'composite': ink}))
   assert small.settings.distribution == lab.DRAWN and small.points[:, 0].min() > 0.6
-  assert lab_page.ink_of({'composite': 255 - ink[..., :3]}).max() == 0 + (255 - ink[..., :3] < 255).any()
+  white = np.full((20, 20, 3), 255, np.uint8)
+  assert not lab_page.ink_of({'composite': white}).any()
+  white[5, 7] = 0  # a black point on white
+  np.testing.assert_array_equal(lab_page.ink_of({'composite': white}), (white == 0).all(-1))
   for empty in (None, {'composite': np.zeros((4, 4, 4), np.uint8)}):
     with pytest.raises(UserError, match='drawing is empty'):
       small.draw(lab_page.ink_of(empty))
   small.change(small.settings._replace(distribution='ring'))
+
+
+def test_what_the_lab_refuses_is_told_while_it_plays(small):
+  taken = small.settings
+  of = lambda **given: lab_page.changed(small, lambda: small.change(taken._replace(**given)))[2]
+  assert 'set discriminator_steps' in of(dynamics='extragradient', generator_moves=5)
+  _, _, later = lab_page.after(small, lambda: small.advance(1))
+  assert later.startswith('Step ') and 'The controls are not taken: **' in later and small.settings == taken
+  assert of(generator_moves=1) == f'Step {small.step:,}' == lab_page.look(small)[2]
+
+
+@pytest.mark.parametrize('kind', ['turned', 'clear', 'sixteen', 'palette', 'ink'])
+def test_a_dropped_picture_is_read_as_a_file_of_it(kind, tmp_path, monkeypatch):
+  ramp = np.linspace(0, 255, 48).astype(np.uint8).reshape(6, 8)
+  colour, more, suffix = np.stack([ramp, ramp[::-1], ramp], -1), {}, 'png'
+  if kind == 'turned':
+    exif = Image.Exif()
+    exif[274] = 6
+    picture, more = Image.fromarray(colour), {'exif': exif}
+  elif kind == 'clear':
+    picture = Image.fromarray(np.concatenate([colour, ramp[..., None]], -1))
+  elif kind == 'sixteen':
+    picture = Image.fromarray(ramp.astype(np.uint16) * 257)
+  elif kind == 'palette':
+    picture = Image.fromarray(colour).convert('P', palette=Image.Palette.ADAPTIVE, colors=5)
+  else:
+    picture, suffix = Image.fromarray(colour).convert('CMYK'), 'tiff'
+  path = tmp_path / f'given.{suffix}'
+  picture.save(path, **more)
+  seen = []
+
+  def translated(run, inputs, **how):
+    (file,) = pathlib.Path(inputs.removeprefix('images=')).iterdir()
+    seen.append(decode(Image.open(file), None, 'it'))
+    return types.SimpleNamespace(given=(np.zeros((1, 4, 4, 3)), (0, 1)), made={})
+
+  monkeypatch.setattr(explore, 'translated', translated)
+  explore.Explorer.translate(types.SimpleNamespace(truncation='', run=None), Image.open(path), 'images', Choice())
+  np.testing.assert_array_equal(seen[0], decode(Image.open(path), None, 'it'))
 
 
 def test_points_and_divergence_by_hand():

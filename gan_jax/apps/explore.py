@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
@@ -38,6 +38,8 @@ BLOCK = 16
 ANSWERED, EACH = 512, 3
 #: So many blocks and drawings are kept.
 KEPT = 8
+#: Modes of pictures that a PNG keeps as they are.
+AS_THEY_ARE = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16')
 #: Numbers of samples to choose from, of pictures and the like, and of points and tables.
 PICTURES: tuple[int, ...]
 PICTURES, POINTS = (4, 16, 32, 64), (256, 1024, 4096)
@@ -288,7 +290,7 @@ class Explorer:
     return _large(self._pixels(choice)[index])
 
   def way(self, choice: Choice, first: int, second: int, steps: int = 8) -> Image.Image:
-    """From one sample to another: arcs of normal latents, lines of uniform ones. A class stays the first one's."""
+    """From one sample to another: arcs of normal latents, lines of uniform ones. All else stays the first one's."""
     made = self.made(choice)
     if not isinstance(paths.part_of(made.latents), np.ndarray):
       title = type(self.run.stage.game).__name__
@@ -350,9 +352,11 @@ class Explorer:
     if self.truncation and choice.truncation:
       how['truncation'] = choice.truncation
     with tempfile.TemporaryDirectory() as folder:
-      # With what is clear in it: that gets the background of the run's data.
-      mode = 'RGBA' if picture.has_transparency_data else 'RGB'
-      picture.convert(mode).save(pathlib.Path(folder) / 'dropped.png')
+      # As it is, so that it is read as a file of --inputs: turned, with its opacity and all of its bits.
+      upright = ImageOps.exif_transpose(picture)
+      if upright.mode not in AS_THEY_ARE:
+        upright = upright.convert('RGBA' if upright.has_transparency_data else 'RGB')
+      upright.save(pathlib.Path(folder) / 'dropped.png')
       found = translated(self.run, f'{stream}={folder}', **how)
     shown = {'input': found.given, **found.made}
     return {name or 'output': _large(to_uint8(array, limits)[0]) for name, (array, limits) in shown.items()}

@@ -190,6 +190,7 @@ def _tabs(explorer: Explorer) -> dict[str, str]:
 
 
 def _below(explorer: Explorer, made: Choice, pair: Sequence[int], name: str) -> Image.Image:
+  pair = tuple(min(i, made.count - 1) for i in pair)  # fewer samples may have been asked for since
   if name == 'way':
     return explorer.way(made, pair[1], pair[0])
   return explorer.nearest(made, pair[0]) if name == 'nearest' else explorer.attention_maps(made, pair[0])
@@ -199,7 +200,9 @@ def _translation(gr: Any, explorer: Explorer, values: list[Any], choice: Any) ->
   """A place to drop a picture, and what is made of it."""
   gr.Markdown('**Your own picture**')
   with gr.Row():
-    dropped = gr.Image(type='pil', label='Drop a picture', sources=['upload', 'clipboard'], height=300, elem_id='drop')
+    dropped = gr.Image(
+      type='pil', image_mode=None, label='Drop a picture', sources=['upload', 'clipboard'], height=300, elem_id='drop'
+    )
     made = gr.Gallery(
       label='What is made of it', format='png', height=300, columns=3, object_fit='contain', elem_id='made'
     )

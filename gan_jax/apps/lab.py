@@ -220,6 +220,7 @@ class Lab:
   def __init__(self, settings: Settings = Settings(), seed: int = 0):
     self.settings, self.seed, self.lock = settings, seed, threading.RLock()
     self.drawing: np.ndarray | None = None
+    self.refused = ''  # why the last change of the controls was not taken
     self.reset()
 
   def reset(self) -> None:

@@ -49,7 +49,7 @@ def page() -> Any:
       return (made, *look(made))
 
     def change(lab: Lab, *values: Any) -> tuple[Any, ...]:
-      return after(lab, lambda: lab.change(settings_of(*values, drawn=lab.drawing is not None)))
+      return changed(lab, lambda: lab.change(settings_of(*values, drawn=lab.drawing is not None)))
 
     def draw(lab: Lab, sketch: Any) -> tuple[Any, ...]:
       seen = after(lab, lambda: lab.draw(ink_of(sketch)))
@@ -132,9 +132,24 @@ def after(lab: Lab, change: Callable[[], Any]) -> tuple[str, str, str]:
     return look(lab)
 
 
+def changed(lab: Lab, change: Callable[[], Any]) -> tuple[str, str, str]:
+  """As `after`, of the controls. What was refused is told until they are taken: the next steps follow soon."""
+
+  def accepted() -> None:
+    lab.refused = ''
+    try:
+      change()
+    except UserError as error:
+      lab.refused = str(error)
+
+  return after(lab, accepted)
+
+
 def look(lab: Lab, message: str = '') -> tuple[str, str, str]:
   """(the plane, the curves, a line on where the training is or what is wrong)."""
   status = f'**{message}**' if message else f'Step {lab.step:,}'
+  if lab.refused and not message:
+    status += f'. The controls are not taken: **{lab.refused}**'
   return drawing.plane(lab.view()), drawing.curves(lab.history, lab.floor), status
 
 

@@ -43,8 +43,9 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
   """Keeps the incoming weights of every unit within a Euclidean norm after the update: a maxout network's last link.
 
   Source: Srivastava et al. 2014 (dropout), https://jmlr.org/papers/v15/srivastava14a.html, section 5.1; pylearn2's
-  `max_col_norm`. What has two axes is kept, as kernels (in, out) of dense layers; biases and convolutions go free. Each copy of
-  `nets.copies.Copies` is taken by itself, if the network has biases or scales: without these, copies are not known.
+  `max_col_norm`. What has two axes is kept, as kernels (in, out) of dense layers are; biases and convolutions go free.
+  Each copy of `nets.copies.Copies` is taken by itself, if the network has biases or scales: without these, copies are
+  not known.
 
   Args:
     limit: positive (1.9365 in the authors' MNIST networks).

@@ -25,8 +25,8 @@ settings.ema.generator = 0.99
 state = loop.run(settings, 'runs/digits')
 
 # %% [markdown]
-# The folder `runs/digits` now holds all of the run: settings, metrics, pictures, checkpoints. On the command line the
-# same is `python -m gan_jax.main --config configs/quickstart.py --workdir runs/digits`.
+# The folder `runs/digits` now holds all of the run: settings, metrics, pictures, checkpoints. On the command line it
+# is `python -m gan_jax.main --config configs/quickstart.py --workdir runs/digits`, with the config's own length.
 #
 # ## Watch samples grow
 #

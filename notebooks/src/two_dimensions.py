@@ -272,5 +272,5 @@ for axis, (title, points) in zip(axes, shown.items(), strict=True):
 figure.tight_layout()
 
 # %% [markdown]
-# The same data train by the command, with pictures, checkpoints and figures: `python -m gan_jax.main --config
-# configs/gan.py:ring --workdir runs/ring`.
+# A ring of narrower modes (their deviation is 0.02) trains by the command, with pictures, checkpoints and figures:
+# `python -m gan_jax.main --config configs/gan.py:ring --workdir runs/ring`.
