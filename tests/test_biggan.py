@@ -249,6 +249,10 @@ def test_pictures_and_flags_of_the_command(run, tmp_path, capsys):
   for name in ('between_classes', 'attention', 'classes'):
     command(f'--picture={name}', '--truncation=0.7', '--out', str(tmp_path / f'{name}.png'))
   command('--truncation=0.5', '--standing=2', '--count=4', '--out', str(tmp_path / 'grid.png'))
+  command('--truncation=0.5', '--standing=2', '--count=4', '--out', str(tmp_path / 'grid.npz'))
+  expected = run.sample(4, truncation=0.5, standing=2)
+  assert all(np.abs(expected - run.sample(4, **other)).max() > 1e-3 for other in ({'truncation': 0.5}, {'standing': 2}))
+  np.testing.assert_array_equal(np.load(tmp_path / 'grid.npz')['samples'], expected)
   names = {'between_classes', 'attention_generator_attention_8', 'classes', 'grid'}
   assert {path.stem for path in tmp_path.glob('*.png')} == names
   capsys.readouterr()

@@ -303,6 +303,11 @@ def test_sample_and_evaluate_commands(capsys, tmp_path):
   arrays = np.load(tmp_path / 'a.npz', allow_pickle=False)['samples']
   assert arrays.shape == (70, 8, 8, 1)
   np.testing.assert_array_equal(arrays[:5], gan_jax.load(tmp_path / 'run').sample(5, seed=3))
+  raw = [*run, '--noema', '--count=5', '--seed=3', '--out', str(tmp_path / 'raw.npz')]
+  sample.command.main(sample._define, sample._run, sample.__doc__, raw)
+  latest = gan_jax.load(tmp_path / 'run').sample(5, seed=3, ema=False)
+  np.testing.assert_array_equal(np.load(tmp_path / 'raw.npz')['samples'], latest)
+  assert np.abs(latest - arrays[:5]).max() > 0
   evaluate.command.main(evaluate._define, evaluate._run, evaluate.__doc__, [*run, '--samples=50', '--features=raw'])
   assert 'coverage' in capsys.readouterr().out
   assert (tmp_path / 'run' / 'evaluation.json').exists()

@@ -1,8 +1,11 @@
 """Evaluations as a whole: the same on any number of devices and processes, each figure with its protocol."""
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +21,7 @@ from scipy import linalg
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, runs
+from gan_jax import core, evaluate, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.core.state import GameState
@@ -26,6 +29,7 @@ from gan_jax.data import sets, transforms
 from gan_jax.data.sources import builtin
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
+from gan_jax.evaluation import evaluator as evaluator_lib
 from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.figures import Figure
@@ -267,24 +271,34 @@ def test_figures_without_features_train_no_classifier(run, monkeypatch):
     _evaluator(run, samples=200)  # what suits the set is chosen by its features
 
 
+@contextlib.contextmanager
+def compilations():
+  """Names of the functions that are compiled in the block."""
+  names, handler = [], logging.Handler()
+
+  def emit(record):
+    if found := re.match(r'Finished XLA compilation of (\S+)', record.getMessage()):
+      names.append(found[1])
+
+  handler.emit = emit
+  with jax.log_compiles():
+    logging.getLogger('jax').addHandler(handler)
+    yield names
+    logging.getLogger('jax').removeHandler(handler)
+
+
 def test_evaluating_again_compiles_little(run, monkeypatch):
   for name, value in (('PATHS', 40), ('INVERTED', 8)):
     monkeypatch.setattr(of_networks, name, value)
   evaluator = _evaluator(run, metrics=('fid', 'prdc', 'ppl', 'inversion', 'held_out', 'probe', 'kid'), samples=200)
-  first = evaluator(run.state, run.step).values
+  with compilations() as begun:
+    first = evaluator(run.state, run.step).values
   other = jax.tree.map(lambda x: x + 1e-3 if jnp.issubdtype(x.dtype, jnp.inexact) else x, run.state)
-  with jax.log_compiles(), pytest.MonkeyPatch.context():
-    compiled = []
-    import logging
-
-    handler = logging.Handler()
-    handler.emit = lambda record: compiled.append(record.getMessage())
-    logging.getLogger('jax').addHandler(handler)
+  with compilations() as again:
     second = evaluator(other, run.step).values
-    logging.getLogger('jax').removeHandler(handler)
-  names = [line.split()[3] for line in compiled if line.startswith('Finished XLA compilation of')]
   # The solver of the probe's SVM starts with as many rows as it is given; networks are not compiled again.
-  assert not [name for name in names if 'made' in name or 'generate' in name or 'judged' in name or 'pooled' in name]
+  networks = {'jit(_made)', 'jit(pooled)', 'jit(stage)', 'jit(_scored)'}
+  assert networks <= set(begun) and not networks & set(again), again
   # New weights, new figures: nothing of the first state is left in the compiled functions.
   assert all(first[name] != second[name] for name in ('fid', 'ppl', 'inversion_training', 'overfitting'))
 
@@ -426,6 +440,27 @@ def test_training_evaluates_and_keeps_the_best(workdir):
   # Gradient norms, accuracies and diversity are in the rows too.
   assert {'generator_gradient_norm', 'discriminator_gradient_norm', 'real_accuracy', 'fake_accuracy'} <= set(rows[0])
   assert rows[-1]['sample_diversity'] > 0
+
+
+def test_weights_and_inception_s_file_are_those_that_are_asked_for(run, monkeypatch):
+  for weights in ('ema', 'raw'):
+    evaluator = _evaluator(run, weights=weights, samples=70, metrics=('fid',))
+    kept = {}
+
+    def evidence(game, variables, *_, kept=kept):
+      kept.update(variables)
+      pytest.fail('enough')
+
+    monkeypatch.setattr(evaluator_lib, 'Evidence', evidence)
+    with pytest.raises(pytest.fail.Exception, match='enough'):
+      evaluator(run.state, run.step)
+    expected = core.game_variables(run.stage.game, run.state, ema=weights == 'ema')['params']
+    jax.tree.map(np.testing.assert_array_equal, kept['params'], expected)
+  asked = {}
+  monkeypatch.setattr(choose, 'choose', lambda name, stream, **given: asked.update(given) or pytest.fail('enough'))
+  with pytest.raises(pytest.fail.Exception, match='enough'):
+    _evaluator(run, features='inception', inception_weights='mine.npz')
+  assert asked['weights'] == 'mine.npz'
 
 
 def _command(arguments, capsys):

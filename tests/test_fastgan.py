@@ -76,6 +76,53 @@ def test_the_losses_are_those_of_the_paper():
   assert game.apply(variables, jnp.ones((2, 8, 8, 1)), method='logits').tolist() == [2, 2]
 
 
+class Telling(Constant):
+  """Keeps what it was given, and decodes nothing."""
+
+  @fastgan.nn.compact
+  def __call__(self, x, *, train, part=None):
+    weight = self.param('weight', lambda key: jnp.float32(0.0))
+    self.sow('intermediates', 'given', {**x, 'part': jnp.int32(-1) if part is None else part})
+    logits = (0.25 * x['image'].mean((1, 2, 3)) + weight)[:, None, None]
+    return (logits, logits) if part is None else ((logits, logits), dict.fromkeys(('image', 'small', 'part'), 0.0))
+
+
+def test_what_is_decoded_is_the_image_its_small_copy_and_the_quarter_that_was_drawn():
+  game = FastGAN(Constant(generates=True), Telling(), Normal((3,)), reconstruction=1.0)
+  ramp = jnp.arange(128.0).reshape(2, 8, 8, 1) / 128  # all quarters and pixels differ
+  batch = {'images': {'image': ramp}, 'latents': normal(2, 3)}
+  variables = game.init(KEYS, batch, method='discriminator_loss')
+  variables = {'params': variables['params']}
+  parts = set()
+  for seed in range(6):
+    rngs = {'noise': jax.random.key(seed)}
+    (loss, metrics), sown = game.apply(
+      variables, batch, method='discriminator_loss', rngs=rngs, mutable=['intermediates']
+    )
+    real, fake = sown['intermediates']['discriminator']['given']
+    parts.add(part := int(real['part']))
+    np.testing.assert_array_equal(real['small'], ramp[:, ::2, ::2])
+    np.testing.assert_array_equal(fake['small'], np.full((2, 4, 4, 1), 0.25))
+    quarter = ramp[:, 4 * (part // 2) :, 4 * (part % 2) :][:, :4, :4]
+    for name, target in (('image', ramp[:, ::2, ::2]), ('small', ramp[:, ::2, ::2]), ('part', quarter)):
+      np.testing.assert_allclose(metrics[f'reconstruction_{name}'], np.abs(target).mean(), rtol=1e-5)
+    # Both hinges: real logits are below every margin, fake ones above every negative one.
+    hinges = loss - sum(metrics[f'reconstruction_{name}'] for name in ('image', 'small', 'part'))
+    gap = metrics['fake_logit'] - metrics['real_logit']
+    assert 1.6 < hinges - gap < 2.0
+  assert len(parts) > 1
+
+
+def test_generated_images_are_augmented_in_both_turns():
+  game = FastGAN(Constant(generates=True), Telling(), Normal((3,)), augment=lambda key, x: 0 * x + 7)
+  batch = {'images': {'image': jnp.ones((2, 8, 8, 1))}, 'latents': normal(2, 3)}
+  variables = {'params': game.init(KEYS, batch, method='discriminator_loss')['params']}
+  for method in ('discriminator_loss', 'generator_loss'):
+    _, sown = game.apply(variables, batch, method=method, rngs={'noise': KEYS['noise']}, mutable=['intermediates'])
+    for given in sown['intermediates']['discriminator']['given']:
+      assert jnp.all(given['image'] == 7) and jnp.all(given['small'] == 7)
+
+
 @pytest.mark.parametrize('augment', [Adaptive(), Scheduled(lambda step: 0.5)])
 def test_augmentations_whose_probability_it_does_not_keep_are_refused(augment):
   game = FastGAN(Constant(generates=True), Constant(), Normal((3,)), augment=augment)

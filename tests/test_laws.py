@@ -112,8 +112,13 @@ def test_law_2_every_network_has_an_owner(row, request):
   only_if_covering(request, row, FIRST)
   for stage, state in zip(*described(row), strict=True):
     players = core.players_of(stage.game)
-    for name in players:
-      assert all(core.owner(child, players) == name for child in state.players[name].params)
+    owned = {name: set(state.players[name].params) for name in players}
+    for name, children in owned.items():
+      assert all(child in (name, f'{name}s') or child.startswith((f'{name}_', f'{name}s_')) for child in children)
+      # Not those of a player with a longer name, such as generator_ab beside generator.
+      longer = [other for other in players if other != name and other.startswith(name)]
+      assert not [child for child in children for other in longer if child == other or child.startswith(f'{other}_')]
+    assert any(owned.values())
 
 
 def passed_through(closed, given, after):

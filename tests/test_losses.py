@@ -494,7 +494,7 @@ def test_points_between_and_around():
   assert 0 <= points.min() < 0.02 and 0.98 < points.max() <= 1 and abs(points.mean() - 0.5) < 0.05
   data = jnp.asarray(random.randn(500, 4), jnp.float32)
   moved = np.asarray(penalties.around(key, data) - data)
-  assert moved.min() >= 0 and moved.max() <= 0.5 * float(data.std()) and np.ptp(moved[0]) > 0
+  assert moved.min() >= 0 and 0.4 < moved.max() / float(data.std()) <= 0.5 and np.ptp(moved[0]) > 0
 
 
 def test_penalties_of_critic_functions():

@@ -10,21 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import main
+from gan_jax import main, runs
 from gan_jax.base import console, progress
 from gan_jax.base.errors import UserError
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt
 from gan_jax.evaluation import measures
 from gan_jax.runs import checkpoint
-from gan_jax.sampling import pictures
-from gan_jax.training import diagnostics, hooks, writers
+from gan_jax.sampling import pictures, sheets
+from gan_jax.training import calls, diagnostics, hooks, sample_grids, writers
 from gan_jax.training import loop as train
 
 ROOT = pathlib.Path(gan_jax.__path__[0]).parent
@@ -119,6 +121,55 @@ def test_a_training_goes_on_without_a_console(tmp_path, monkeypatch, capsys):
 
 
 # Files
+
+
+def test_what_a_run_writes_is_in_tensorboard_too(tmp_path, monkeypatch):
+  from tensorboardX.event_file_writer import EventsWriter
+
+  events = []
+  monkeypatch.setattr(EventsWriter, 'write_event', lambda self, event: events.append(event))
+  train.run(small('--config.sample_every=2'), tmp_path / 'run')
+  rows = {row['step']: row for row in map(json.loads, (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines())}
+  told, shown = {}, set()
+  for event in events:
+    for value in event.summary.value:
+      if value.HasField('image'):
+        shown.add(event.step)
+        assert Image.open(io.BytesIO(value.image.encoded_image_string)).size[0] > 100
+      else:
+        told.setdefault(event.step, {})[value.tag] = value.simple_value
+  assert told.keys() == rows.keys() and shown == {2, 4}
+  for step, row in rows.items():
+    assert told[step] == pytest.approx({name: value for name, value in row.items() if name != 'step'}, rel=1e-5)
+
+
+def test_the_last_grid_is_of_averages_and_diversity_of_weights_as_they_are(tmp_path):
+  folder = tmp_path / 'run'
+  train.run(small('--config.ema.generator=0.9', '--config.optimizers.generator.learning_rate=0.05'), folder)
+  run = gan_jax.load(folder)
+  made = {ema: run.sample(run.config.samples, seed=run.config.seed, ema=ema) for ema in (True, False)}
+  assert np.abs(made[True] - made[False]).max() > 1e-3
+  drawn = {}
+  for ema, samples in made.items():
+    sheets_of = sheets.sheets(run.stage, samples, None, real=True)
+    (drawn[ema],) = (np.asarray(picture) for picture in sheets_of.values())
+  (last,) = (folder / 'samples').glob('*4.png')
+  np.testing.assert_array_equal(np.asarray(Image.open(last)), drawn[True])
+  assert (drawn[True] != drawn[False]).any()
+  row = json.loads((folder / 'metrics.jsonl').read_text().splitlines()[-1])
+  data = sample_grids._spread_examples(run.stage.streams['images'], 4 * run.config.samples)['image']
+  expected = {ema: diagnostics.diversity(samples, data) for ema, samples in made.items()}
+  assert row['sample_diversity'] == pytest.approx(expected[False], rel=1e-5) != pytest.approx(expected[True], rel=1e-5)
+
+
+def test_speeds_are_of_the_steps_and_the_time_since_the_last_row(monkeypatch):
+  stage = runs.stages_of(small())[0]
+  session = types.SimpleNamespace(experiment=types.SimpleNamespace(views=(0, 1)))
+  own = types.SimpleNamespace(_steps=30, _since=100.0, _stage=stage, _session=session)
+  monkeypatch.setattr(calls.time, 'perf_counter', lambda: 104.0)
+  images = stage.images[1] * 2  # of two members
+  assert calls.Calls.rates(own) == {'steps_per_second': 7.5, 'images_per_second': 7.5 * images}
+  assert calls.Calls.rates(types.SimpleNamespace(_steps=0)) == {}
 
 
 def test_a_training_goes_on_without_tensorboard(tmp_path, monkeypatch, capsys):

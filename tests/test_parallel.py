@@ -370,6 +370,13 @@ def test_remat_gives_the_same_numbers(name):
   assert_close(played(name, 1), played(name, 1, '--config.remat=True'))
 
 
+@pytest.mark.parametrize('settings', [(), ('--config.remat=True',)])
+def test_remat_is_in_the_step_that_is_asked_for_it(settings):
+  stages, mesh = stages_of('gan:ring', *settings), parallel.make_mesh(1)
+  given = runs.abstract_state(tuple(stages), 0, KEY), runs.abstract_feed(stages[0], mesh), KEY
+  assert ('remat' in str(jax.make_jaxpr(runs.make_step(stages[0], mesh))(*given))) == bool(settings)
+
+
 def test_remat_keeps_only_what_is_named():
   """What the backward pass is given, beside arguments: one array per product, and no other as large."""
   generator = dcgan.Generator((16, 16, 16), 1, kernel=4, base=2)

@@ -322,6 +322,51 @@ def stepped(game, moves, steps=2, accumulate=1):
   return rows
 
 
+def test_the_generator_learns_through_the_augmentation():
+  """Else the discriminator would have seen other images than those that the generator is judged by."""
+  nets = mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,))
+  sgd = {name: optax.sgd(0.1) for name in SGD}
+  for augment, moves in ((None, True), (lambda key, x: 0 * x, False)):
+    game = Standard(*nets, Normal((3,)), augment=augment)
+    batch = batch_of(4, (8, 8, 1))
+    before = core.init(game, sgd, batch, KEY)
+    after, _ = core.play(game, sgd, game.turns[-1], before, batch, KEY)
+    moved = jax.tree.map(
+      lambda a, b: bool((a != b).any()), before.players['generator'].params, after.players['generator'].params
+    )
+    assert any(jax.tree.leaves(moved)) == moves
+
+
+class Bowl(nn.Module):
+  """|x|^2 / 2, whose gradient is x: a penalty tells where it was taken."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    return self.param('w', nn.initializers.ones, ()) * jnp.square(x).reshape(len(x), -1).sum(-1) / 2
+
+
+@pytest.mark.parametrize('at', ['real', 'fake', 'between', 'around', 'both'])
+def test_a_penalty_is_taken_at_its_points(at):
+  real, fake = (jnp.asarray(np.random.RandomState(i).randn(6, 5), jnp.float32) for i in range(2))
+  penalty = GradientPenalty(3.0, at=at, target=0.0)
+
+  class Game(nn.Module):
+    critic: nn.Module
+
+    def __call__(self):
+      return penalty(self.critic, KEY, real, fake)
+
+  found, _ = Game(Bowl()).init_with_output(KEY)
+  squares = lambda x: 3.0 * jnp.square(x).sum(-1).mean()
+  mix, (first, noise) = jax.random.uniform(KEY, (6, 1)), jax.random.split(KEY)
+  near = real + jax.random.uniform(first, (6, 1)) * 0.5 * real.std() * jax.random.uniform(noise, (6, 5))
+  expected = {
+    'real': squares(real), 'fake': squares(fake), 'between': squares(mix * real + (1 - mix) * fake),
+    'around': squares(near), 'both': squares(real) + squares(fake),
+  }  # fmt: skip
+  np.testing.assert_allclose(found, expected[at], rtol=1e-5)
+
+
 def test_a_lazy_penalty_is_the_eager_one_of_its_step():
   """Same examples, same augmentation, same points."""
   nets = mlp.Generator((8,), (8, 8, 1), 'tanh'), mlp.Discriminator((8,))
