@@ -8,7 +8,7 @@ FILE = 'row.json'
 
 
 def measured(folder: pathlib.Path, **options: Any) -> bool:
-  """Whether a row is there. Ends the program if it was measured with other options: it would stand for these."""
+  """Whether a row is there. Ends the program if it was measured with other options: they would be shown as these."""
   row = read(folder)
   if row is None:
     return False
@@ -27,7 +27,10 @@ def write(folder: pathlib.Path, found: dict[str, Any], **options: Any) -> None:
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
   """What was written, with its options; None if the row is not there."""
   file = folder / FILE
-  return json.loads(file.read_text()) if file.exists() else None
+  row = json.loads(file.read_text()) if file.exists() else None
+  if row is not None and (not isinstance(row, dict) or 'options' not in row):
+    raise SystemExit(f'{file} is of an older version: remove it, or take another --workdir')
+  return row
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import numpy as np
 import gan_jax
 from benchmarks import rows as rows_lib
 from gan_jax import config as config_lib
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sets
@@ -112,17 +113,26 @@ def measure(table: str, row: str, folder: pathlib.Path, steps: int, data: str, m
   options = dict(set=more, steps=steps, data=data if table in ('stargan', 'losses') else '')
   if rows_lib.measured(folder, **options):
     return
-  train.run(settings(table, row, steps, data, more), folder)
+  config = settings(table, row, steps, data, more)
+  for stream in runs.stages_of(config)[-1].streams.values():
+    check_held_out(stream)
+  train.run(config, folder)
   run = gan_jax.load(folder)
   found = {'unpaired': unpaired, 'stargan': starred}.get(table, paired)(run, folder.parent)
   rows_lib.write(folder, {'reached': run.step, **found}, **options)
 
 
+def check_held_out(stream: Stream) -> Stream:
+  """The set that is held out of the training on another."""
+  other = input_stream(stream)
+  if other.split == stream.split:
+    raise UserError(f'{stream.path or stream.name} has no split but {stream.split!r}: its figures would be of training')
+  return other
+
+
 def held_out(run: Any, name: str) -> tuple[Stream, dict[str, np.ndarray]]:
   """(the set, all of its examples) of a stream that was held out of a run."""
-  stream = input_stream(run.stage.streams[name])
-  if stream.split == run.stage.streams[name].split:
-    raise UserError(f'{stream.path or stream.name} has no split but {stream.split!r}, on which the run was trained')
+  stream = check_held_out(run.stage.streams[name])
   return stream, examples(stream, np.arange(len(stream.open())))
 
 

@@ -338,5 +338,5 @@ def test_a_generator_of_classes_without_an_embedding_is_refused(network):
 @pytest.mark.parametrize('network', [stylegan2.Discriminator(8, (4, 4, 4)), progressive.Discriminator(8, (4, 4, 4))])
 def test_a_discriminator_of_another_resolution_is_refused(network):
   for size in (4, 16):
-    with pytest.raises(UserError, match=f'has resolution=8, the images {size}x{size}: make them equal'):
+    with pytest.raises(UserError, match=f'has resolution=8, the images {size}x{size}: set'):
       jax.eval_shape(lambda x: network.init(KEY, x, train=True), jnp.zeros((4, size, size, 1)))

@@ -9,6 +9,7 @@ from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
 from gan_jax.base.errors import UserError
 from gan_jax.data import streams, transforms
 from gan_jax.data.sources import columned
+from gan_jax.training import checks
 
 KEEP = {'name': 'Picture', 'size': 8}
 
@@ -81,7 +82,9 @@ def test_second_pictures_have_the_shape_of_the_first(tmp_path):
   apart = {**fields, 'mask': {**fields['mask'], 'together': False}}
   assert len(stream(tmp_path, apart).open()) == 1
   (tmp_path / 'm' / 'a.png').write_bytes(b'no picture')
-  with pytest.raises(UserError, match=r'has no row whose pictures can all be read: mend them'):
+  with pytest.raises(
+    UserError, match=r'has no row whose pictures can all be read \(left out 1 of 2 .*m/a\.png.*\): mend'
+  ):
     stream(tmp_path, fields).open()
 
 
@@ -152,13 +155,32 @@ def test_a_vocabulary_that_no_text_has_is_refused(level, vocabulary, words):
   streams.check_effect(stream(name='lines', fields=right), 'config.data')
 
 
+def test_second_pictures_that_nobody_reads_or_looks_at_leave_the_rows(tmp_path):
+  rows = [{'file_name': f'{i}.png', 'depth_file_name': f'd/{i}.png', 'mask_file_name': f'm/{i}.seg'} for i in range(3)]
+  table(tmp_path, rows)
+  for i in range(3):
+    save(tmp_path / f'{i}.png', noise(8, 8))
+    save(tmp_path / 'd' / f'{i}.png', noise(8, 8))
+    (tmp_path / 'm').mkdir(exist_ok=True)
+    with open(tmp_path / 'm' / f'{i}.seg', 'wb') as file:
+      Image.fromarray(noise(8, 8)).save(file, format='PNG')
+  (tmp_path / 'd' / '1.png').write_bytes(b'no picture')
+  assert len(stream(tmp_path, {'image': PICTURE}).open()) == 3  # no column reads depth
+  both = stream(tmp_path, {'image': PICTURE, 'mask': {**PICTURE, 'channels': 1}}).open()
+  assert len(both) == 3 and both[2]['mask'].shape == (8, 8, 1)
+  assert len(stream(tmp_path, {'image': PICTURE, 'depth': PICTURE}).open()) == 2
+
+
 def test_windows_of_floats_are_refused_where_nothing_makes_them_the_size(tmp_path):
   np.savez(tmp_path / 'x.npz', image=np.zeros((4, 10, 10, 3), np.float32))
   read = stream(tmp_path / 'x.npz', name='npz', random_crop=10)
+  assert read.fields(2)['image'].shape == (2, 8, 8, 3)  # such a run can be loaded
   with pytest.raises(UserError, match=r'random_crop=10 is of pictures of bytes.*a Picture with `values`'):
-    read.open()
+    checks._check_windows(read)
   fields = {'image': {**PICTURE, 'values': (0.0, 1.0)}}
   assert prepared(stream(tmp_path / 'x.npz', fields, 'npz', random_crop=10))['image'].shape == (4, 8, 8, 3)
+  checks._check_windows(stream(tmp_path / 'x.npz', fields, 'npz', random_crop=10))
+  checks._check_windows(stream(name='digits', channels=1, random_crop=10))
 
 
 def test_pairs_of_a_turned_tiff(tmp_path):

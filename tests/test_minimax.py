@@ -81,6 +81,7 @@ def test_a_rule_that_lacks_a_setting_is_told_at_once(name, setting):
 def test_a_ramp_of_no_steps_is_refused():
   with pytest.raises(UserError, match='steps=0 of the schedule cosine'):
     schedules.cosine(0.0, 1.0, 0)
+  assert float(jax.jit(lambda steps: schedules.cosine(0.0, 1.0, steps)(3))(10)) > 0  # a population varies it
 
 
 def trajectory(game, optimizers, steps):

@@ -15,6 +15,7 @@ from gan_jax.core.state import GameState
 from gan_jax.data import columns, sets, sources
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.features import classifier
+from gan_jax.games import lapgan
 from gan_jax.games.stackgan import StackGAN
 from gan_jax.nets import stackgan
 from gan_jax.sampling import conditions, inputs
@@ -247,7 +248,7 @@ def test_embeddings_are_what_the_settings_say():
 
 
 def test_samples_of_a_later_stage_are_of_what_it_learnt_from():
-  """Averages of a frozen player are left out: the second generator was trained on images of its weights as they are."""
+  """The second generator was trained on images of the first one's weights as they are."""
   second = game(stage=2)
   players = {}
   for name in core.players_of(second):
@@ -258,3 +259,5 @@ def test_samples_of_a_later_stage_are_of_what_it_learnt_from():
   assert core.frozen_players(second) == ('generator_1',)
   assert weights(True) == {name: float(name != 'generator_1') for name in players}
   assert set(weights(False).values()) == {0.0}
+  # LAPGAN's levels learn from enlarged data: averages of those below are used.
+  assert core.unaveraged_players(second) == ('generator_1',) and not hasattr(lapgan.LAPGAN, 'unaveraged')

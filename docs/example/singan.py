@@ -64,6 +64,7 @@ class SinGAN(nn.Module):
 
   latents = property(lambda self: Scales(tuple((size, size, 3) for size in self.sizes)))
   frozen = property(lambda self: tuple(f'generators_{i}' for i in range(len(self.sizes) - 1)))
+  unaveraged = frozen  # the generator above learns from what their weights as they are make
 
   @property
   def turns(self):

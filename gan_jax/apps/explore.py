@@ -38,8 +38,8 @@ BLOCK = 16
 ANSWERED, EACH = 512, 3
 #: So many blocks and drawings are kept.
 KEPT = 8
-#: Modes of pictures that a PNG keeps as they are.
-AS_THEY_ARE = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16')
+#: Modes of pictures that a PNG keeps as they are, and that a TIFF keeps.
+OF_PNG, OF_TIFF = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16'), ('I', 'I;16B', 'F')
 #: Numbers of samples to choose from, of pictures and the like, and of points and tables.
 PICTURES: tuple[int, ...]
 PICTURES, POINTS = (4, 16, 32, 64), (256, 1024, 4096)
@@ -354,9 +354,9 @@ class Explorer:
     with tempfile.TemporaryDirectory() as folder:
       # As it is, so that it is read as a file of --inputs: turned, with its opacity and all of its bits.
       upright = ImageOps.exif_transpose(picture)
-      if upright.mode not in AS_THEY_ARE:
+      if upright.mode not in OF_PNG + OF_TIFF:
         upright = upright.convert('RGBA' if upright.has_transparency_data else 'RGB')
-      upright.save(pathlib.Path(folder) / 'dropped.png')
+      upright.save(pathlib.Path(folder) / ('dropped.tiff' if upright.mode in OF_TIFF else 'dropped.png'))
       found = translated(self.run, f'{stream}={folder}', **how)
     shown = {'input': found.given, **found.made}
     return {name or 'output': _large(to_uint8(array, limits)[0]) for name, (array, limits) in shown.items()}

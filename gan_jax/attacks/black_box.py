@@ -51,7 +51,7 @@ def spsa(
     high: the greatest.
 
   Returns:
-    (B, ...) in [low, high], at most eps from x.
+    (B, ...) in [low, high], at most eps from x; of half-precision x as near as its dtype tells.
 
   Raises:
     UserError: as `checks.checked` and `checks.check_eps`, or a number is not positive.
@@ -100,7 +100,7 @@ def nes(
     high: the greatest.
 
   Returns:
-    (B, ...) in [low, high], at most eps from x.
+    (B, ...) in [low, high], at most eps from x; of half-precision x as near as its dtype tells.
 
   Raises:
     UserError: as `checks.checked` and `checks.check_eps`, or a number is not positive.

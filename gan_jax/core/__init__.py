@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     'players_of',
     'samples_in_training',
     'turn_streams',
+    'unaveraged_players',
   ],
   gradients=['explaining_leaks', 'input_gradients'],
   initial=['init'],

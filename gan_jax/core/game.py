@@ -7,6 +7,8 @@ underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `p
   latents   one distribution of `gan_jax.latents.distributions`, a dict of them, or None
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
+  unaveraged  optional tuple of frozen players of whose averages nothing is made: the others learn from what their
+            weights as they are make
   check_training  optional method ({name: Stream}) that raises a UserError for what the game could not be trained with
   fewest          optional number of examples that a loss must see at a time, because it compares them
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
@@ -172,6 +174,11 @@ def players_of(game: nn.Module) -> tuple[str, ...]:
 def frozen_players(game: nn.Module) -> tuple[str, ...]:
   """The players that never move: the game's optional attribute `frozen`."""
   return tuple(getattr(game, 'frozen', ()))
+
+
+def unaveraged_players(game: nn.Module) -> tuple[str, ...]:
+  """The players whose running averages samples leave out: the game's optional attribute `unaveraged`."""
+  return tuple(getattr(game, 'unaveraged', ()))
 
 
 def owner(child: str, players: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import jax
 from flax import struct
 
 from gan_jax.core.clock import Clock
-from gan_jax.core.game import frozen_players, owner, players_of
+from gan_jax.core.game import owner, players_of, unaveraged_players
 
 #: Collections of the game itself; they are kept between steps.
 GAME_COLLECTIONS = ('table', 'memory')
@@ -88,15 +88,14 @@ def game_variables(
   Args:
     game: the module.
     state: its state.
-    ema: use the running averages of the players that keep them. Those of a frozen player are left out: the others
-      learn what goes with its weights as they are.
+    ema: use the running averages of the players that keep them. Those of its `unaveraged` are left out.
     clock: the time that `read_clock` returns in the game's methods.
   """
   players = active_players(game, state)
   if ema:
-    frozen = frozen_players(game)
+    without = unaveraged_players(game)
     players = {
-      name: player if player.ema is None or name in frozen else player.replace(**player.ema)
+      name: player if player.ema is None or name in without else player.replace(**player.ema)
       for name, player in players.items()
     }
   variables = {**assemble(players), **state.variables}

@@ -312,7 +312,9 @@ class Evaluator:
     kind = jax.devices()[0].device_kind
     options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
-    averaged = any(player.ema is not None for player in state.players.values()) and options.weights == 'ema'
+    without = core.unaveraged_players(self._stage.game)
+    kept = any(player.ema is not None for name, player in state.players.items() if name not in without)
+    averaged = kept and options.weights == 'ema'
     weights = 'running averages' if averaged else 'raw weights'
     what = 'truncation' if hasattr(self._stage.game, 'truncated') else 'latents within'
     cut = f', {what} {options.truncation}' if options.truncation else ''

@@ -101,7 +101,7 @@ def classifier(stream: Stream, seed: int = 0, say: Callable[[str], object] = pri
     trained = _train(network, stream, source, seed, say)
     try:
       _write(path, trained)
-    except OSError as error:  # it is read alone, or full
+    except OSError as error:  # the folder is read-only, or the disk full
       say(f'the classifier is not kept, and will be trained again: {short(error)}')
   # Only now: what took half an hour is kept, and the next call is refused at once.
   _check(trained.accuracy, trained.required, stream, trained.held_out)

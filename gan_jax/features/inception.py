@@ -152,7 +152,7 @@ def _published() -> dict[str, Any]:
     _download(download)
   _check(download, f'{download} is not the file published at {URL}: delete it')
   variables = read_weights(download)
-  with contextlib.suppress(OSError):  # in a folder that is read alone they are converted each time
+  with contextlib.suppress(OSError):  # in a read-only folder they are converted each time
     write_weights(converted, variables)
   return variables
 

@@ -72,6 +72,10 @@ class StackGAN(nn.Module):
   def frozen(self) -> tuple[str, ...]:
     return ('generator_1',) if self.stage == 2 else ()
 
+  @property
+  def unaveraged(self) -> tuple[str, ...]:
+    return self.frozen  # the second generator learns from images of its weights as they are
+
   def generate(self, batch: Batch, *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(images, mu, log sigma) of the stage; the other one in eval mode."""
     latents, condition = batch['latents'], batch['images'][self.condition]

@@ -55,7 +55,8 @@ class Generator(nn.Module):
   def __call__(self, noise: jax.Array, *, train: bool, coarse: jax.Array, label: jax.Array | None = None) -> jax.Array:
     if len(self.windows) != len(self.channels) + 1:
       raise UserError(
-        f'channels={self.channels} and windows={self.windows} of lapgan.Generator: give windows one entry more'
+        f'channels={self.channels} and windows={self.windows} of lapgan.Generator: give '
+        f'{len(self.channels) + 1} windows, one more than channels'
       )
     x = jnp.concatenate([noise, *_maps(label, self.classes, 'generator', coarse), coarse], -1)
     *windows, last = self.windows

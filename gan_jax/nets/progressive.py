@@ -44,7 +44,8 @@ def check_resolution(image: jax.Array, resolution: int) -> None:
   """Raises a UserError if images (B, H, W, C) are not those of a discriminator: its widths would be of other sizes."""
   if image.shape[1:3] != (resolution, resolution):
     raise UserError(
-      f'the discriminator has resolution={resolution}, the images {image.shape[1]}x{image.shape[2]}: make them equal'
+      f'the discriminator has resolution={resolution}, the images {image.shape[1]}x{image.shape[2]}: set '
+      'config.game.discriminator.resolution or config.data.size'
     )
 
 

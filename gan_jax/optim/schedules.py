@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
@@ -29,8 +30,10 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
   [0.0, 0.15, 0.5, 1.0, 1.0]
   """
 
-  if steps < 1:
-    raise UserError(f'steps={steps} of the schedule cosine must be at least 1: without it, give the number')
+  if not isinstance(steps, jax.core.Tracer) and steps < 1:  # members of a population may differ in it
+    raise UserError(
+      f'steps={steps} of the schedule cosine must be at least 1: or give a number in place of the schedule'
+    )
 
   def value(step: Any) -> Any:
     share = jnp.clip(jnp.asarray(step, jnp.float32) / steps, 0.0, 1.0)

@@ -12,7 +12,7 @@ from PIL import Image
 from gan_jax import core
 from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
-from gan_jax.data import columns, sets
+from gan_jax.data import columns, sets, sources
 from gan_jax.data.sources.base import Source
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
@@ -167,7 +167,9 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   kind = stream.kinds[field]
   if not isinstance(kind, columns.Picture):
     raise UserError(f'--inputs={text}: {field!r} of the stream {name!r} is {kind.title}, no picture: leave it out')
-  kind = dataclasses.replace(kind, part='', flip=False, random_crop=0, values=kind.values if alike else None)
+  # Sets in memory are cropped by their stream.
+  crop = stream.crop if sources.has_arrays(stream.name) else kind.crop
+  kind = dataclasses.replace(kind, part='', flip=False, random_crop=0, crop=crop, values=kind.values if alike else None)
   stored = []
   for file in source.files:
     with file.open('rb') as opened, Image.open(opened) as picture:

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from flax.errors import FlaxError
 from jax.sharding import Mesh
 
@@ -13,7 +14,7 @@ from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.evaluation import Options
 from gan_jax.data.columns import Label
-from gan_jax.data.streams import check_effect
+from gan_jax.data.streams import Stream, check_effect
 from gan_jax.data.text import Text
 from gan_jax.evaluation.evaluator import check as check_evaluation
 from gan_jax.evaluation.options import options_of
@@ -123,7 +124,18 @@ def _open_streams(experiment: Experiment) -> None:
       of = dataclasses.replace(stream, size=1, crop=0, random_crop=0, batch_size=None, flip=False, seed=0)
       if stage.number == 0 or of not in opened:
         stream.open()
+        _check_windows(stream)
       opened.add(of)
+
+
+def _check_windows(stream: Stream) -> None:
+  """Nothing makes floats the size of the windows that the losses see."""
+  kind = None if stream.columns else stream.stored(1)['image'].dtype
+  if stream.random_crop and kind not in (None, np.uint8):
+    raise UserError(
+      f'config.data.random_crop={stream.random_crop} is of pictures of bytes, examples of {stream.name!r} are {kind}: '
+      'read them by a column, a Picture with `values`'
+    )
 
 
 def _check_best(experiment: Experiment, mesh: Mesh, options: Options | None) -> None:

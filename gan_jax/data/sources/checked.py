@@ -124,11 +124,6 @@ def check(fields: dict[str, np.ndarray], stream: 'Stream', example: int | None =
         f'{_where(key, ~np.isfinite(value), example)} of {name!r} has values that are not finite: remove it'
       )
   fields['image'] = _image(fields['image'], stream)
-  if stream.random_crop and fields['image'].dtype != np.uint8:
-    raise UserError(
-      f'config.data.random_crop={stream.random_crop} is of pictures of bytes, examples of {name!r} are '
-      f'{fields["image"].dtype}: read them by a column, a Picture with `values`'
-    )
   return fields
 
 

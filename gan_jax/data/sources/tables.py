@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
@@ -129,12 +129,15 @@ class FolderColumns:
     others = set(readable) - {str(path) for path, _ in named}
     suffix = f'_{FILE_NAME}'
     second = {key.removesuffix(suffix): key for key in named[0][1] if key.endswith(suffix)}
-    # Of those whose values are of another scale nothing was read yet.
-    alike = [key for name, key in second.items() if self._values(name) == self._values(PICTURE)]
-    there = lambda row: all(str(root / str(row.get(key))) in readable or not _is_file(root, row, key) for key in alike)
-    named = [(path, row) for path, row in named if there(row)]
+    # Those that a column reads and that were looked at just now: not files of other kinds or of another scale.
+    wanted = {settings.get('column', field) for field, settings in self._stream.columns.items()}
+    alike = [key for name, key in second.items() if name in wanted and self._values(name) == self._values(PICTURE)]
+    named = [
+      (path, row) for path, row in named if not any(_is_damaged(root / str(row.get(k)), readable) for k in alike)
+    ]
     if not named:
-      raise UserError(f'{table} has no row whose pictures can all be read: mend them')
+      why = '; '.join(note for note in self.notes if note.startswith('left out'))
+      raise UserError(f'{table} has no row whose pictures can all be read ({why}): mend them')
     self._pictures = {PICTURE: [path for path, _ in named]}
     for name, key in second.items():
       self._pictures[name] = [root / str(row.get(key)) for _, row in named]
@@ -275,5 +278,6 @@ def _counts(values: Any) -> dict[str, int]:
   return counts
 
 
-def _is_file(root: epath.Path, row: Mapping[str, Any], key: str) -> bool:
-  return bool((root / str(row.get(key))).is_file())
+def _is_damaged(path: epath.Path, readable: Collection[str]) -> bool:
+  """Whether a picture was looked at and left out."""
+  return path.suffix.lower() in folder.SUFFIXES and bool(path.is_file()) and str(path) not in readable
