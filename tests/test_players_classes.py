@@ -364,6 +364,8 @@ def test_each_generator_s_points_are_drawn_in_its_colour():
 
   class Run:
     class stage:
+      streams = {'images': None}
+
       class game:
         latents = {'z': Normal((1,)), 'maker': Label(2)}
 
