@@ -297,8 +297,8 @@ def test_evaluating_again_compiles_little(run, monkeypatch):
   with compilations() as again:
     second = evaluator(other, run.step).values
   # The solver of the probe's SVM starts with as many rows as it is given; networks are not compiled again.
-  networks = {'jit(_made)', 'jit(pooled)', 'jit(stage)', 'jit(_scored)'}
-  assert networks <= set(begun) and not networks & set(again), again
+  networks = {'jit(_made)', 'jit(pooled)', 'jit(stage)', 'jit(_scored)'}  # the last two may be known to tests before
+  assert {'jit(_made)', 'jit(pooled)'} <= set(begun) and not networks & set(again), again
   # New weights, new figures: nothing of the first state is left in the compiled functions.
   assert all(first[name] != second[name] for name in ('fid', 'ppl', 'inversion_training', 'overfitting'))
 
