@@ -497,3 +497,8 @@ def test_labels_that_are_no_class_are_one_line():
     with pytest.raises(UserError, match=f'label={wrong} among the latents is no class: choose 0 to 2'):
       sampler.generate({}, {'z': z, 'label': np.array([1, wrong])})
   assert sampler.generate({}, {'z': z, 'label': np.array([0, 2])}).shape == (2, 2)
+
+
+def test_ways_between_latents_in_bfloat16_move():
+  ends = [jax.numpy.asarray(rows, jax.numpy.bfloat16) for rows in ([[0.0, 2.0]], [[4.0, 0.0]])]
+  assert latent_paths.walk(*ends, 3, kind='linear').tolist() == [[0, 2], [2, 1], [4, 0]]

@@ -51,11 +51,11 @@ def _rows(start: int, size: int, count: int) -> np.ndarray:
 
 def error_rate(network: LogitsFn, x: Any, labels: Any) -> float:
   """The share of examples (N, ...) that a network takes for another class than their labels (N,)."""
-  of_each = _of_each(labels, len(x))
-  return float((logits_of(network, x).argmax(-1) != of_each).mean())
+  true = _labels_of(labels, len(x))
+  return float((logits_of(network, x).argmax(-1) != true).mean())
 
 
-def _of_each(labels: Any, count: int) -> np.ndarray:
+def _labels_of(labels: Any, count: int) -> np.ndarray:
   labels = np.asarray(labels)
   if labels.shape != (count,) or not count:
     raise UserError(f'labels are of shape {labels.shape}: give {count or "some"} integers, one per example')
@@ -83,9 +83,9 @@ def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
   """
   if np.shape(x) != np.shape(adversarial):
     raise UserError(f'examples {np.shape(x)} and adversarial ones {np.shape(adversarial)} are not of one shape')
-  of_each = _of_each(labels, len(x))
+  true = _labels_of(labels, len(x))
   logits = logits_of(network, adversarial)
-  wrong = logits.argmax(-1) != of_each
+  wrong = logits.argmax(-1) != true
   confidence = np.asarray(jax.nn.softmax(logits, -1)).max(-1)
   change = jnp.asarray(adversarial, jnp.float32) - jnp.asarray(x, jnp.float32)  # of bytes it would wrap around
   return Report(
@@ -125,7 +125,7 @@ def in_batches(
   """
   check_count(size=size)
   network = network if isinstance(network, Partial) else Partial(network)
-  size, x, labels = min(size, len(x)), np.asarray(x), _of_each(labels, len(x))
+  size, x, labels = min(size, len(x)), np.asarray(x), _labels_of(labels, len(x))
   parts = []
   for number, start in enumerate(range(0, len(x), size)):
     rows = _rows(start, size, len(x))

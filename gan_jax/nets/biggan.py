@@ -71,6 +71,7 @@ class Generator(nn.Module):
     weights: kind of all weights but the embedding.
     base: height and width of the first map.
     image_channels: 1 for grey, 3 for colour.
+    output: how pixels are made; always tanh, so they lie in [-1, 1].
   """
 
   output: ClassVar[str] = 'tanh'
@@ -128,6 +129,7 @@ class DeepGenerator(nn.Module):
     weights: kind of all weights but the embedding.
     base: height and width of the first map.
     image_channels: 1 for grey, 3 for colour.
+    output: how pixels are made; always tanh, so they lie in [-1, 1].
   """
 
   output: ClassVar[str] = 'tanh'

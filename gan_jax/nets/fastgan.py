@@ -126,6 +126,7 @@ class Generator(nn.Module):
     size: 32 to 1024, a power of 2.
     channels: the unit of the widths, the authors' ngf.
     out_channels: 1 for grey, 3 for colour.
+    output: how pixels are made; always tanh, so they lie in [-1, 1].
   """
 
   output: ClassVar[str] = 'tanh'

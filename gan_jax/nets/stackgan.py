@@ -133,6 +133,7 @@ class Generator(nn.Module):
     base: height and width at the start.
     image_channels: 1 for grey, 3 for colour.
     words: of a condition that is a class or a text, how many.
+    output: how pixels are made; always tanh, so they lie in [-1, 1].
   """
 
   output: ClassVar[str] = 'tanh'
@@ -163,6 +164,7 @@ class Refiner(nn.Module):
     blocks: residual blocks, where image and condition are joined.
     widths: of the decoder; every one doubles the size.
     words: as the generator's.
+    output: how pixels are made; always tanh, so they lie in [-1, 1].
   """
 
   output: ClassVar[str] = 'tanh'
