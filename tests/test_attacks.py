@@ -116,6 +116,21 @@ def test_searches_of_small_steps_take_halves(name, dtype):
   assert (PLANE(made.astype(jnp.float32)).argmax(-1) != labels).all()
 
 
+@pytest.mark.parametrize('name', ['bim', 'pgd', 'mim', 'TRADES'])
+def test_steps_smaller_than_a_bfloat16_tells_add_up(name):
+  """Near 0.7 neighbours are 0.004 apart: 40 steps of 0.001 along a plane's normal would not move from there."""
+  x = jnp.full((4, 3), 0.7, jnp.bfloat16)
+  labels = PLANE(x.astype(jnp.float32)).argmax(-1)
+  if name == 'TRADES':
+    _, made = defences.TRADES()(PLANE, [PLANE], KEY, x, labels, eps=0.032, low=0.0, high=1.0)
+  else:
+    start = dict(random_start=False) if name == 'pgd' else {}
+    made = getattr(attacks, name)(KEY, PLANE, x, labels, eps=0.032, steps=40, step_size=0.001, **start)
+  assert made.dtype == jnp.bfloat16
+  moved = np.abs(np.float32(made) - np.float32(x))[:, :2]  # the plane does not know of the third
+  assert (moved > 0.025).all() and (moved < 0.032 + 0.002).all()
+
+
 def test_measures_want_a_label_per_example_and_count_in_floats():
   for measure in (attacks.error_rate, lambda network, x, labels: attacks.report(network, x, x, labels)):
     with pytest.raises(UserError, match=r'labels are of shape \(3, 1\): give 3 integers'):

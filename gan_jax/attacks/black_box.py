@@ -165,8 +165,10 @@ def square(
   """Random squares of the picture are moved to the end of the ball, and stay there if the margin falls.
 
   Source: Andriushchenko et al. 2019, https://arxiv.org/abs/1912.00049, algorithms 1 and 2; the side falls at the
-  authors' shares of the queries. differs: each picture has squares of its own, which may touch the last row and column;
-  a targeted attack lowers the margin, the authors' the cross-entropy; they make 5,000 queries.
+  authors' shares of the queries. `share` is AutoAttack's 0.8 (Croce and Hein 2020, https://arxiv.org/abs/2003.01690),
+  which makes 5,000 queries; the authors' code has 0.05 and 10,000. differs: each picture has squares of its own, which
+  may touch the last row and column; a targeted attack lowers the margin, the authors' the cross-entropy; signs that
+  change nothing are a query (as in AutoAttack: in late squares of one pixel every other), the authors draw them anew.
 
   Args:
     key: of the squares.
@@ -174,7 +176,7 @@ def square(
     x: (B, H, W, C) in [low, high].
     labels: (B,), or with `targeted` the classes that the network shall see.
     eps: radius of the ball.
-    queries: for each picture.
+    queries: for each picture, after one of the picture and one of its stripes.
     share: of the picture that the first squares cover.
     targeted: whether labels are the classes that the network shall see.
     low: the least value of a pixel.

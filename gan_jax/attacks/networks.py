@@ -1,6 +1,7 @@
 """Networks as what attacks take: a logits function that is compiled once for all variables."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +20,14 @@ class _Logits:
 def first(out: Any) -> jax.Array:
   """The logits, of a network that gives (logits, features) too."""
   return out[0] if isinstance(out, tuple) else out
+
+
+def seeing(dtype: Any, network: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+  """A network of points in float32, which sees them in the dtype of its examples.
+
+  A search adds up its steps in float32: in bfloat16 a step of 1e-3 from a pixel of 0.7 is no step.
+  """
+  return lambda x: network(x.astype(dtype))
 
 
 def logits_fn(module: nn.Module, variables: Any) -> Partial:

@@ -9,8 +9,8 @@ TINY = 1e-12
 
 
 def in_float32(x: jax.Array) -> jax.Array:
-  """Searches of many small steps are computed in float32, whatever the examples are."""
-  return x.astype(jnp.float32)
+  """Searches of many small steps are computed in float32 (float64 of float64), whatever the examples are."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def column(values: jax.Array, x: jax.Array) -> jax.Array:

@@ -56,8 +56,14 @@ class StarGAN(nn.Module):
   fewest = 2
 
   def check_training(self, streams: Mapping[str, Any]) -> None:
-    """Raises a UserError for a lazy penalty, and for classes that `domains` does not name."""
+    """Raises a UserError for a lazy penalty, and for classes or attributes that `domains` does not name."""
     check_eager(self.penalty, self)
+    names = getattr(streams['images'].kinds.get(self.field), 'names', None)
+    if self.field == 'attributes' and names is not None and tuple(names) != tuple(self.domains):
+      raise UserError(
+        f'config.game.domains={tuple(self.domains)} but the column of attributes has names={tuple(names)}: give both the '
+        'same names in the same order'
+      )
     classes = streams['images'].classes
     if self.field == 'label' and classes != len(self.domains):
       raise UserError(
@@ -98,6 +104,11 @@ class StarGAN(nn.Module):
 
   def classified(self, logits: jax.Array, wanted: jax.Array) -> jax.Array:
     """The classifier's loss, summed over attributes."""
+    if logits.shape[-1] != len(self.domains):  # one logit would be compared with every attribute
+      raise UserError(
+        f'the discriminator tells {logits.shape[-1]} attributes but config.game.domains names {len(self.domains)}: set '
+        f'config.game.discriminator.domains={len(self.domains)}'
+      )
     if self.field == 'label':
       return losses.labels.cross_entropy(logits, wanted.argmax(-1))
     each = optax.sigmoid_binary_cross_entropy(full_precision(logits), full_precision(wanted))

@@ -66,11 +66,13 @@ def extragradient(field: Field, params: Any, *, rate: float) -> Any:
   """Looks ahead: returns the gradients at the point that a step of `rate` would reach.
 
   Source: Gidel et al. 2018, https://arxiv.org/abs/1802.10551, eq. 9-10 (after Korpelevich 1976).
+  differs: the step ahead is plain descent, and sees the batch and the latents of the real one. Before Adam this is not
+  the authors' ExtraAdam, whose step ahead is one of Adam's too and draws a batch of its own.
 
   Args:
     field: params of all players -> their gradients.
     params: of all players.
-    rate: size of the step ahead.
+    rate: size of the step ahead, of plain descent whatever optimizer takes the real one.
   """
   ahead = jax.tree.map(lambda p, g: p - rate * g, params, field(params))
   return field(ahead)

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 from gan_jax import attacks
 from gan_jax.attacks.losses import cross_entropy
+from gan_jax.attacks.networks import seeing
+from gan_jax.attacks.norms import in_float32
 from gan_jax.base.errors import UserError
 
 Network = Callable[[jax.Array], jax.Array]
@@ -117,16 +119,16 @@ class TRADES:
   noise: float = 1e-3
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
-    network, size = attacked[0], self.step_size * eps
-    target = network(x)
+    network, size, given = seeing(x.dtype, attacked[0]), self.step_size * eps, x
+    target, x = network(x), in_float32(x)
     begun = x + self.noise * jax.random.normal(key, x.shape, x.dtype)
 
     def step(_, at):
       slope = jax.grad(lambda at: divergence(network(at), target).sum())(at)
       return jnp.clip(x + jnp.clip(at + size * jnp.sign(slope) - x, -eps, eps), low, high)
 
-    made = jax.lax.fori_loop(0, self.steps, step, begun)
-    clean = train(x)
+    made = jax.lax.fori_loop(0, self.steps, step, begun).astype(given.dtype)
+    clean = train(given)
     return cross_entropy(clean, labels).mean() + self.beta * divergence(train(made), clean).mean(), made
 
 
