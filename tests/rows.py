@@ -1,9 +1,11 @@
 """The rows of the laws: every shipped config, every probe game and the example of the docs, in full and shrunk."""
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 from typing import NamedTuple
@@ -11,6 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from flax.core.scope import Scope
 
 from gan_jax import config as config_lib
 from gan_jax import runs
@@ -87,7 +90,8 @@ def _smallest():
 
 
 #: Rows whose programs are looked at in `make test` whatever they cost: of each file those of the smallest examples; for
-#: shapes those of its first variant instead, which is the paper's. What is compiled and run is only `cheap`.
+#: shapes those of its first variant instead, which is the paper's. What is compiled and run is only `cheap`, what is
+#: traced and lowered at full size only `cheap_at_full_size`.
 SMALLEST = _smallest()
 FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
 #: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
@@ -110,25 +114,29 @@ class Counts(NamedTuple):
 
 
 def _described(row):
-  """(stage, the state in which it begins, in shapes) of every stage of the full config."""
-  state = None
+  """(stage, a function that gives the state in which it begins, in shapes) of every stage of the full config."""
+  states = [None]
   for stage in runs.stages_of(config_lib.load(row)):
-    state = jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), state, KEY)
-    yield stage, state
+
+    def described(stage=stage):
+      states.append(jax.eval_shape(lambda before, key: runs.enter(stage, before, key), states[-1], KEY))
+      return states[-1]
+
+    yield stage, described
 
 
 @functools.lru_cache(maxsize=4)
 def described(row):
   """(stages of the full config, the state in which each begins, in shapes)."""
-  return tuple(zip(*_described(row), strict=True))
+  return tuple(zip(*((stage, state()) for stage, state in _described(row)), strict=True))
 
 
 @functools.cache
 def counts(row, enough=None):
   """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too.
 
-  Stages after more than `enough` convolutions are not looked at: tracing many large ones takes long. The processes of a
-  run of the tests share what one of them has counted.
+  Of a row with more than `enough` convolutions only so many are counted, plus one. The processes of a run of the tests
+  share what one of them has counted.
   """
   file = pathlib.Path(os.environ['GAN_JAX_TESTS']) / 'counts' / f'{ROWS.index(row)}-{enough}.json'
   if file.exists():
@@ -139,16 +147,41 @@ def counts(row, enough=None):
   return found
 
 
+class _Enough(BaseException):
+  """More kernels were made than are asked for; no error of a game, which its caller would explain."""
+
+
 def _counted(row, enough):
   parameters = convolutions = 0
-  for stage, state in _described(row):
-    kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
+  for stage, described in _described(row):
     moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
+    try:
+      with _no_more_kernels_than((enough - convolutions) // moves if enough is not None else math.inf):
+        state = described()
+    except _Enough:
+      return Counts(parameters, enough + 1)
+    kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
     parameters += sum(kernel.size for kernel in kernels)
     convolutions += moves * sum(kernel.ndim > 3 for kernel in kernels)
-    if enough is not None and convolutions > enough:
-      break
   return Counts(parameters, convolutions)
+
+
+@contextlib.contextmanager
+def _no_more_kernels_than(most):
+  """Raises _Enough as soon as networks have made so many: tracing large ones to their ends takes long."""
+  param, made = Scope.param, set()
+
+  def watched(scope, name, *arguments, **options):
+    value = param(scope, name, *arguments, **options)
+    if getattr(value, 'ndim', 0) > 3:
+      made.add((scope.path, name))
+      if len(made) > most:
+        raise _Enough
+    return value
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(Scope, 'param', watched)
+    yield
 
 
 def _parts(value, key=''):
@@ -289,6 +322,12 @@ def cheap():
   """The covering rows that `make test` compiles and runs: those of no more than MOST_COMPILED convolutions."""
   _count(sorted(covering()))
   return {row for row in covering() if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
+
+
+@functools.cache
+def cheap_at_full_size():
+  """The rows whose full-size step `make test` traces and lowers: covering ones and the first of each file, if cheap."""
+  return {row for row in covering() | FIRST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
 
 
 def only_if_covering(request, row, others=frozenset(), without=frozenset(), among=covering):

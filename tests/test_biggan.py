@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import untrained
 from rows import shrunk
 
 import gan_jax
@@ -163,9 +164,8 @@ def test_nothing_keeps_attention_maps_in_training():
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  # The programs of its laws, which are compiled once for both.
   row, workdir = 'configs/biggan.py:digits', str(tmp_path_factory.mktemp('biggan') / 'run')
-  main.main(['--config', row, *shrunk(row), '--config.devices=2', '--workdir', workdir])
+  untrained.run('--config', row, *shrunk(row), '--config.devices=2', '--workdir', workdir)
   return gan_jax.load(workdir)
 
 
