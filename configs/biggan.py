@@ -27,14 +27,18 @@ Pictures are not mirrored, as in the first author's code; StudioGAN's are, and i
 differs: the running average starts at step 20,000, as in the first author's code; the paper names no start.
 differs: weights of attention and of the maps to gains and biases begin at a variance of 1 / fan-in, not orthogonal.
 differs: batch norm adds 1e-5 to the variance, as in the first author's code; the published networks and StudioGAN 1e-4.
-differs: spectral norm guards its divisions by 1e-12; the first author's script by 1e-6, StudioGAN's by 1e-6.
+differs: spectral norm guards its divisions by 1e-12; the first author's script by 1e-6, StudioGAN's by 1e-6,
+  the published networks by 1e-4.
+differs: pictures of ImageNet are reduced by a bilinear filter, as in the first author's code; the paper's by areas
+  (--config.data.filter=box).
 differs: biases begin at 0, as StudioGAN's; the first author's code leaves PyTorch's, uniform within 1 / sqrt(inputs).
   The orthogonal penalty is equation 3; the gradient in that code is half of it.
 differs: `imagenet128_256x8` has the batch statistics of 256 examples, the script those of 32 on each of 8 GPUs; its
   epsilon of 1e-6 stands behind Adam's bias correction, in the PyTorch of that time before it.
 differs: the discriminator judges real and generated examples in two passes, as StudioGAN's, with a power
   iteration in each.
-differs: running statistics and spectral norms of a player follow its own moves, the first author's every pass.
+differs: running statistics and spectral norms of a player follow its own moves, the first author's every pass,
+  evaluations too.
 differs: figures are of running statistics, as the first author's; the paper's of standing ones (--standing=16 in
   `gan_jax.evaluate`). They are of the last step; the paper's of the best before a collapse, the first author's of the
   best inception score, StudioGAN's of the best Fréchet distance (--config.eval.every=2000

@@ -13,7 +13,8 @@ python -m gan_jax.sample --workdir runs/cdcgan --picture=classes --out classes.p
 
 differs: the discriminator moves first, in the authors' code the generator, and each batch of data moves both; there one
   of them, so that their 391 batches of an epoch are 195 moves of each player, as an epoch is here.
-differs: the first 50,000 pictures; the authors' 50,000 at random.
+differs: generated pictures have classes drawn uniformly, the authors' those of the batch of data.
+differs: the first 50,000 pictures in the order of the prepared set, which is shuffled; the authors' 50,000 at random.
 differs: the rate falls from step to step, the authors' once an epoch.
 differs: samples are of running statistics, the authors' of those of their batch.
 differs: `tags` and `digits` are ours: what is asked for; the widths and the length; the rate of `tags`, which stays.

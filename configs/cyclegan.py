@@ -14,6 +14,7 @@ Without the way back --config.game.cycle=0, without its third term --config.game
 --config.game.pool=0. Your own pictures, translated:
 python -m gan_jax.sample --workdir runs/h2z --inputs photos --out painted
 
+differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: a and b go through their pictures in random orders of their own; the authors draw b, in the Lua code both, each
   picture at random.
 differs: pictures are resized by a bilinear filter, in the PyTorch code by a bicubic one; the rate falls from step to

@@ -26,6 +26,9 @@ differs: the discriminator moves first, in the authors' code the generator, and 
   of them, so that the 25 epochs of its faces are half as many moves of a player as here.
 differs: samples are of running statistics, the authors' of those of their batch.
 differs: `mnist` and `digits` have a batch of 64, as `mnist` was measured; the paper's 128 elsewhere.
+differs: `imagenet32` reads imagenet_resized, whose pictures are squeezed to squares; the paper takes their middles.
+differs: where a stride leaves an odd border, the wider side of zeros is behind the picture, in the authors' code
+  before.
 differs: windows are 4x4 at 32x32 (a window divisible by the stride leaves no checkerboard); 5x5 at 64x64
   and 3x3 in the probe networks as published.
 """

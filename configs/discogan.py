@@ -11,7 +11,9 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 `edges2shoes` reads pairs side by side in one picture: --config.data.a.path=shoes --config.data.b.path=shoes.
 A step is three iterations of the authors' code: one in which the discriminators move, two in which the generators do.
 
-differs: the terms of features are means over features, as in the code; the paper sums squares.
+The terms of features and the turn to a larger weight of the way back are the code's; the paper has neither.
+
+differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: weights start at N(0, 0.02), gains of batch norm at N(1, 0.02); the authors' uniform within 1 / sqrt(inputs),
   and in (0, 1), as PyTorch's layers did then: the first logits are larger here.
 differs: outlines are resized as they are; the authors thicken them by a pixel before, and do not widen the filter.

@@ -12,6 +12,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 differs: DCGAN's networks at 32x32; the authors' notebook has one hidden layer of 128 units in each, 55,000 training
   pictures, and pixels in [0, 1], in which the gradient of one function is twice as large: a norm of 1 here is twice
   theirs (--config.game.penalty.target=0.5 and weight=40 are theirs); it trains for 200,000 steps.
+differs: weights of the discriminator begin as the authors' of WGAN-GP, of the generator at N(0, 0.02); in the notebook
+  at a variance of 2 / inputs.
 differs: `digits` has DCGAN's Adam and a batch of 64, as it was measured.
 differs: no batch norm in the discriminator, whose gradient at one example would depend on the others.
 """

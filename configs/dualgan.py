@@ -10,9 +10,11 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/d
 
 A critic of patches: --config.game.discriminator_a.whole=False and so for b.
 
+differs: of a picture that is no square the middle is taken, the authors' is squeezed.
+differs: the generators have no dropout, as the code by default; the paper has it in several layers, in tests too.
 differs: windows are 4x4 as pix2pix's; the authors' are 3x3, and 5x5 in the first and the last layer.
-differs: pictures are flipped at random, the epsilon of norms is 1e-5 (1e-6), convolutions start at N(0, 0.02) (cut at 2
-  deviations), and the first layer of a generator has no bias.
+differs: pictures are flipped at random, the epsilon of norms is 1e-5 (1e-6), the penalty's root has none (1e-8),
+  convolutions start at N(0, 0.02) (cut at 2 deviations), and the first layer of a generator has no bias.
 differs: the innermost layer, of one pixel, has no norm; the authors' leaves nothing but its bias there.
 differs: one move of the critic to one of the generator, as in the code; the paper has 2 to 4.
 differs: the weight of the way back and the epochs are the code's defaults, 500 and 50; its commands have 1,000 and 100.

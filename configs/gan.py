@@ -17,6 +17,8 @@ The authors' discriminator minimises half of the sum of its two terms: `mnist` a
 CIFAR-10's noise is normal, and the last layer of `cifar10_fc` begins at +-0.5, as in the authors' yaml files.
 
 differs: MNIST's figures are of a running average of the generator; `--weights raw` evaluates the weights as they are.
+differs: momentum rises with every step, the authors' once an epoch; the 50,000 digits are the first of the prepared
+  set, which is shuffled, the authors' the first of MNIST's own order.
 differs: the generator's output bias starts at 0, not at the pixel marginals.
 differs: the authors' players move at once and on the same latents; here in turns, on latents of their own.
 differs: CIFAR-10's pixels lie in (-2, 2), a deviation of about 1, in place of each picture's contrast normalisation.

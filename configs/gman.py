@@ -16,7 +16,8 @@ Other ways to mix: --config.game.mixture=mean, max or learned (GMAN*), --config.
 --config.game.keep="(1.0, 1.0)" for no dropout.
 
 differs: pictures are resized to 32x32, not padded with black.
-differs: the generator's windows, batch norm and first weights are DCGAN's; the authors cut N(0, 0.02) at 2 deviations.
+differs: the generator's batch norm and first weights are DCGAN's; the authors cut N(0, 0.02) at 2 deviations.
+differs: `cifar10` trains for 50 epochs, the authors' code for 25.
 differs: the discriminators move, then the generator on latents of its own; the authors move all at once, on the same
   pictures and dropout.
 differs: each move has one Adam. The authors' five discriminators share one whose bias corrections end five times as

@@ -29,6 +29,7 @@ differs: level 0 has the paper's 1,200 and 600 units; the defaults of the code a
 differs: the digits have Adam at all levels, no layer of sigmoids in the generator of level 0, and weights that begin
   at 0.1 in its discriminator, whose inputs are 16 small numbers: with the authors' 0.005 its logits stay near 0, and
   the generator collapses.
+differs: momentum rises with every step, the authors' once an epoch.
 differs: classes asked for at level 0 are uniform; the authors' are those of random training pictures.
 differs: of 8 pixels the discriminator of the digits does not see the last row and column, which its stride leaves out;
   in the authors' code those of 16 and 32 pixels do not either.

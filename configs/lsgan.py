@@ -11,7 +11,9 @@ differs: 100 latents, new ones for the generator's move; the authors' code takes
   in both moves.
 differs: the rate is that of the authors' program for characters, whose networks, of 28x28 pixels and conditional, are
   not these; weights and gains start as DCGAN's.
-differs: DCGAN's networks, 4x4 windows; the authors' generator has pairs of 3x3, both are wider, and train longer.
+differs: losses are means over the batch, the authors' sums over it, which Adam levels out but for its epsilon.
+differs: DCGAN's networks, 4x4 windows; the authors' generator has pairs of 3x3, both are wider, and train longer; the
+  windows of its discriminator are 5x5.
 """
 
 from gan_jax import config as config_lib

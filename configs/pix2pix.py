@@ -34,7 +34,10 @@ differs: the U-Nets of `edges2shoes64`, `facades128`, `colour`, `holes` and `dig
   and 32 pixels.
 differs: `colour` makes all three channels from grey, the authors' code two of Lab from the third; `holes` are grey and
   anywhere, in the Lua code white and in the middle. `digits` learns five times as fast.
-differs: `enlarge` compares features of the discriminator, not of a network trained on ImageNet; its generator has 4
+differs: of a picture that is no square the middle is taken, the authors' is squeezed.
+differs: `edges2shoes` is cut from 286 pixels and flipped, as in the code by default; the paper says so of other sets.
+differs: `enlarge` compares features of the discriminator, not of a network trained on ImageNet, in the mean over its
+  layers but the first, where pix2pixHD's term of them is the sum over all; its generator has 4
   blocks, SRGAN's 16.
 """
 

@@ -16,6 +16,7 @@ The same network from the first step on, to compare: --config.stages="({'steps':
 {'resolution': 32}, 'discriminator': {'resolution': 32}}, 'data': {'size': 32}},)"
 
 differs: optimizers begin anew with each resolution; the authors' do so once more where a fade ends.
+differs: the running average of `celebahq` moves behind the generator; the authors' before it.
 differs: the share of what is new grows with every step; the authors' of `celebahq` with every fourth.
 differs: gradients that are not finite stop the run; the authors' of `celebahq` leave the step out.
 differs: pictures that fade are mixed as they are; those of the authors' `cifar10` are cut down to 8 bits.

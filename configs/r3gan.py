@@ -27,10 +27,9 @@ differs: everything is float32, the authors' commands are bfloat16; where it is 
   float32 are TF32, which the authors forbid (JAX_DEFAULT_MATMUL_PRECISION=highest).
 differs: pictures are reduced by a bilinear filter, of those that are no squares the middle; the authors' are reduced by
   Lanczos' filter and squeezed.
-differs: the authors' runs end after 10 billion pictures; `cifar10` has 200 million pictures, the others as many as
-  their schedules ten times.
-differs: faces64 and digits are ours: widths, batches, lengths, one block at each size, gamma, half-lives; `digits`
-  learns five times as fast, and is only mirrored, turned and shifted.
+differs: the authors' runs end after 10 billion pictures, these after ten times their schedules.
+differs: faces64 and digits are ours: widths, batches, lengths (their schedules once), one block at each size, gamma,
+  half-lives; `digits` learns five times as fast, and is only mirrored, turned and shifted.
 """
 
 from gan_jax import config as config_lib

@@ -10,6 +10,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
 Pictures of ImageNet are not mirrored, as in the authors' code; those of `cifar10`, which is not theirs, are.
 
+differs: pictures of ImageNet keep their levels; the authors' way of reducing them stretches those of each to 0 to 255.
 differs: no running average of the generator is published; none is kept.
 differs: b2 is the paper's 0.9; the authors' code leaves TensorFlow's 0.999.
 differs: weights begin orthogonal, those of attention at a variance of 1 / fan-in; the authors' by Glorot, uniform.

@@ -16,7 +16,7 @@ Pictures are not mirrored, as in the authors' code.
 differs: the generator moves on as many examples as the discriminator; the authors' on twice as many.
 differs: `imagenet128` has a batch of 64, and its statistics; the authors' published networks are of four GPUs with 16
   examples each, 32 in the generator, and statistics of their own (--config.accumulate=4). They leave out pictures with
-  a side below 256, and reduce the others by way of 256 pixels.
+  a side below 256, reduce the others by way of 256 pixels, and stretch the levels of each to all of 0 to 255.
 differs: the discriminator moves five times, then the generator; in the authors' code the generator first.
 differs: running statistics follow the generator's moves alone, 9 steps back in the mean; the authors' every pass, 1.5
   steps back.

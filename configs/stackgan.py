@@ -20,6 +20,8 @@ differs: D sees real, wrong and generated pairs in one batch. In the authors' co
   batch (docs/results.md).
 differs: vectors of words and classes begin at N(0, 1) where they make means and the discriminator's context; the
   authors' layers at 0.02, as here where they make deviations.
+differs: the weight of the condition's divergence is the code's 2, and the rate of stage I falls every 50 epochs as
+  there; the paper has 1, and 100 epochs. The authors' samples of stage I are of latents 0; here of drawn ones.
 differs: one of an example's texts is drawn, the authors average the embeddings of four.
 differs: the discriminator of stage I has an activation behind every convolution but the last, as that of stage II; the
   authors' code leaves out one.

@@ -10,7 +10,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/w
 `mnist` has no batch norm in the generator either, a batch of 50 and the first weights of the authors' code: of N(0,
 0.02) the critic's gradient has a norm of 0.0075 at the start, of theirs 0.8.
 
-differs: `digits` has batch norm in the generator and a batch of 64, as it was measured.
+differs: `digits` has batch norm in the generator, which begins at N(0, 0.02), and a batch of 64, as it was measured.
 differs: the authors' networks for MNIST are twice as wide, have 5x5 windows, 28x28 pixels in [0, 1], and 50,000
   training pictures; they train for 200,000 steps. Here pixels lie in (-1, 1): their penalty is that of
   --config.game.penalty.target=0.5 --config.game.penalty.weight=40.

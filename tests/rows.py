@@ -319,15 +319,15 @@ def load_shrunk(row):
 
 @functools.cache
 def cheap():
-  """The covering rows that `make test` compiles and runs: those of no more than MOST_COMPILED convolutions."""
-  _count(sorted(covering()))
-  return {row for row in covering() if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
+  """The rows that `make test` compiles and runs: of SMALLEST those of no more than MOST_COMPILED convolutions."""
+  _count(sorted(SMALLEST))
+  return {row for row in SMALLEST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
 
 
 @functools.cache
 def cheap_at_full_size():
-  """The rows whose full-size step `make test` traces and lowers: covering ones and the first of each file, if cheap."""
-  return {row for row in covering() | FIRST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
+  """The rows whose full-size step `make test` traces and lowers: of FIRST those of so few convolutions."""
+  return {row for row in FIRST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
 
 
 def only_if_covering(request, row, others=frozenset(), without=frozenset(), among=covering):

@@ -5,6 +5,7 @@ import types
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -80,7 +81,7 @@ def by_hand(state, batch, kind):
 @pytest.mark.parametrize('kind', LATENTS)
 def test_both_players_are_told_what_is_asked(kind, one_pass):
   game, batch = Standard(Shift(), Match(), LATENTS[kind], one_pass=one_pass), batch_of(5, kind)
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   of_real, of_fake, w, v = by_hand(state, batch, kind)
   real = (np.asarray(batch['images']['image']) * (of_real @ v)).sum(1)
   fake = ((np.asarray(batch['latents']['z']) + of_fake @ w) * (of_fake @ v)).sum(1)
@@ -90,17 +91,17 @@ def test_both_players_are_told_what_is_asked(kind, one_pass):
     'generator_loss': softplus(-fake).mean(),
   }
   for turn in game.turns:
-    _, metrics = core.play(game, SGD, turn, state, batch, KEY)
+    _, metrics = jitted.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], wanted[turn.loss], rtol=1e-5)
 
 
 def test_where_real_and_fake_meet_in_pairs_the_fake_has_the_class_of_the_real():
   batch = batch_of(6)
   game = Standard(Shift(), Match(), LATENTS['label'], loss='wasserstein', penalty=GradientPenalty(10.0))
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   of_real, of_fake, w, v = by_hand(state, batch, 'label')
   real, z = np.asarray(batch['images']['image']), np.asarray(batch['latents']['z'])
-  _, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  _, metrics = jitted.play(game, SGD, game.turns[0], state, batch, KEY)
   # The gradient of x . v is v wherever it is taken: that of the data's class.
   penalty = 10 * np.mean((np.linalg.norm(of_real @ v, axis=1) - 1) ** 2)
   fake = ((z + of_real @ w) * (of_real @ v)).sum(1)
@@ -108,19 +109,19 @@ def test_where_real_and_fake_meet_in_pairs_the_fake_has_the_class_of_the_real():
   critic = fake.mean() - (real * (of_real @ v)).sum(1).mean()
   np.testing.assert_allclose(metrics['discriminator_loss'], critic + penalty, rtol=1e-5)
   # The generator's move draws no data and asks for classes of its own.
-  _, metrics = core.play(game, SGD, game.turns[-1], state, {'latents': batch['latents']}, KEY)
+  _, metrics = jitted.play(game, SGD, game.turns[-1], state, {'latents': batch['latents']}, KEY)
   np.testing.assert_allclose(metrics['generator_loss'], -((z + of_fake @ w) * (of_fake @ v)).sum(1).mean(), rtol=1e-5)
 
 
 def test_a_relativistic_pair_is_of_one_class():
   batch = batch_of(6)
   game = Standard(Shift(), Match(), LATENTS['label'], loss='relativistic')
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   of_real, _, w, v = by_hand(state, batch, 'label')
   real = (np.asarray(batch['images']['image']) * (of_real @ v)).sum(1)
   fake = ((np.asarray(batch['latents']['z']) + of_real @ w) * (of_real @ v)).sum(1)
   for turn, margin in zip(game.turns, (real - fake, fake - real), strict=True):
-    _, metrics = core.play(game, SGD, turn, state, batch, KEY)
+    _, metrics = jitted.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], np.logaddexp(0, -margin).mean(), rtol=1e-5)
 
 
@@ -315,7 +316,7 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
   random = np.random.RandomState(0)
   image = jnp.asarray(random.randn(6, 8, 8, 1), jnp.float32)
   batch = {'images': {'image': image}, 'latents': draw(game.latents, KEY, 6)}
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   variables = core.game_variables(game, state)
   # Codes stand behind z in the order of their names.
   codes = np.concatenate(
@@ -336,7 +337,7 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
     'generator_loss': softplus(-fake) + information,
   }
   for turn in game.turns:
-    after, metrics = core.play(game, SGD, turn, state, batch, KEY)
+    after, metrics = jitted.play(game, SGD, turn, state, batch, KEY)
     np.testing.assert_allclose(metrics[turn.loss], wanted[turn.loss], rtol=1e-4)
     before, now = (s.players['discriminator'].params['discriminator']['q_digit'] for s in (state, after))
     moved = any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(now), strict=True))
@@ -346,7 +347,7 @@ def test_infogan_adds_the_weighted_information_in_both_turns():
 def test_a_code_that_nobody_reads_is_an_input_all_the_same():
   game = small_infogan().clone(information={'digit': 0.5})
   batch = {'images': {'image': jnp.zeros((4, 8, 8, 1))}, 'latents': draw(game.latents, KEY, 4)}
-  variables = core.game_variables(game, core.init(game, SGD, batch, KEY))
+  variables = core.game_variables(game, jitted.init(game, SGD, batch, KEY))
   other = {**batch['latents'], 'style': -batch['latents']['style']}
   made = [game.apply(variables, {'latents': latents}, method='sample') for latents in (batch['latents'], other)]
   assert (made[0] != made[1]).any()
@@ -379,9 +380,9 @@ def test_any_column_is_the_condition_of_both_networks(column):
     'latents': jax.random.normal(jax.random.key(0), (4, 3)),
   }
   sgd = {'generator': optax.sgd(0.0), 'discriminator': optax.sgd(0.0)}
-  state = core.init(game, sgd, batch, jax.random.key(0))
+  state = jitted.init(game, sgd, batch, jax.random.key(0))
   for turn in game.turns:
-    state, metrics = core.play(game, sgd, turn, state, batch, jax.random.key(1))
+    state, metrics = jitted.play(game, sgd, turn, state, batch, jax.random.key(1))
     told = float(value.astype(jnp.float32).sum(-1).mean())
     if turn.loss == 'discriminator_loss':
       assert metrics['real_logit'] == metrics['fake_logit'] == pytest.approx(told)
@@ -402,14 +403,14 @@ def test_a_condition_that_the_data_have_not_is_one_line():
   ):
     given = {**batch, 'latents': batch['latents'] if isinstance(latents, Normal) else {'z': batch['latents']}}
     with pytest.raises(UserError, match=words):
-      core.init(Standard(Echo(), Echo(True), latents, **settings), sgd, given, jax.random.key(0))
+      jitted.init(Standard(Echo(), Echo(True), latents, **settings), sgd, given, jax.random.key(0))
   few = {**batch, 'latents': jnp.zeros((2, 3))}
   with pytest.raises(UserError, match='needs as many examples as latents, not 4 and 2'):
-    core.init(Standard(Echo(), Echo(True), Normal((3,)), condition='image'), sgd, few, jax.random.key(0))
+    jitted.init(Standard(Echo(), Echo(True), Normal((3,)), condition='image'), sgd, few, jax.random.key(0))
   maps = {**batch, 'latents': tuple(jnp.zeros((2, 1)) for _ in range(4))}
   with pytest.raises(UserError, match='needs as many examples as latents, not 4 and 2'):
     scales = Scales(((1,),) * 4)
-    core.init(Standard(Echo(), Echo(True), scales, condition='image'), sgd, maps, jax.random.key(0))
+    jitted.init(Standard(Echo(), Echo(True), scales, condition='image'), sgd, maps, jax.random.key(0))
 
 
 def test_numbers_are_conditions_as_they_are():

@@ -5,6 +5,7 @@ import types
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -35,11 +36,11 @@ def step_of(game, rates, images, latents, accumulate=1):
   """(state after one step of descent, its metrics, the step, a feed) from hand-made images and latents."""
   optimizers = {name: optax.sgd(rate) for name, rate in rates.items()}
   batch = {'images': {'image': images}, 'latents': latents}
-  state = core.init(game, optimizers, batch, KEY)
+  state = jitted.init(game, optimizers, batch, KEY)
   rows = []
   for turn in game.turns:
     given = batch if turn.streams is None else {'latents': latents}
-    state, metrics = core.play(game, optimizers, turn, state, given, KEY, compute=core.Compute(accumulate))
+    state, metrics = jitted.play(game, optimizers, turn, state, given, KEY, compute=core.Compute(accumulate))
     rows.append({name: float(value) for name, value in metrics.items()})
   return state, {**rows[0], **rows[1]}
 

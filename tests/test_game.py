@@ -5,6 +5,7 @@ import traceback
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -91,14 +92,14 @@ def kernel(state, player):
 
 def test_a_move_follows_the_gradient_of_the_mover_alone():
   game, batch = Pair(Affine(), Affine()), some(8)
-  state = core.init(game, SGD, batch, KEY)
-  after, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
+  after, metrics = jitted.play(game, SGD, game.turns[0], state, batch, KEY)
   x, z = batch['images']['image'].mean(), batch['latents'].mean()
   assert kernel(after, 'discriminator') == pytest.approx(1 - 0.1 * float(z - x), abs=1e-6)
   assert kernel(after, 'generator') == 1.0
   assert float(metrics['critic']) == pytest.approx(float(z - x), abs=1e-6)
   assert float(metrics['fake']) == pytest.approx(float(z), abs=1e-6)
-  again, _ = core.play(game, SGD, game.turns[1], after, batch, KEY)
+  again, _ = jitted.play(game, SGD, game.turns[1], after, batch, KEY)
   assert kernel(again, 'generator') == pytest.approx(1 + 0.1 * kernel(after, 'discriminator') * float(z), abs=1e-6)
   assert int(again.step) == 0, 'a step is many moves'
 
@@ -109,10 +110,10 @@ def test_accumulation_equals_one_large_batch_where_examples_do_not_couple(accumu
   random = np.random.RandomState(0)
   image, latents = (jnp.asarray(random.randn(64, n), jnp.float32) for n in (2, 3))
   batch = {'images': {'image': image}, 'latents': latents}
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   for turn in game.turns:
-    whole, whole_metrics = core.play(game, SGD, turn, state, batch, KEY)
-    split, split_metrics = core.play(game, SGD, turn, state, batch, KEY, compute=core.Compute(accumulate))
+    whole, whole_metrics = jitted.play(game, SGD, turn, state, batch, KEY)
+    split, split_metrics = jitted.play(game, SGD, turn, state, batch, KEY, compute=core.Compute(accumulate))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), whole, split)
     assert whole_metrics.keys() == split_metrics.keys()
     for name in whole_metrics:
@@ -121,28 +122,28 @@ def test_accumulation_equals_one_large_batch_where_examples_do_not_couple(accumu
 
 def test_batch_statistics_move_with_their_player_only():
   game, batch = Pair(Affine(norm=True), Affine()), some(8)
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   mean = lambda state: float(state.players['generator'].variables['batch_stats']['generator']['BatchNorm_0']['mean'][0])
   start = mean(state)
-  critic, _ = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  critic, _ = jitted.play(game, SGD, game.turns[0], state, batch, KEY)
   assert mean(critic) == start
-  actor, _ = core.play(game, SGD, game.turns[1], state, batch, KEY)
+  actor, _ = jitted.play(game, SGD, game.turns[1], state, batch, KEY)
   assert mean(actor) == pytest.approx(0.9 * start + 0.1 * float(batch['latents'].mean()), abs=1e-6)
 
 
 def test_running_averages_start_as_a_copy_and_follow_their_decay():
   game, batch = Pair(Affine(norm=True), Affine()), some(8)
-  state = core.init(game, SGD, batch, KEY, ema=('generator',))
+  state = jitted.init(game, SGD, batch, KEY, ema=('generator',))
   player = state.players['generator']
   jax.tree.map(np.testing.assert_array_equal, player.ema, {'params': player.params, 'variables': player.variables})
   assert state.players['discriminator'].ema is None
-  after, _ = core.play(game, SGD, game.turns[1], state, batch, KEY, ema={'generator': 0.9})
+  after, _ = jitted.play(game, SGD, game.turns[1], state, batch, KEY, ema={'generator': 0.9})
   new = after.players['generator']
   expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['params'], new.params)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new.ema['params'], expected)
   expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, player.ema['variables'], new.variables)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8), new.ema['variables'], expected)
-  warm, _ = core.play(
+  warm, _ = jitted.play(
     game, SGD, game.turns[1], state, batch, KEY, ema={'generator': lambda clock: jnp.where(clock.step < 10, 0.0, 0.9)}
   )
   jax.tree.map(
@@ -153,7 +154,7 @@ def test_running_averages_start_as_a_copy_and_follow_their_decay():
 
 
 def run_steps(game, steps, batch_of, **settings):
-  state = core.init(game, SGD, some(4), KEY)
+  state = jitted.init(game, SGD, some(4), KEY)
   step = jax.jit(core.make_step(game, SGD, streams=('images',), latents_batch=4, **settings))
   rows = []
   for n in range(steps):
@@ -168,7 +169,7 @@ def test_a_turn_that_is_not_played_says_nothing_and_changes_nothing():
     Affine(), Affine(), turns=(Turn(('discriminator',), 'critic', when=played), Turn(('generator',), 'actor'))
   )
   feed = lambda n: {'images': {'image': jnp.ones((2, 4, 1))}}
-  start = core.init(game, SGD, some(4), KEY)
+  start = jitted.init(game, SGD, some(4), KEY)
   state, rows = run_steps(game, 2, feed)
   assert kernel(state, 'discriminator') == kernel(start, 'discriminator')
   assert kernel(state, 'generator') != kernel(start, 'generator')
@@ -225,7 +226,7 @@ def test_the_clock_counts_steps_stages_and_images():
         'images': now.images,
       }
 
-  state = core.init(Timed(Affine(), Affine()), SGD, some(4), KEY).replace(step=jnp.int32(12))
+  state = jitted.init(Timed(Affine(), Affine()), SGD, some(4), KEY).replace(step=jnp.int32(12))
   step = core.make_step(
     Timed(Affine(), Affine()),
     SGD,
@@ -279,24 +280,24 @@ class Vector(Pair):
 )
 def test_what_does_not_fit_is_named(game, optimizers, words):
   with pytest.raises(UserError) as caught:
-    core.init(game, optimizers, some(4), KEY)
+    jitted.init(game, optimizers, some(4), KEY)
   for word in words:
     assert word in str(caught.value), str(caught.value)
 
 
 def test_a_loss_that_is_no_scalar_and_a_frozen_mover():
   game = Vector(Affine(), Affine())
-  state = core.init(game, SGD, some(4), KEY)
+  state = jitted.init(game, SGD, some(4), KEY)
   with pytest.raises(UserError, match=r"'actor' returned shape \(4,\)"):
-    core.play(game, SGD, game.turns[1], state, some(4), KEY)
+    jitted.play(game, SGD, game.turns[1], state, some(4), KEY)
 
   class Frozen(Pair):
     frozen = ('generator',)
 
   with pytest.raises(UserError, match='declared frozen but move'):
-    core.init(Frozen(Affine(), Affine()), SGD, some(4), KEY)
+    jitted.init(Frozen(Affine(), Affine()), SGD, some(4), KEY)
   with pytest.raises(UserError, match=r'config\.ema'):
-    core.init(Pair(Affine(), Affine()), SGD, some(4), KEY, ema=('critic',))
+    jitted.init(Pair(Affine(), Affine()), SGD, some(4), KEY, ema=('critic',))
 
 
 def growing_stages(first=None, **second):
@@ -385,7 +386,7 @@ def test_a_network_that_changes_its_player_keeps_its_weights_and_moves():
   assert set(second.players) == {'generator'}
   jax.tree.map(np.testing.assert_array_equal, second.players['generator'].params, trained)
   batch = {'latents': jnp.ones((8, 1))}
-  after, _ = core.play(stages[1].game, stages[1].optimizers, stages[1].game.turns[0], second, batch, KEY)
+  after, _ = jitted.play(stages[1].game, stages[1].optimizers, stages[1].game.turns[0], second, batch, KEY)
   moved = after.players['generator'].params['generator_low']['Dense_0']['bias']
   assert float(moved[0]) == pytest.approx(float(trained['generator_low']['Dense_0']['bias'][0]) - 0.1)
 
@@ -397,8 +398,8 @@ def test_what_linen_sows_is_not_kept():
       return super().critic(batch)
 
   game, batch = Sowing(Affine(), Affine()), some(4)
-  state = core.init(game, SGD, batch, KEY)
-  after, _ = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
+  after, _ = jitted.play(game, SGD, game.turns[0], state, batch, KEY)
   assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
@@ -434,22 +435,22 @@ def test_what_fails_in_an_installed_package_is_one_line(monkeypatch, tmp_path):
   with pytest.raises(
     UserError, match=r'Installed does not fit together \(installed_game.py:4, ValueError: sizes differ'
   ):
-    core.init(game, SGD, batch, KEY)
+    jitted.init(game, SGD, batch, KEY)
   # And where no frame is ours at all.
   of_jax = traceback.FrameSummary('/x/site-packages/jax/core.py', 7, 'f')
   monkeypatch.setattr(traceback, 'extract_tb', lambda _: [of_jax])
   with pytest.raises(UserError, match=r'does not fit together \(core.py:7'):
-    core.init(game, SGD, batch, KEY)
+    jitted.init(game, SGD, batch, KEY)
 
 
 def test_the_networks_of_a_list_or_a_dict_belong_to_the_player_whose_plural_it_bears():
   game = Listed(Affine(), (Affine(), Affine(True)), {'a': Affine()})
-  state = core.init(game, SGD, some(4), KEY)
+  state = jitted.init(game, SGD, some(4), KEY)
   children = ['discriminators_0', 'discriminators_1', 'discriminators_of_a']
   assert sorted(state.players['discriminator'].params) == children
   assert [core.network(game, child) for child in children] == [Affine(), Affine(True), Affine()]
   assert core.network(game, 'discriminators_7') is core.network(game, 'critic_net') is None
-  moved, _ = core.play(game, SGD, game.turns[0], state, some(4), KEY)
+  moved, _ = jitted.play(game, SGD, game.turns[0], state, some(4), KEY)
   before, after = (s.players['discriminator'].params['discriminators_0']['Dense_0']['kernel'] for s in (state, moved))
   assert float(jnp.abs(after - before).max()) > 0
 
@@ -474,7 +475,7 @@ def test_a_list_of_networks_works_under_any_players_name_and_is_named_in_the_sum
   game = Judges(
     (mlp.Generator((4,), (2,), 'identity'), mlp.Generator((4,), (2,), 'identity')), (mlp.Discriminator((4,)), Affine())
   )
-  state = core.init(game, {'generator': optax.sgd(0.1), 'jury': optax.sgd(0.1)}, some(4), KEY)
+  state = jitted.init(game, {'generator': optax.sgd(0.1), 'jury': optax.sgd(0.1)}, some(4), KEY)
   assert sorted(state.players['generator'].params) == ['generator_0', 'generator_1']
   stage = runs.Stage(0, game, {}, {}, {}, 4, 1, 0, 1, {}, (0, 1))
   titles = [line.split()[:2] for line in summary.networks(stage, state)]
@@ -622,14 +623,14 @@ def test_a_fixed_latent_stays_as_it_was_drawn(accumulate):
   game = Kept(mlp.Generator((4,), (2,), 'identity'))
   optimizers = {'generator': optax.sgd(0.1)}
   batch = {'latents': draw(game.latents, KEY, 6)}
-  states = [core.init(game, optimizers, batch, jax.random.key(seed)) for seed in (0, 0, 1)]
+  states = [jitted.init(game, optimizers, batch, jax.random.key(seed)) for seed in (0, 0, 1)]
   first = [state.variables['table']['first'] for state in states]
   assert [z.shape for z in first[0]] == [(2, 2), (2, 3)]
   jax.tree.map(np.testing.assert_array_equal, first[0], first[1])
   assert not np.array_equal(first[0][0], first[2][0]), 'it depends on the seed'
   state = states[0]
   for i in range(3):
-    state, _ = core.play(
+    state, _ = jitted.play(
       game, optimizers, game.turns[0], state, batch, jax.random.key(i), compute=core.Compute(accumulate=accumulate)
     )
   jax.tree.map(np.testing.assert_array_equal, state.variables['table']['first'], first[0])
@@ -666,8 +667,8 @@ class Noted(nn.Module):
 def played_once(accumulate=1, wrong=''):
   game, optimizers = Noted(mlp.Generator((4,), (2,), 'identity'), wrong), {'generator': optax.sgd(0.1)}
   batch = {'latents': draw(Normal((2,)), KEY, 8)}
-  state = core.init(game, optimizers, batch, KEY)
-  after = core.play(game, optimizers, game.turns[0], state, batch, KEY, compute=core.Compute(accumulate))
+  state = jitted.init(game, optimizers, batch, KEY)
+  after = jitted.play(game, optimizers, game.turns[0], state, batch, KEY, compute=core.Compute(accumulate))
   return state, *after, batch
 
 

@@ -223,6 +223,11 @@ def test_averages_of_several_stages_count_from_their_last_reset():
       ["game.domains=('0','1','2')", 'game.discriminator.domains=3'],
       r'domains names 3 classes, the data have 10',
     ),
+    (
+      'stargan.py:celeba64',
+      ["game.domains=('Black_Hair','Blond_Hair','Brown_Hair','Young','Male')"],
+      r"'Young', 'Male'\) but the column of attributes has names=.*'Male', 'Young'\)",
+    ),
   ],
 )
 def test_labels_and_batches_that_say_less_than_the_game_needs_are_refused(config, settings, message):
@@ -251,6 +256,7 @@ def test_outputs_that_end_elsewhere_than_the_data_are_told():
   [
     ('stargan.py:digits', 'accumulate=16', 1),
     ('stackgan.py:digits', 'accumulate=64', 1),
+    ('ebgan.py:digits', 'accumulate=64', 1),
     ('stargan.py:digits', 'parallel=pmap', 16),
   ],
 )

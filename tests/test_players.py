@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -124,7 +125,7 @@ def madgan(k=3):
 
 def test_madgan_losses_by_hand():
   game, batch = madgan(), some(4, maker=jnp.array([2, 0, 1, 2]))
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   heads, judge = np.asarray(params['generator_heads']['network']['w']), np.asarray(params['discriminator']['w'])
   z, x = np.asarray(batch['latents']['z']), np.asarray(batch['images']['image'])
   made = [z @ head for head in heads]
@@ -155,7 +156,9 @@ def test_the_discriminator_of_the_line_begins_as_the_authors_does():
 def test_madgan_counts_that_do_not_agree_are_one_line():
   latents = {'z': Normal((2,)), 'maker': Label(3)}
   with pytest.raises(UserError, match=r'count=2, latents.maker.classes=3 .*\(4,\) logits'):
-    core.init(MADGAN(Through(), Copies(Linear(2), 2), Linear(4), latents), ADAM, some(2, maker=jnp.zeros(2, int)), KEY)
+    jitted.init(
+      MADGAN(Through(), Copies(Linear(2), 2), Linear(4), latents), ADAM, some(2, maker=jnp.zeros(2, int)), KEY
+    )
 
 
 def gman(count=2, generator=None, network=None, **settings):
@@ -173,7 +176,7 @@ def by_hand(game, params, batch):
 
 def test_gman_losses_by_hand():
   game, batch = gman(mixture='softmax', strength=2.0), some(6)
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   costs, values = by_hand(game, params, batch)
   np.testing.assert_allclose(loss_of(game, params, batch, 'discriminator_loss'), costs.sum(), rtol=1e-5)
   softmax = special.softmax(2 * values) @ values
@@ -194,21 +197,21 @@ def test_gman_losses_by_hand():
 
 def test_gman_learns_its_strength_from_what_it_gains():
   game, batch = gman(mixture='learned', reward=0.1), some(6)
-  state = core.init(game, ADAM, batch, KEY)
+  state = jitted.init(game, ADAM, batch, KEY)
   params = core.assemble(state.players)['params']
   assert float(params['generator_strength']['raw']) == -2.0
   _, values = by_hand(game, params, batch)
   strength = softplus(-2.0)
   expected = special.softmax(strength * values) @ values - 0.1 * strength
   np.testing.assert_allclose(loss_of(game, params, batch, 'generator_loss'), expected, rtol=1e-5)
-  after, metrics = core.play(game, ADAM, game.turns[1], state, batch, KEY)
+  after, metrics = jitted.play(game, ADAM, game.turns[1], state, batch, KEY)
   assert after.players['generator'].params['generator_strength']['raw'] != -2.0
   np.testing.assert_allclose(metrics['strength'], strength, rtol=1e-6)
 
 
 def test_boosted_discriminators_see_all_and_mind_what_the_first_got_wrong():
   game, batch = gman(boosted=True), some(4)
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   made = np.asarray(batch['latents']) @ np.asarray(params['generator']['w'])
   first, second = np.asarray(params['discriminators']['network']['w'])[..., 0]
   x = np.asarray(batch['images']['image'])
@@ -220,7 +223,7 @@ def test_boosted_discriminators_see_all_and_mind_what_the_first_got_wrong():
 def test_views_and_dropout_are_each_discriminator_s_own():
   game = gman(views=(View(), View(channels=(1,))))
   batch = some(4)
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   x, judges = batch['images']['image'], params['discriminators']['network']['w'][..., 0]
   judged = lambda x: game.apply({'params': params}, x, {}, train=True, method='all_logits')
   np.testing.assert_allclose(judged(x), [x[0::2] @ judges[0], x[1::2, 1] * judges[1, 1]], rtol=1e-5)
@@ -254,12 +257,12 @@ def test_the_discriminator_of_gman_drops_the_share_it_is_told():
 )
 def test_settings_of_gman_that_do_not_fit_are_one_line(settings, words):
   with pytest.raises(UserError, match=words):
-    core.init(gman(**settings), ADAM, some(4), KEY)
+    jitted.init(gman(**settings), ADAM, some(4), KEY)
 
 
 def test_a_batch_that_does_not_divide_is_one_line():
   with pytest.raises(UserError, match='batch of 3 cannot be divided among 2'):
-    core.init(gman(), ADAM, some(3), KEY)
+    jitted.init(gman(), ADAM, some(3), KEY)
 
 
 def test_gmam_is_positive_where_both_find_the_first_better_and_changes_its_sign_with_the_sides():
@@ -269,7 +272,7 @@ def test_gmam_is_positive_where_both_find_the_first_better_and_changes_its_sign_
 
 def test_what_a_learned_strength_earns_is_no_judgement():
   game, batch = gman(mixture='learned', reward=100.0), some(6)
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   x, fake = batch['images']['image'], game.apply({'params': params}, batch, method='sample')
   each = [
     -softplus(-x @ w).mean() - softplus(fake @ w).mean() for w in params['discriminators']['network']['w'][..., 0]
@@ -286,11 +289,11 @@ def test_gmam_of_discriminators_without_a_doubt_is_one_line(objectives):
 
 
 def _lines(game, batch):
-  state = jax.eval_shape(lambda: core.init(game, ADAM, batch, KEY))
+  state = jax.eval_shape(lambda: jitted.init(game, ADAM, batch, KEY))
   count = 0
   with formulation('matmul'):
     for turn in game.turns:
-      move = jax.jit(lambda state, batch, turn=turn: core.play(game, ADAM, turn, state, batch, KEY))
+      move = jax.jit(lambda state, batch, turn=turn: jitted.play(game, ADAM, turn, state, batch, KEY))
       count += len(move.lower(state, batch).as_text().splitlines())
   return count
 
@@ -328,7 +331,7 @@ def labelled(seed=0):
 def test_semi_supervised_losses_by_hand(form):
   odena, batch = form == 'odena', labelled()
   game = SemiSupervised(Linear(2), Told(3 + odena), Normal((2,)), 3, form=form, weight=0.7)
-  params = core.assemble(core.init(game, ADAM, batch, KEY).players)['params']
+  params = core.assemble(jitted.init(game, ADAM, batch, KEY).players)['params']
   w, made = np.asarray(params['discriminator']['w']), np.asarray(batch['latents'] @ params['generator']['w'])
   x, known = np.asarray(batch['unlabelled']['image']), np.asarray(batch['labelled']['image'])
   # Salimans' logit of a fake is 0.
@@ -349,7 +352,7 @@ def test_semi_supervised_losses_by_hand(form):
 def test_labels_alone_leave_the_generator_where_it_is():
   game, batch = SemiSupervised(Linear(2), Told(), Normal((2,)), 3, supervised=True), labelled()
   assert core.players_of(game) == ('discriminator', 'generator')
-  state = core.init(game, {'discriminator': optax.sgd(0.1)}, batch, KEY)
+  state = jitted.init(game, {'discriminator': optax.sgd(0.1)}, batch, KEY)
   assert [turn.streams for turn in game.turns] == [('labelled',)]
   np.testing.assert_allclose(
     loss_of(game, core.assemble(state.players)['params'], batch, 'classifier_loss'),
@@ -392,8 +395,8 @@ def test_a_running_average_has_the_scales_that_the_first_batch_set():
 
   game, batch = SemiSupervised(Linear(2), Scaled(), Normal((2,)), 3, supervised=True), labelled()
   optimizers, ema = {'discriminator': optax.sgd(0.1)}, {'discriminator': 0.99}
-  before = core.init(game, optimizers, batch, KEY, ema=ema)
-  after, _ = core.play(game, optimizers, game.turns[0], before, batch, KEY, ema=ema)
+  before = jitted.init(game, optimizers, batch, KEY, ema=ema)
+  after, _ = jitted.play(game, optimizers, game.turns[0], before, batch, KEY, ema=ema)
   own, average = after.players['discriminator'], after.players['discriminator'].ema
   scales = lambda tree: tree['data_scale']['discriminator']['DataScale_0']
   assert np.all(np.abs(scales(own.variables)['scale'] - 1) > 0.05)  # the batch set them
@@ -405,7 +408,7 @@ def test_a_running_average_has_the_scales_that_the_first_batch_set():
 
 def test_a_discriminator_of_other_than_the_form_s_logits_is_one_line():
   with pytest.raises(UserError, match=r"form='odena' of 3 classes takes 4 logits.*\(3,\).*discriminator.classes=4"):
-    core.init(SemiSupervised(Linear(2), Told(3), Normal((2,)), 3, form='odena'), ADAM, labelled(), KEY)
+    jitted.init(SemiSupervised(Linear(2), Told(3), Normal((2,)), 3, form='odena'), ADAM, labelled(), KEY)
 
 
 def test_the_convolution_without_borders_is_scaled_by_what_it_keeps():

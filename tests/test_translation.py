@@ -6,6 +6,7 @@ import types
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -67,7 +68,7 @@ def cyclegan(**settings):
 
 
 def first_loss(game, method, batch=BATCH, step=0):
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   variables = core.game_variables(game, state, clock=Clock(*(jnp.int32(step),) * 2, jnp.int32(9), jnp.float32(0)))
   out, written = game.apply(variables, batch, method=method, rngs={'noise': KEY}, mutable=True)
   return float(out[0]), {k: float(v) for k, v in out[1].items()}, written
@@ -116,7 +117,7 @@ def test_dualgan_and_discogan_by_hand():
 
 def made_by(game, method, batch, given=None):
   """What a method makes of the batch, or of other examples that are given."""
-  state = core.init(game, SGD, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
   return game.apply(core.game_variables(game, state), given or batch, method=method, rngs={'noise': KEY})
 
 
@@ -154,7 +155,7 @@ def test_the_turns_of_three_papers():
 
 def test_the_pool_shows_fakes_of_before():
   game = cyclegan(pool=4)
-  state = core.init(game, SGD, BATCH, KEY)
+  state = jitted.init(game, SGD, BATCH, KEY)
   assert state.variables['memory']['pool_b']['images'].shape == (4, 2, 2, 1)
   step = jax.jit(core.make_step(game, SGD, streams=('a', 'b'), latents_batch=2))
   feed = jax.tree.map(lambda x: x[None], BATCH)
@@ -166,7 +167,7 @@ def test_the_pool_shows_fakes_of_before():
   # 1/2 (D(b) - 1)^2 + 1/2 D(2a)^2 with D = -mean.
   expected = np.mean((-np.array([3.0, -1.0]) - 1) ** 2) / 2 + np.mean(np.array([2.0, 4.0]) ** 2) / 2
   assert core.means(metrics)['discriminator_b'] == pytest.approx(expected)
-  assert cyclegan(pool=0).turns and not core.init(cyclegan(pool=0), SGD, BATCH, KEY).variables['memory']
+  assert cyclegan(pool=0).turns and not jitted.init(cyclegan(pool=0), SGD, BATCH, KEY).variables['memory']
 
 
 class Centred(nn.Module):
@@ -186,10 +187,10 @@ def test_one_pass_refuses_networks_that_see_the_other_examples():
     ((Times(), Times(), Mean(), Centred()), 'depends on the other examples'),
   ):
     with pytest.raises(UserError, match=f'one_pass.*{words}'):
-      jax.eval_shape(lambda key, nets=nets: core.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
+      jax.eval_shape(lambda key, nets=nets: jitted.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
   uneven = {'a': {'image': jnp.zeros((2, 4, 4, 1))}, 'b': {'image': jnp.zeros((3, 4, 4, 1))}}
   with pytest.raises(UserError, match='one_pass needs batches of one shape'):
-    jax.eval_shape(lambda key: core.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
+    jax.eval_shape(lambda key: jitted.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
 
 
 PAIR = {'images': {'a': pictures(1.0, 2.0)['image'], 'b': pictures(3.0, -1.0)['image']}}
@@ -243,7 +244,7 @@ def test_stargan_by_hand():
   compared = game.clone(loss='relativistic', classifier=0.0, cycle=0.0)
   assert first_loss(compared, 'generator_loss', batch)[0] == pytest.approx(softplus(x - fake).mean(), rel=1e-5)
   with pytest.raises(UserError, match=r'two_way_softmax.*takes'):
-    core.init(game.clone(loss='two_way_softmax'), SGD, batch, KEY)
+    jitted.init(game.clone(loss='two_way_softmax'), SGD, batch, KEY)
   changed = lambda name: game.wanted(own, name)[0].tolist()
   assert changed('fair') == [0, 1, 0] and changed('dark') == [1, 0, 0] and changed('old') == [1, 0, 1]
   # Pictures without attributes have those that the discriminator sees: all logits are positive here.
@@ -274,6 +275,22 @@ def test_stargan_asks_for_attributes_of_other_examples():
   assert {name: float(array[0, 0, 0, 0]) for name, array in again.items()} == {'dark': 5.0, 'old': 7.0, 'male': 7.0}
 
 
+def test_stargan_compares_as_many_attributes_as_its_discriminator_tells():
+  """One logit would be compared with each attribute, five with one."""
+  batch = {'images': {'image': jnp.zeros((2, 4, 4, 1)), 'attributes': jnp.zeros((2, 3))}}
+  for count in (1, 5):
+    game = StarGAN(Times(2.0), Mean(1.0, count), ('dark', 'old', 'male'))
+    with pytest.raises(UserError, match=rf'tells {count} attributes but .* names 3: set .*discriminator\.domains=3'):
+      jax.eval_shape(lambda game=game: jitted.init(game, SGD, batch, KEY))
+
+
+def test_an_identity_term_needs_domains_of_as_many_channels():
+  config = config_lib.load('configs/cyclegan.py:digits')
+  given = ['--config.data.a.channels=3', '--config.game.generator_ba.image_channels=3']
+  with pytest.raises(UserError, match=r'identity=0.5 shows .* 3 channels and one 1: set config\.game\.identity=0'):
+    runs.abstract_state(runs.stages_of(config_lib.override(config, [*given, '--config.game.identity=0.5'])), 0, KEY)
+
+
 def test_stargan_of_classes():
   game = StarGAN(Times(), Mean(1.0, 3), ('0', '1', '2'), field='label')
   batch = {'images': {**pictures(1.0, 2.0), 'label': jnp.array([0, 2])}}
@@ -284,7 +301,7 @@ def test_stargan_of_classes():
   # The last logit is the largest of a bright picture.
   assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):
-    core.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
+    jitted.init(dataclasses.replace(game, exclusive=('3',)), SGD, batch, KEY)
 
 
 def test_a_condition_of_stargan_is_what_its_samples_have():

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -298,7 +299,7 @@ def test_input_gradients_in_a_game_equal_those_of_the_function():
   state = runs.new_state(stage, KEY)
   image = jax.random.uniform(KEY, (64, 8, 8, 1), minval=-1.0)
   batch = {'images': {'image': image}, 'latents': jnp.zeros((64, 64))}
-  _, metrics = jax.jit(lambda s: core.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
+  _, metrics = jax.jit(lambda s: jitted.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
   variables = {'params': state.players['discriminator'].params['discriminator']}
   variables['batch_stats'] = state.players['discriminator'].variables['batch_stats']['discriminator']
   net = stage.game.discriminator
@@ -361,9 +362,9 @@ def test_adaptive_augmentation_needs_a_loss_that_says_what_is_real(loss):
     game.check_training({})
   game.clone(augment=None).check_training({})
   batch = {'images': {'image': jnp.zeros((4, 8, 8, 1))}, 'latents': jnp.zeros((4, 2))}
-  state = core.init(game, SGD, batch, KEY)  # what cannot be trained can be loaded
+  state = jitted.init(game, SGD, batch, KEY)  # what cannot be trained can be loaded
   with pytest.raises(UserError, match=f"which logits of '{loss}' do not say"):
-    core.play(game, SGD, game.turns[0], state, batch, KEY)
+    jitted.play(game, SGD, game.turns[0], state, batch, KEY)
 
 
 class Sides(nn.Module):
@@ -397,10 +398,10 @@ def test_a_penalty_of_two_outputs_is_of_their_difference(kind, every):
   for outputs, loss in ((1, 'nonsaturating'), (2, 'two_way_softmax')):
     penalty = GradientPenalty(0.5, at='real', target=0.0, every=every)
     game = kind(Scaled(), Sides(outputs), loss=loss, penalty=penalty, **settings)
-    state = core.init(game, SGD, batch, KEY)
+    state = jitted.init(game, SGD, batch, KEY)
     metrics = {}
     for turn in game.turns[:-1]:
-      metrics |= core.play(game, SGD, turn, state, core.turn_batch(turn, batch), KEY)[1]
+      metrics |= jitted.play(game, SGD, turn, state, core.turn_batch(turn, batch), KEY)[1]
     found.append(metrics.get('penalty', metrics.get('penalty_loss')))
   np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
   seen = 4.0 if kind is StyleGAN2 else 1.0  # the square of the augmentation, and for the lazy penalty its slope
@@ -424,6 +425,6 @@ def test_a_penalty_of_packs_is_of_the_norm_of_a_pack(count):
     mlp.Generator((4,), (2,)), Packed(Linear(), count), latents.Normal((2,)), 'wasserstein', GradientPenalty(10.0)
   )
   batch = {'images': {'image': jax.random.normal(KEY, (8, 2))}, 'latents': jnp.ones((8, 2))}
-  state = core.init(game, SGD, batch, KEY)
-  _, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  state = jitted.init(game, SGD, batch, KEY)
+  _, metrics = jitted.play(game, SGD, game.turns[0], state, batch, KEY)
   np.testing.assert_allclose(metrics['penalty'], 10 * (5 * count**0.5 - 1) ** 2, rtol=1e-5)

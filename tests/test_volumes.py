@@ -5,6 +5,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import jitted
 import numpy as np
 import optax
 import pytest
@@ -68,13 +69,13 @@ def test_the_discriminator_moves_if_it_was_wrong_often_enough_on_the_last_batch(
     'images': {'image': jnp.asarray(random.randn(8, 2), jnp.float32)},
     'latents': jnp.asarray(random.randn(8, 3), jnp.float32),
   }
-  state = core.init(game, optimizers, batch, KEY)
+  state = jitted.init(game, optimizers, batch, KEY)
   assert state.variables['table']['accuracy'] == 0
   state = state.replace(variables={**state.variables, 'table': {'accuracy': jnp.float32(last)}})
   discriminators, measuring, generators = game.turns
   assert discriminators.movers == ('discriminator',) and bool(discriminators.when(None, state.variables)) == moves
   assert measuring.movers == () and measuring.share == 'batch' and measuring.when is None and generators.share
-  after, metrics = core.play(game, optimizers, measuring, state, batch, KEY)
+  after, metrics = jitted.play(game, optimizers, measuring, state, batch, KEY)
   assert all(jax.tree.leaves(jax.tree.map(np.array_equal, after.players, state.players)))
   params = {name: player.params[name] for name, player in state.players.items()}
   fake = game.generator.apply({'params': params['generator']}, batch['latents'], train=False)

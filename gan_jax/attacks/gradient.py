@@ -4,8 +4,8 @@ Common arguments: `key` (a PRNG key; attacks without chance take it too), `logit
 (B, classes), in eval mode; a `jax.tree_util.Partial(apply, variables)` is compiled once for all variables), `x`
 (B, ...) in [low, high], `labels` (B,), or with `targeted` the classes that the network shall see; `eps` and `step_size`
 in units of pixels, `norm` 'linf' or 'l2', `loss` (logits, labels) -> (B,), which `ensemble.mean_of_losses` may replace.
-Steps add up in float32; the network sees the dtype of x, and so does the end, which of half-precision x is as near to the
-ball as that dtype tells. All raise a `UserError` for what `checks.checked` and `checks.check_eps` refuse.
+Steps add up in float32; the network sees the dtype of x. So has the result, which of half-precision x is as near to
+the ball as that dtype tells. All raise a `UserError` for what `checks.checked` and `checks.check_eps` refuse.
 """
 
 import functools

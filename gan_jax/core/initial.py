@@ -123,4 +123,6 @@ def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> User
       f'{name}: one layer meets inputs of different shapes ({detail}): change config.data.size and '
       'config.data.channels, or the networks, until real and generated examples agree'
     )
-  return UserError(f'{name} does not fit together ({place}, {kind}: {detail}): change config.game or config.data')
+  return UserError(
+    f'{name} does not fit together ({place}, {kind}: {detail}): change config.game, config.data or config.batch_size'
+  )

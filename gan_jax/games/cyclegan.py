@@ -5,7 +5,7 @@ r"""CycleGAN, DualGAN and DiscoGAN: two domains of pictures without pairs, and a
 The three papers differ in the loss L, in the terms beside it and in who moves when, which are settings here.
 
 Source: Zhu et al. 2017 (CycleGAN), https://arxiv.org/abs/1703.10593, eq. 3 and section 4; Yi et al. 2017 (DualGAN),
-https://arxiv.org/abs/1704.02510, eq. 1 and 2; Kim et al. 2017 (DiscoGAN), https://arxiv.org/abs/1703.05192, eq. 5 to
+https://arxiv.org/abs/1704.02510, eq. 1 to 3; Kim et al. 2017 (DiscoGAN), https://arxiv.org/abs/1703.05192, eq. 5 to
 8; the authors' code (junyanz/pytorch-CycleGAN-and-pix2pix, duxingren14/DualGAN, SKTBrain/DiscoGAN).
 """
 
@@ -98,6 +98,11 @@ class CycleGAN(nn.Module):
       there, back = (getattr(self, f'generator_{x}{y}') for x, y in ((one, other), (other, one)))
       image, target = batch[one]['image'], batch[other]['image']
       identity = (target,) if self.cycle * self.identity else ()
+      if identity and image.shape[-1] != target.shape[-1]:
+        raise UserError(
+          f'config.game.identity={self.identity} shows a generator pictures of its goal, but of the domains one has '
+          f'{image.shape[-1]} channels and one {target.shape[-1]}: set config.game.identity=0'
+        )
       fake, *same = passes(there, image, *identity, one=self.one_pass, compute=False)
       check_same_shape(fake, target)
       self.put_variable('scratch', f'fake_{other}', fake)

@@ -6,7 +6,7 @@ energy of data and raises the energy of fakes up to a margin.
 
 where f_PT, the pulling-away term, is the mean squared cosine between the codes of different fakes.
 
-Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 1, 2, 4 and section 2.3.
+Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 1, 2 and section 2.4.
 """
 
 import flax.linen as nn
@@ -43,6 +43,11 @@ class EBGAN(nn.Module):
     Turn(('discriminator',), 'discriminator_loss'),
     Turn(('generator',), 'generator_loss', streams=()),
   )
+
+  @property
+  def fewest(self) -> int:
+    """The pulling-away term compares examples."""
+    return 2 if self.pulling_away else 1
 
   def energies(self, x: jax.Array, *, train: bool) -> jax.Array:
     """D(x) of each example, (B,). It is low on data."""

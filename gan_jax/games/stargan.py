@@ -61,8 +61,8 @@ class StarGAN(nn.Module):
     names = getattr(streams['images'].kinds.get(self.field), 'names', None)
     if self.field == 'attributes' and names is not None and tuple(names) != tuple(self.domains):
       raise UserError(
-        f'config.game.domains={tuple(self.domains)} but the column of attributes has names={tuple(names)}: give both the '
-        'same names in the same order'
+        f'config.game.domains={tuple(self.domains)} but the column of attributes has names={tuple(names)}: give both '
+        'the same names in the same order'
       )
     classes = streams['images'].classes
     if self.field == 'label' and classes != len(self.domains):

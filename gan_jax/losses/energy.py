@@ -36,7 +36,7 @@ def energy_generator(fake_energy: jax.Array) -> jax.Array:
 def pulling_away(features: jax.Array) -> jax.Array:
   r"""The mean squared cosine between features of two examples: $\frac{1}{B(B-1)} \sum_{i \ne j} \cos^2(s_i, s_j)$.
 
-  Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, eq. 4.
+  Source: Zhao et al. 2016, https://arxiv.org/abs/1609.03126, section 2.4.
 
   Args:
     features: (B, n), B at least 2.

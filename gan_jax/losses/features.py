@@ -40,7 +40,7 @@ def hinge_embedding(distances: jax.Array, targets: jax.Array, *, margin: float =
   r"""Pulls similar pairs (target 1) together and pushes dissimilar pairs (target -1) apart, up to a margin.
 
   $E[d]$ over targets 1 and $E[\max(0, m - d)]$ over targets -1, averaged together.
-  Source: the loss of Kim et al. 2017 (DiscoGAN), https://arxiv.org/abs/1703.05192, on squared feature distances.
+  Source: the authors' code of DiscoGAN (SKTBrain/DiscoGAN), on squared feature distances; their paper has no such term.
 
   Args:
     distances: any shape, not negative.

@@ -26,7 +26,7 @@ def absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
 def squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
   r"""$E[(a - b)^2]$: the reconstruction loss of DiscoGAN.
 
-  Source: Kim et al. 2017, https://arxiv.org/abs/1703.05192, eq. 5-6.
+  Source: Kim et al. 2017, https://arxiv.org/abs/1703.05192, eq. 3.
 
   >>> float(squared_error(jnp.array([1.0, -1.0]), jnp.array([1.0, 1.0])))
   2.0

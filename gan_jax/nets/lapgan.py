@@ -1,6 +1,6 @@
 """LAPGAN: networks for the levels of a Laplacian pyramid.
 
-Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, section 4.1; the authors' code (facebook/eyescream:
+Source: Denton et al. 2015, https://arxiv.org/abs/1506.05751, section 3.1; the authors' code (facebook/eyescream:
 `train_cifar.lua`, `train_cifar_coarse_to_fine.lua`, and those of their names with `_classcond`).
 """
 

@@ -36,7 +36,7 @@ class Sampler:
 
   def __init__(self, game: Any, truncation: float = 0.0):
     self.game, self.distribution = truncated(game, truncation)
-    self._block = jax.jit(self.block)
+    self._block, self._sown = jax.jit(self.block), jax.jit(self._sow)
     # A separate program: latents drawn in the program that also generates could differ in their last digits.
     self._draw = jax.jit(lambda key, start: latents_lib.draw(self.distribution, key, CHUNK, start=start))
 
@@ -174,9 +174,11 @@ class Sampler:
     latents = self._checked(latents)
     self._check_inputs(len(jax.tree.leaves(latents)[0]), inputs)
     batch = {**(inputs or {}), 'latents': latents}
-    rngs = {'noise': jax.random.fold_in(key_of(seed), NOISE)}
-    _, written = self.game.apply(variables, batch, method='sample', rngs=rngs, mutable=['intermediates'])
-    return jax.device_get(written.get('intermediates', {}))
+    return jax.device_get(self._sown(variables, batch, jax.random.fold_in(key_of(seed), NOISE)))
+
+  def _sow(self, variables: Mapping[str, Any], batch: Any, noise: jax.Array) -> Any:
+    _, written = self.game.apply(variables, batch, method='sample', rngs={'noise': noise}, mutable=['intermediates'])
+    return written.get('intermediates', {})
 
   def _checked(self, latents: Any) -> Any:
     """The latents in the dtypes of the game's own."""

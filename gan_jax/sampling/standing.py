@@ -55,9 +55,11 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
   zeros = jax.tree.map(jnp.zeros_like, old)
   written = [over(zeros, batch)['batch_stats'] for batch in inputs]
   # Of that size, for in float32 nothing is left of a 1 beside a variance of 1e8.
-  some = jax.tree.map(lambda w: jnp.where(w == 0, 1.0, jnp.abs(w)).astype(w.dtype), written[0])
+  # Operation by operation, arrays of each size would be compiled for one by one.
+  every = lambda change, *trees: jax.jit(lambda *trees: jax.tree.map(change, *trees))(*trees)
+  some = every(lambda w: jnp.where(w == 0, 1.0, jnp.abs(w)).astype(w.dtype), written[0])
   after = over(some, inputs[0])['batch_stats']
-  momentum = jax.tree.map(lambda a, w, s: (a - w) / s, after, written[0], some)
+  momentum = every(lambda a, w, s: (a - w) / s, after, written[0], some)
   if all(np.all(leaf == 1) for leaf in jax.tree.leaves(jax.device_get(momentum))):
     raise UserError('standing: what makes samples has no batch statistics, leave it out')
 
@@ -65,7 +67,7 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
     kept = momentum == 1
     return jnp.where(kept, old, sum(batches) / len(batches) / jnp.where(kept, 1, 1 - momentum))
 
-  return {**variables, 'batch_stats': jax.tree.map(mean, old, momentum, *written)}
+  return {**variables, 'batch_stats': every(mean, old, momentum, *written)}
 
 
 def of_stage(
