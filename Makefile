@@ -32,7 +32,7 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 
 # Most of the time goes into compiling small programs that run a few times: with these flags a third of what it is for a
 # user's run, which `make test-all` and pytest alone compile for. The others are of the locked jax; older ones may not know
-# them. In one part a program compiles in four fifths of the CPU time that its many parts take together.
+# them. In one part a program compiles in four fifths of the CPU time that many parts take together.
 # What they compile is several times slower, so tests that train for long (marked `trains`) go without them.
 QUICK = XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0$(1)"
 QUICKER := $(call QUICK, --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1)

@@ -16,9 +16,8 @@ differs: the paper trains on 360,000 faces of its own, and lowers the learning r
   optional skip connections and vanishing residuals are left out. It names no first weights: ours have a variance of 1 /
   inputs; carpedm20/BEGAN-tensorflow, which is not the authors', has Xavier's, twice as many steps, and of CelebA the
   128 pixels from row 50 and column 25 on, of which it takes every second; here the middle 178, made small with every
-  pixel (--config.data.crop=128 takes rows 45 to 172). Its two losses are of the same latents. A code
-  of the first author's outside of the paper widens the encoder in its convolutions of stride 2, here as in that one in
-  those behind.
+  pixel (--config.data.crop=128 takes rows 45 to 172). Its two losses are of the same latents. Its encoder
+  becomes wider behind its convolutions of stride 2, as here; that of a code of the first author's in them.
 differs: in `mnist` and `digits` learning rate, gamma and the gain of the balance are higher, and codes narrower: with a
   code of 32 and gamma 0.5 digits are reconstructed so well that the balance stays at 0, and nothing judges.
 """

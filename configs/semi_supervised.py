@@ -18,8 +18,8 @@ differs: the start from data is of the first labelled batch; the authors' is of 
 differs: the running averages have no share of the first weights; the authors' begin at 0, so their biases and the
   last layer's scales are small at first.
 differs: the scales of the generator's last layer start at the norms of its weights, the authors' at 1.
-differs: CIFAR-10's generator has DCGAN's weights, gains and 1e-5 (1e-6) in batch norm, and no weight norm in the last
-  layer; its rate falls from step to step, the authors' once an epoch.
+differs: CIFAR-10's generator has DCGAN's weights, gains and an epsilon of 1e-5 (1e-6) in batch norm, and no weight norm
+  in the last layer; its rate falls from step to step, the authors' once an epoch.
 differs: labels are drawn for each class by `per_class_seed`: no draw is one of the authors'.
 differs: the two turns share the unlabelled pictures of a pass: each player sees half of them in 300 steps; the authors'
   discriminator sees all of them in 600.

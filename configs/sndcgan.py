@@ -9,7 +9,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
 differs: both networks are narrower than the paper's, 128 in place of 512 channels at 4x4, and the generator has no
   convolution of stride 1 behind the last transposed one; `mnist`, its length and `digits` are ours.
-differs: three convolutions of stride 2; the paper's standard network for 32x32 has four more, of stride 1, in between.
+differs: the discriminator has three convolutions of stride 2; the paper's for 32x32 has four more, of stride 1, in
+  between.
 """
 
 from gan_jax import config as config_lib

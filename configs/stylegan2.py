@@ -33,8 +33,8 @@ differs: path length holds its running mean fixed when it is differentiated.
 differs: styles are mixed from a layer of each example's own; the authors' code draws one for a batch.
 differs: the mean of w follows the generator's moves, not the discriminator's too, and the running average of the
   generator has the running average of it.
-differs: the running average moves with each move of the generator, where path length is one of 4/5 of the batch; the
-  authors' once a step.
+differs: the running average moves with each move of the generator, also with that of path length, which counts as 4/5
+  of a batch; the authors' moves once a step.
 differs: the probability of augmentation is at most 1; the authors' may rise above, where it acts as 1.
 differs: what lies outside of a picture that was moved is mirrored after the filter, beyond three pixels; pictures that
   are no squares are not turned by 90 degrees.

@@ -333,4 +333,4 @@ def cheap_at_full_size():
 def only_if_covering(request, row, others=frozenset(), without=frozenset(), among=covering):
   """Skips a row in `make test`, if its parts are in cheaper rows, or it is one of `without`, and none of the others."""
   if 'not slow' in request.config.option.markexpr and row not in among() - without | others:
-    pytest.skip('for make test-all: cheaper rows have the parts of this one, or it takes long')
+    pytest.skip('for make test-all: smaller rows stand for this one, or it takes long')

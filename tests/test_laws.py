@@ -17,7 +17,6 @@ from rows import (
   IDS,
   REPEATED,
   ROWS,
-  SMALLEST,
   cheap,
   cheap_at_full_size,
   described,
@@ -51,8 +50,8 @@ LOWERED = [
   pytest.param(row, id=name, marks=pytest.mark.slow if row in REPEATED - FIRST else ())
   for row, name in zip(ROWS, IDS, strict=True)
 ]
-#: Rows whose runs are resumed in the fast suite: batch norm, a table, a memory, stages, three players.
-_RESUMED = ('dcgan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
+#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm, a table, a memory, stages, three players.
+_RESUMED = ('dcgan:digits', 'sndcgan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
 RESUMED = [pytest.param(_RESUMED, id='covering')]
 RESUMED += [pytest.param((name,), id=name, marks=pytest.mark.slow) for name in IDS if name not in _RESUMED]
 
@@ -91,7 +90,7 @@ def row(request):
 
 @pytest.mark.parametrize('row', LOWERED, indirect=True)
 def test_law_1_full_size_shapes_and_lowering(row, request):
-  only_if_covering(request, row, without=SMALLEST, among=cheap_at_full_size)
+  only_if_covering(request, row, among=cheap_at_full_size)
   mesh = parallel.make_mesh(1)
   for stage, state in zip(*described(row), strict=True):
     traced = jax.jit(runs.make_step(stage, mesh)).trace(state, runs.abstract_feed(stage, mesh), KEY)

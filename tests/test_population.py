@@ -396,7 +396,7 @@ def test_members_with_orthogonal_kernels_begin_one_after_the_other_bit_equal():
 
 def test_devices_share_the_batch_and_not_the_members():
   def flops(batch, devices):
-    config = config_lib.override(load_shrunk('configs/quickstart.py'), [f'--config.batch_size={batch}'])
+    config = config_lib.override(load_shrunk('configs/gan.py:ring'), [f'--config.batch_size={batch}'])
     config.population = 3
     crowd, mesh = experiment_of(config), parallel.make_mesh(devices)
     place = lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=parallel.replicated(mesh))

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import volumes as figures
 from gan_jax import config as config_lib
-from gan_jax import core, runs
+from gan_jax import runs
 from gan_jax.base.errors import UserError
 from gan_jax.data import columns
 from gan_jax.data.sources import solids

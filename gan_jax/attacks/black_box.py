@@ -168,7 +168,8 @@ def square(
   authors' shares of the queries. `share` is AutoAttack's 0.8 (Croce and Hein 2020, https://arxiv.org/abs/2003.01690),
   which makes 5,000 queries; the authors' code has 0.05 and 10,000. differs: each picture has squares of its own, which
   may touch the last row and column; a targeted attack lowers the margin, the authors' the cross-entropy; signs that
-  change nothing are a query (as in AutoAttack: in late squares of one pixel every other), the authors draw them anew.
+  change nothing are a query, as in AutoAttack (of grey pictures half of the late squares, of one pixel); the authors
+  draw them anew.
 
   Args:
     key: of the squares.

@@ -105,8 +105,8 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
     least = jnp.where(found, least, constants)
     return best, nearest, least, most, jnp.where(jnp.isinf(most), constants * 10, (least + most) / 2)
 
-  none = jnp.full(len(x), jnp.inf, jnp.float32)
-  begun = (x, none, jnp.zeros_like(none), none, jnp.full(len(x), constant, jnp.float32))
+  none = jnp.full(len(x), jnp.inf, x.dtype)
+  begun = (x, none, jnp.zeros_like(none), none, jnp.full(len(x), constant, x.dtype))
   return jax.lax.fori_loop(0, searches, search, begun)[0]
 
 

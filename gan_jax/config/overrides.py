@@ -45,9 +45,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
         _holder(config, argument)[name[-1]] = _literal(value)
       continue
     try:
-      values = flags.FlagValues()
-      config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', argument])
-      values(['', argument])
+      _set(config, argument)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
       here = _within(_holder(config, argument), name[-1])
       if '=' in argument and (wanted := _wanted(here)):
@@ -57,6 +55,26 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
   return config
+
+
+def _set(config: ml_collections.ConfigDict, argument: str) -> None:
+  """Lets config_flags parse the value and check its type.
+
+  Its flag is of a dict of this setting alone: absl writes the default of every flag as YAML, and of a whole config that
+  takes longer than all else.
+  """
+  holder, values, last = _holder(config, argument), flags.FlagValues(), _path(argument)[-1]
+  name = last.partition('[')[0]
+  alone = isinstance(holder, ml_collections.ConfigDict) and '=' in argument and name in holder
+  here, given = config, argument
+  if alone:
+    kept = dict(holder.items(preserve_field_references=True))
+    here, given = ml_collections.ConfigDict({name: kept[name]}), f'--config.{last}={argument.partition("=")[2]}'
+  config_flags.DEFINE_config_dict('config', here, flag_values=values, sys_argv=['', given])
+  values(['', given])
+  if alone:
+    holder[name] = here[name]
+  config.lock()
 
 
 def values_of(arguments: Sequence[str]) -> dict[str, Any]:

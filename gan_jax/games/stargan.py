@@ -58,8 +58,9 @@ class StarGAN(nn.Module):
   def check_training(self, streams: Mapping[str, Any]) -> None:
     """Raises a UserError for a lazy penalty, and for classes or attributes that `domains` does not name."""
     check_eager(self.penalty, self)
-    names = getattr(streams['images'].kinds.get(self.field), 'names', None)
-    if self.field == 'attributes' and names is not None and tuple(names) != tuple(self.domains):
+    names = getattr(streams['images'].kinds.get('attributes'), 'names', ())
+    # Domains may be titles of one's own, for all columns.
+    if self.field == 'attributes' and set(names) & set(self.domains) and tuple(names) != tuple(self.domains):
       raise UserError(
         f'config.game.domains={tuple(self.domains)} but the column of attributes has names={tuple(names)}: give both '
         'the same names in the same order'
@@ -104,10 +105,14 @@ class StarGAN(nn.Module):
 
   def classified(self, logits: jax.Array, wanted: jax.Array) -> jax.Array:
     """The classifier's loss, summed over attributes."""
-    if logits.shape[-1] != len(self.domains):  # one logit would be compared with every attribute
+    told, wanted_count = logits.shape[-1], len(self.domains)
+    wrong = told < wanted_count if self.field == 'label' else told != wanted_count
+    # One logit would be compared with every attribute, or one attribute with every logit. Such runs are still loaded.
+    loaded = self.is_initializing() and (self.field == 'label' or 1 in (told, wanted_count))
+    if wrong and not loaded:
       raise UserError(
-        f'the discriminator tells {logits.shape[-1]} attributes but config.game.domains names {len(self.domains)}: set '
-        f'config.game.discriminator.domains={len(self.domains)}'
+        f'the discriminator tells {told} attributes but config.game.domains names {wanted_count}: set '
+        f'config.game.discriminator.domains={wanted_count}'
       )
     if self.field == 'label':
       return losses.labels.cross_entropy(logits, wanted.argmax(-1))
