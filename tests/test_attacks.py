@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from jax.tree_util import Partial
+from precision import float64
 
 from gan_jax import attacks, core
 from gan_jax import config as config_lib
@@ -129,6 +130,16 @@ def test_steps_smaller_than_a_bfloat16_tells_add_up(name):
   assert made.dtype == jnp.bfloat16
   moved = np.abs(np.float32(made) - np.float32(x))[:, :2]  # the plane does not know of the third
   assert (moved > 0.025).all() and (moved < 0.032 + 0.002).all()
+
+
+@pytest.mark.parametrize('name', ['pgd', 'carlini_wagner', 'deepfool'])
+def test_examples_of_float64_stay_so(name):
+  with float64():
+    x = jnp.asarray(np.asarray(X, np.float64))
+    network = Partial(_plane, jnp.asarray(W, jnp.float64))
+    settings = {'pgd': dict(eps=0.9), 'carlini_wagner': dict(steps=60, searches=5, learning_rate=0.1)}.get(name, {})
+    made = getattr(attacks, name)(KEY, network, x, LABELS, **settings)
+    assert made.dtype == jnp.float64 and (network(made).argmax(-1) != LABELS).any()
 
 
 def test_measures_want_a_label_per_example_and_count_in_floats():
