@@ -7,7 +7,6 @@ import re
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import jitted
 import numpy as np
 import optax
 import pytest
@@ -60,7 +59,7 @@ class Telling(Standard):
 
 def told(accumulate=1, **settings):
   game = Telling(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)), **settings)
-  state = jitted.init(game, SGD, batch_of(4), KEY)
+  state = core.init(game, SGD, batch_of(4), KEY)
   step = core.make_step(game, SGD, streams=('images',), latents_batch=4, compute=core.Compute(accumulate))
   moves = core.moves_per_step(game, 'images')
   _, metrics = jax.jit(step)(state, {'images': {'image': jnp.ones((moves, 4, 2))}}, KEY)
@@ -95,7 +94,7 @@ def counted(lowered):
 
 
 def flops(game, image, batch, latents):
-  state = jax.eval_shape(lambda: jitted.init(game, SGD, batch_of(batch, image, latents), KEY))
+  state = jax.eval_shape(lambda: core.init(game, SGD, batch_of(batch, image, latents), KEY))
   step = core.make_step(game, SGD, streams=('images',), latents_batch=batch)
   feed = {'images': {'image': jax.ShapeDtypeStruct((1, batch, *image), jnp.float32)}}
   return counted(jax.jit(step).lower(state, feed, KEY))
@@ -140,16 +139,16 @@ def test_what_cannot_be_shared_is_an_error():
     turns = (Turn(('generator',), 'generator_loss', share=True), Turn(('discriminator',), 'discriminator_loss'))
 
   with pytest.raises(UserError, match="turn 'generator_loss' of First shares latents, but no move comes before"):
-    jitted.init(First(*nets, Normal((3,))), SGD, batch_of(4), KEY)
+    core.init(First(*nets, Normal((3,))), SGD, batch_of(4), KEY)
 
   class Without(Standard):
     turns = (Turn(('generator',), 'generator_loss'), Turn(('discriminator',), 'discriminator_loss', share=True))
 
   with pytest.raises(UserError, match='the game draws none'):
-    jitted.init(Without(*nets, None), SGD, batch_of(4), KEY)
+    core.init(Without(*nets, None), SGD, batch_of(4), KEY)
   at_once = Standard(*nets, Normal((3,)), dynamics=dynamics.simultaneous, share_latents=True)
   with pytest.raises(UserError, match='leave share_latents out'):
-    jitted.init(at_once, SGD, batch_of(4), KEY)
+    core.init(at_once, SGD, batch_of(4), KEY)
 
 
 def test_configs_take_both_by_name():
@@ -175,7 +174,7 @@ def test_one_pass_equals_two(name):
   batch, ends = batch_of(8, shape), []
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **rest, **settings, one_pass=one_pass)
-    state = jitted.init(game, SGD, batch, KEY)
+    state = core.init(game, SGD, batch, KEY)
     moved = [jax.jit(functools.partial(core.play, game, SGD, turn))(state, batch, KEY) for turn in game.turns]
     ends.append([(metrics, after.players) for after, metrics in moved])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
@@ -191,9 +190,9 @@ def calls_of_the_discriminator(one_pass):
       return nn.Dense(1)(x)[:, 0]
 
   game = Standard(discriminator=Counting(), **SMOOTH, one_pass=one_pass)
-  state = jitted.init(game, SGD, batch_of(8), KEY)
+  state = core.init(game, SGD, batch_of(8), KEY)
   seen.clear()
-  jitted.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
+  core.play(game, SGD, game.turns[0], state, batch_of(8), KEY)
   return seen
 
 
@@ -210,10 +209,10 @@ def test_spectral_norm_makes_one_power_iteration_per_pass():
   for one_pass in (False, True):
     game = Standard(discriminator=discriminator, **PICTURES, one_pass=one_pass)
     if not one_pass:
-      start = jitted.init(game, still, batch, KEY)
+      start = core.init(game, still, batch, KEY)
     state, vectors[one_pass] = start, []
     for _ in range(2):
-      state, _ = jitted.play(game, still, game.turns[0], state, batch, KEY)
+      state, _ = core.play(game, still, game.turns[0], state, batch, KEY)
       vectors[one_pass].append(state.players['discriminator'].variables['spectral'])
   same = lambda a, b: all(np.allclose(x, y, atol=1e-6) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
   assert same(vectors[True][1], vectors[False][0]), 'two moves of one pass, one move of two'
@@ -260,14 +259,14 @@ class Unhashable(nn.Module):
 )
 def test_discriminators_that_couple_examples_are_refused(discriminator, words):
   game = Standard(discriminator=discriminator, **PICTURES, one_pass=True)
-  begin = lambda: jax.eval_shape(lambda key: jitted.init(game, SGD, batch_of(8, (8, 8, 1)), key), KEY)
+  begin = lambda: jax.eval_shape(lambda key: core.init(game, SGD, batch_of(8, (8, 8, 1)), key), KEY)
   if words:
     with pytest.raises(UserError, match=f'{words}.*set config.game.one_pass=False'):
       begin()
   else:
     begin()
   # Two passes take them all.
-  jitted.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
+  core.init(game.clone(one_pass=False), SGD, batch_of(8, (8, 8, 1)), KEY)
 
 
 class RoundedTogether(nn.Module):
@@ -280,14 +279,14 @@ class RoundedTogether(nn.Module):
 def test_coupling_is_looked_for_in_float32():
   game = Standard(discriminator=RoundedTogether(), **PICTURES, one_pass=True)
   batch = jax.tree.map(lambda x: x.astype(jnp.bfloat16), batch_of(8, (8, 8, 1)))
-  jax.eval_shape(lambda key: jitted.init(game, SGD, batch, key), KEY)
+  jax.eval_shape(lambda key: core.init(game, SGD, batch, key), KEY)
 
 
 def test_coupling_is_looked_for_once_for_each_network():
   game = Standard(discriminator=mlp.Discriminator((3, 5)), **SMOOTH, one_pass=True)
   for _ in range(3):
     before = couples.cache_info()
-    jitted.init(game, SGD, batch_of(8), KEY)
+    core.init(game, SGD, batch_of(8), KEY)
   assert couples.cache_info().misses == before.misses
 
 
@@ -295,7 +294,7 @@ def test_one_pass_needs_batches_of_one_size():
   game = Standard(discriminator=mlp.Discriminator((8,)), **SMOOTH, one_pass=True)
   batch = {**batch_of(8), 'latents': jnp.zeros((4, 3))}
   with pytest.raises(UserError, match=r'not \(8, 2\) and \(4, 2\): set config\.data\.batch_size'):
-    jitted.init(game, SGD, batch, KEY)
+    core.init(game, SGD, batch, KEY)
 
 
 def test_one_pass_moves_no_examples_between_devices():
@@ -313,7 +312,7 @@ def stepped(game, moves, steps=2, accumulate=1):
   """[metrics of each step], every move on other examples."""
   images = jnp.asarray(np.random.RandomState(1).randn(moves, 4, 8, 8, 1), jnp.float32)
   optimizers = {name: optax.sgd(0.0) for name in SGD}
-  state = jax.jit(lambda key: jitted.init(game, optimizers, batch_of(4, (8, 8, 1)), key))(KEY)
+  state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (8, 8, 1)), key))(KEY)
   streams, settings = ('images',), dict(latents_batch=4, compute=core.Compute(accumulate))
   step = jax.jit(core.make_step(game, optimizers, streams=streams, **settings))
   rows = []
@@ -330,8 +329,8 @@ def test_the_generator_learns_through_the_augmentation():
   for augment, moves in ((None, True), (lambda key, x: 0 * x, False)):
     game = Standard(*nets, Normal((3,)), augment=augment)
     batch = batch_of(4, (8, 8, 1))
-    before = jitted.init(game, sgd, batch, KEY)
-    after, _ = jitted.play(game, sgd, game.turns[-1], before, batch, KEY)
+    before = core.init(game, sgd, batch, KEY)
+    after, _ = core.play(game, sgd, game.turns[-1], before, batch, KEY)
     moved = jax.tree.map(
       lambda a, b: bool((a != b).any()), before.players['generator'].params, after.players['generator'].params
     )
@@ -401,7 +400,7 @@ def test_a_lazy_penalty_pulls_as_the_eager_one(steps):
     penalty = GradientPenalty(1.0, at='real', target=0.0, every=every)
     rule = dict(loss='wasserstein', discriminator_steps=steps, penalty=penalty)
     game = Standard(Line(True), Line(), Normal((2,)), **rule)
-    state = jitted.init(game, optimizers, batch_of(2, latents=2), KEY)
+    state = core.init(game, optimizers, batch_of(2, latents=2), KEY)
     step = jax.jit(core.make_step(game, optimizers, streams=('images',), latents_batch=2))
     for _ in range(2):
       state, _ = step(state, {'images': {'image': jnp.zeros((steps, 2, 2))}}, KEY)
@@ -470,7 +469,7 @@ def test_a_batch_that_cannot_be_shared_is_an_error(turn, message):
 
   game = Strange(mlp.Generator((8,), (2,), 'identity'), mlp.Discriminator((8,)), Normal((3,)))
   with pytest.raises(UserError, match=message):
-    jitted.init(game, SGD, batch_of(4), KEY)
+    core.init(game, SGD, batch_of(4), KEY)
 
 
 def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean():
@@ -491,7 +490,7 @@ def test_adaptive_augmentation_counts_all_microbatches_and_moves_by_their_mean()
 
   game = Standard(mlp.Generator((2,), (1, 1, 1), 'tanh'), Judge(), Normal((3,)), augment=Still(speed=100))
   optimizers = {name: optax.sgd(0.0) for name in SGD}
-  state = jax.jit(lambda key: jitted.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
+  state = jax.jit(lambda key: core.init(game, optimizers, batch_of(4, (1, 1, 1)), key))(KEY)
   table = state.variables['table']
   variables = {**state.variables, 'table': {**table, 'augment_probability': jnp.float32(0.5)}}
   mostly, all_of = jnp.array([1.0, 1, 1, -1]), jnp.ones(4)

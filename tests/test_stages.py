@@ -132,7 +132,8 @@ def test_a_run_traces_its_start_once(monkeypatch, population):
   assert len(traced) == 1
   key = experiment.keys[0] if population else experiment.keys
   alone = jax.jit(lambda key: entering.new_state(experiment.stages[0], key))(key)
-  chex.assert_trees_all_equal(jax.tree.map(lambda x: x[0], state) if population else state, alone)
+  # Another program may round in another way.
+  chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], state) if population else state, alone, rtol=1e-6)
 
 
 def test_a_started_network_that_was_there_has_a_new_optimizer_state():
