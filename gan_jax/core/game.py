@@ -7,8 +7,7 @@ underscore (`generator_ab`), or the plural (a list `discriminators`). `init`, `p
   latents   one distribution of `gan_jax.latents.distributions`, a dict of them, or None
   sample    method: batch -> generated examples, networks in eval mode
   frozen    optional tuple of players that never move
-  unaveraged  optional tuple of frozen players of whose averages nothing is made: the others learn from what their
-            weights as they are make
+  unaveraged  optional tuple of frozen players whose averages samples leave out, as the others learnt without them
   check_training  optional method ({name: Stream}) that raises a UserError for what the game could not be trained with
   fewest          optional number of examples that a loss must see at a time, because it compares them
   inputs    optional tuple of the streams that `sample` reads; by default all if the game draws no latents, else none
