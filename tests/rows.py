@@ -118,17 +118,17 @@ def _described(row):
   states = [None]
   for stage in runs.stages_of(config_lib.load(row)):
 
-    def described(stage=stage):
+    def begun(stage=stage):
       states.append(jax.eval_shape(lambda before, key: runs.enter(stage, before, key), states[-1], KEY))
       return states[-1]
 
-    yield stage, described
+    yield stage, begun
 
 
 @functools.lru_cache(maxsize=4)
 def described(row):
   """(stages of the full config, the state in which each begins, in shapes)."""
-  return tuple(zip(*((stage, state()) for stage, state in _described(row)), strict=True))
+  return tuple(zip(*((stage, begun()) for stage, begun in _described(row)), strict=True))
 
 
 @functools.cache
@@ -153,11 +153,11 @@ class _Enough(BaseException):
 
 def _counted(row, enough):
   parameters = convolutions = 0
-  for stage, described in _described(row):
+  for stage, begun in _described(row):
     moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
     try:
       with _no_more_kernels_than((enough - convolutions) // moves if enough is not None else math.inf):
-        state = described()
+        state = begun()
     except _Enough:
       return Counts(parameters, enough + 1)
     kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
@@ -330,7 +330,7 @@ def cheap_at_full_size():
   return {row for row in FIRST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
 
 
-def only_if_covering(request, row, others=frozenset(), without=frozenset(), among=covering):
-  """Skips a row in `make test`, if its parts are in cheaper rows, or it is one of `without`, and none of the others."""
-  if 'not slow' in request.config.option.markexpr and row not in among() - without | others:
+def only_if_covering(request, row, others=frozenset(), among=covering):
+  """Skips a row in `make test` if it is neither among those rows nor one of the others."""
+  if 'not slow' in request.config.option.markexpr and row not in among() | others:
     pytest.skip('for make test-all: smaller rows stand for this one, or it takes long')

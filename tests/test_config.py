@@ -2,6 +2,7 @@
 
 import re
 
+import ml_collections
 import pytest
 
 from gan_jax import config as config_lib
@@ -150,3 +151,10 @@ def test_files_of_the_working_folder_come_first(tmp_path, monkeypatch):
   assert config_lib.load('configs/quickstart.py:b').game.variant == 'b'
   with pytest.raises(UserError, match=r"unknown variant of configs/quickstart\.py 'c': choose one of a, b"):
     config_lib.load('configs/quickstart.py:c')
+
+
+def test_a_setting_that_refers_to_another_goes_on_with_it():
+  game = ml_collections.ConfigDict({'name': 'x', 'rate': 1.0})
+  game.also = game.get_ref('rate')
+  config = config_lib.override(ml_collections.ConfigDict({'game': game}), ['--config.game.rate=3'])
+  assert config.game.also == config.game.rate == 3.0 and isinstance(config.game.rate, float)

@@ -289,11 +289,11 @@ def test_gmam_of_discriminators_without_a_doubt_is_one_line(objectives):
 
 
 def _lines(game, batch):
-  state = jax.eval_shape(lambda: jitted.init(game, ADAM, batch, KEY))
+  state = jax.eval_shape(lambda: core.init(game, ADAM, batch, KEY))
   count = 0
   with formulation('matmul'):
     for turn in game.turns:
-      move = jax.jit(lambda state, batch, turn=turn: jitted.play(game, ADAM, turn, state, batch, KEY))
+      move = jax.jit(lambda state, batch, turn=turn: core.play(game, ADAM, turn, state, batch, KEY))
       count += len(move.lower(state, batch).as_text().splitlines())
   return count
 

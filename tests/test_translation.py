@@ -187,10 +187,10 @@ def test_one_pass_refuses_networks_that_see_the_other_examples():
     ((Times(), Times(), Mean(), Centred()), 'depends on the other examples'),
   ):
     with pytest.raises(UserError, match=f'one_pass.*{words}'):
-      jax.eval_shape(lambda key, nets=nets: jitted.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
+      jax.eval_shape(lambda key, nets=nets: core.init(CycleGAN(*nets, one_pass=True), SGD, batch, key), KEY)
   uneven = {'a': {'image': jnp.zeros((2, 4, 4, 1))}, 'b': {'image': jnp.zeros((3, 4, 4, 1))}}
   with pytest.raises(UserError, match='one_pass needs batches of one shape'):
-    jax.eval_shape(lambda key: jitted.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
+    jax.eval_shape(lambda key: core.init(cyclegan(one_pass=True), SGD, uneven, key), KEY)
 
 
 PAIR = {'images': {'a': pictures(1.0, 2.0)['image'], 'b': pictures(3.0, -1.0)['image']}}

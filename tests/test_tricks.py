@@ -299,7 +299,7 @@ def test_input_gradients_in_a_game_equal_those_of_the_function():
   state = runs.new_state(stage, KEY)
   image = jax.random.uniform(KEY, (64, 8, 8, 1), minval=-1.0)
   batch = {'images': {'image': image}, 'latents': jnp.zeros((64, 64))}
-  _, metrics = jax.jit(lambda s: jitted.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
+  _, metrics = jax.jit(lambda s: core.play(stage.game, stage.optimizers, stage.game.turns[0], s, batch, KEY))(state)
   variables = {'params': state.players['discriminator'].params['discriminator']}
   variables['batch_stats'] = state.players['discriminator'].variables['batch_stats']['discriminator']
   net = stage.game.discriminator

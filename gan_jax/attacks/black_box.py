@@ -13,7 +13,7 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column, in_float32, within
+from gan_jax.attacks.norms import column, widened, within
 from gan_jax.base.errors import UserError
 
 
@@ -61,7 +61,7 @@ def spsa(
   checks.check_positive(delta=delta, learning_rate=learning_rate)
   checks.check_count(steps=steps, samples=samples)
   numbers = (eps, steps, samples, delta, learning_rate, low, high)
-  found = _estimated(key, logits_fn, in_float32(x), labels, *numbers, targeted=targeted, signs=True)
+  found = _estimated(key, logits_fn, widened(x), labels, *numbers, targeted=targeted, signs=True)
   return found.astype(x.dtype)
 
 
@@ -111,7 +111,7 @@ def nes(
   checks.check_positive(sigma=sigma, step_size=size)
   checks.check_count(steps=steps, samples=samples)
   numbers = (eps, steps, samples, sigma, size, low, high)
-  found = _estimated(key, logits_fn, in_float32(x), labels, *numbers, targeted=targeted, signs=False)
+  found = _estimated(key, logits_fn, widened(x), labels, *numbers, targeted=targeted, signs=False)
   return found.astype(x.dtype)
 
 
@@ -121,7 +121,7 @@ def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low,
   adam = optax.adam(rate)
 
   def cost(at):
-    m = in_float32(margin(logits_fn(at), labels))
+    m = widened(margin(logits_fn(at), labels))
     return -m if targeted else m
 
   def step(i, state):

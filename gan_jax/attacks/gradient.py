@@ -4,8 +4,9 @@ Common arguments: `key` (a PRNG key; attacks without chance take it too), `logit
 (B, classes), in eval mode; a `jax.tree_util.Partial(apply, variables)` is compiled once for all variables), `x`
 (B, ...) in [low, high], `labels` (B,), or with `targeted` the classes that the network shall see; `eps` and `step_size`
 in units of pixels, `norm` 'linf' or 'l2', `loss` (logits, labels) -> (B,), which `ensemble.mean_of_losses` may replace.
-Steps add up in float32; the network sees the dtype of x. So has the result, which of half-precision x is as near to
-the ball as that dtype tells. All raise a `UserError` for what `checks.checked` and `checks.check_eps` refuse.
+Steps add up in float32. The network sees the dtype of x, which is that of the result too: half-precision results lie
+outside the ball by their rounding at most.
+All raise a `UserError` for what `checks.checked` and `checks.check_eps` refuse.
 """
 
 import functools
@@ -18,7 +19,7 @@ from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import Loss, cross_entropy
 from gan_jax.attacks.networks import seeing
-from gan_jax.attacks.norms import column, in_float32, random_change, scaled, steepest, within
+from gan_jax.attacks.norms import column, random_change, scaled, steepest, widened, within
 
 
 def fgsm(
@@ -268,7 +269,7 @@ def _gradient(logits_fn, labels, loss, targeted, x):
 
 @functools.partial(jax.jit, static_argnames=('norm', 'random', 'targeted', 'loss'))
 def _one_step(key, logits_fn, x, labels, eps, start, low, high, *, norm, random, targeted, loss):
-  given, x = x.dtype, in_float32(x)
+  given, x = x.dtype, widened(x)
   begun = x
   if random:
     begun = jnp.clip(x + start * steepest(jax.random.normal(key, x.shape, x.dtype), norm), low, high)
@@ -281,7 +282,7 @@ def _ascent(
   key, logits_fn, x, labels, eps, size, decay, steps, restarts, low, high, *, norm, random, targeted, loss, momentum
 ):
   """The best of several projected ascents."""
-  given, x = x.dtype, in_float32(x)
+  given, x = x.dtype, widened(x)
   logits_fn = seeing(given, logits_fn)
 
   def step(_, state):

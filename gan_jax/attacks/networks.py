@@ -23,9 +23,9 @@ def first(out: Any) -> jax.Array:
 
 
 def seeing(dtype: Any, network: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
-  """A network of points in float32, which sees them in the dtype of its examples.
+  """The network as a function of float32 points, which are cast to the dtype of the examples before it sees them.
 
-  A search adds up its steps in float32: in bfloat16 a step of 1e-3 from a pixel of 0.7 is no step.
+  An attack adds up its steps in float32, because a step of 1e-3 from a pixel of 0.7 is lost in bfloat16.
   """
   return lambda x: network(x.astype(dtype))
 

@@ -8,8 +8,8 @@ NORMS = ('linf', 'l2')
 TINY = 1e-12
 
 
-def in_float32(x: jax.Array) -> jax.Array:
-  """Searches of many small steps are computed in float32 (float64 of float64), whatever the examples are."""
+def widened(x: jax.Array) -> jax.Array:
+  """In float32, or in float64 if it is that: searches add up many small steps, whatever the examples are."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 

@@ -9,7 +9,7 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column, in_float32
+from gan_jax.attacks.norms import column, widened
 from gan_jax.base.errors import UserError
 
 #: The tanh of the search reaches the ends of the range only at infinity.
@@ -65,7 +65,17 @@ def carlini_wagner(
   if confidence < 0:
     raise UserError(f'confidence={confidence} must be at least 0')
   found = _carlini_wagner(
-    logits_fn, in_float32(x), labels, confidence, steps, learning_rate, searches, constant, low, high, targeted=targeted
+    logits_fn,
+    widened(x),
+    labels,
+    confidence,
+    steps,
+    learning_rate,
+    searches,
+    constant,
+    low,
+    high,
+    targeted=targeted,
   )
   return found.astype(x.dtype)
 
@@ -81,7 +91,7 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
 
   def judged(w, constants):
     made = inside(w)
-    m = in_float32(margin(logits_fn(made), labels))
+    m = widened(margin(logits_fn(made), labels))
     lost = (-m if targeted else m) + confidence
     distance = squares(made - origin)
     return (constants * jnp.maximum(lost, 0) + distance).sum(), (made, lost, distance)
@@ -151,7 +161,7 @@ def deepfool(
   checks.check_count(steps=steps)
   if candidates < 2:
     raise UserError(f'candidates={candidates} must be at least 2: the class itself counts')
-  found = _deepfool(logits_fn, in_float32(x), labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
+  found = _deepfool(logits_fn, widened(x), labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
   return found.astype(x.dtype)
 
 

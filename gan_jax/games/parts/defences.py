@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gan_jax import attacks
 from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.networks import seeing
-from gan_jax.attacks.norms import in_float32
+from gan_jax.attacks.norms import widened
 from gan_jax.base.errors import UserError
 
 Network = Callable[[jax.Array], jax.Array]
@@ -120,7 +120,7 @@ class TRADES:
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
     network, size, given = seeing(x.dtype, attacked[0]), self.step_size * eps, x
-    target, x = network(x), in_float32(x)
+    target, x = network(x), widened(x)
     begun = x + self.noise * jax.random.normal(key, x.shape, x.dtype)
 
     def step(_, at):
