@@ -7,8 +7,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/b
             26 minutes of a core (docs/results.md): smooth, varied faces at gamma 0.7, one face at 0.3.
   mnist     32x32, 16 filters, gamma 1, pixels in [-1, 1]. 8 minutes on 2 shared cores, seed 0: the measure falls from
             0.45 (step 100) to 0.11, but five samples of six are ones.
-  digits    8x8, 16 filters, gamma 0.7, scikit-learn's digits: needs no download. In a population of 8, 5 minutes on 2
-            shared cores: the measure falls from 1.12 (step 100) to 0.20; 6 of 10 classes have 1 % of the samples.
+  digits    8x8, 16 filters, gamma 0.7, scikit-learn's digits: needs no download. In a population of 8:
+            the measure falls from 1.12 (step 100) to 0.20; 6 of 10 classes have 1 % of the samples.
 
 The learning rate is halved every 100,000 steps down to 2e-5.
 

@@ -18,7 +18,7 @@ differs: at 256 and 512 pixels the images pass a tanh, as at 1024; in the author
 differs: the discriminator makes its power iterations in its own moves; the authors' one more in the generator's.
 differs: of a picture that is no square the middle is taken, the authors' is squeezed.
 differs: no running average. The authors draw samples of averaged weights with the statistics of the batch; here each
-  sample is drawn alone, and averaged statistics do not fit averaged weights: `digits` were grey (distance 681).
+  sample is drawn alone, of averaged statistics, and `digits` were grey (distance 681).
   With --config.ema.generator=0.999 give --standing=16 to gan_jax.sample and gan_jax.evaluate.
 differs: faces64 and digits are ours: sizes, widths and lengths.
 """

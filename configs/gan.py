@@ -9,7 +9,7 @@ Command: python -m gan_jax.main --config configs/gan.py:digits --workdir runs/ga
   cifar10_fc           the authors' fully connected networks for CIFAR-10. A third of its length, 4 minutes of a shared
                        H100: coloured noise in the shape of things, Fréchet distance 146.7.
   cifar10_conv         their convolutional ones. Unmeasured.
-  digits               the saturating game on scikit-learn's digits: needs no download. 40 s on 2 cores: all classes.
+  digits               the saturating game on scikit-learn's digits: needs no download. 36 s on 2 cores: all classes.
   digits_nonsaturating the -log D form there. 40 s on 2 cores: all classes.
   ring                 8 Gaussians on a circle, small networks, Adam: needs no download. 15 s on 2 cores: all 8 modes.
 

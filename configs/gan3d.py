@@ -5,7 +5,8 @@ Command: python -m gan_jax.main --config configs/gan3d.py:modelnet32 --workdir r
            --config.data.path="modelnet10_32_{split}.npz"
 
   modelnet    64^3, the paper's networks and rates, for an accelerator; the default. Unmeasured.
-  modelnet32  32^3, a quarter as wide, for one core; modelnet10_32_{split}.npz. Unmeasured.
+  modelnet32  32^3, a quarter as wide, for one core; modelnet10_32_{split}.npz. About 40 minutes: no copies of the
+              data; an SVM on its features is right in 87.7 %, on random weights' in 85.9 % (docs/results.md).
   classes     the same, each class asked for. Unmeasured.
   solids      16^3, boxes, balls, cylinders, cones, tables, chairs: needs no download. 3 minutes of a core: boxes, balls
               and cones can be told, tables and chairs are clouds of voxels.

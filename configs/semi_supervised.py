@@ -6,7 +6,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
   mnist    10 labels of each class, 300 epochs; the default. After 100 of them (95 minutes) 1.3 % error; after 50 the
            mean of five draws of labels is 1.4 %.
   cifar10  400 labels of each class, 1,200 epochs. Unmeasured.
-  digits   2 labels of each class of scikit-learn's digits (8x8): needs no download; 2 to 4 minutes. Mean error of
+  digits   2 labels of each class of scikit-learn's digits (8x8): needs no download; 1 to 4 minutes. Mean error of
            five draws 14 %, of the labels alone 24 %.
 
 Then python -m gan_jax.evaluate --workdir runs/ssgan --metrics classifier. Another draw of labels:

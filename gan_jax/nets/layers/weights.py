@@ -171,7 +171,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-  """(B, *spatial, in) to (B, *spatial * strides, features): the adjoint of `Conv`, with the same attributes."""
+  """(B, *spatial, in) to (B, *spatial * strides, features): the adjoint of `Conv`, without `gain` and `resample`."""
 
   features: int
   kernel_size: Sequence[int]
