@@ -9,8 +9,8 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/c
           to USPS's, a quarter as wide: 90.0 % of its test digits right, 95.0 % with a border, and back 95.4 %, one
           to two hours of a core beside other work (docs/results.md).
   digits  scikit-learn's digits (14x14) and their edges: needs no download. 15 minutes beside other work: digits of all
-          classes, but the edges are of others: the pixels of pairs agree to 81.9 %, their classes in 3 %; by chance 84.6
-          and 11.7 %.
+          classes, but the edges are of others: the pixels of pairs agree to 81.9 %, their classes in 3 %; by chance
+          84.6 and 11.7 %.
 
 Negatives in place of edges: --config.data.b.name=negatives/mnist (98.8 % of pixels, 94 % of classes). A conditional
 GAN, for comparison:

@@ -114,8 +114,9 @@ def _dry_run(config, compiled: bool) -> None:
       *notes.on_settings(config),
       *notes.on_new_layers(experiment),
       *notes.on_pauses(experiment),
+      *notes.on_schedules(experiment),
       *notes.on_ranges(experiment.stages),
-      *notes.on_averages(experiment.stages),
+      *notes.on_averages_of_members(experiment),
     )
     for note in said:
       console.say(note)

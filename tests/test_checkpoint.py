@@ -135,6 +135,15 @@ def test_another_format_is_named(trained, tmp_path):
     gan_jax.load(copy)
 
 
+def test_a_checkpoint_of_another_precision_is_not_called_damaged(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path, 1, write=True)
+  place = checkpoint.Place(2, 0, {})
+  checkpoints.save({'weight': jnp.ones(3)}, place)
+  checkpoints.close()
+  with pytest.raises(UserError, match=r"another precision: \['weight'\] is float32, here float16; set JAX_ENABLE_X64"):
+    checkpoint.Checkpoints(tmp_path, 1).restore(place, {'weight': jax.ShapeDtypeStruct((3,), jnp.float16)})
+
+
 @pytest.mark.parametrize('small', [0, checksums.SMALL])
 def test_checksums_see_every_change_of_one_entry_and_no_order_of_devices(small, monkeypatch):
   tree = {'a': jnp.arange(7, dtype=jnp.float32), 'b': jnp.ones((2, 3), jnp.bfloat16), 'c': jnp.array([True, False])}

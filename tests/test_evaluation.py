@@ -252,6 +252,7 @@ def test_every_metric_gives_finite_figures(run, monkeypatch):
     written['figures']
   )
   assert found.table().count('classifier-digits') == 1
+  assert 'running averages of generator' in written['figures']['fid']['protocol']  # of no other player
   # A game's own discriminator judges by its loss's boundary.
   assert 0 <= found.values['judged_real_held_out'] <= 1
 
@@ -537,6 +538,38 @@ def test_a_chosen_metric_that_fails_now_and_then_ends_no_training(tmp_path, monk
     UserError, match=r"unknown metric in config\.keep_best 'eval_swdd': choose one of eval_fid, eval_swd"
   ):
     train.run(config, tmp_path / 'other', silent=True)
+
+
+def test_the_best_may_be_by_a_figure_that_the_last_stage_alone_has(tmp_path, monkeypatch):
+  monkeypatch.setitem(measures.MEASURES, 'fid', lambda evidence: iter([Figure('fid', 1.0, 'made up')]))
+  monkeypatch.setitem(measures.MEASURES, 'swd', lambda evidence: iter([Figure('swd', 2.0, 'made up')]))
+  monkeypatch.setattr(measures, 'default_measures', lambda e: ('fid', 'swd') if e.batch_size == 8 else ('fid',))
+  settings = [*SMALL, '--config.eval.every=2', '--config.eval.metrics=()', '--config.keep_best=eval_swd']
+  settings += ['--config.eval.features=raw', '--config.eval.samples=4', '--config.checkpoint_every=2']
+  settings += ["--config.stages=({'steps': 2}, {'steps': 2, 'batch_size': 8})"]
+  train.run(config_lib.override(config_lib.load('configs/quickstart.py'), settings), tmp_path, silent=True)
+  assert gan_jax.load(tmp_path, 'best').step == 4
+
+
+def test_a_last_step_that_was_not_evaluated_is_told(workdir, tmp_path, capsys):
+  shutil.copytree(workdir, tmp_path / 'run')
+  config = gan_jax.load(tmp_path / 'run').config
+  train.run(config, tmp_path / 'run')
+  assert 'was not evaluated' not in capsys.readouterr().out
+  rows = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+  kept = [row for row in rows if json.loads(row)['step'] < 6]
+  (tmp_path / 'run' / 'metrics.jsonl').write_text('\n'.join(kept) + '\n')  # as where a signal came
+  train.run(config, tmp_path / 'run')
+  assert (
+    f'note: step 6 was not evaluated: python -m gan_jax.evaluate --workdir {tmp_path}/run' in capsys.readouterr().out
+  )
+
+
+def test_a_discriminator_is_asked_in_batches_that_its_groups_divide(run):
+  of = lambda size, accumulate=1: Evaluator(
+    run.stage._replace(batch_size=size, accumulate=accumulate), Options(features='raw'), parallel.make_mesh(1)
+  )._batch_size()
+  assert [of(24), of(48, 2), of(300), of(2048), of(2048, 4)] == [24, 24, 300, 256, 256]
 
 
 def test_a_resumed_run_keeps_its_protocol(workdir, tmp_path):

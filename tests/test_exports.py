@@ -217,9 +217,20 @@ def card_of(row):
   stage, state = described(row)[0][-1], described(row)[1][-1]
   variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
   drawn = jax.device_get(distributions.draw(stage.game.latents, jax.random.key(0), 2))
-  run = types.SimpleNamespace(config=config_lib.load(row), stage=stage, step=1, evaluation_file=pathlib.Path('none'))
+  run = types.SimpleNamespace(
+    config=config_lib.load(row), stage=stage, state=state, step=1, evaluation_file=pathlib.Path('none')
+  )
   run.range_of = lambda output: Run.range_of(run, output)
-  return card.card(run, function.of_game(stage.game, variables, drawn, {}), (), pictured=False)
+  return lambda **how: card.card(run, function.of_game(stage.game, variables, drawn, {}), (), pictured=False, **how)
+
+
+def test_the_card_says_which_weights_are_in_the_files():
+  text = card_of('configs/quickstart.py')
+  assert '**Weights**: running averages.\n' in text()
+  assert '**Weights**: as they are, without running averages, with statistics of 16 batches' in text(
+    ema=False, standing=16
+  )
+  assert '**Weights**' not in card_of('configs/gan.py:ring')()
 
 
 @pytest.mark.parametrize(
@@ -239,7 +250,7 @@ def card_of(row):
   ],
 )
 def test_the_card_says_what_a_game_is_made_of_and_makes(row, networks, output):
-  text = card_of(f'configs/{row}')
+  text = card_of(f'configs/{row}')()
   assert networks in text and f'**outputs** {output}\n' in text
   assert ('black' in text) == ('- image-generation\n' in text) == ('ring' not in row)
 

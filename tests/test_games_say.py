@@ -187,11 +187,11 @@ def test_layers_that_meet_an_old_optimizer_are_told(capsys):
   both = ('generator', 'discriminator')
   assert not notes(grown({'optimizer': both})) and not notes(grown({'params': both}))
   (told,) = notes(grown({'optimizer': ('generator',)}))
-  assert told.startswith('note: new layers of discriminator in stage 2 meet the old state')
+  assert told.startswith('note: new or started layers of discriminator in stage 2 meet the old state')
   assert "reset={'optimizer': ('discriminator',)}" in told
   main._dry_run(grown({}, {}), False)
   (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith('note: ')]
-  assert told.startswith('note: new layers of discriminator, generator in stage 2 meet')
+  assert told.startswith('note: new or started layers of discriminator, generator in stage 2 meet')
   plain = grown({})
   plain.optimizers = {name: {'name': 'momentum', 'learning_rate': 0.1, 'momentum': 0.5} for name in both}
   assert not notes(plain), 'it has no mean of squares'
@@ -265,6 +265,27 @@ def test_games_that_compare_examples_must_see_two(config, settings, devices):
   checks.check_batch(of(), 16)  # devices of one program see the whole batch
   with pytest.raises(UserError, match=r'compares 2 examples or more.*sees 1 '):
     checks.check_batch(of(f'--config.{settings}'), devices)
+
+
+def test_the_fewest_examples_are_counted_in_the_batches_that_are_read():
+  of = lambda *given: runs.stages_of(config_lib.override(config_lib.load('configs/stargan.py:digits'), list(given)))[0]
+  four = of('--config.data.batch_size=4', '--config.accumulate=4')
+  with pytest.raises(UserError, match=r'of the batch_size in config\.data=4 a loss sees 1 '):
+    checks.check_batch(four, 1)
+  checks.check_batch(of('--config.batch_size=1', '--config.data.batch_size=16'), 1)
+
+
+def test_averages_of_every_member_are_looked_at():
+  ema = {'generator': 0.9}
+  config = config_of(steps=2000, ema=ema, population=2)
+  told = lambda: notes_lib.on_averages_of_members(experiment_of(config))
+  assert told() == []
+  config.vary = {'ema': {'generator': (0.9, 0.99999)}}
+  (line,) = told()
+  assert line.startswith('member 1: warning: config.ema.generator')
+  config.vary = {'ema': {'generator': (0.99999, 0.99999)}}
+  (line,) = told()
+  assert line.startswith('warning: config.ema.generator')
 
 
 def stage_of(game, **columns):

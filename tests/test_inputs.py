@@ -431,6 +431,8 @@ def test_splits_of_two_domains_have_their_own_held_out_part(tmp_path):
   for split, held_out in (('trainA', 'testA'), ('trainB', 'testB'), ('train', 'test'), ('testA', None)):
     found = sets.held_out_stream(dataclasses.replace(stream, split=split))
     assert (found and found.split) == held_out
+  for split, held_out in (('trainA[:1]', 'testA'), ('trainB[50%:]', 'testB'), ('train[:1]', 'test')):
+    assert sets.held_out_stream(dataclasses.replace(stream, split=split)).split == held_out
   for split in ('trainA', 'test'):  # of one domain all have the same
     np.savez(tmp_path / f'one_{split}.npz', image=np.full((2, 4), len(split), np.float32) / 200)
   one = dataclasses.replace(stream, path=str(tmp_path / 'one_{split}.npz'))

@@ -1,22 +1,28 @@
 """Numbers given to functions: seeds of 32 bits, counts, truncation; draws that JAX_ENABLE_X64 does not change."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import rows
 
-from gan_jax import core, losses
+from gan_jax import config as config_lib
+from gan_jax import core, losses, runs
 from gan_jax.augment import augmentations as augment
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed, key_of
 from gan_jax.core.game import Turn
 from gan_jax.data import transforms
+from gan_jax.distributed import parallel
 from gan_jax.latents import distributions as latents
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.metrics import inception_score, kernel_distance
 from gan_jax.nets.layers.basic import Dropout
+from gan_jax.runs import entering
 from gan_jax.sampling import standing
 from gan_jax.sampling.sampler import Sampler
 
@@ -65,6 +71,28 @@ def test_counts_are_whole_and_at_least_one(count):
 def test_a_truncation_is_a_number_above_0(threshold):
   with pytest.raises(UserError, match='must be a finite number above 0, or 0 for no truncation'):
     latents.truncated(latents.Normal((2,)), threshold)
+
+
+@pytest.mark.parametrize(
+  ('config', 'settings'),
+  [
+    ('semi_supervised.py:digits', ()),
+    ('gan3d.py:solids', ()),
+    ('quickstart.py', ("--config.game.augment={'name': 'Adaptive', 'every': 4}",)),
+  ],
+)
+def test_a_state_is_in_float32_whatever_jax_may_compute_in(config, settings):
+  """Or a checkpoint of the one could not be read where the other is set."""
+  with wide_numbers():
+    (stage,) = runs.stages_of(config_lib.override(rows.load_shrunk(f'configs/{config}'), list(settings)))
+    state = jax.eval_shape(functools.partial(entering.new_state, stage), jax.random.key(0))
+    mesh = parallel.make_mesh(1)
+    after, _ = jax.eval_shape(runs.make_step(stage, mesh), state, runs.abstract_feed(stage, mesh), jax.random.key(0))
+    dtypes = lambda tree: {
+      jax.tree_util.keystr(path): leaf.dtype for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    assert dtypes(after) == dtypes(state)
+    assert jnp.float64 not in dtypes(state).values()
 
 
 def wide_numbers():

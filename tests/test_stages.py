@@ -20,7 +20,7 @@ from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets.layers import conv
-from gan_jax.runs import entering, imported, resume, saved
+from gan_jax.runs import entering, imported, resume, saved, survival
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import checks, loop, notes
 
@@ -154,6 +154,58 @@ def test_a_started_network_that_was_there_has_a_new_optimizer_state():
   assert not np.array_equal(
     new.params['generator_0']['Dense_0']['kernel'], player.params['generator_0']['Dense_0']['kernel']
   )
+
+
+def test_a_network_started_anew_beside_an_old_count_is_told():
+  both = {'steps': 1, 'game': {'generator_1': NORM}}
+  told = lambda **second: notes.on_new_layers(experiment_of(config_of(stages=(both, {**both, **second}))))
+  (line,) = told(start={'generator_1': 'generator_0'})
+  assert line.startswith('note: new or started layers of generator in stage 2 meet the old state')
+  assert not told() and not told(start={'generator_1': 'generator_0'}, reset={'optimizer': ('generator',)})
+
+
+def test_another_schedule_of_an_optimizer_that_goes_on_is_told():
+  schedule = {'name': 'optax.cosine_decay_schedule', 'init_value': 0.1, 'decay_steps': 5}
+  rate = lambda value: {'optimizers': {'generator': {'learning_rate': value}}}
+
+  def told(second, first=schedule):
+    config = config_of(second=second)
+    config.optimizers = {'generator': {'name': 'optax.adam', 'learning_rate': first}}
+    return notes.on_schedules(experiment_of(config))
+
+  (line,) = told(rate({'init_value': 0.2}))
+  assert line.startswith('note: stage 2 gives generator another schedule') and "('generator',)" in line
+  assert not told({}) and not told(rate(0.2), 0.1)
+  assert not told({**rate({'init_value': 0.2}), 'reset': {'optimizer': ('generator',)}})
+  assert notes._has_schedule({'links': ({'name': 'optax.sgd', 'learning_rate': schedule},)})
+
+
+def test_a_pool_whose_pictures_change_their_size_is_empty_again():
+  before = {'memory': {'pool': {'images': np.ones((5, 4, 4, 1)), 'count': np.int32(5)}}, 'table': {'p': np.ones(2)}}
+  new = {'memory': {'pool': {'images': np.zeros((5, 8, 8, 1)), 'count': np.int32(0)}}, 'table': {'p': np.zeros(2)}}
+  found = survival.surviving([before], new, together=True).tree
+  assert found['memory']['pool']['count'] == 0 and not found['memory']['pool']['images'].any()
+  assert found['table']['p'].all()
+  same(survival.surviving([before], before, together=True).tree, before)
+  # Entries of a collection itself are no parts of one thing.
+  table = {'table': {'p': np.zeros(3), 'q': np.zeros(())}}
+  assert (
+    survival.surviving([{'table': {'p': np.ones(2), 'q': np.ones(())}}], table, together=True).tree['table']['q'] == 1
+  )
+
+
+def test_a_pool_and_scales_from_data_of_another_shape_begin_anew():
+  """In a later stage, and of a run that another begins from: what says that they are full or set goes with them."""
+  fresh = {'memory': {'pool': {'images': jnp.zeros((5, 8)), 'count': jnp.int32(0)}}}
+  full = {'memory': {'pool': {'images': jnp.ones((5, 4)), 'count': jnp.int32(5)}}}
+  first, then = runs.stages_of(config_of(second={}))
+  state = entering.new_state(first, jax.random.key(0)).replace(variables=full)
+  monkey = pytest.MonkeyPatch()
+  with monkey.context() as patch:
+    made = entering.new_state
+    patch.setattr(entering, 'new_state', lambda stage, key: made(stage, key).replace(variables=fresh))
+    entered = entering.enter(then, state, jax.random.key(1))
+  assert entered.variables['memory']['pool']['count'] == 0
 
 
 def test_a_network_that_pauses_alone_is_told():

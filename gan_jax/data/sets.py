@@ -142,7 +142,7 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   """
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
-  part = re.fullmatch(r'train(\w+)', stream.split)
+  part = re.fullmatch(r'train(\w+)', stream.split.partition('[')[0])
   for split in (*([f'test{part[1]}'] if part else []), 'test', 'validation'):
     other = dataclasses.replace(stream, split=split)
     plain = dataclasses.replace(other, classes=0, class_names=(), tags=())

@@ -278,7 +278,13 @@ class Evaluator:
       self._trained,
       self._trained_on,
       dict(ema=ema, standing=self._options.standing, truncation=self._options.truncation),
+      self._batch_size(),
     )
+
+  def _batch_size(self) -> int:
+    """Examples that networks compare at a time in training; of large batches 256, if groups of them divide it too."""
+    size = self._stage.batch_size // self._stage.accumulate
+    return 256 if size > 256 and size % 256 == 0 else size
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:
     """The figures of one state.
@@ -313,9 +319,9 @@ class Evaluator:
     options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
     without = core.unaveraged_players(self._stage.game)
-    kept = any(player.ema is not None for name, player in state.players.items() if name not in without)
-    averaged = kept and options.weights == 'ema'
-    weights = 'running averages' if averaged else 'raw weights'
+    kept = [name for name in core.players_of(self._stage.game) if name not in without]
+    kept = [name for name in kept if state.players[name].ema is not None and options.weights == 'ema']
+    weights = f'running averages of {", ".join(kept)}' if kept else 'raw weights'
     what = 'truncation' if hasattr(self._stage.game, 'truncated') else 'latents within'
     cut = f', {what} {options.truncation}' if options.truncation else ''
     stood = f', statistics of {options.standing} batches' if options.standing else ''

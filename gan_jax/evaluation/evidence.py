@@ -69,10 +69,12 @@ class Evidence:
     trained: Callable[[], Stream] | None = None,
     trained_on: Sequence[Stream] | None = None,
     sampling: Mapping[str, Any] | None = None,
+    batch_size: int = 256,
   ):
     self.game, self.variables, self.stream = game, variables, stream
     self.samples, self.seed, self.output, self.rivals = samples, seed, output, rivals
     self.targets, self.paired, self.sampling = targets, paired, dict(sampling or {})
+    self.batch_size = batch_size
     self._generated, self._scorer, self._say = generated, scorer, say
     self._trained = trained
     self._trained_on, self._cached = trained_on, {} if cached is None else cached

@@ -21,16 +21,17 @@ from gan_jax.metrics import codes, held_out, inversion, path_length, probe
 from gan_jax.metrics.checks import share_error
 
 CODED = 10_000
-PROBED, BATCH, GRID = 10_000, 128, 4
+PROBED, GRID = 10_000, 4
 PATHS = 1000
 INVERTED, RESTARTS = 64, 2
 
 
 def in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -> Any:
   """What a jitted network (variables, pictures) gives of pictures (N, ...), compiled for one size of batch."""
-  whole = e.in_range(pictures[np.arange(-(-len(pictures) // BATCH) * BATCH) % len(pictures)])
+  size = e.batch_size
+  whole = e.in_range(pictures[np.arange(-(-len(pictures) // size) * size) % len(pictures)])
   # Each to the host at once: all features of all pictures need not fit on the device.
-  parts = [jax.device_get(network(e.variables, whole[i : i + BATCH])) for i in range(0, len(whole), BATCH)]
+  parts = [jax.device_get(network(e.variables, whole[i : i + size])) for i in range(0, len(whole), size)]
   return jax.tree.map(lambda *rows: np.concatenate(rows)[: len(pictures)], *parts)
 
 
@@ -76,7 +77,7 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
   # Where only differences of logits mean something, no share does.
   boundary = game.boundary
   result = held_out.held_out_report(
-    lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0
+    lambda examples: judge(e.variables, e.in_range(examples)), *sets, threshold=boundary or 0.0, batch_size=e.batch_size
   )
   protocol = 'the discriminator in eval mode, up to 2000 examples, the training ones of those that it learnt from'
   for name, side in (('training', result.train), ('held_out', result.held_out), ('generated', result.generated)):

@@ -35,7 +35,15 @@ LONGEST = 500
 VOCABULARY = 'vocabulary.json'
 
 
-def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = True, named: bool = False) -> str:
+def card(
+  run: Run,
+  made: Exported,
+  formats: tuple[str, ...],
+  pictured: bool = True,
+  named: bool = False,
+  ema: bool = True,
+  standing: int = 0,
+) -> str:
   """The text of README.md.
 
   Args:
@@ -44,6 +52,8 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     formats: of the files beside the card.
     pictured: whether samples.png is beside it.
     named: whether vocabulary.json is, which says what numbers of words and classes stand for.
+    ema: whether the weights are running averages where the run keeps them.
+    standing: batches of which batch norm has its statistics; 0 for those of the training.
   """
   data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
   networks = [f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)]
@@ -59,12 +69,21 @@ def card(run: Run, made: Exported, formats: tuple[str, ...], pictured: bool = Tr
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`'
     f'{told}.\n',
+    _weights(run, ema, standing),
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
     f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]
   return '\n'.join(part for part in parts if part)
+
+
+def _weights(run: Run, ema: bool, standing: int) -> str:
+  """Which weights and statistics of a run are in the files; empty if it has one kind of them alone."""
+  kept = any(player.ema is not None for player in run.state.players.values())
+  kinds = [('running averages' if ema else 'as they are, without running averages')] if kept else []
+  kinds += [f'with statistics of {standing} batches in batch norm'] if standing else []
+  return f'**Weights**: {", ".join(kinds)}.\n' if kinds else ''
 
 
 def _class(network: Any) -> str:

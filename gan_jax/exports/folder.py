@@ -51,7 +51,7 @@ def write(
   # All are made before the first is written: a format that fails leaves no half folder.
   files = {card.FILES[name]: FORMATS[name](made, config) for name in formats}
   words = vocabulary(run)
-  text = card.card(run, made, tuple(formats), pictured=drawn is not None, named=bool(words))
+  text = card.card(run, made, tuple(formats), drawn is not None, bool(words), ema, standing)
   files |= {'README.md': text.encode(), 'config.json': config.encode()}
   if words:
     files[card.VOCABULARY] = json.dumps(words, indent=2).encode()

@@ -67,7 +67,7 @@ class CRNNGAN(nn.Module):
     )
 
   def setup(self) -> None:
-    self.ratio = self.variable('table', 'ratio', jnp.ones, ())
+    self.ratio = self.variable('table', 'ratio', jnp.ones, (), jnp.float32)
 
   def is_awake(self, clock: Clock, variables: Mapping[str, Any]) -> jax.Array:
     """Whether D moves: by the ratio of its loss to G's as they were measured last."""

@@ -141,13 +141,13 @@ class Standard(nn.Module):
 
   def setup(self) -> None:
     if self.most_accuracy < 1:
-      self.last_accuracy = self.variable('table', 'accuracy', jnp.zeros, ())
+      self.last_accuracy = self.variable('table', 'accuracy', jnp.zeros, (), jnp.float32)
     if isinstance(self.augment, Adaptive):
-      self.probability = self.variable('table', 'augment_probability', jnp.zeros, ())
+      self.probability = self.variable('table', 'augment_probability', jnp.zeros, (), jnp.float32)
       # The mean overfitting of the last `every` moves, and over microbatches and devices, so that all use one number.
-      self.overfitting = self.variable('table', 'augment_overfitting', jnp.zeros, ())
+      self.overfitting = self.variable('table', 'augment_overfitting', jnp.zeros, (), jnp.float32)
       if self.augment.every > 1:
-        self.judged = self.variable('table', 'augment_moves', jnp.zeros, ())
+        self.judged = self.variable('table', 'augment_moves', jnp.zeros, (), jnp.float32)
 
   def augmented(self, images: jax.Array) -> jax.Array:
     """The images after `augment`."""

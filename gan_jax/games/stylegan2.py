@@ -67,7 +67,7 @@ class StyleGAN2(Standard):
         raise UserError(
           f'path length needs stylegan2.Generator, not {type(self.generator).__name__}: set path_weight=0'
         )
-      self.path_mean = self.variable('table', 'path_mean', jnp.zeros, ())
+      self.path_mean = self.variable('table', 'path_mean', jnp.zeros, (), jnp.float32)
 
   def truncated(self, truncation: float) -> 'StyleGAN2':
     """The game whose samples have styles nearer to the mean of w: psi, the share of their distance that is left."""

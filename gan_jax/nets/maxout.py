@@ -8,6 +8,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.nets.layers.basic import Dropout, Maxout, activation, dense, head, uniform_init
 from gan_jax.nets.layers.conv import Conv
@@ -43,7 +44,7 @@ class ConvGenerator(nn.Module):
       self.image_channels, (5, 5), (3, 3), padding='VALID', use_bias=False, dtype=x.dtype, kernel_init=init
     )(x)  # (B, 32, 32, 3)
     # A bias of its own for every pixel.
-    bias = self.param('bias', nn.initializers.zeros, (1, *x.shape[1:]))
+    bias = self.param('bias', nn.initializers.zeros, (1, *x.shape[1:]), jnp.float32)
     return activation(x + bias.astype(x.dtype), self.output)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.nets.layers.basic import GaussianNoise, activation, dense
 from gan_jax.nets.layers.borders import Padding
@@ -41,7 +42,8 @@ class Generator(nn.Module):
       x = PlainBatchNorm(epsilon=1e-6)(
         dense(x, width, use_bias=False, kernel_init=nn.initializers.glorot_uniform()), train=train
       )
-      x = nn.softplus(x + self.param(f'bias_{i}', nn.initializers.zeros, (1, width)).astype(x.dtype))
+      bias = self.param(f'bias_{i}', nn.initializers.zeros, (1, width), jnp.float32)
+      x = nn.softplus(x + bias.astype(x.dtype))
     x = Dense(math.prod(self.shape), 'weight', kernel_init=nn.initializers.glorot_uniform())(x, train=train)
     return activation(x, self.output).reshape(-1, *self.shape)
 

@@ -18,6 +18,8 @@ Decay = Callable[[Any], Any]
 def warm_up(decay: float) -> Decay:
   """min(decay, (1 + t) / (10 + t)) at step t. The decay is small at first, so that the average soon forgets the start.
 
+  The steps are those of the run: an average that begins in a later stage has no warm-up.
+
   Source: TensorFlow's ExponentialMovingAverage with `num_updates`.
 
   Args:
@@ -85,8 +87,9 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
     images: the half-life; a number, or a schedule of it by the step.
     batch_size: images for one move of the player: those of a step (of the turn that draws most), divided by the
       player's own moves in a step. A run says at its start if this number is another.
-    ramp_up: the half-life is at most this share of the images trained on so far; None for no limit. Every draw from
-      the data counts: 2 batches a step where the generator's move has data of its own, as with relativistic losses.
+    ramp_up: the half-life is at most this share of the images that the run has trained on so far; None for no limit.
+      Every draw from the data counts: 2 batches a step where the generator's move has data of its own, as with
+      relativistic losses.
 
   >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(1e9))

@@ -11,6 +11,7 @@ from etils import epath
 from gan_jax.config.vary import member_config
 from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
+from gan_jax.runs.stages import first_step_of_last
 from gan_jax.runs.views import Experiment
 
 #: Files that the export of a member writes. If the folder has more, somebody has used it.
@@ -20,8 +21,8 @@ EXPORTED = {'config.json', 'examples.json', 'checkpoints'}
 def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> dict[int, float]:
   """{member: value of the metric config.keep_best}, best first, from the last row of metrics with those of all members.
 
-  Rows with those of some members do not count: an evaluation of the others failed, or a signal ended it. Empty if there
-  is no such row.
+  Rows with those of some members do not count: an evaluation of the others failed, or a signal ended it; nor do rows of
+  earlier stages, whose figures do not compare. Empty if there is no such row.
 
   Args:
     workdir: the folder of the population.
@@ -31,11 +32,11 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   name, file = config.keep_best.removeprefix('-'), epath.Path(workdir) / 'metrics.jsonl'
   if not name or not file.exists():
     return {}
-  sign = -1 if config.keep_best.startswith('-') else 1
+  sign, first = -1 if config.keep_best.startswith('-') else 1, first_step_of_last(config)
   for line in reversed(file.read_text().splitlines()):
     row = json.loads(line) if line.endswith('}') else {}
     values = {i: row[f'{name}_{i}'] for i in range(config.population) if f'{name}_{i}' in row}
-    if len(values) == config.population and row['step'] <= step:
+    if len(values) == config.population and first < row['step'] <= step:
       return dict(sorted(values.items(), key=lambda item: sign * item[1]))
   return {}
 

@@ -45,7 +45,8 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   Parts that the stage resets are new. A weight is kept even if its network now belongs to another player. New optimizer
   states and new running averages start from the kept weights. If this stage's game lacks a player, the player's state
   is kept unchanged for a later stage; of a player that is frozen, the weights are. A network that the stage's `start`
-  names begins with the weights, statistics and averages of another, and with a new optimizer state.
+  names begins with the weights, statistics and averages of another, and with moments of zero in the optimizer's state,
+  whose count of steps is the player's and goes on.
 
   Args:
     stage: the stage to start.
@@ -68,7 +69,7 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
     sources = [*others, *([old] if old else []), *copies]
     kept = copies if 'params' in anew else sources
     params = _surviving([player.params for player in kept], new.params, f'{name}.params', strict=True)
-    variables = _surviving([player.variables for player in kept], new.variables, f'{name}.variables')
+    variables = _surviving([player.variables for player in kept], new.variables, f'{name}.variables', together=True)
     opt_state = None if new.opt_state is None else stage.optimizers[name].init(params)
     if old and opt_state is not None and not anew & {'optimizer', 'params'}:
       went_on = _surviving([old.opt_state], opt_state, f'{name}.opt_state')
@@ -80,7 +81,7 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
   children = {child for player in players.values() for child in player.params}
   waiting = {name: player for name, player in before.players.items() if name not in players}
   players |= {name: player for name, player in waiting.items() if not children & set(player.params)}
-  variables = _surviving([before.variables], fresh.variables, 'variables')
+  variables = _surviving([before.variables], fresh.variables, 'variables', together=True)
   return core.GameState(step=before.step, players=players, variables=variables, scratch={})
 
 
@@ -120,13 +121,13 @@ def _renamed(params: Any, variables: Any, old: str, new: str) -> tuple[Any, Any]
   return of(params), {name: of(tree) for name, tree in variables.items()}
 
 
-def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False) -> Any:
+def _surviving(old: Sequence[Any], new: Any, where: str, *, strict: bool = False, together: bool = False) -> Any:
   """`new` with the arrays of the `old` trees that fit.
 
   Raises:
     UserError: `strict`, and an array of the same path has another shape.
   """
-  survival = surviving(old, new)
+  survival = surviving(old, new, together=together)
   for name, (before, after) in survival.changed.items() if strict else ():
     raise UserError(
       f'weight {where}{name} changes its shape between stages, {before} -> {after}: give the new layer a name of its '

@@ -111,11 +111,14 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
       all_of_one = isinstance(folders, str) and not config.init_players
       cure = 'name the others in config.init_players' if all_of_one else f'leave it out of {setting}'
       raise UserError(f'player {name!r} has no weight in common with that of {folder}: {cure}')
-    variables = surviving([theirs.variables], ours.variables).tree
+    variables = surviving([theirs.variables], ours.variables, together=True).tree
     average = ours.ema
     if average is not None:
       source = theirs.ema or {'params': theirs.params, 'variables': theirs.variables}
-      average = surviving([source], average).tree
+      average = {
+        'params': surviving([source['params']], average['params']).tree,
+        'variables': surviving([source['variables']], average['variables'], together=True).tree,
+      }
     opt_state = ours.opt_state
     if opt_state is not None:
       opt_state = parallel.compile_once(optimizers[name].init)(params.tree)

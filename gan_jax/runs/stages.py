@@ -110,6 +110,11 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   return tuple(stages)
 
 
+def first_step_of_last(config: ml_collections.ConfigDict) -> int:
+  """The step at which the last stage of a config begins."""
+  return sum(stage.get('steps', config.steps) for stage in config.stages[:-1])
+
+
 def check_owned(config: ml_collections.ConfigDict, stages: Sequence[Stage]) -> None:
   """Raises a UserError for an optimizer or average of a network that a player owns: it would have no effect.
 

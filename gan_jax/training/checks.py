@@ -69,12 +69,21 @@ def check_games(experiment: Experiment) -> None:
 def check_batch(stage: Stage, devices: int) -> None:
   """Raises a UserError if the losses of a game that compares examples see fewer at a time than it needs."""
   fewest = getattr(stage.game, 'fewest', 1)
-  seen = stage.batch_size // stage.accumulate // (devices if stage.parallel == 'pmap' else 1)
+  sizes = {name: stream.batch_size or stage.batch_size for name, stream in stage.streams.items()}
+  if stage.game.latents is not None or not sizes:
+    sizes['latents'] = stage.batch_size
+  least = min(sizes.values())
+  seen = least // stage.accumulate // (devices if stage.parallel == 'pmap' else 1)
   if seen < fewest:
     raise UserError(
-      f'{type(stage.game).__name__} compares {fewest} examples or more, and of config.batch_size={stage.batch_size} a '
-      f'loss sees {seen} (config.accumulate={stage.accumulate}, config.parallel={stage.parallel}): make it larger'
+      f'{type(stage.game).__name__} compares {fewest} examples or more, and of {_batch_setting(stage, least)}={least} '
+      f'a loss sees {seen} (config.accumulate={stage.accumulate}, config.parallel={stage.parallel}): make it larger'
     )
+
+
+def _batch_setting(stage: Stage, size: int) -> str:
+  """The setting of the batches of so many examples."""
+  return 'config.batch_size' if size == stage.batch_size else 'the batch_size in config.data'
 
 
 def _check_known_classes(stage: Stage) -> None:

@@ -141,6 +141,7 @@ class Evaluation:
   def __init__(self, session: Session, stage: Stage, options: Options):
     self.every = session.config.eval.every
     self._session = session
+    self._competes = stage.number == session.experiment.stages[-1].number  # figures of other stages do not compare
     self._seen: set[str] = set()
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
     self._evaluators = session.experiment.each(stage.number, evaluator)
@@ -166,7 +167,8 @@ class Evaluation:
     self._seen |= values.keys()
     best = view.config.keep_best.removeprefix('-')
     # One that fails now and then ends no training: only a name that no figure has.
-    if best.startswith('eval_') and best not in self._seen and not figures.left_out:
+    unknown = best.startswith('eval_') and best not in self._seen
+    if unknown and self._competes and not figures.left_out:
       raise one_of('metric in config.keep_best', best, values)
     return {name: value for name, value in values.items() if math.isfinite(value)}
 

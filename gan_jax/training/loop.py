@@ -74,6 +74,8 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
       session.say(f'{signal}: stopped after step {step} of {last} ({took}) and saved')
     else:
       session.say(f'finished {step} steps in {took}')
+    if step == last and config.eval.every and not summary.evaluated(workdir, last):
+      session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}')
   if not silent:
     console.say('\n'.join([*ended, summary.closing(workdir, done=step == last)]))
   if signal:
@@ -92,9 +94,10 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   if not before.step:
     notes += notes_lib.on_new_layers(session.experiment)
     notes += notes_lib.on_pauses(session.experiment)
+    notes += notes_lib.on_schedules(session.experiment)
     notes += notes_lib.on_ranges(session.experiment.stages)
   if not before.step and not session.config.init_from:
-    notes += notes_lib.on_averages(session.experiment.stages)
+    notes += notes_lib.on_averages_of_members(session.experiment)
   for line in (*described, *feed.notes, 'compiling ...', *notes):
     session.say(line)
   while session.place.step < stage.last_step:

@@ -97,6 +97,18 @@ def on_calls(most: int, first: int, last: int, periods: Sequence[int]) -> list[s
   ]
 
 
+def on_averages_of_members(experiment: Experiment) -> list[str]:
+  """The lines of `on_averages` for every game of a run, once if they are the same for all.
+
+  Args:
+    experiment: the games of the run.
+  """
+  told = [(view.title, on_averages(view.stages)) for view in experiment.views]
+  if all(lines == told[0][1] for _, lines in told):
+    return told[0][1]
+  return [f'{title}{line}' for title, lines in told for line in lines]
+
+
 def on_averages(stages: Sequence[runs.Stage]) -> list[str]:
   """A line for each player whose running average will not be what its settings say.
 
@@ -190,7 +202,7 @@ def _over(stage: runs.Stage, value: Any) -> np.ndarray:
 
 
 def on_new_layers(experiment: Experiment) -> list[str]:
-  """A line for the players to which stages add layers while their Adam, or a relative of it, goes on.
+  """A line for the players whose layers a stage adds or starts anew while their Adam, or a relative of it, goes on.
 
   Such an optimizer divides by the root of a mean of squares, which is 0 for a new layer. Its old count says that this
   mean is over many steps, so nothing corrects it.
@@ -203,31 +215,62 @@ def on_new_layers(experiment: Experiment) -> list[str]:
     before, after = (experiment.of_first[number].players for number in (stage.number - 1, stage.number))
     for player in after:
       anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
-      if not anew and player in before and _adds(before[player].opt_state, after[player].opt_state):
+      if anew or player not in before:
+        continue
+      old, new = _squares(before[player].opt_state), _squares(after[player].opt_state)
+      started = old and set(stage.start) & set(before[player].params) & set(after[player].params)
+      if started or any(name in old and nu - old[name] for name, nu in new.items()):
         found.setdefault(player, []).append(stage.number + 1)
   notes = []
   for stages in dict.fromkeys(map(tuple, found.values())):
     players = tuple(player for player, where in found.items() if tuple(where) == stages)
     notes.append(
-      f'note: new layers of {", ".join(players)} in stage {", ".join(map(str, stages))} meet the old state of an '
-      'optimizer: their first steps may be up to 30 times as long as its learning rate; give each such stage '
+      f'note: new or started layers of {", ".join(players)} in stage {", ".join(map(str, stages))} meet the old state '
+      'of an optimizer: their first steps may be up to 30 times as long as its learning rate; give each such stage '
       f"reset={{'optimizer': {players}}}, which begins it anew"
     )
   return notes
 
 
-def _adds(before: Any, after: Any) -> bool:
-  """Whether an optimizer state has means of squares (nu) that it had not before, beside a count that goes on."""
+def _squares(state: Any) -> dict[str, set[str]]:
+  """{a part of an optimizer's state with a count and means of squares: the paths of these means}."""
+  corrects = lambda x: {'count', 'nu'} <= set(getattr(x, '_fields', ()))
+  named = jax.tree_util.tree_leaves_with_path
+  name_of = jax.tree_util.keystr
+  nodes = [(name_of(path), node) for path, node in named(state, is_leaf=corrects) if corrects(node)]
+  return {name: {name_of(path) for path, _ in named(node.nu)} for name, node in nodes}
 
-  def squares(state: Any) -> dict[str, set[str]]:
-    corrects = lambda x: {'count', 'nu'} <= set(getattr(x, '_fields', ()))
-    named = jax.tree_util.tree_leaves_with_path
-    name_of = jax.tree_util.keystr
-    nodes = [(name_of(path), node) for path, node in named(state, is_leaf=corrects) if corrects(node)]
-    return {name: {name_of(path) for path, _ in named(node.nu)} for name, node in nodes}
 
-  old = squares(before)
-  return any(name in old and nu - old[name] for name, nu in squares(after).items())
+def on_schedules(experiment: Experiment) -> list[str]:
+  """A line for each stage that gives a player another schedule of the learning rate while its optimizer goes on.
+
+  A schedule is read at the number of updates, which goes on too: the new one is entered in its middle or at its end.
+
+  Args:
+    experiment: the games of the run.
+  """
+  stages, notes = experiment.stages, []
+  for stage, changes in zip(stages[1:], experiment.config.stages[1:], strict=True):
+    for player, settings in changes.get('optimizers', {}).items():
+      anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
+      trained = any(player in before.optimizers for before in stages[: stage.number])
+      if trained and not anew and _has_schedule(settings):
+        notes.append(
+          f'note: stage {stage.number + 1} gives {player} another schedule of the learning rate, which goes on at the '
+          f"updates of the stages before; to begin it at 0, give the stage reset={{'optimizer': ({player!r},)}}"
+        )
+  return notes
+
+
+def _has_schedule(settings: Any) -> bool:
+  """Whether settings of an optimizer, or of a link of a chain, have a learning rate that is a schedule."""
+  if isinstance(settings, tuple | list):
+    return any(map(_has_schedule, settings))
+  if not hasattr(settings, 'items'):
+    return False
+  return any(
+    hasattr(value, 'items') if name == 'learning_rate' else _has_schedule(value) for name, value in settings.items()
+  )
 
 
 def on_pauses(experiment: Experiment) -> list[str]:

@@ -1,5 +1,6 @@
 """The summary that a run prints before it starts: devices, networks, data, examples per move and step, cost."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -127,6 +128,13 @@ def cost(experiment: Experiment, number: int, mesh: Mesh, *, compiled: bool = Tr
     listed = ', '.join(f'{name} {size / 2**20:,.0f}' for name, size in parts.items())
     lines.append(f'memory    {sum(parts.values()) / 2**20:,.0f} MiB per device ({listed})')
   return '\n'.join(lines)
+
+
+def evaluated(workdir: epath.Path, step: int) -> bool:
+  """Whether the metrics of a run have figures of an evaluation of the step."""
+  file = epath.Path(workdir) / 'metrics.jsonl'
+  rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] if file.exists() else []
+  return any(row['step'] == step and any(name.startswith('eval_') for name in row) for row in rows)
 
 
 def closing(workdir: epath.Path, *, done: bool) -> str:

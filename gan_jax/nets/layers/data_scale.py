@@ -25,9 +25,9 @@ class DataScale(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     units = x.shape[-1]
-    seen = self.variable('data_scale', 'seen', jnp.zeros, ())
-    scale = self.variable('data_scale', 'scale', jnp.ones, (units,))
-    shift = self.variable('data_scale', 'shift', jnp.zeros, (units,))
+    seen = self.variable('data_scale', 'seen', jnp.zeros, (), jnp.float32)
+    scale = self.variable('data_scale', 'scale', jnp.ones, (units,), jnp.float32)
+    shift = self.variable('data_scale', 'shift', jnp.zeros, (units,), jnp.float32)
     used = scale.value, shift.value
     if train:
       exact = jax.lax.stop_gradient(full_precision(x)).reshape(-1, units)
@@ -36,7 +36,7 @@ class DataScale(nn.Module):
       used = jnp.where(first, fresh, scale.value), jnp.where(first, -exact.mean(0) * fresh, shift.value)
       if not self.is_initializing() and self.is_mutable_collection('data_scale'):
         seen.value, (scale.value, shift.value) = jnp.ones(()), used
-    bias = self.param('bias', nn.initializers.zeros, (units,))
-    added = self.param('added', nn.initializers.zeros, (units,)) if self.trained else 0.0
+    bias = self.param('bias', nn.initializers.zeros, (units,), jnp.float32)
+    added = self.param('added', nn.initializers.zeros, (units,), jnp.float32) if self.trained else 0.0
     row = lambda v: v.reshape((1,) * (x.ndim - 1) + (units,))
     return (full_precision(x) * row(used[0] + added) + row(used[1] + bias)).astype(x.dtype)

@@ -154,8 +154,8 @@ class GhostBatchNorm(nn.Module):
     channels, dtype, x = x.shape[-1], x.dtype, full_precision(x)
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
-    variance = self.variable('batch_stats', 'var', jnp.ones, (channels,))
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32)
+    variance = self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)
     row = lambda v: v.reshape((1,) * x.ndim + (-1,))
     if not train:
       groups, m, v = x[None], row(mean.value), row(variance.value)
