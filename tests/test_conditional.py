@@ -263,6 +263,9 @@ def test_code_error_by_hand():
     code_error(codes, classes[:3], codes, classes)
 
 
+BATCH = 128
+
+
 class Reader:
   """A game whose code tells each picture's nearest mean, one of `means` (n, 8, 8, 1)."""
 
@@ -275,7 +278,7 @@ class Reader:
     return {'digit': -away, 'style': away[:, :2]}
 
   def apply(self, variables, image, method):
-    assert not variables and len(image) == of_networks.BATCH
+    assert not variables and len(image) == BATCH
     return getattr(self, method)(image)
 
 
@@ -288,11 +291,11 @@ def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
   means = np.stack([scale(train[train_labels == k]).mean(0) for k in order])
   nearest_of = lambda side: np.array([np.square(x - means).sum((1, 2, 3)).argmin() for x in scale(side)])
   found = types.SimpleNamespace(
-    game=Reader(means), variables={}, stream=stream, labelled_held_out=held_out,
+    game=Reader(means), variables={}, stream=stream, labelled_held_out=held_out, batch_size=BATCH,
     once=lambda name, make: make(), in_range=lambda images: jnp.asarray(scale(images), jnp.float32),
   )  # fmt: skip
   figure, on_training = of_networks.code_figures(found)
-  assert len(test) % of_networks.BATCH, 'the last batch is to be a padded one'
+  assert len(test) % BATCH, 'the last batch is to be a padded one'
   assert figure.name == 'code_error_digit' and 0.05 < figure.value < 0.2
   assert figure.value == pytest.approx(np.mean(order[nearest_of(test)] != test_labels), abs=0.003)
   assert on_training.name == 'code_error_digit_training'

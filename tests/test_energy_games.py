@@ -109,7 +109,7 @@ class Asked:
   """What `held_out` asks of an evaluation: three sets of one example each."""
 
   def __init__(self, game):
-    self.game = game
+    self.game, self.batch_size = game, 4
     self.variables = {'params': {'discriminator': {'w': jnp.float32(1.25)}}, 'table': {'k': jnp.float32(0.0)}}
     self.fake = types.SimpleNamespace(examples=np.float32([[2.0, 2.0, 2.0]]))
 

@@ -566,10 +566,13 @@ def test_a_last_step_that_was_not_evaluated_is_told(workdir, tmp_path, capsys):
 
 
 def test_a_discriminator_is_asked_in_batches_that_its_groups_divide(run):
-  of = lambda size, accumulate=1: Evaluator(
-    run.stage._replace(batch_size=size, accumulate=accumulate), Options(features='raw'), parallel.make_mesh(1)
+  of = lambda size, devices=1, **how: Evaluator(
+    run.stage._replace(batch_size=size, **how), Options(features='raw'), parallel.make_mesh(devices)
   )._batch_size()
-  assert [of(24), of(48, 2), of(300), of(2048), of(2048, 4)] == [24, 24, 300, 256, 256]
+  assert [of(24), of(48, accumulate=2), of(48, 2, parallel='pmap'), of(48, 2)] == [24, 24, 24, 48]
+  # Groups of 2, 3, 4, 6, 8 of a large batch divide its parts.
+  assert [of(300), of(768), of(1000), of(2048), of(257)] == [60, 192, 200, 256, 257]
+  assert _evaluator(run).evidence(run.state, run.step).batch_size == 16
 
 
 def test_a_resumed_run_keeps_its_protocol(workdir, tmp_path):

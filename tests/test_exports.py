@@ -226,11 +226,12 @@ def card_of(row):
 
 def test_the_card_says_which_weights_are_in_the_files():
   text = card_of('configs/quickstart.py')
-  assert '**Weights**: running averages.\n' in text()
+  assert '**Weights**: running averages of generator.\n' in text()
   assert '**Weights**: as they are, without running averages, with statistics of 16 batches' in text(
     ema=False, standing=16
   )
   assert '**Weights**' not in card_of('configs/gan.py:ring')()
+  assert '**Weights**' not in card_of('configs/semi_supervised.py:digits')(), 'those of the discriminator alone'
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_averages_of_every_member_are_looked_at():
   assert told() == []
   config.vary = {'ema': {'generator': (0.9, 0.99999)}}
   (line,) = told()
-  assert line.startswith('member 1: warning: config.ema.generator')
+  assert line.startswith('warning: member 1: config.ema.generator')
   config.vary = {'ema': {'generator': (0.99999, 0.99999)}}
   (line,) = told()
   assert line.startswith('warning: config.ema.generator')

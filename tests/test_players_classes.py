@@ -274,6 +274,7 @@ class Evidence:
 
   def __init__(self, game, variables, name, samples=20, **settings):
     self.game, self.variables, self.seed, self.samples, self.rivals = game, variables, 0, samples, ()
+    self.batch_size = 128
     self.stream = Stream(name=name, size=8, channels=1, range=(0.0, 1.0), classes=10)
     self.sampler = Sampler(game) if hasattr(game, 'latents') else None
     self.labelled_held_out = Stream(name=name, split='test', size=8, channels=1, range=(0.0, 1.0), classes=10)

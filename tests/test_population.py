@@ -350,7 +350,8 @@ def test_figures_of_some_members_choose_no_best(tmp_path, monkeypatch):
   assert best_member.ranking(tmp_path, config, 4) == {1: 4.0, 0: 5.0}, 'of step 2'
   staged = config.copy_and_resolve_references()
   staged.stages = ({'steps': 2}, {'steps': 4})
-  assert best_member.ranking(tmp_path, staged, 2) == {} == best_member.ranking(tmp_path, staged, 4)  # another stage's
+  assert best_member.ranking(tmp_path, staged, 2) == {1: 4.0, 0: 5.0}
+  assert best_member.ranking(tmp_path, staged, 4) == {}, 'the row of step 2 is of another stage'
   assert best_member.ranking(tmp_path, staged, 6) == {1: 3.0, 0: 5.0}
   (tmp_path / 'metrics.jsonl').write_text(json.dumps(rows[1]) + '\n')
   assert best_member.choose(tmp_path, config, 6, None)[0] == 0

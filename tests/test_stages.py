@@ -12,7 +12,7 @@ import pytest
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import main, runs
+from gan_jax import core, main, runs
 from gan_jax.base.errors import UserError
 from gan_jax.config.settings import Settings
 from gan_jax.core.game import Turn
@@ -177,7 +177,9 @@ def test_another_schedule_of_an_optimizer_that_goes_on_is_told():
   assert line.startswith('note: stage 2 gives generator another schedule') and "('generator',)" in line
   assert not told({}) and not told(rate(0.2), 0.1)
   assert not told({**rate({'init_value': 0.2}), 'reset': {'optimizer': ('generator',)}})
-  assert notes._has_schedule({'links': ({'name': 'optax.sgd', 'learning_rate': schedule},)})
+  assert not told(rate({'init_value': 0.1})), 'it is the same'
+  other = {'name': 'optax.sgd', 'learning_rate': {'init_value': 0.2}}
+  assert not told({'optimizers': {'generator': other}}), 'it begins anew'
 
 
 def test_a_pool_whose_pictures_change_their_size_is_empty_again():
@@ -206,6 +208,19 @@ def test_a_pool_and_scales_from_data_of_another_shape_begin_anew():
     patch.setattr(entering, 'new_state', lambda stage, key: made(stage, key).replace(variables=fresh))
     entered = entering.enter(then, state, jax.random.key(1))
   assert entered.variables['memory']['pool']['count'] == 0
+  scales = lambda units, seen: {'data_scale': {'generator': {'seen': jnp.float32(seen), 'scale': jnp.full(units, 2.0)}}}
+  of = lambda units, seen: core.TrainState(
+    {'generator': {'w': jnp.ones(2)}}, scales(units, seen), None, {'params': {}, 'variables': scales(units, seen)}
+  )
+  for units, kept in ((3, 1), (4, 0)):
+    run = types.SimpleNamespace(state=core.GameState(jnp.int32(1), {'generator': of(3, 1)}, {}, {}), step=1)
+    with monkey.context() as patch:
+      patch.setattr(saved, 'read', lambda folder, say, run=run: run)
+      config = config_of(second={}, init_from='run')
+      new = core.GameState(jnp.int32(0), {'generator': of(units, 0)}, {}, {})
+      player = resume.warm(config, new, lambda line: None).players['generator']
+    assert player.variables['data_scale']['generator']['seen'] == kept
+    assert player.ema['variables']['data_scale']['generator']['seen'] == kept
 
 
 def test_a_network_that_pauses_alone_is_told():

@@ -31,6 +31,9 @@ from gan_jax.sampling import standing
 from gan_jax.sampling.outputs import imitated, pick
 from gan_jax.sampling.sampler import Sampler, check_count
 
+#: A network is asked about no more examples at a time, if its groups divide a smaller part of the batch.
+LARGEST = 256
+
 
 class Evaluation(NamedTuple):
   """The figures of one state of a game.
@@ -282,9 +285,14 @@ class Evaluator:
     )
 
   def _batch_size(self) -> int:
-    """Examples that networks compare at a time in training; of large batches 256, if groups of them divide it too."""
-    size = self._stage.batch_size // self._stage.accumulate
-    return 256 if size > 256 and size % 256 == 0 else size
+    """Examples that networks compare at a time in training; of large batches a part that the same groups divide."""
+    stage = self._stage
+    largest = max([stage.batch_size, *(stream.batch_size or 0 for stream in stage.streams.values())])
+    size = largest // stage.accumulate // (self._mesh.size if stage.parallel == 'pmap' else 1)
+    if size <= LARGEST:
+      return size
+    parts = [part for part in range(LARGEST, 31, -1) if size % part == 0 and part % math.gcd(size, 24) == 0]
+    return parts[0] if parts else size
 
   def __call__(self, state: core.GameState, step: int) -> Evaluation:
     """The figures of one state.

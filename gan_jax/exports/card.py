@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 import gan_jax
+from gan_jax import core
 from gan_jax.data import sets
 from gan_jax.exports.function import Exported
 from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Tags, Uniform
@@ -69,7 +70,7 @@ def card(
     f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
     f'{count:,} parameters in what makes samples. All settings are in `config.json`'
     f'{told}.\n',
-    _weights(run, ema, standing),
+    _weights(run, made, ema, standing),
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
     f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
@@ -78,10 +79,15 @@ def card(
   return '\n'.join(part for part in parts if part)
 
 
-def _weights(run: Run, ema: bool, standing: int) -> str:
+def _weights(run: Run, made: Exported, ema: bool, standing: int) -> str:
   """Which weights and statistics of a run are in the files; empty if it has one kind of them alone."""
-  kept = any(player.ema is not None for player in run.state.players.values())
-  kinds = [('running averages' if ema else 'as they are, without running averages')] if kept else []
+  exported = {name.split('/')[1] for name in made.weights if name.startswith('params/')}
+  averaged = set(core.players_of(run.stage.game)) - set(core.unaveraged_players(run.stage.game))
+  kept = [
+    name for name in sorted(averaged) if (player := run.state.players[name]).ema and exported & set(player.params)
+  ]
+  averages = f'running averages of {", ".join(kept)}' if ema else 'as they are, without running averages'
+  kinds = [averages] if kept else []
   kinds += [f'with statistics of {standing} batches in batch norm'] if standing else []
   return f'**Weights**: {", ".join(kinds)}.\n' if kinds else ''
 

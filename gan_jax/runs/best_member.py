@@ -11,7 +11,7 @@ from etils import epath
 from gan_jax.config.vary import member_config
 from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
-from gan_jax.runs.stages import first_step_of_last
+from gan_jax.runs.stages import first_step_of
 from gan_jax.runs.views import Experiment
 
 #: Files that the export of a member writes. If the folder has more, somebody has used it.
@@ -22,7 +22,7 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   """{member: value of the metric config.keep_best}, best first, from the last row of metrics with those of all members.
 
   Rows with those of some members do not count: an evaluation of the others failed, or a signal ended it; nor do rows of
-  earlier stages, whose figures do not compare. Empty if there is no such row.
+  other stages than that of the step, whose figures do not compare. Empty if there is no such row.
 
   Args:
     workdir: the folder of the population.
@@ -32,7 +32,7 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
   name, file = config.keep_best.removeprefix('-'), epath.Path(workdir) / 'metrics.jsonl'
   if not name or not file.exists():
     return {}
-  sign, first = -1 if config.keep_best.startswith('-') else 1, first_step_of_last(config)
+  sign, first = -1 if config.keep_best.startswith('-') else 1, first_step_of(config, step)
   for line in reversed(file.read_text().splitlines()):
     row = json.loads(line) if line.endswith('}') else {}
     values = {i: row[f'{name}_{i}'] for i in range(config.population) if f'{name}_{i}' in row}

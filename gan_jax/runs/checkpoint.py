@@ -115,7 +115,8 @@ class Checkpoints:
       'format': FORMAT,
       'versions': {'gan_jax': gan_jax.__version__, 'jax': jax.__version__, 'flax': flax.__version__},
       **place._asdict(),
-      'arrays': {name: [int(sums[name]), list(leaf.shape), str(leaf.dtype)] for name, leaf in _tree(state).items()},
+      'arrays': {name: [int(sums[name]), list(leaf.shape)] for name, leaf in _tree(state).items()},
+      'dtypes': {name: str(leaf.dtype) for name, leaf in _tree(state).items()},
     }
     metadata['crc'] = _crc(metadata)
     name = self._best.removeprefix('-')
@@ -191,7 +192,8 @@ class Checkpoints:
       UserError: the checkpoint belongs to another game.
       Damaged: it cannot be read, or its numbers differ from those that were written.
     """
-    written = self._metadata(place.step)['arrays']
+    metadata = self._metadata(place.step)
+    written, dtypes = metadata['arrays'], metadata.get('dtypes', {})
     wanted = _tree(abstract)
     differing = [name for name in {**wanted, **written} if not (name in wanted and name in written)]
     differing += [name for name in wanted if name in written and list(wanted[name].shape) != written[name][1]]
@@ -206,11 +208,11 @@ class Checkpoints:
         f'the checkpoint of step {place.step} in {self._folder} is of another game: {len(differing)} arrays differ, '
         f'such as {min(differing)}; give the config that it was trained with, or another --workdir'
       )
-    other = [name for name, (_, _, *dtype) in written.items() if dtype and dtype != [str(wanted[name].dtype)]]
+    other = [name for name, dtype in dtypes.items() if dtype != str(wanted[name].dtype)]
     if other:
       raise UserError(
         f'the checkpoint of step {place.step} in {self._folder} was trained in another precision: {other[0]} is '
-        f'{written[other[0]][2]}, here {wanted[other[0]].dtype}; set JAX_ENABLE_X64 as in that training'
+        f'{dtypes[other[0]]}, here {wanted[other[0]].dtype}; set JAX_ENABLE_X64 as in that training'
       )
     reason = ''
     try:
@@ -221,7 +223,7 @@ class Checkpoints:
       _forget()
       raise Damaged(reason)
     sums, _ = checksums.of(leaves)
-    wrong = [name for name, (value, *_) in written.items() if int(sums[name]) != value]
+    wrong = [name for name, (value, _) in written.items() if int(sums[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_name(path)], abstract)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -93,7 +94,7 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   """
   check_call(Settings, config.to_dict(), 'config')
   every: Sequence[Mapping[str, Any]] = config.stages or ({},)
-  configs = [_merged(config, changes) for changes in every]
+  configs = [merged(config, changes) for changes in every]
   games = [_game(settings.game.to_dict()) for settings in configs]
   players = {name for game in games for name in core.players_of(game)}
   # A part of a run, such as StackGAN's first stage alone, leaves players out whose networks are there.
@@ -110,9 +111,10 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   return tuple(stages)
 
 
-def first_step_of_last(config: ml_collections.ConfigDict) -> int:
-  """The step at which the last stage of a config begins."""
-  return sum(stage.get('steps', config.steps) for stage in config.stages[:-1])
+def first_step_of(config: ml_collections.ConfigDict, step: int) -> int:
+  """The finished steps when the stage began that made a step."""
+  begins = itertools.accumulate((stage.get('steps', config.steps) for stage in config.stages), initial=0)
+  return max((begin for begin in begins if begin < step), default=0)
 
 
 def check_owned(config: ml_collections.ConfigDict, stages: Sequence[Stage]) -> None:
@@ -122,7 +124,7 @@ def check_owned(config: ml_collections.ConfigDict, stages: Sequence[Stage]) -> N
   """
   players = {name for stage in stages for name in core.players_of(stage.game)}
   owned = {name for stage in stages for name, _ in networks_of(stage.game) if _has_owner(name, players)} - players
-  for settings in (config, *(_merged(config, changes) for changes in config.stages)):
+  for settings in (config, *(merged(config, changes) for changes in config.stages)):
     for where in ('optimizers', 'ema'):
       for name in sorted(owned & set(settings[where])):
         raise one_of(f'player in config.{where}', name, players)
@@ -155,7 +157,8 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
     raise UserError("config.shard_state=True works only with config.parallel='jit': change one of the two")
 
 
-def _merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
+def merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """The settings of one stage: those of the config with the changes of the stage."""
   merged = ml_collections.ConfigDict(config.to_dict())
   for key, value in changes.items():
     if key in ('reset', 'start'):

@@ -69,10 +69,8 @@ def check_games(experiment: Experiment) -> None:
 def check_batch(stage: Stage, devices: int) -> None:
   """Raises a UserError if the losses of a game that compares examples see fewer at a time than it needs."""
   fewest = getattr(stage.game, 'fewest', 1)
-  sizes = {name: stream.batch_size or stage.batch_size for name, stream in stage.streams.items()}
-  if stage.game.latents is not None or not sizes:
-    sizes['latents'] = stage.batch_size
-  least = min(sizes.values())
+  read = [stream.batch_size or stage.batch_size for stream in stage.streams.values()]
+  least = stage.batch_size if stage.game.latents is not None or not read else min(read)
   seen = least // stage.accumulate // (devices if stage.parallel == 'pmap' else 1)
   if seen < fewest:
     raise UserError(
@@ -148,7 +146,7 @@ def _check_windows(stream: Stream) -> None:
 
 
 def _check_best(experiment: Experiment, mesh: Mesh, options: Options | None) -> None:
-  """Checks the metric in config.keep_best. The first evaluation checks the names of its figures, known only then."""
+  """Checks the metric in config.keep_best. The last stage's evaluations check the names of figures, known only then."""
   best, stage = experiment.config.keep_best, experiment.stages[-1]  # only the last stage has a best checkpoint
   name = best.removeprefix('-')
   if name.startswith('eval_'):

@@ -143,6 +143,7 @@ class Evaluation:
     self._session = session
     self._competes = stage.number == session.experiment.stages[-1].number  # figures of other stages do not compare
     self._seen: set[str] = set()
+    self._told = False
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
     self._evaluators = session.experiment.each(stage.number, evaluator)
 
@@ -168,8 +169,12 @@ class Evaluation:
     best = view.config.keep_best.removeprefix('-')
     # One that fails now and then ends no training: only a name that no figure has.
     unknown = best.startswith('eval_') and best not in self._seen
-    if unknown and self._competes and not figures.left_out:
-      raise one_of('metric in config.keep_best', best, values)
+    if unknown and not figures.left_out:
+      if self._competes:
+        raise one_of('metric in config.keep_best', best, values)
+      if not self._told:
+        self._session.say(f'note: config.keep_best={best!r} is no figure of this stage ({", ".join(values)})')
+      self._told = True
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

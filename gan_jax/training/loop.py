@@ -74,8 +74,10 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
       session.say(f'{signal}: stopped after step {step} of {last} ({took}) and saved')
     else:
       session.say(f'finished {step} steps in {took}')
-    if step == last and config.eval.every and not summary.evaluated(workdir, last):
-      session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}')
+    if step == last and config.eval.every:
+      with session.guard.tolerating('reading the metrics'):
+        if not all(summary.evaluated(workdir, last, view) for view in experiment.views):
+          session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}')
   if not silent:
     console.say('\n'.join([*ended, summary.closing(workdir, done=step == last)]))
   if signal:

@@ -14,7 +14,7 @@ import numpy as np
 from gan_jax import core, runs
 from gan_jax.config.settings import Settings
 from gan_jax.optim.averages import HalfLife
-from gan_jax.runs.stages import networks_of
+from gan_jax.runs.stages import merged, networks_of
 from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
@@ -106,7 +106,7 @@ def on_averages_of_members(experiment: Experiment) -> list[str]:
   told = [(view.title, on_averages(view.stages)) for view in experiment.views]
   if all(lines == told[0][1] for _, lines in told):
     return told[0][1]
-  return [f'{title}{line}' for title, lines in told for line in lines]
+  return [line.replace(': ', f': {title}', 1) for title, lines in told for line in lines]
 
 
 def on_averages(stages: Sequence[runs.Stage]) -> list[str]:
@@ -218,7 +218,7 @@ def on_new_layers(experiment: Experiment) -> list[str]:
       if anew or player not in before:
         continue
       old, new = _squares(before[player].opt_state), _squares(after[player].opt_state)
-      started = old and set(stage.start) & set(before[player].params) & set(after[player].params)
+      started = old.keys() & new.keys() and set(stage.start) & set(before[player].params) & set(after[player].params)
       if started or any(name in old and nu - old[name] for name, nu in new.items()):
         found.setdefault(player, []).append(stage.number + 1)
   notes = []
@@ -249,12 +249,14 @@ def on_schedules(experiment: Experiment) -> list[str]:
   Args:
     experiment: the games of the run.
   """
-  stages, notes = experiment.stages, []
-  for stage, changes in zip(stages[1:], experiment.config.stages[1:], strict=True):
-    for player, settings in changes.get('optimizers', {}).items():
+  notes = []
+  configs = [merged(experiment.config, changes) for changes in experiment.config.stages]
+  for stage in experiment.stages[1:]:
+    before, after = (configs[number].optimizers.to_dict() for number in (stage.number - 1, stage.number))
+    for player in experiment.stages[stage.number - 1].optimizers.keys() & stage.optimizers.keys():
+      (old, was), (new, now) = _apart(before[player]), _apart(after[player])
       anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
-      trained = any(player in before.optimizers for before in stages[: stage.number])
-      if trained and not anew and _has_schedule(settings):
+      if not anew and old == new and was != now and all(isinstance(rate, dict) for rate in (*was, *now)):
         notes.append(
           f'note: stage {stage.number + 1} gives {player} another schedule of the learning rate, which goes on at the '
           f"updates of the stages before; to begin it at 0, give the stage reset={{'optimizer': ({player!r},)}}"
@@ -262,15 +264,19 @@ def on_schedules(experiment: Experiment) -> list[str]:
   return notes
 
 
-def _has_schedule(settings: Any) -> bool:
-  """Whether settings of an optimizer, or of a link of a chain, have a learning rate that is a schedule."""
+def _apart(settings: Any) -> tuple[Any, list[Any]]:
+  """(settings of an optimizer without their learning rates, these rates)."""
   if isinstance(settings, tuple | list):
-    return any(map(_has_schedule, settings))
-  if not hasattr(settings, 'items'):
-    return False
-  return any(
-    hasattr(value, 'items') if name == 'learning_rate' else _has_schedule(value) for name, value in settings.items()
-  )
+    entries = [_apart(entry) for entry in settings]
+    return [rest for rest, _ in entries], [rate for _, rates in entries for rate in rates]
+  if not isinstance(settings, dict):
+    return settings, []
+  rests, found = {}, [settings['learning_rate']] if 'learning_rate' in settings else []
+  for name, value in settings.items():
+    if name != 'learning_rate':
+      rests[name], rates = _apart(value)
+      found += rates
+  return rests, found
 
 
 def on_pauses(experiment: Experiment) -> list[str]:

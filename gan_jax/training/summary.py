@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from gan_jax import core, runs
 from gan_jax.distributed import parallel
 from gan_jax.nets.layers.conv import short_formulation
-from gan_jax.runs.views import Experiment
+from gan_jax.runs.views import Experiment, View
 
 
 def count(tree: Any) -> int:
@@ -130,11 +130,13 @@ def cost(experiment: Experiment, number: int, mesh: Mesh, *, compiled: bool = Tr
   return '\n'.join(lines)
 
 
-def evaluated(workdir: epath.Path, step: int) -> bool:
-  """Whether the metrics of a run have figures of an evaluation of the step."""
-  file = epath.Path(workdir) / 'metrics.jsonl'
+def evaluated(workdir: epath.Path, step: int, view: View) -> bool:
+  """Whether a game of a run has figures of an evaluation of the step, in its metrics or of the command."""
+  file, figures = (epath.Path(workdir) / name for name in ('metrics.jsonl', f'evaluation{view.suffix}.json'))
+  if figures.exists() and json.loads(figures.read_text())['step'] == step:
+    return True
   rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] if file.exists() else []
-  return any(row['step'] == step and any(name.startswith('eval_') for name in row) for row in rows)
+  return any(name.startswith('eval_') for row in rows if row['step'] == step for name in view.own(row))
 
 
 def closing(workdir: epath.Path, *, done: bool) -> str:
