@@ -122,7 +122,8 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
       declared = core.outputs_of(run.stage.game, run.stage.streams)
-      made = {values.output: np.asarray(pick(made, values.output, declared=declared))}
+      picked = np.asarray(pick(made, values.output, declared=declared))
+      made = {values.output: picked} if isinstance(made, Mapping) else made
     samples = named(made)
     if each:
       if values.format == 'text':

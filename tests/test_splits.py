@@ -114,3 +114,39 @@ def test_a_folder_that_moves_keeps_its_fingerprint(tmp_path):
   before = sources.fingerprint(folder(tmp_path / 'here').open())
   (tmp_path / 'here').rename(tmp_path / 'there')
   assert sources.fingerprint(folder(tmp_path / 'there').open()) == before
+
+
+def test_a_split_that_is_broken_is_told_and_not_taken_for_none(tmp_path, capsys):
+  for split, count in (('train', 3), ('test', 2)):
+    np.savez(tmp_path / f'{split}.npz', x=np.arange(count, dtype=np.float32)[:, None])
+  stream = Stream(name='npz', path=str(tmp_path / '{split}.npz'))
+  assert sets.held_out_stream(stream).split == 'test' and not capsys.readouterr().err
+  whole = (tmp_path / 'test.npz').read_bytes()
+  (tmp_path / 'test.npz').write_bytes(whole[: len(whole) // 2])
+  assert sets.held_out_stream(stream) is None
+  assert "no held-out examples are taken from the split 'test' of 'npz'" in capsys.readouterr().err
+  (tmp_path / 'test.npz').unlink()
+  assert sets.held_out_stream(stream) is None and not capsys.readouterr().err
+
+
+def test_pictures_beside_the_folder_of_a_split_are_told(tmp_path):
+  pictures(tmp_path / 'train', 2)
+  assert folder(tmp_path).open().notes == ()
+  pictures(tmp_path, 3)  # of trains, say
+  (note,) = folder(tmp_path).open().notes
+  assert note.startswith('3 pictures that lie in') and note.endswith("is the split 'train'")
+
+
+def test_a_source_may_hold_labels_and_files_of_its_own(tmp_path):
+  class Own:
+    labels, files = np.arange(4), ('a', 'b')
+
+    def __len__(self):
+      return 4
+
+    def __getitem__(self, index):
+      return {'image': np.full((8, 8, 1), index, np.uint8), 'label': int(self.labels[index])}
+
+  made = sources.base.labels_of(Own())
+  assert made.tolist() == [0, 1, 2, 3]
+  assert len(sources.fingerprint(Own())) == 8

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.filters import enlarged, filtered
 
@@ -94,6 +94,7 @@ def adaptive(
   True
   """
   check_groups(groups)
+  check_images(images)
   batch, height, width, _ = images.shape
   chance = _Chance(key, batch, jnp.asarray(probability, jnp.float32))
   x = full_precision(images)
@@ -111,6 +112,14 @@ def adaptive(
     if name in groups:
       x = change(chance.on(number), x)
   return x.astype(images.dtype)
+
+
+def check_images(images: jax.Array) -> None:
+  """Raises a UserError if they are not pictures (B, H, W, C) of floats: bytes would wrap around or be cut off."""
+  if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+    raise UserError(
+      f'images of shape {images.shape} and dtype {images.dtype}: give floats (B, H, W, C), of bytes images / 127.5 - 1'
+    )
 
 
 def _matrix(*rows: Sequence[jax.Array | float]) -> jax.Array:

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.augment.ada import USUAL, adaptive, check_groups
+from gan_jax.augment.ada import USUAL, adaptive, check_groups, check_images
 from gan_jax.base.errors import UserError, one_of
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -30,6 +30,7 @@ def color(key: jax.Array, images: jax.Array) -> jax.Array:
   >>> color(jax.random.key(0), jnp.zeros((2, 4, 4, 3))).shape
   (2, 4, 4, 3)
   """
+  check_images(images)
   keys = jax.random.split(key, 3)
   images = images + _each(keys[0], images, -0.5, 0.5)
   grey = images.mean(-1, keepdims=True)
@@ -44,6 +45,7 @@ def translation(key: jax.Array, images: jax.Array, *, ratio: float = 0.125) -> j
   >>> translation(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
   (2, 8, 8, 1)
   """
+  check_images(images)
   _, height, width, channels = images.shape
   down, right = int(height * ratio + 0.5), int(width * ratio + 0.5)
   padded = jnp.pad(images, ((0, 0), (down, down), (right, right), (0, 0)))
@@ -60,6 +62,7 @@ def cutout(key: jax.Array, images: jax.Array, *, ratio: float = 0.5) -> jax.Arra
   >>> bool((cutout(jax.random.key(0), jnp.ones((2, 8, 8, 1))) == 0).any())
   True
   """
+  check_images(images)
   _, height, width, _ = images.shape
   tall, broad = int(height * ratio + 0.5), int(width * ratio + 0.5)
   places = jnp.array([[height + 1 - tall % 2, width + 1 - broad % 2]], jnp.int32)

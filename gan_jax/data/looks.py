@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError
@@ -49,7 +49,7 @@ def look(path: str) -> Look:
       with file.open('rb') as opened, Image.open(opened) as picture:
         sides.append(min(picture.size))
         modes.add(picture.mode)
-    except (OSError, UnidentifiedImageError):  # the set leaves it out too, and says so
+    except Exception:  # of any kind, as decoders raise: the set leaves it out too, and says so
       continue
   if not sides:
     raise UserError(f'config.data.path={path!r}: none of {len(files)} pictures can be read')

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.base import paths
+from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data import sources
 from gan_jax.data.picture import Picture
@@ -142,6 +142,7 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   """
   if not stream.split.startswith('train') or '+' in stream.split:  # 'all' holds the test examples too
     return None
+  broken: dict[str, str] = {}
   part = re.fullmatch(r'train(\w+)', stream.split.partition('[')[0])
   for split in (*([f'test{part[1]}'] if part else []), 'test', 'validation'):
     other = dataclasses.replace(stream, split=split)
@@ -149,13 +150,23 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
     for found in (other, *(() if labelled or stream.columns else (plain,))):
       try:
         source = found.open()
-      except UserError:
+      except UserError as error:
+        if 'config.data.split' not in str(error):  # of a split that is there
+          broken[split] = str(error)
         continue
       own = stream.open()
       if sources.fingerprint(source) != sources.fingerprint(own) and not _share_files(source, own):
         return found
       break
+  for split, why in broken.items():
+    _tell(f'note: no held-out examples are taken from the split {split!r} of {stream.name!r}: {why}')
   return None
+
+
+@functools.cache
+def _tell(line: str) -> None:
+  """Prints a line once."""
+  console.say(line, error=True)
 
 
 def _share_files(one: sources.Source, other: sources.Source) -> bool:

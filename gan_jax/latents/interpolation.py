@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.base.errors import one_of
+from gan_jax.base.errors import UserError, one_of
 
 
 def _column(t: np.ndarray | float, x: np.ndarray) -> np.ndarray:
@@ -51,6 +51,8 @@ def spherical(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray
   [[0.7071, 0.7071]]
   """
   a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+  if a.ndim < 2 or a.shape != b.shape:
+    raise UserError(f'spherical interpolation of shapes {a.shape} and {b.shape}: give batches (B, ...) of one shape')
   rows = [x.reshape(len(x), -1) for x in (a, b)]
   lengths = np.linalg.norm(rows[0], axis=1) * np.linalg.norm(rows[1], axis=1)
   cosine = np.sum(rows[0] * rows[1], 1) / np.where(lengths > 0, lengths, 1)

@@ -19,6 +19,7 @@ def mean_of(losses: jax.Array) -> jax.Array:
   >>> float(mean_of(jnp.array([1.0, 3.0])))
   2.0
   """
+  losses = jnp.asarray(losses)
   chex.assert_rank(losses, 1)
   return jnp.mean(full_precision(losses))
 
@@ -29,6 +30,7 @@ def hardest_of(losses: jax.Array) -> jax.Array:
   >>> float(hardest_of(jnp.array([1.0, 3.0])))
   3.0
   """
+  losses = jnp.asarray(losses)
   chex.assert_rank(losses, 1)
   return jnp.max(full_precision(losses))
 
@@ -46,6 +48,7 @@ def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
   >>> round(float(softmax_of(jnp.array([0.0, 1.0]), 0.0)), 4), round(float(softmax_of(jnp.array([0.0, 1.0]), 99.0)), 4)
   (0.5, 1.0)
   """
+  losses = jnp.asarray(losses)
   chex.assert_rank(losses, 1)
   losses = full_precision(losses)
   return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(strength * losses)) * losses)
@@ -67,6 +70,7 @@ def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: fl
   >>> bool(jax.grad(learned_softmax_of, argnums=1)(jnp.ones(3), strength) < 0)  # equal losses: only the reward counts
   True
   """
+  losses = jnp.asarray(losses)
   chex.assert_rank([losses, raw_strength], [1, 0])
   losses, strength = full_precision(losses), jax.nn.softplus(full_precision(raw_strength))
   weights = jax.nn.softmax(strength * jax.lax.stop_gradient(losses))
@@ -90,6 +94,7 @@ def boosted_weights(margins: jax.Array, *, rate: float = 1.0) -> jax.Array:
   >>> boosted_weights(jnp.array([[0.0, jnp.log(3.0)], [0.0, 0.0]])).round(4).tolist()
   [[1.0, 1.0], [1.5, 0.5]]
   """
+  margins = jnp.asarray(margins)
   chex.assert_rank(margins, 2)
   margins = full_precision(margins)
   before = jnp.cumsum(margins, 0) - margins

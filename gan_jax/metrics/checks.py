@@ -1,6 +1,7 @@
 """Checks on the inputs of a figure: the numbers are finite, and there are enough of them; and standard errors."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,18 @@ def check_count(least: int, **sides: np.ndarray) -> None:
   for name, values in sides.items():
     if len(values) < least:
       raise UserError(f'{name}: {len(values)} examples, this figure needs {least} or more')
+
+
+def one_label_each(labels: Any, examples: Any) -> np.ndarray:
+  """Labels as an array (N,). Raises a UserError if they are not one whole number for each example.
+
+  >>> one_label_each([0, 1], np.zeros((2, 5))).tolist()
+  [0, 1]
+  """
+  found = np.asarray(labels)
+  if found.shape != (len(examples),):
+    raise UserError(f'labels of shape {found.shape} for {len(examples)} examples: give one class for each, (N,)')
+  return found
 
 
 def mean_error(values: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
-from gan_jax.metrics.checks import check_count, check_finite, share_error
+from gan_jax.metrics.checks import check_count, check_finite, one_label_each, share_error
 
 #: Examples taken to float64 at a time.
 CHUNK = 4096
@@ -76,6 +76,7 @@ def class_diversity(
   [1.0, 0.0]
   """
   each = lambda x, y: np.array([pairwise_distance(x[np.flatnonzero(y == label)]) for label in range(classes)])
+  labels, real_labels = one_label_each(labels, samples), one_label_each(real_labels, real)
   of_samples, of_real = each(samples, labels), each(real, real_labels)
   ratio = np.divide(of_samples, of_real, out=np.full(classes, np.nan), where=of_real > 0)
   return ClassDiversity(of_samples, of_real, ratio)

@@ -52,6 +52,8 @@ def moments(features: np.ndarray) -> Moments:
   [[2.0, 0.0], [0.0, 0.0]]
   """
   features = np.asarray(features, np.float64)
+  if features.ndim != 2:
+    raise UserError(f'features of shape {features.shape}: give (N, n), a row for each example')
   mean = features.mean(0)
   centred = features - mean
   return Moments(len(features), mean, centred.T @ centred)

@@ -40,6 +40,8 @@ def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0) -> np.ndarr
   [3.01]
   """
   x, y = _rows(x, y)
+  if data_range == 255 and x.size and max(np.abs(x).max(), np.abs(y).max()) <= 1 and (x != x.round()).any():
+    raise UserError('psnr: pictures have values of at most 1, but data_range is 255: give 1, or 2 for those of [-1, 1]')
   with np.errstate(divide='ignore'):
     ratios: np.ndarray = 10 * np.log10(data_range**2 / np.square(x - y).mean(1))
   return ratios

@@ -13,7 +13,7 @@ import numpy as np
 
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
-from gan_jax.metrics.checks import check_count, check_finite
+from gan_jax.metrics.checks import check_count, check_finite, one_label_each
 
 #: Rows of the features that are multiplied at a time, and rows that the preconditioner looks at.
 BLOCK, SAMPLE = 2048, 512
@@ -173,7 +173,7 @@ def accuracy(svm: LinearSVM, features: np.ndarray, labels: np.ndarray) -> float:
   >>> accuracy(svm, np.float32([[-1.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 1, 0]))
   0.75
   """
-  return float((predict(svm, features) == labels).mean())
+  return float((predict(svm, features) == one_label_each(labels, features)).mean())
 
 
 def choose_c(

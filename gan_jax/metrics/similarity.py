@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
-from gan_jax.metrics.checks import check_finite
+from gan_jax.metrics.checks import check_finite, one_label_each
 from gan_jax.metrics.filters import smooth
 
 #: Exponents of the five scales, finest first: Wang et al. 2003, section 3.2.
@@ -50,13 +50,30 @@ def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_ran
     last = scale == len(weights) - 1
     # Anticorrelated pictures have negative terms, of which no real power exists: they count as 0, as in Karras' code.
     term = similarity if last else structure
-    product *= jnp.maximum(term, 0) ** weight if clip else term**weight
+    # The power of a constant where there is none, so that the gradient there is 0 and not NaN.
+    product *= jnp.where(term > 0, jnp.where(term > 0, term, 1.0) ** weight, 0.0) if clip else term**weight
   return product
 
 
-def _check(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array):
+def _check(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, data_range: float):
   if x.ndim != 4 or x.shape != y.shape:
     raise UserError(f'pictures of shapes {x.shape} and {y.shape}: give two (B, H, W, C) of one shape')
+  check_range(data_range, x, y)
+
+
+def check_range(data_range: float, *pictures: np.ndarray | jax.Array) -> None:
+  """Raises a UserError for floats that are not in [0, data_range], as far as their values are known."""
+  for x in pictures:
+    if isinstance(x, jax.core.Tracer) or not jnp.issubdtype(x.dtype, jnp.floating) or not x.size:
+      continue
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > data_range * (1 + 1e-6):
+      raise UserError(
+        f'pictures have values from {low:g} to {high:g}, but data_range={data_range:g} says 0 to {data_range:g}: bring '
+        'those of [-1, 1] to [0, 1] first, (x + 1) / 2, and give data_range=1'
+      )
+    if high <= 1 and data_range == 255 and bool((x != x.round()).any()):
+      raise UserError('pictures have values of 0 to 1, but data_range is 255: give data_range=1')
 
 
 def ssim(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, *, data_range: float = 255.0) -> jax.Array:
@@ -81,7 +98,7 @@ def ssim(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, *, data_range: fl
   >>> round(float(ssim(black, black)[0]), 6), round(float(ssim(black, white)[0]), 6)
   (1.0, 0.0001)
   """
-  _check(x, y)
+  _check(x, y, data_range)
   return _similarity(x, y, (1.0,), data_range, clip=False)
 
 
@@ -121,7 +138,7 @@ def ms_ssim(
   >>> round(float(ms_ssim(x, x)[0]), 5), bool(ms_ssim(x, 255 - x)[0] < 0.1)
   (1.0, True)
   """
-  _check(x, y)
+  _check(x, y, data_range)
   scales = scales_of(*x.shape[1:3]) if scales is None else scales
   if not 1 <= scales <= 5:
     raise UserError(f'scales={scales}: choose 1 to 5')
@@ -218,6 +235,7 @@ def class_similarity(
   [1.0, nan]
   """
   mean, error = np.full((2, classes), np.nan)
+  labels = one_label_each(labels, images)
   for label in range(classes):
     members = np.flatnonzero(labels == label)
     if len(members) >= 2:

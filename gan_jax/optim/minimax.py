@@ -131,13 +131,41 @@ def alternate(
   cycle = discriminator_steps + 1
   generators_turn = lambda count, **_: count % cycle == discriminator_steps
   discriminators_turn = lambda count, **_: count % cycle != discriminator_steps
-  return optax.partition(
-    {
-      'generator': optax.transforms.conditionally_mask(generator, generators_turn),
-      'discriminator': optax.transforms.conditionally_mask(discriminator, discriminators_turn),
-    },
-    {'generator': 'generator', 'discriminator': 'discriminator'},
-  )
+  # Each gets its player's tree alone, so that masks are of that tree.
+  players = {
+    'discriminator': optax.transforms.conditionally_mask(discriminator, discriminators_turn),
+    'generator': optax.transforms.conditionally_mask(generator, generators_turn),
+  }
+
+  def init(params):
+    _check_players(params)
+    return AlternateState({name: tx.init(params[name]) for name, tx in players.items()})
+
+  def update(updates, state, params=None, **more):
+    _check_players(updates)
+    of = lambda name: None if params is None else params[name]
+    moved = {name: tx.update(updates[name], state.players[name], of(name), **more) for name, tx in players.items()}
+    # In the container that was given, whose keys are in the order of their names.
+    leaves = jax.tree.leaves({name: new for name, (new, _) in moved.items()})
+    new = jax.tree.unflatten(jax.tree.structure(updates), leaves)
+    return new, AlternateState({name: after for name, (_, after) in moved.items()})
+
+  return optax.GradientTransformationExtraArgs(init, update)
+
+
+class AlternateState(NamedTuple):
+  """State of `alternate`.
+
+  Attributes:
+    players: {player: state of its optimizer}.
+  """
+
+  players: Any
+
+
+def _check_players(tree: Any) -> None:
+  if set(tree) != {'generator', 'discriminator'}:
+    raise ValueError(f'alternate: the tree has {", ".join(map(str, tree))}, must have generator and discriminator')
 
 
 def optimistic(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:

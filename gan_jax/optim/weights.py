@@ -106,7 +106,7 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
     axes = _axes_of_copies(params)
-    skipped = lambda path: any(getattr(part, 'key', None) in skip for part in path) or _is_bias(path)
+    skipped = lambda path: any(_name(part) in skip for part in path) or _is_bias(path)
     pulled = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u
     pull = lambda path, u, p: u if skipped(path) else _of_each(pulled, axes.get(path, 0))(u, p)
     return jax.tree_util.tree_map_with_path(pull, updates, params), state
@@ -116,7 +116,12 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
 
 def _is_bias(path: Any) -> bool:
   """Whether a leaf is a bias by its name, for it may have two axes or more: 'bias', 'bias_0'."""
-  return 'bias' in str(getattr(path[-1], 'key', '')) if path else False
+  return 'bias' in str(_name(path[-1])) if path else False
+
+
+def _name(part: Any) -> Any:
+  """The name in one part of a path: the key of a dict, or the name of an attribute."""
+  return getattr(part, 'key', getattr(part, 'name', None))
 
 
 def _axes_of_copies(params: Any) -> dict[Any, int]:
@@ -126,12 +131,11 @@ def _axes_of_copies(params: Any) -> dict[Any, int]:
   Copies of a network that has neither biases nor scales cannot be told from one network: they count as one.
   """
   shapes = {path: jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-  name_of = lambda part: getattr(part, 'key', None)
-  networks = {path[: i + 1] for path in shapes for i, part in enumerate(path) if name_of(part) == 'network'}
+  networks = {path[: i + 1] for path in shapes for i, part in enumerate(path) if _name(part) == 'network'}
   axes: dict[Any, int] = {}
   for network in sorted(networks, key=len):  # copies of copies: the outer ones first
     inside = {path: shape[axes.get(path, 0) :] for path, shape in shapes.items() if path[: len(network)] == network}
-    single = [shape for path, shape in inside.items() if name_of(path[-1]) in ('bias', 'scale')]
+    single = [shape for path, shape in inside.items() if _name(path[-1]) in ('bias', 'scale')]
     if single and all(len(shape) > 1 for shape in single) and len({shape[:1] for shape in inside.values()}) == 1:
       axes |= {path: axes.get(path, 0) + 1 for path in inside}
   return axes

@@ -155,7 +155,9 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   plain = dataclasses.replace(stream, flip=False, random_crop=0, per_class=0, classes=0, tags=(), columns={})
   # What black and white are in the run's own set says nothing of other files, unless they are pictures as well.
   alike = stream.name == 'folder'
-  of = dataclasses.replace(plain, name='folder', path=path, values=stream.values if alike else None)
+  field = _given_field(stage, name) if stream.columns else ''
+  values = getattr(stream.kinds[field], 'values', None) if stream.columns else stream.values
+  of = dataclasses.replace(plain, name='folder', path=path, values=values if alike else None)
   with _named('--inputs', 'config.data.path'):
     source = FolderSource(of, whole=folder)
   for line in source.notes:
@@ -163,7 +165,6 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   files = [str(file.relative_to(source.root)) for file in source.files]
   if not stream.columns:
     return name, files, _prepared(of, source, np.arange(len(files)))
-  field = _given_field(stage, name)
   kind = stream.kinds[field]
   if not isinstance(kind, columns.Picture):
     raise UserError(f'--inputs={text}: {field!r} of the stream {name!r} is {kind.title}, no picture: leave it out')

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -225,15 +226,19 @@ def name_for(file: str) -> str:
   return file if kind in WRITTEN else f'{file}.png'
 
 
+#: {format: settings of Pillow} where those by default lose what can be seen.
+FINE: dict[str, dict[str, Any]] = {'JPEG': dict(quality=95, subsampling=0), 'WEBP': dict(lossless=True)}
+
+
 def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLike) -> None:
   """Writes one image (H, W, 1 to 4) in [low, high] to a file, in the format of its suffix."""
   pixels = to_uint8(image, limits)
   if pixels.shape[-1] in (2, 4) and epath.Path(path).suffix.lower() not in CLEAR:
     pixels = _opaque(pixels[None])[0]
+  kind = Image.registered_extensions()[epath.Path(path).suffix.lower()]
+  how = FINE.get(kind, {})
   with epath.Path(path).open('wb') as file:
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-      file, Image.registered_extensions()[epath.Path(path).suffix.lower()]
-    )
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, kind, **how)
 
 
 def write(picture: Image.Image, path: epath.PathLike) -> None:

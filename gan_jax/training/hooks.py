@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from gan_jax.base.errors import one_of
@@ -145,11 +145,15 @@ class Evaluation:
     self._seen: set[str] = set()
     self._told = False
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
-    self._evaluators = session.experiment.each(stage.number, evaluator)
+    # At its start a run may still be mended; in a later stage what cannot be evaluated ends no training.
+    careful = session.guard.tolerating('the set-up of the evaluation') if stage.number else contextlib.nullcontext()
+    self._evaluators: Sequence[Evaluator] = ()
+    with careful:
+      self._evaluators = session.experiment.each(stage.number, evaluator)
 
   def __call__(self, moment: Moment) -> None:
     session = self._session
-    for view, evaluator in zip(session.experiment.views, self._evaluators, strict=True):
+    for view, evaluator in zip(session.experiment.views, self._evaluators, strict=bool(self._evaluators)):
       if session.watch.stopped and processes.alone():  # it came while samples were drawn, or in the view before
         break
       figures: Figures | None = None

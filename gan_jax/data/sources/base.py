@@ -132,8 +132,9 @@ def labels_of(source: Source) -> np.ndarray:
     if 'label' not in source.arrays:
       raise UserError('this needs labels: set config.data.classes to the number of classes')
     return source.arrays['label']
-  if hasattr(source, 'labels'):
-    return np.asarray(source.labels())
+  labels = getattr(source, 'labels', None)
+  if callable(labels):
+    return np.asarray(labels())
   rows = [source[i] for i in range(len(source))]
   if rows and 'label' not in rows[0]:
     raise UserError('this needs labels: set config.data.classes to the number of classes')

@@ -80,8 +80,9 @@ def checked(source: Source, stream: 'Stream') -> Source:
   if not isinstance(source, ArraySource):
     checked_source = Checked(source, stream)
     checked_source[0]
-    if stream.classes and hasattr(source, 'labels') and source.labels() is not None:
-      check_labels(np.asarray(source.labels()), stream)
+    labels = getattr(source, 'labels', None)
+    if stream.classes and callable(labels) and labels() is not None:
+      check_labels(np.asarray(labels()), stream)
     return checked_source
   lengths = {name: len(array) for name, array in source.arrays.items()}
   if len(set(lengths.values())) > 1:

@@ -128,7 +128,13 @@ def split_folder(root: epath.Path, split: str) -> tuple[epath.Path, list[str]]:
         f'{paths.shown(root)} has {listed} beside {", ".join(map(paths.shown, classes[:NAMED]))}, splits or classes: '
         f'for classes move all of them into {paths.shown(root / "train")}, else move the others out'
       )
-    return root / name, []
+    loose = [path.name for path in root.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith('.')]
+    if not loose or not splits.looks_like_split(name):
+      return root / name, []
+    inside, place = paths.shown(root / name), paths.shown(root)
+    return root / name, [
+      f'{len(loose)} pictures that lie in {place} itself are not read: {inside} is the split {split!r}'
+    ]
   if known:
     raise UserError(f'config.data.split={split!r} is not in {paths.shown(root)}: it has the splits {listed}')
   if split != 'train':

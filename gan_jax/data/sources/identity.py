@@ -70,6 +70,8 @@ def fingerprint(source: Source) -> str:
       digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:8]
   for file in getattr(source, 'files', ()):
+    if not hasattr(file, 'stat'):  # a source of yours may hold anything by that name
+      break
     stat = file.stat()
     place = os.path.relpath(file, source.root) if hasattr(source, 'root') else file
     digest.update(os.fsencode(place) + f' {stat.length} {stat.mtime}'.encode())  # a name need not be UTF-8

@@ -40,6 +40,7 @@ class FolderColumns:
 
   def __init__(self, stream: 'Stream', wanted: Sequence[str]):
     self._stream = stream
+    self._read = {PICTURE, *wanted, *(settings.get('column', field) for field, settings in stream.columns.items())}
     self.files: list[epath.Path]
     self._rows: list[dict[str, Any]]
     self._pictures: dict[str, list[epath.Path]]
@@ -70,7 +71,7 @@ class FolderColumns:
     return len(self.files)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    pictures = {name: _opened(files[index]) for name, files in self._pictures.items()}
+    pictures = {name: _opened(files[index]) for name, files in self._pictures.items() if name in self._read}
     return {**self._rows[index], **pictures}
 
   @property

@@ -39,8 +39,8 @@ def activation(x: jax.Array, name: str) -> jax.Array:
 
 
 def head(logits: jax.Array) -> jax.Array:
-  """(B, 1) -> (B,), the shape that losses take; wider heads stay (B, n)."""
-  return logits[:, 0] if logits.shape[-1] == 1 else logits
+  """(B, 1) -> (B,) and (B, H, W, 1) -> (B, H, W), the shapes that losses take; wider heads stay as they are."""
+  return logits[..., 0] if logits.shape[-1] == 1 else logits
 
 
 def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:

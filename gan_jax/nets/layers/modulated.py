@@ -14,6 +14,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import biased, conv, conv_transpose, kept
 from gan_jax.nets.layers.filters import BINOMIAL, filtered
+from gan_jax.nets.layers.weights import as_float
 
 SLOPE = 0.2
 
@@ -43,6 +44,7 @@ class Linear(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    x = as_float(x)
     shape = (x.shape[-1], self.features)
     kernel = self.param('kernel', nn.initializers.normal(1 / self.rate), shape, jnp.float32)
     bias = self.param('bias', nn.initializers.constant(self.bias), (self.features,), jnp.float32)

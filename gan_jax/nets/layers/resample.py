@@ -17,6 +17,8 @@ def upsample(x: jax.Array) -> jax.Array:
   >>> upsample(jnp.arange(4.0).reshape(1, 2, 2, 1))[0, :, :, 0].tolist()[0]
   [0.0, 0.0, 1.0, 1.0]
   """
+  if x.ndim != 4:
+    raise ValueError(f'upsample: x is of shape {x.shape}, must be (B, H, W, C)')
   return x.repeat(2, 1).repeat(2, 2)
 
 

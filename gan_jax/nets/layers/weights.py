@@ -103,6 +103,11 @@ class Kernel(nn.Module):
     return kernel / sigma
 
 
+def as_float(x: jax.Array) -> jax.Array:
+  """Whole numbers, such as one-hot classes, as float32: in their own dtype weights would be 0."""
+  return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+
+
 class Dense(nn.Module):
   """(..., in) to (..., features).
 
@@ -122,6 +127,7 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = as_float(x)
     shape = (x.shape[-1], self.features)
     kernel = Kernel(shape, self.kernel_init, self.kind, gain=self.gain, name='weights')(train=train)
     return biased(self, self.features, product(x, kernel.astype(x.dtype)), self.use_bias)
@@ -207,4 +213,8 @@ class Embed(nn.Module):
   @nn.compact
   def __call__(self, label: jax.Array, *, train: bool) -> jax.Array:
     table = Kernel((self.classes, self.features), self.kernel_init, self.kind, name='weights')(train=train)
-    return jnp.take(table, label, axis=0) if label.ndim == 1 else label @ table.astype(label.dtype)
+    if label.ndim > 1:
+      label = as_float(label)
+      return label @ table.astype(label.dtype)
+    # NaN, not the last class, for -1, by which some sets say that there is no label.
+    return jnp.take(table, jnp.where(label < 0, self.classes, label), axis=0, mode='fill')

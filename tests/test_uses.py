@@ -1,0 +1,135 @@
+"""The functions as others use them in their own loops: whole numbers, lists, shapes and containers of another kind."""
+
+import chex
+import flax.core
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_jax import augment
+from gan_jax.base.errors import UserError
+from gan_jax.latents import interpolation
+from gan_jax.losses import ensembles
+from gan_jax.metrics import diversity, frechet, histograms, paired, probe, similarity
+from gan_jax.nets.layers.basic import head
+from gan_jax.nets.layers.modulated import Linear
+from gan_jax.nets.layers.resample import upsample
+from gan_jax.nets.layers.weights import Dense, Embed
+from gan_jax.optim import minimax
+from gan_jax.optim.weights import orthogonal
+
+KEY = jax.random.key(0)
+CLASSES = jnp.array([1, 3])
+
+
+@pytest.mark.parametrize('layer', [Embed(4, 3), Dense(3), Linear(3)], ids=['Embed', 'Dense', 'Linear'])
+def test_whole_numbers_are_numbers_as_floats_are(layer):
+  more = {} if isinstance(layer, Linear) else {'train': False}
+  shares = jax.nn.one_hot(CLASSES, 4)
+  variables = layer.init(KEY, shares, **more)
+  expected = layer.apply(variables, shares, **more)
+  for dtype in (jnp.int32, jnp.uint8, bool):
+    np.testing.assert_array_equal(layer.apply(variables, shares.astype(dtype), **more), expected)
+
+
+def test_no_label_is_no_class():
+  embed = Embed(4, 3)
+  variables = embed.init(KEY, CLASSES, train=False)
+  assert np.isnan(embed.apply(variables, jnp.array([-1, 4]), train=False)).all()
+  one_hot = embed.apply(variables, jax.nn.one_hot(CLASSES, 4), train=False)
+  np.testing.assert_allclose(embed.apply(variables, CLASSES, train=False), one_hot, rtol=1e-6)
+
+
+@chex.dataclass
+class Params:
+  embed: chex.Array
+  kernel: chex.Array
+
+
+def test_orthogonal_skips_by_the_names_of_attributes_too():
+  tx, ones = orthogonal(1.0, skip=('embed',)), Params(embed=jnp.ones((1, 2)), kernel=jnp.ones((1, 2)))
+  zeros = jax.tree.map(jnp.zeros_like, ones)
+  updates, _ = tx.update(zeros, tx.init(ones), ones)
+  assert not updates.embed.any() and updates.kernel.any()
+
+
+def test_each_optimizer_of_alternate_sees_its_player_alone():
+  params = {'generator': {'kernel': jnp.ones(2)}, 'discriminator': {'kernel': jnp.ones(2), 'bias': jnp.ones(2)}}
+  for mask in ({'kernel': True, 'bias': False}, lambda tree: {name: name == 'kernel' for name in tree}):
+    decayed = optax.chain(optax.add_decayed_weights(1.0, mask=mask), optax.sgd(1.0))
+    tx = minimax.alternate(generator=optax.sgd(1.0), discriminator=decayed)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = jax.jit(tx.update)(zeros, tx.init(params), params)
+    np.testing.assert_array_equal(updates['discriminator']['kernel'], -np.ones(2))
+    assert not updates['discriminator']['bias'].any() and not updates['generator']['kernel'].any()
+  frozen, tx = flax.core.freeze(params), minimax.alternate(generator=optax.sgd(1.0), discriminator=optax.sgd(1.0))
+  updates, _ = tx.update(frozen, tx.init(frozen), frozen)
+  assert jax.tree.structure(updates) == jax.tree.structure(frozen)
+  assert updates['discriminator']['bias'].all() and not updates['generator']['kernel'].any()
+  with pytest.raises(ValueError, match='the tree has generator, encoder, must have generator and discriminator'):
+    tx.init({'generator': 1.0, 'encoder': 1.0})
+
+
+def test_losses_against_several_discriminators_may_be_a_list():
+  losses = [jnp.float32(1.0), jnp.float32(3.0)]
+  assert float(ensembles.mean_of(losses)) == 2 and float(ensembles.hardest_of(losses)) == 3
+  assert float(ensembles.softmax_of(losses, 0.0)) == 2
+
+
+def test_heads_of_patches_keep_all_places():
+  assert head(jnp.zeros((2, 1))).shape == (2,) and head(jnp.zeros((2, 3))).shape == (2, 3)
+  assert head(jnp.zeros((2, 3, 4, 1))).shape == (2, 3, 4)
+  with pytest.raises(ValueError, match=r'upsample: x is of shape \(1, 4, 2\)'):
+    upsample(jnp.zeros((1, 4, 2)))
+
+
+def test_pictures_outside_their_range_are_refused():
+  noise = np.random.RandomState(0).uniform(-1, 1, (2, 16, 16, 1)).astype(np.float32)
+  for measure in (similarity.ssim, similarity.ms_ssim, paired.psnr):
+    with pytest.raises(UserError, match='data_range'):
+      measure(noise, noise[::-1])
+  with pytest.raises(UserError, match='values of 0 to 1, but data_range is 255'):
+    similarity.ssim(abs(noise), abs(noise[::-1]))
+  similarity.ssim(np.zeros((1, 16, 16, 1), np.float32), np.ones((1, 16, 16, 1), np.float32))  # black, of bytes
+  assert float(similarity.ssim(abs(noise), abs(noise), data_range=1.0)[0]) == pytest.approx(1)
+  assert np.isfinite(paired.psnr(noise, noise[::-1], data_range=2.0)).all()
+
+
+def test_the_gradient_of_a_similarity_of_opposites_is_a_number():
+  x = jax.random.uniform(KEY, (2, 16, 16, 1))
+  value, gradient = jax.value_and_grad(lambda y: similarity.ms_ssim(x, y, data_range=1.0).sum())(1 - x)
+  assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize('name', ['adaptive', 'color', 'translation', 'cutout'])
+def test_bytes_are_not_augmented(name):
+  arguments = (1.0,) if name == 'adaptive' else ()
+  with pytest.raises(UserError, match=r'dtype uint8: give floats \(B, H, W, C\)'):
+    getattr(augment, name)(KEY, jnp.zeros((1, 8, 8, 1), jnp.uint8), *arguments)
+
+
+def test_one_latent_is_no_batch():
+  with pytest.raises(UserError, match=r'give batches \(B, \.\.\.\)'):
+    interpolation.spherical(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.5)
+
+
+def test_figures_take_one_label_for_each_example():
+  rows, labels = np.float32([[-1.0], [1.0], [1.0]]), [0, 1, 1]
+  svm = probe.LinearSVM(np.float32([[-1.0, 1.0]]), np.zeros(2, np.float32))
+  assert probe.accuracy(svm, rows, labels) == 1
+  with pytest.raises(UserError, match=r'labels of shape \(3, 1\) for 3 examples'):
+    probe.accuracy(svm, rows, np.array(labels)[:, None])
+  found = diversity.class_diversity(rows, labels, rows, np.array(labels), 2)
+  assert found.samples[1] == 0 and np.isnan(found.samples[0])
+  with pytest.raises(UserError, match=r'labels of shape \(3, 2\)'):
+    diversity.class_diversity(rows, np.eye(2)[labels], rows, labels, 2)
+  with pytest.raises(UserError, match=r'features of shape \(2, 1, 1, 3\)'):
+    frechet.moments(np.zeros((2, 1, 1, 3)))
+
+
+def test_histograms_count_numbers_and_not_rows():
+  made, real = (np.random.RandomState(seed).rand(8, 100) for seed in (0, 1))
+  flat = histograms.histogram_distances(made.ravel(), real.ravel(), bins=5)
+  assert histograms.histogram_distances(made, real, bins=5) == flat and 0 <= flat.outside < 1
