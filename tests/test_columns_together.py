@@ -7,7 +7,7 @@ from PIL import Image
 from test_columns import PICTURE, TEXT, noise, prepared, save, stream, table
 
 from gan_jax.base.errors import UserError
-from gan_jax.data import streams, transforms
+from gan_jax.data import sets, streams, transforms
 from gan_jax.data.sources import columned
 from gan_jax.training import checks
 
@@ -228,3 +228,14 @@ def test_a_domain_numbers_words_and_classes_as_its_training_set(tmp_path):
   fields = {'image': PICTURE, 'label': {'name': 'Label', 'classes': 3}}
   of = lambda split: stream(tmp_path, fields, split=split).open()
   assert of('testB').kinds['label'].classes == of('trainB').kinds['label'].classes == ('cat', 'dog', 'fox')
+
+
+def test_a_protocol_names_the_part_and_the_crop_of_its_column(tmp_path):
+  for i in range(2):
+    save(tmp_path / f'{i}.png', noise(8, 16))
+  halves = {side: {**PICTURE, 'column': 'image', 'part': side} for side in ('left', 'right')}
+  titles = [
+    sets.title(sets.reference_stream(stream(tmp_path, fields), field='right'))
+    for fields in (halves, {**halves, 'right': {**halves['right'], 'crop': 4}})
+  ]
+  assert titles[0].endswith(', part right') and titles[1].endswith(', part right, crop 4')

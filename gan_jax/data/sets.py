@@ -217,8 +217,10 @@ def title(stream: Stream) -> str:
   """
   shape = 'x'.join(map(str, stream.stored(1)[stream.main].shape[1:])) or 'single numbers'
   path = f' {paths.shown(stream.path)}' if stream.path else ''
-  crop = f', crop {stream.crop}' if stream.crop else ''
-  crop += f', {stream.filter} filter' if stream.filter != 'bilinear' else ''
+  read = stream.kinds.get(stream.main, stream)  # a column has settings of its own
+  part = f', part {part}' if (part := getattr(read, 'part', '')) else ''
+  crop = f'{part}, crop {read.crop}' if getattr(read, 'crop', 0) else part
+  crop += f', {kind} filter' if (kind := getattr(read, 'filter', 'bilinear')) != 'bilinear' else ''
   return f'{stream.name}{path} {stream.split} ({len(stream.open())}), {shape}{crop}'
 
 

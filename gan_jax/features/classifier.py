@@ -291,7 +291,8 @@ def _required(stream: Stream, labels: np.ndarray, held_out: np.ndarray) -> float
       f'examples, or {cure}'
     )
   accuracy, height = REQUIRED.get(stream.name, (0.0, math.inf))
-  return accuracy if stream.size >= height else share + max(0.1 * (1 - share), error)
+  shape = stream.stored(1)[stream.main].shape
+  return accuracy if len(shape) == 4 and shape[1] >= height else share + max(0.1 * (1 - share), error)
 
 
 def _check(accuracy: float, required: float, stream: Stream, count: int) -> None:
