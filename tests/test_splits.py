@@ -150,3 +150,12 @@ def test_a_source_may_hold_labels_and_files_of_its_own(tmp_path):
   made = sources.base.labels_of(Own())
   assert made.tolist() == [0, 1, 2, 3]
   assert len(sources.fingerprint(Own())) == 8
+
+
+def test_a_held_out_split_without_classes_is_no_broken_one(tmp_path, capsys):
+  for name in ('a', 'b'):
+    pictures(tmp_path / 'train' / name, 2)
+  pictures(tmp_path / 'test', 2, 100)
+  stream = folder(tmp_path, classes=2)
+  assert sets.held_out_stream(stream) is None and sets.held_out_stream(stream, labelled=False).classes == 0
+  assert not capsys.readouterr().err

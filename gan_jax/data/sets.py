@@ -151,7 +151,8 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
       try:
         source = found.open()
       except UserError as error:
-        if 'config.data.split' not in str(error):  # of a split that is there
+        # Of a split that is there, and whose examples cannot be read without labels either.
+        if 'config.data.split' not in str(error) and (stream.columns or not _opens(plain)):
           broken[split] = str(error)
         continue
       own = stream.open()
@@ -161,6 +162,14 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   for split, why in broken.items():
     _tell(f'note: no held-out examples are taken from the split {split!r} of {stream.name!r}: {why}')
   return None
+
+
+def _opens(stream: Stream) -> bool:
+  try:
+    stream.open()
+  except UserError:
+    return False
+  return True
 
 
 @functools.cache

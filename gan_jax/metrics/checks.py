@@ -42,7 +42,7 @@ def check_count(least: int, **sides: np.ndarray) -> None:
 
 
 def one_label_each(labels: Any, examples: Any) -> np.ndarray:
-  """Labels as an array (N,). Raises a UserError if they are not one whole number for each example.
+  """Labels as an array (N,). Raises a UserError if they are not one for each example.
 
   >>> one_label_each([0, 1], np.zeros((2, 5))).tolist()
   [0, 1]

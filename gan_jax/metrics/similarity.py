@@ -50,8 +50,8 @@ def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_ran
     last = scale == len(weights) - 1
     # Anticorrelated pictures have negative terms, of which no real power exists: they count as 0, as in Karras' code.
     term = similarity if last else structure
-    # The power of a constant where there is none, so that the gradient there is 0 and not NaN.
-    product *= jnp.where(term > 0, jnp.where(term > 0, term, 1.0) ** weight, 0.0) if clip else term**weight
+    # The power of a constant where there is none, so that the gradient there is 0 and not NaN; NaN stays NaN.
+    product *= jnp.where(term <= 0, 0.0, jnp.where(term <= 0, 1.0, term) ** weight) if clip else term**weight
   return product
 
 
@@ -139,6 +139,12 @@ def ms_ssim(
   (1.0, True)
   """
   _check(x, y, data_range)
+  return _multiscale(x, y, scales, data_range)
+
+
+def _multiscale(
+  x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, scales: int | None, data_range: float
+) -> jax.Array:
   scales = scales_of(*x.shape[1:3]) if scales is None else scales
   if not 1 <= scales <= 5:
     raise UserError(f'scales={scales}: choose 1 to 5')
@@ -196,12 +202,13 @@ def pair_similarity(
   if pairs < 1:
     raise UserError(f'pairs={pairs} must be at least 1')
   check_finite(pictures=images)
+  _check(images, images, data_range)
   random = np.random.RandomState(check_seed(seed))
   first = random.randint(0, len(images), pairs)
   second = (first + random.randint(1, len(images), pairs)) % len(images)  # never the picture itself
   batch = max(1, min(128, 2**24 // images[0].size))
   parts = [slice(start, start + batch) for start in range(0, pairs, batch)]
-  compare = lambda part: ms_ssim(images[first[part]], images[second[part]], scales=scales, data_range=data_range)
+  compare = lambda part: _multiscale(images[first[part]], images[second[part]], scales, data_range)
   values = np.concatenate([compare(part) for part in parts]).astype(np.float64)
   independent = min(pairs, len(images) / 2)
   error = float(values.std(ddof=1) / np.sqrt(independent)) if independent > 1 else float('nan')

@@ -223,7 +223,7 @@ class Checkpoints:
       _forget()
       raise Damaged(reason)
     sums, _ = checksums.of(leaves)
-    wrong = [name for name, (value, _) in written.items() if int(sums[name]) != value]
+    wrong = [name for name, (value, *_) in written.items() if int(sums[name]) != value]
     if wrong:
       raise Damaged(f'{len(wrong)} arrays differ from what was written, such as {wrong[0]}')
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_name(path)], abstract)

@@ -227,7 +227,7 @@ def name_for(file: str) -> str:
 
 
 #: {format: settings of Pillow} where those by default lose what can be seen.
-FINE: dict[str, dict[str, Any]] = {'JPEG': dict(quality=95, subsampling=0), 'WEBP': dict(lossless=True)}
+FINE: dict[str, dict[str, Any]] = {'JPEG': dict(quality=95, subsampling=0), 'WEBP': dict(lossless=True, exact=True)}
 
 
 def write_one(image: np.ndarray, limits: tuple[float, float], path: epath.PathLike) -> None:

@@ -145,8 +145,9 @@ class Evaluation:
     self._seen: set[str] = set()
     self._told = False
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
-    # At its start a run may still be mended; in a later stage what cannot be evaluated ends no training.
-    careful = session.guard.tolerating('the set-up of the evaluation') if stage.number else contextlib.nullcontext()
+    # Before its first stage a run is better mended; in a later one what cannot be evaluated ends no training.
+    guarded = session.guard.tolerating('the set-up of the evaluation', together=True)
+    careful = contextlib.nullcontext() if not stage.number else guarded
     self._evaluators: Sequence[Evaluator] = ()
     with careful:
       self._evaluators = session.experiment.each(stage.number, evaluator)

@@ -253,10 +253,10 @@ def on_schedules(experiment: Experiment) -> list[str]:
   configs = [merged(experiment.config, changes) for changes in experiment.config.stages]
   for stage in experiment.stages[1:]:
     before, after = (configs[number].optimizers.to_dict() for number in (stage.number - 1, stage.number))
-    for player in experiment.stages[stage.number - 1].optimizers.keys() & stage.optimizers.keys():
-      (old, was), (new, now) = _apart(before[player]), _apart(after[player])
+    for player in sorted(experiment.stages[stage.number - 1].optimizers.keys() & stage.optimizers.keys()):
+      was, now = _rates(before[player]), _rates(after[player])
       anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
-      if not anew and old == new and was != now and all(isinstance(rate, dict) for rate in (*was, *now)):
+      if not anew and was != now and all(isinstance(rate, dict) for rate in (*was, *now)):
         notes.append(
           f'note: stage {stage.number + 1} gives {player} another schedule of the learning rate, which goes on at the '
           f"updates of the stages before; to begin it at 0, give the stage reset={{'optimizer': ({player!r},)}}"
@@ -264,19 +264,14 @@ def on_schedules(experiment: Experiment) -> list[str]:
   return notes
 
 
-def _apart(settings: Any) -> tuple[Any, list[Any]]:
-  """(settings of an optimizer without their learning rates, these rates)."""
+def _rates(settings: Any) -> list[Any]:
+  """The learning rates in the settings of an optimizer and of the links of a chain."""
   if isinstance(settings, tuple | list):
-    entries = [_apart(entry) for entry in settings]
-    return [rest for rest, _ in entries], [rate for _, rates in entries for rate in rates]
+    return [rate for entry in settings for rate in _rates(entry)]
   if not isinstance(settings, dict):
-    return settings, []
-  rests, found = {}, [settings['learning_rate']] if 'learning_rate' in settings else []
-  for name, value in settings.items():
-    if name != 'learning_rate':
-      rests[name], rates = _apart(value)
-      found += rates
-  return rests, found
+    return []
+  own = [settings['learning_rate']] if 'learning_rate' in settings else []
+  return own + [rate for name, value in settings.items() if name != 'learning_rate' for rate in _rates(value)]
 
 
 def on_pauses(experiment: Experiment) -> list[str]:

@@ -50,7 +50,7 @@ class TextEncoder(nn.Module):
     """(B, length) int32 to (B, features) float32. How much is filled behind the end makes no difference."""
     if not jnp.issubdtype(tokens.dtype, jnp.integer):
       raise UserError('TextEncoder reads words in their order, not shares of words: there is nothing between two texts')
-    known = jnp.where(tokens < self.vocabulary + 2, tokens, UNKNOWN)
+    known = jnp.where((tokens >= 0) & (tokens < self.vocabulary + 2), tokens, UNKNOWN)
     said = (tokens != FILL).astype(jnp.float32)[..., None]  # (B, length, 1)
     table = Embed(self.vocabulary + 2, self.width, self.kind, nn.initializers.normal(0.1), name='words')
     words = table(known.reshape(-1), train=train).reshape(*tokens.shape, self.width) * said
