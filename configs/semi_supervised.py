@@ -5,7 +5,7 @@ Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/s
 
   mnist    10 labels of each class, 300 epochs; the default. After 100 of them (95 minutes) 1.3 % error; after 50 the
            mean of five draws of labels is 1.4 %.
-  cifar10  400 labels of each class, 1,200 epochs. Unmeasured.
+  cifar10  400 labels of each class, 1,200 epochs. A quarter as wide, after 5 of them 58 % error, and falling.
   digits   2 labels of each class of scikit-learn's digits (8x8): needs no download; 1 to 4 minutes. Mean error of
            five draws 14 %, of the labels alone 24 %.
 

@@ -4,7 +4,7 @@ Paper: Li et al. 2017, https://arxiv.org/abs/1703.02291; settings of the authors
 Command: TFDS_DATA_DIR=<prepared data> python -m gan_jax.main --config configs/triple.py --workdir runs/triple
 
   mnist   10 labels of each class, 30 epochs of the classifier alone, 1,000 of all, from the 300th on with R_P; the
-          default. Unmeasured.
+          default. 4,000 steps in place of 603,600: 2.9 % error.
   digits  2 labels of each class of scikit-learn's digits (16x16): needs no download; 8 minutes. Mean error of
           three draws 14 %, of the classifier's first stage alone 15 %.
 

@@ -5,7 +5,6 @@
 F is the mean, the maximum, a softmax-weighted mean between the two, or a softmax whose strength the generator learns.
 
 Source: Durugkar et al. 2016, https://arxiv.org/abs/1611.01673; the authors' code (iDurugkar/GMAN).
-
 differs: logits are not bounded; the authors' D lies in [0.01, 0.99].
 differs: the weights of F carry no gradient, and boosting weights the examples as AdaBoost does (see
 `gan_jax.losses.ensembles`).
