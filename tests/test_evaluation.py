@@ -38,6 +38,7 @@ from gan_jax.features import choose
 from gan_jax.latents.distributions import Label, Normal, Scales
 from gan_jax.metrics import frechet, histograms
 from gan_jax.sampling.sampler import Sampler
+from gan_jax.training import hooks
 from gan_jax.training import loop as train
 
 pytestmark = pytest.mark.trains
@@ -551,6 +552,27 @@ def test_the_best_may_be_by_a_figure_that_the_last_stage_alone_has(tmp_path, mon
   assert gan_jax.load(tmp_path, 'best').step == 4
 
 
+def test_an_evaluation_that_a_later_stage_cannot_set_up_ends_no_training(tmp_path, monkeypatch, capsys):
+  broken, make = 1, Evaluator
+
+  def made(stage, *arguments):
+    if stage.number == broken:
+      raise UserError('no classes')
+    return make(stage, *arguments)
+
+  monkeypatch.setattr(hooks, 'Evaluator', made)
+  settings = [*SMALL, '--config.eval.every=2', "--config.eval.metrics=('fid',)", '--config.eval.features=raw']
+  settings += ['--config.eval.samples=20', "--config.stages=({'steps': 2}, {'steps': 2})"]
+  config = config_lib.override(config_lib.load('configs/quickstart.py'), settings)
+  train.run(config, tmp_path / 'run')
+  assert 'the set-up of the evaluation' in (said := ''.join(capsys.readouterr())) and 'no classes' in said
+  rows = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
+  assert [row['step'] for row in rows if 'eval_fid' in row] == [2] and gan_jax.load(tmp_path / 'run').step == 4
+  broken = 0
+  with pytest.raises(UserError, match='no classes'):
+    train.run(config, tmp_path / 'other', silent=True)
+
+
 def test_a_last_step_that_was_not_evaluated_is_told(workdir, tmp_path, capsys):
   shutil.copytree(workdir, tmp_path / 'run')
   config = gan_jax.load(tmp_path / 'run').config
@@ -559,6 +581,11 @@ def test_a_last_step_that_was_not_evaluated_is_told(workdir, tmp_path, capsys):
   rows = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
   kept = [row for row in rows if json.loads(row)['step'] < 6]
   (tmp_path / 'run' / 'metrics.jsonl').write_text('\n'.join(kept) + '\n')  # as where a signal came
+  figures = tmp_path / 'run' / 'evaluation.json'
+  figures.write_text(json.dumps({**json.loads(figures.read_text()), 'step': 6}))
+  train.run(config, tmp_path / 'run')
+  assert 'was not evaluated' not in capsys.readouterr().out, 'the command has evaluated it'
+  figures.unlink()
   train.run(config, tmp_path / 'run')
   assert (
     f'note: step 6 was not evaluated: python -m gan_jax.evaluate --workdir {tmp_path}/run' in capsys.readouterr().out

@@ -7,18 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
 from gan_jax import augment
 from gan_jax.base.errors import UserError
+from gan_jax.data import looks
 from gan_jax.latents import interpolation
 from gan_jax.losses import ensembles
 from gan_jax.metrics import diversity, frechet, histograms, paired, probe, similarity
 from gan_jax.nets.layers.basic import head
 from gan_jax.nets.layers.modulated import Linear
 from gan_jax.nets.layers.resample import upsample
+from gan_jax.nets.layers.text import TextEncoder
 from gan_jax.nets.layers.weights import Dense, Embed
 from gan_jax.optim import minimax
 from gan_jax.optim.weights import orthogonal
+from gan_jax.sampling import pictures
 
 KEY = jax.random.key(0)
 CLASSES = jnp.array([1, 3])
@@ -134,3 +138,28 @@ def test_histograms_count_numbers_and_not_rows():
   made, real = (np.random.RandomState(seed).rand(8, 100) for seed in (0, 1))
   flat = histograms.histogram_distances(made.ravel(), real.ravel(), bins=5)
   assert histograms.histogram_distances(made, real, bins=5) == flat and 0 <= flat.outside < 1
+
+
+@pytest.mark.parametrize(('suffix', 'error'), [('jpg', 6), ('webp', 0), ('png', 0)])
+def test_written_pictures_lose_little(tmp_path, suffix, error):
+  """Colours that change from pixel to pixel: by itself Pillow's JPEG halves their resolution."""
+  colours = np.random.RandomState(0).randint(0, 2, (32, 32, 3)).astype(np.float32)
+  pictures.write_one(colours, (0.0, 1.0), tmp_path / f'x.{suffix}')
+  read = np.asarray(Image.open(tmp_path / f'x.{suffix}').convert('RGB'), np.float32)
+  assert abs(read - 255 * colours).mean() <= error
+
+
+def test_a_look_at_a_folder_leaves_out_a_picture_that_is_too_large(tmp_path, monkeypatch):
+  for name, side in (('a', 8), ('b', 100)):
+    Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f'{name}.png')
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
+  assert looks.look(str(tmp_path)).side == 8
+
+
+def test_a_word_below_0_is_an_unknown_one():
+  encoder = TextEncoder(vocabulary=5, features=3)
+  tokens = jnp.array([[3, 1, -1], [3, 1, 99]])
+  variables = encoder.init(KEY, tokens, train=False)
+  made = encoder.apply(variables, tokens, train=False)
+  assert np.isfinite(made).all()
+  np.testing.assert_array_equal(made[0], made[1])
