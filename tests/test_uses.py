@@ -20,6 +20,7 @@ from gan_jax.nets.layers.modulated import Linear
 from gan_jax.nets.layers.resample import upsample
 from gan_jax.nets.layers.text import TextEncoder
 from gan_jax.nets.layers.weights import Dense, Embed
+from gan_jax.nets.r3gan import _Condition as Condition
 from gan_jax.optim import minimax
 from gan_jax.optim.weights import orthogonal
 from gan_jax.sampling import pictures
@@ -28,9 +29,11 @@ KEY = jax.random.key(0)
 CLASSES = jnp.array([1, 3])
 
 
-@pytest.mark.parametrize('layer', [Embed(4, 3), Dense(3), Linear(3)], ids=['Embed', 'Dense', 'Linear'])
+@pytest.mark.parametrize(
+  'layer', [Embed(4, 3), Dense(3), Linear(3), Condition(4, 3)], ids=lambda layer: type(layer).__name__
+)
 def test_whole_numbers_are_numbers_as_floats_are(layer):
-  more = {} if isinstance(layer, Linear) else {'train': False}
+  more = {} if isinstance(layer, Linear | Condition) else {'train': False}
   shares = jax.nn.one_hot(CLASSES, 4)
   variables = layer.init(KEY, shares, **more)
   expected = layer.apply(variables, shares, **more)

@@ -12,3 +12,8 @@ def full_precision(x: jax.Array) -> jax.Array:
   """
   x = jnp.asarray(x)
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def as_float(x: jax.Array) -> jax.Array:
+  """Whole numbers, such as one-hot classes, as float32: in their own dtype weights would be 0."""
+  return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)

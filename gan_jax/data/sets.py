@@ -152,7 +152,7 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
         source = found.open()
       except UserError as error:
         # Of a split that is there, and whose examples cannot be read without labels either.
-        if 'config.data.split' not in str(error) and (stream.columns or not _opens(plain)):
+        if 'config.data.split' not in str(error) and (stream.columns or not opens(plain)):
           broken[split] = str(error)
         continue
       own = stream.open()
@@ -164,10 +164,11 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   return None
 
 
-def _opens(stream: Stream) -> bool:
+def opens(stream: Stream) -> bool:
+  """Whether the data of a stream are here and can be read."""
   try:
     stream.open()
-  except UserError:
+  except Exception:  # of any kind, as readers of files raise
     return False
   return True
 

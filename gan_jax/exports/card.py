@@ -56,7 +56,9 @@ def card(
     ema: whether the weights are running averages where the run keeps them.
     standing: batches of which batch norm has its statistics; 0 for those of the training.
   """
-  data = [f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if _opens(stream)]
+  data = [
+    f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if sets.opens(stream)
+  ]  # a run may be exported elsewhere
   networks = [f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)]
   count = sum(x.size for name, x in made.weights.items() if name.startswith('params/'))
   shapes = jax.eval_shape(made.apply, made.weights, made.inputs)
@@ -108,15 +110,6 @@ def _limits(run: Run, output: str, x: Any) -> str:
     return ''
   low, high = run.range_of('' if output == 'samples' else output)
   return f' from {low:g} (black) to {high:g} (white): height, width, channels'
-
-
-def _opens(stream: Any) -> bool:
-  """Whether the data of a stream are here still: a run may be exported elsewhere."""
-  try:
-    stream.open()
-  except Exception:
-    return False
-  return True
 
 
 def _described(made: Exported) -> str:

@@ -15,6 +15,7 @@ from gan_jax.nets.layers.basic import checked_label
 from gan_jax.nets.layers.conv import Conv, kept
 from gan_jax.nets.layers.filters import enlarged, reduced
 from gan_jax.nets.layers.grouped import GroupedConv
+from gan_jax.nets.layers.weights import rows_of
 
 SLOPE = 0.2
 #: The gain that keeps the variance behind the activation.
@@ -78,7 +79,7 @@ class _Condition(nn.Module):
   def __call__(self, label: jax.Array) -> jax.Array:
     init = nn.initializers.normal(self.gain / math.sqrt(self.classes))
     table = self.param('table', init, (self.classes, self.features), jnp.float32)
-    return table[label] if label.ndim == 1 else label @ table.astype(label.dtype)
+    return rows_of(table, label)
 
 
 def _check(channels: Sequence[int], blocks: Sequence[int]) -> None:

@@ -146,15 +146,14 @@ class Evaluation:
     self._told = False
     evaluator: Callable[[Stage], Evaluator] = lambda stage: Evaluator(stage, options, session.mesh, session.say)
     # Before its first stage a run is better mended; in a later one what cannot be evaluated ends no training.
-    guarded = session.guard.tolerating('the set-up of the evaluation', together=True)
-    careful = contextlib.nullcontext() if not stage.number else guarded
+    later = session.guard.tolerating('the set-up of the evaluation', together=True)
     self._evaluators: Sequence[Evaluator] = ()
-    with careful:
+    with later if stage.number else contextlib.nullcontext():
       self._evaluators = session.experiment.each(stage.number, evaluator)
 
   def __call__(self, moment: Moment) -> None:
     session = self._session
-    for view, evaluator in zip(session.experiment.views, self._evaluators, strict=bool(self._evaluators)):
+    for view, evaluator in zip(session.experiment.views, self._evaluators, strict=False):  # or none at all
       if session.watch.stopped and processes.alone():  # it came while samples were drawn, or in the view before
         break
       figures: Figures | None = None

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.precision import as_float
 from gan_jax.nets.layers.conv import chosen, conv, kept
 
 #: On one CPU device: up to so many groups of FEWEST_APART channels or more are a convolution each.
@@ -72,6 +73,7 @@ class GroupedConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    x = as_float(x)
     shape = (*self.window, x.shape[-1] // self.groups, self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     return kept(grouped_conv(x, kernel.astype(x.dtype), self.groups))

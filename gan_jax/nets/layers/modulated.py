@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
-from gan_jax.base.precision import full_precision
+from gan_jax.base.precision import as_float, full_precision
 from gan_jax.nets.layers.conv import biased, conv, conv_transpose, kept
 from gan_jax.nets.layers.filters import BINOMIAL, filtered
-from gan_jax.nets.layers.weights import as_float
 
 SLOPE = 0.2
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import one_of
+from gan_jax.base.precision import as_float
 from gan_jax.nets.layers.borders import Padding
 from gan_jax.nets.layers.conv import biased, conv, conv_downsampled, conv_transpose, conv_upsampled, product
 
@@ -103,9 +104,15 @@ class Kernel(nn.Module):
     return kernel / sigma
 
 
-def as_float(x: jax.Array) -> jax.Array:
-  """Whole numbers, such as one-hot classes, as float32: in their own dtype weights would be 0."""
-  return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+def rows_of(table: jax.Array, label: jax.Array) -> jax.Array:
+  """Rows of a table (classes, n) by class (B,), or their sums by shares of classes (B, classes): (B, n).
+
+  A class below 0, by which some sets say that there is none, or beyond the table gives NaN.
+  """
+  if label.ndim > 1:
+    label = as_float(label)
+    return label @ table.astype(label.dtype)
+  return jnp.take(table, jnp.where(label < 0, len(table), label), axis=0, mode='fill')
 
 
 class Dense(nn.Module):
@@ -213,8 +220,4 @@ class Embed(nn.Module):
   @nn.compact
   def __call__(self, label: jax.Array, *, train: bool) -> jax.Array:
     table = Kernel((self.classes, self.features), self.kernel_init, self.kind, name='weights')(train=train)
-    if label.ndim > 1:
-      label = as_float(label)
-      return label @ table.astype(label.dtype)
-    # NaN, not the last class, for -1, by which some sets say that there is no label.
-    return jnp.take(table, jnp.where(label < 0, self.classes, label), axis=0, mode='fill')
+    return rows_of(table, label)
