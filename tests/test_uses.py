@@ -105,7 +105,8 @@ def test_pictures_outside_their_range_are_refused():
 
 
 def test_the_gradient_of_a_similarity_of_opposites_is_a_number():
-  x = jax.random.uniform(KEY, (2, 16, 16, 1))
+  x = jax.random.uniform(KEY, (2, 64, 64, 1))
+  # Of several scales, whose exponents are below 1.
   value, gradient = jax.value_and_grad(lambda y: similarity.ms_ssim(x, y, data_range=1.0).sum())(1 - x)
   assert np.isfinite(value) and np.isfinite(gradient).all()
   assert np.isnan(similarity.ms_ssim(x, x.at[0, 0, 0].set(jnp.nan), data_range=1.0)).tolist() == [True, False]
