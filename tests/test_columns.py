@@ -526,3 +526,20 @@ def test_other_kinds_of_a_folder_s_pictures_get_decoded_pixels(tmp_path):
 def test_a_column_whose_name_ends_alike_names_no_file(tmp_path):
   table(tmp_path / 'train', [{'file_name': 'a.png', 'profile_name': '/u/0', 'price': 3}])
   assert prepared(stream(tmp_path, {'price': {'name': 'Number'}}), 1)['price'].tolist() == [3]
+
+
+def test_views_of_one_column_have_the_rows_of_the_whole_set(tmp_path):
+  """A row whose second picture is damaged is no example of the first column either: pairs stay pairs."""
+  rows = [{'file_name': f'{i}.png', 'worn_file_name': f'worn/{i}.png'} for i in range(5)]
+  for row in rows:
+    number = int(row['file_name'][0])
+    save(tmp_path / row['worn_file_name'], np.full((8, 8, 3), 40 * number + 1, np.uint8))
+  table(tmp_path, rows)
+  damaged = tmp_path / 'worn' / '1.png'
+  damaged.write_bytes(damaged.read_bytes()[:40])
+  whole = stream(tmp_path, {'image': PICTURE, 'worn': PICTURE})
+  assert len(whole.open()) == 4
+  of = {field: sets.examples(sets.reference_stream(whole, field=field), 9)[0][:, 0, 0, 0] for field in whole.columns}
+  np.testing.assert_array_equal(of['image'] + 1, of['worn'])
+  again = sets.reference_stream(sets.reference_stream(whole, field='image'), field='image')
+  assert len(again.open()) == 4

@@ -10,17 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import PartitionSpec
 from rows import IDS, ROWS, load_shrunk
 
 from gan_jax import config as config_lib
 from gan_jax import core, runs
+from gan_jax.base.devices import varying_alike
 from gan_jax.base.errors import UserError
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import parallel
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
 from gan_jax.nets import dcgan, mlp, resnet
-from gan_jax.nets.layers import attention, conv, minibatch, norms
+from gan_jax.nets.layers import attention, conv, minibatch, norms, recurrent
 from gan_jax.nets.layers import basic as layers
 from gan_jax.optim import dynamics
 
@@ -412,3 +414,38 @@ def test_networks_of_others_work_with_bfloat16():
   after, metrics = step(state, {'images': {'image': jnp.ones((2, 4, 2))}}, KEY)
   assert all(np.isfinite(v) for v in core.means(jax.device_get(metrics)).values())
   assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
+
+
+SHARED = {
+  'conv': (lambda kernel, x: conv.conv(x, kernel, (2, 2)), (3, 3, 3, 4)),
+  'conv_transpose': (lambda kernel, x: conv.conv_transpose(x, kernel, (2, 2)), (4, 4, 4, 3)),
+  'lstm': (
+    lambda kernel, x: recurrent._through(*varying_alike(x[:, :, 0].repeat(4, -1)[..., :8], kernel)),
+    (2, 8),
+  ),
+}
+
+
+@pytest.mark.parametrize('formulation', ['xla', 'matmul'])
+@pytest.mark.parametrize('layer', SHARED)
+def test_gradients_in_a_shard_map_that_checks_what_varies(layer, formulation):
+  """As of jax's own functions: the gradient of what all devices share is the sum over them, of both orders."""
+  apply, shape = SHARED[layer]
+  kernel, x = jax.random.normal(KEY, shape), jax.random.normal(KEY, (4, 4, 4, 3))
+  loss = lambda kernel, x: jnp.sum(apply(kernel, x) ** 2)
+  steep = lambda kernel, x: jnp.sum(jax.grad(loss, 1)(kernel, x) ** 2)
+  axis = 0 if layer != 'lstm' else 1
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ('devices',))
+  batch = PartitionSpec(*[None] * axis, 'devices')
+
+  def on_both(kernel, x):
+    total = lambda loss: jax.grad(lambda kernel: jax.lax.psum(loss(kernel, x), 'devices'))(kernel)
+    return total(loss), total(steep)
+
+  with conv.formulation(formulation):
+    found = jax.jit(jax.shard_map(on_both, mesh=mesh, in_specs=(PartitionSpec(), batch), out_specs=PartitionSpec()))(
+      kernel, x
+    )
+    wanted = jax.grad(loss)(kernel, x), jax.grad(steep)(kernel, x)
+  for one, other in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())

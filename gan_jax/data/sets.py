@@ -67,7 +67,9 @@ def _of_field(stream: Stream, field: str) -> Stream:
   if field not in stream.columns:
     raise one_of(f'field of the stream {stream.name!r}', field, stream.columns or ('image',))
   kept = {name: stream.columns[name] for name in (field, 'label') if name in stream.columns}
-  return dataclasses.replace(stream, columns=kept, range=stream.range_of(field))
+  # A row that another column cannot read is no example of this one either: the numbers of examples stay theirs.
+  unread = {**stream.unread, **{name: value for name, value in stream.columns.items() if name not in kept}}
+  return dataclasses.replace(stream, columns=kept, unread=unread, range=stream.range_of(field))
 
 
 def _labelled(stream: Stream, field: str) -> Stream:

@@ -40,6 +40,7 @@ class FolderColumns:
 
   def __init__(self, stream: 'Stream', wanted: Sequence[str]):
     self._stream = stream
+    self._columns = {**stream.unread, **stream.columns}
     self._read = {PICTURE, *wanted, *(settings.get('column', field) for field, settings in stream.columns.items())}
     self.files: list[epath.Path]
     self._rows: list[dict[str, Any]]
@@ -96,7 +97,7 @@ class FolderColumns:
 
   def _values(self, column: str) -> Any:
     """The lowest and the highest number of a column's pictures, as the settings say."""
-    own = (s for field, s in self._stream.columns.items() if s.get('column', field) == column and 'values' in s)
+    own = (s for field, s in self._columns.items() if s.get('column', field) == column and 'values' in s)
     return next((settings['values'] for settings in own), self._stream.values)
 
   def _from_table(self, table: epath.Path) -> None:
@@ -131,7 +132,7 @@ class FolderColumns:
     suffix = f'_{FILE_NAME}'
     second = {key.removesuffix(suffix): key for key in named[0][1] if key.endswith(suffix)}
     # Those that a column reads and that were looked at just now: not files of other kinds or of another scale.
-    wanted = {settings.get('column', field) for field, settings in self._stream.columns.items()}
+    wanted = {settings.get('column', field) for field, settings in self._columns.items()}
     alike = [key for name, key in second.items() if name in wanted and self._values(name) == self._values(PICTURE)]
     named = [
       (path, row) for path, row in named if not any(_is_damaged(root / str(row.get(k)), readable) for k in alike)
@@ -180,7 +181,7 @@ class FolderColumns:
   def _check_shapes(self) -> None:
     """Pictures that belong together show the same: they have one shape, and what is cut of them is one share."""
     cuts: dict[str, float] = {}
-    for field, settings in self._stream.columns.items():
+    for field, settings in self._columns.items():
       crop = settings.get('crop', self._stream.crop) or 0
       if settings.get('together', True):
         cuts[settings.get('column', field)] = crop if isinstance(crop, int) else crop[0]

@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from gan_jax.base.devices import axes_of, varying_alike
 from gan_jax.base.errors import one_of
 from gan_jax.nets.layers import borders, geometry, matmul_conv
 from gan_jax.nets.layers.borders import Padding, Pads
@@ -91,8 +92,7 @@ def _order_of_axes(axes: int) -> tuple[str, str, str]:
 
 
 def _xla_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
-  x = jax.ShapeDtypeStruct((y.shape[0], *spatial, kernel.shape[-2]), y.dtype)
-  return jax.linear_transpose(lambda x: _xla(x, kernel, strides, pads), x)(y)[0]
+  return _transposed(lambda x: _xla(x, kernel, strides, pads), (y.shape[0], *spatial, kernel.shape[-2]), y)
 
 
 def _plain_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes, pads: Pads | None) -> jax.Array:
@@ -108,8 +108,15 @@ def _plain_input(y: jax.Array, kernel: jax.Array, strides: Sizes, spatial: Sizes
 
 
 def _xla_kernel(x: jax.Array, y: jax.Array, strides: Sizes, window: Sizes, pads: Pads | None) -> jax.Array:
-  kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], y.shape[-1]), x.dtype)
-  return jax.linear_transpose(lambda kernel: _xla(x, kernel, strides, pads), kernel)(y)[0]
+  return _transposed(lambda kernel: _xla(x, kernel, strides, pads), (*window, x.shape[-1], y.shape[-1]), y)
+
+
+def _transposed(function: Callable[[jax.Array], jax.Array], shape: Sizes, y: jax.Array) -> jax.Array:
+  """The transpose of a linear function of an array of that shape, at y."""
+  if not axes_of(y):
+    return jax.linear_transpose(function, jax.ShapeDtypeStruct(shape, y.dtype))(y)[0]
+  # `linear_transpose` takes no array that differs from device to device.
+  return jax.vjp(function, varying_alike(jnp.zeros(shape, y.dtype), y)[0])[1](y)[0]
 
 
 # A convolution y = conv(x, kernel) and its two adjoints, of y in x and of y in the kernel. The derivatives of each are
@@ -200,7 +207,7 @@ def conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int] | None = None, 
     # A 1x1 convolution is a matrix product, which is faster.
     x = geometry.every(x, [0] * len(strides), x.shape[1:-1], strides)
     return product(x, kernel.reshape(kernel.shape[-2:]))
-  return (_xla if chosen() == 'plain' else _strided)(x, kernel, strides, pads)
+  return (_xla if chosen() == 'plain' else _strided)(*varying_alike(x, kernel), strides, pads)
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding = 'SAME') -> jax.Array:
@@ -232,7 +239,7 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padd
       f'conv_transpose: a window of {window} with strides {strides} and padding={padding} does not bring {spatial} to '
       f'{x.shape[1:-1]}: choose before + after from window - strides to window - 1'
     )
-  return (_plain_input if chosen() == 'plain' else _input_adjoint)(x, kernel, strides, spatial, pads)
+  return (_plain_input if chosen() == 'plain' else _input_adjoint)(*varying_alike(x, kernel), strides, spatial, pads)
 
 
 def product(x: jax.Array, matrix: jax.Array) -> jax.Array:

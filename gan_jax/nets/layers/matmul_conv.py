@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gan_jax.base.devices import varying_alike
 from gan_jax.nets.layers import direct_conv, gathered_conv, winograd
 from gan_jax.nets.layers.geometry import (
   Geometry,
@@ -114,7 +115,10 @@ def _in_parts(function: Callable[..., jax.Array], arrays: Sequence[jax.Array], s
     return joined.reshape(count * rows, *joined.shape[2:])[:batch]
   shape = jax.eval_shape(function, *[x[0] for x in parts])
   body = lambda total, part: (total + function(*part), None)
-  return lax.scan(body, jnp.zeros(shape.shape, shape.dtype), parts)[0]
+  total = jnp.zeros(shape.shape, shape.dtype)
+  for part in parts:  # of several devices the sum differs where one of them does
+    total = varying_alike(total, part)[0]
+  return lax.scan(body, total, parts)[0]
 
 
 def _mirrored(kernel: jax.Array) -> jax.Array:

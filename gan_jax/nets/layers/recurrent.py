@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.devices import varying_alike
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import product
 from gan_jax.nets.layers.geometry import as_rows
@@ -40,7 +41,7 @@ class LSTM(nn.Module):
     kernel, recurrent, bias = _weights(self, x)
     # The gradient of the bias is a sum over all steps of all examples: not of bfloat16.
     projected = (full_precision(product(x, kernel)) + bias[None, None]).astype(x.dtype)
-    return jnp.swapaxes(_through(jnp.swapaxes(projected, 0, 1), recurrent), 0, 1)
+    return jnp.swapaxes(_through(*varying_alike(jnp.swapaxes(projected, 0, 1), recurrent)), 0, 1)
 
 
 class LSTMCell(nn.Module):
@@ -118,7 +119,7 @@ def _through(projected: jax.Array, recurrent: jax.Array) -> jax.Array:
 
 
 def _forward(projected: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, Any]:
-  zeros = jnp.zeros((projected.shape[1], recurrent.shape[0]), projected.dtype)
+  zeros = jnp.zeros_like(projected[0, :, : recurrent.shape[0]])
 
   def step(state: Any, projected: jax.Array) -> Any:
     hidden, cell = state
