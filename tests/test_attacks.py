@@ -329,3 +329,135 @@ def test_squares_get_smaller_at_the_authors_parts_of_the_queries(queries):
   # `p_selection` of the authors' code: halved where int(i / queries * 10000) is above 10, 50, 200, ...
   for i in {*range(min(queries, 400)), *np.linspace(0, queries - 1, 500).astype(int).tolist()}:
     assert (i >= black_box._halved_from(queries)).sum() == (i * 10_000 // queries > np.array(black_box.HALVINGS)).sum()
+
+
+class Trained:
+  """A network that changes in place, as modules of NNX do."""
+
+  def __init__(self):
+    self.w = W
+
+  def __call__(self, x):
+    return _plane(self.w, x)
+
+
+def test_a_function_is_asked_anew_in_each_call():
+  network, other = Trained(), Trained()
+  both = attacks.mean_of_logits(network, other)
+  assert attacks.error_rate(network, X, LABELS) == 0 and attacks.error_rate(both, X, LABELS) == 0
+  before = attacks.fgsm(KEY, network, X, LABELS, eps=0.1)
+  network.w = -W
+  other.w = -W
+  assert attacks.error_rate(network, X, LABELS) == 1 and attacks.error_rate(both, X, LABELS) == 1
+  np.testing.assert_allclose(attacks.fgsm(KEY, network, X, LABELS, eps=0.1) - X, X - before, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'bim', 'pgd', 'mim'])
+@pytest.mark.parametrize('targeted', [False, True])
+def test_a_confident_network_has_the_gradients_of_a_doubtful_one(name, targeted):
+  """Of its probabilities the gradient is 0 in float32."""
+  confident = lambda x: 1e3 * PLANE(x)
+  assert not jax.grad(lambda x: cross_entropy(confident(x), LABELS).sum())(X).any()
+  labels = 1 - LABELS if targeted else LABELS
+  made = [getattr(attacks, name)(KEY, f, X, labels, eps=0.1, targeted=targeted) for f in (PLANE, confident)]
+  np.testing.assert_allclose(*made, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['spsa', 'nes', 'pgd', 'square'])
+def test_the_scale_of_pixels_does_not_matter(name):
+  small = dict(steps=5) if name == 'pgd' else BALL[name] if name == 'square' else dict(steps=10, samples=8)
+  x, of_bytes = pictures(X), lambda x: PLANE(x / 255)
+  made = getattr(attacks, name)(KEY, PLANE, x, LABELS, eps=0.1, **small)
+  scaled = getattr(attacks, name)(KEY, of_bytes, 255 * x, LABELS, eps=25.5, low=0.0, high=255.0, **small)
+  np.testing.assert_allclose(scaled / 255, made, atol=2e-3)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize('name', ['deepfool', 'carlini_wagner', 'spsa', 'nes'])
+def test_examples_of_half_precision_fool_as_they_come_back(name, dtype):
+  """The network is asked for what is returned, not for points between two numbers of that precision."""
+  x, seen = pictures(X).astype(dtype), []
+
+  def network(x):
+    seen.append(x.dtype)
+    return PLANE(x.astype(jnp.float32))
+
+  settings = {**BALL, 'carlini_wagner': dict(steps=100, searches=4, constant=1.0), 'deepfool': {}}[name]
+  eps = {} if name in ('deepfool', 'carlini_wagner') else {'eps': 0.25}
+  made = getattr(attacks, name)(KEY, network, x, LABELS, **eps, **settings)
+  assert made.dtype == dtype and set(seen) == {jnp.dtype(dtype)}
+  assert attacks.error_rate(network, made, LABELS) == 1
+
+
+def test_confidence_of_half_precision_is_a_mean():
+  many = jnp.tile(X, (700, 1))
+  sure = lambda x: (4 * PLANE(x)).astype(jnp.bfloat16)
+  wrong = attacks.report(sure, many, many, 1 - jnp.tile(LABELS, 700))
+  expected = float(jax.nn.softmax(4 * PLANE(X), -1).max(-1).mean())
+  assert wrong.confidence == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'pgd', 'mim', 'deepfool', 'spsa', 'nes', 'carlini_wagner'])
+def test_gradients_without_end_make_no_examples_that_are_no_numbers(name):
+  """A square root has an infinite slope at a black pixel, and no value below it."""
+  x = X.at[:, 2].set(0.0)
+  root = lambda x: PLANE(x**2 + 0 * jnp.sqrt(x))
+  labels = root(x).argmax(-1)
+  small = {'spsa': dict(steps=3, samples=4), 'nes': dict(steps=3, samples=4)}
+  settings = small.get(name, dict(steps=100, searches=3, constant=1.0) if name == 'carlini_wagner' else {})
+  eps = {} if name in ('deepfool', 'carlini_wagner') else {'eps': 0.05}
+  made = getattr(attacks, name)(KEY, root, x, labels, **eps, **settings)
+  assert np.isfinite(made).all() and (np.asarray(made) != np.asarray(x)).any()
+
+
+def test_what_is_measured_of_nothing_or_of_several_networks_is_refused():
+  with pytest.raises(UserError, match='logits of 1 of 3 examples are NaN'):
+    attacks.error_rate(PLANE, X.at[0].set(jnp.nan), LABELS)
+  with pytest.raises(UserError, match='is asked of one'):
+    attacks.error_rate(attacks.stack(PLANE, PLANE), X, LABELS)
+  with pytest.raises(UserError, match='make it of JAX operations'):
+    attacks.error_rate(lambda x: np.asarray(x), X, LABELS)
+  with pytest.raises(UserError, match='pure_callback'):
+    attacks.fgsm(KEY, lambda x: np.asarray(x), X, LABELS, eps=0.1)
+
+
+def test_one_number_is_of_all_examples_inside_jit_too():
+  each = jnp.array([0.1, 0.2, 0.3])
+  with pytest.raises(UserError, match='eps has the shape'):
+    jax.jit(lambda eps: attacks.pgd(KEY, PLANE, X, LABELS, eps=eps))(each)
+  with pytest.raises(UserError, match='low has the shape'):
+    attacks.pgd(KEY, PLANE, X, LABELS, eps=0.1, low=np.zeros(3))
+  one = lambda x, label, eps: attacks.fgsm(KEY, PLANE, x[None], label[None], eps=eps)[0]
+  change = jnp.abs(jax.vmap(one)(X, LABELS, each) - X).max(1)
+  assert (change <= each + 1e-6).all() and change[2] > change[0]
+  assert attacks.fgsm(KEY, PLANE, X, LABELS, eps=0.1, start=np.float32(0)).shape == X.shape
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'pgd', 'deepfool', 'carlini_wagner', 'spsa'])
+def test_adversarial_training_differentiates_the_loss_and_not_the_search(name):
+  settings = {'carlini_wagner': dict(steps=5, searches=1), 'spsa': dict(eps=0.1, steps=2, samples=2)}.get(name, {})
+  settings |= {'norm': 'l2', 'eps': 0.1} if name in ('fgsm', 'pgd') else {}
+
+  def loss(w, made=None):
+    found = getattr(attacks, name)(KEY, Partial(_plane, w), X, LABELS, **settings) if made is None else made
+    return cross_entropy(_plane(w, found), LABELS).mean(), found
+
+  gradient, made = jax.grad(loss, has_aux=True)(W)
+  np.testing.assert_allclose(gradient, jax.grad(lambda w: loss(w, made)[0])(W), rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', BALL)
+def test_numbers_of_numpy_beside_examples_of_float32(name):
+  with float64():
+    made = getattr(attacks, name)(KEY, PLANE, pictures(X), LABELS, eps=np.float64(0.1), **BALL[name])
+  assert made.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('name', ['pgd', 'carlini_wagner', 'deepfool', 'spsa', 'square'])
+def test_attacks_inside_a_shard_map_that_checks_what_varies(name):
+  settings = {**BALL, 'carlini_wagner': dict(steps=5, searches=2), 'deepfool': {}}[name]
+  eps = {} if name in ('deepfool', 'carlini_wagner') else {'eps': 0.1}
+  attack = lambda x, labels: getattr(attacks, name)(KEY, PLANE, x, labels, **eps, **settings)
+  mesh, rows = jax.sharding.Mesh(np.array(jax.devices()[:3]), ('devices',)), jax.sharding.PartitionSpec('devices')
+  made = jax.jit(jax.shard_map(attack, mesh=mesh, in_specs=(rows, rows), out_specs=rows))(pictures(X), LABELS)
+  assert made.shape == (3, 1, 3, 1) and np.isfinite(made).all()

@@ -234,7 +234,7 @@ def test_parzen_against_scipy():
 def test_parzen_chooses_sigma_on_validation_examples():
   random = np.random.RandomState(8)
   samples, validation, test = random.randn(500, 2), random.randn(300, 2) * 1.5, random.randn(200, 2)
-  got = parzen.parzen_likelihood(samples, validation, test)
+  got = parzen.parzen_likelihood(samples, validation, test, sigmas=parzen.SIGMAS)
   scores = [parzen.log_likelihoods(samples, validation, [sigma]).mean() for sigma in parzen.SIGMAS]
   assert got.sigma == parzen.SIGMAS[int(np.argmax(scores))] and got.validation == pytest.approx(max(scores))
   likelihoods = parzen.log_likelihoods(samples, test, [got.sigma])[0]

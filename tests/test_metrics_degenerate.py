@@ -129,7 +129,7 @@ def test_a_standard_error_of_what_shows_no_spread_is_none():
   assert whole.value == pytest.approx(kernel_distance.squared_mmd(X, Y)) and whole.standard_error > 0.01
   assert whole.subset_deviation < 1e-12
   assert np.isnan(inception_score.inception_score(X, splits=1).standard_error)
-  assert np.isnan(parzen.parzen_likelihood(X, Y, Y[:1]).standard_error)
+  assert np.isnan(parzen.parzen_likelihood(X, Y, Y[:1], sigmas=parzen.SIGMAS).standard_error)
   pictures = np.random.RandomState(0).randint(0, 256, (10, 8, 8, 1)).astype(np.uint8)
   assert np.isnan(similarity.pair_similarity(pictures[:2], pairs=50).standard_error)
   # 1000 pairs of ten pictures say no more than five.

@@ -1,5 +1,7 @@
 """The functions as others use them in their own loops: whole numbers, lists, shapes and containers of another kind."""
 
+import collections
+
 import chex
 import flax.core
 import jax
@@ -12,9 +14,24 @@ from PIL import Image
 from gan_jax import augment
 from gan_jax.base.errors import UserError
 from gan_jax.data import looks
-from gan_jax.latents import interpolation
-from gan_jax.losses import ensembles
-from gan_jax.metrics import diversity, frechet, histograms, paired, probe, similarity
+from gan_jax.features.random import random_features
+from gan_jax.latents import interpolation, paths
+from gan_jax.losses import ensembles, labels
+from gan_jax.metrics import (
+  bleu,
+  diversity,
+  frechet,
+  histograms,
+  inversion,
+  makers,
+  neighbours,
+  paired,
+  parzen,
+  path_length,
+  probe,
+  similarity,
+  two_sample,
+)
 from gan_jax.nets.layers.basic import head
 from gan_jax.nets.layers.modulated import Linear
 from gan_jax.nets.layers.resample import upsample
@@ -167,3 +184,82 @@ def test_a_word_below_0_is_an_unknown_one():
   made = encoder.apply(variables, tokens, train=False)
   assert np.isfinite(made).all()
   np.testing.assert_array_equal(made[0], made[1])
+
+
+def test_alternate_keeps_the_order_of_an_ordered_dict():
+  tx = minimax.alternate(generator=optax.sgd(1.0), discriminator=optax.sgd(1.0))
+  ones = collections.OrderedDict(generator=jnp.ones(2), discriminator=jnp.ones(2))
+  updates, _ = tx.update(ones, tx.init(ones), ones)
+  assert list(updates) == ['generator', 'discriminator']
+  assert updates['discriminator'].all() and not updates['generator'].any()
+
+
+def test_sides_of_two_scales_are_not_compared():
+  floats = np.random.RandomState(0).rand(4, 8, 8, 3)
+  of_bytes = (255 * floats).astype(np.uint8)
+  for compared in (
+    lambda: neighbours.nearest(floats, of_bytes),
+    lambda: neighbours.copying(of_bytes, of_bytes, floats),
+    lambda: diversity.class_diversity(floats, np.zeros(4, int), of_bytes, np.zeros(4, int), 1),
+    lambda: paired.psnr(of_bytes, floats),
+    lambda: paired.absolute_errors(of_bytes, floats),
+  ):
+    with pytest.raises(UserError, match='bring both to one scale'):
+      compared()
+  with pytest.raises(UserError, match='scale it, or give sigmas'):
+    parzen.parzen_likelihood(2 * floats - 1, 2 * floats - 1, 2 * floats - 1)
+  with pytest.raises(UserError, match='integers above data_range=1'):
+    paired.psnr(of_bytes, of_bytes[::-1], data_range=1.0)
+  with pytest.raises(UserError, match='put channels last'):
+    similarity.ssim(of_bytes.transpose(0, 3, 1, 2), of_bytes.transpose(0, 3, 1, 2))
+  nearest = neighbours.nearest(floats.tolist(), floats.tolist())
+  assert nearest.indices.ravel().tolist() == [0, 1, 2, 3]
+
+
+def test_whole_numbers_that_wrap_around():
+  maker, mode = np.arange(200) % 4, np.arange(200) % 90
+  small, large = (
+    (makers.division(m.astype(t), v.astype(t), 4, 90)) for m, v in [(maker, mode)] for t in (np.uint8, int)
+  )
+  np.testing.assert_array_equal(small.counts, large.counts)
+  with pytest.raises(UserError, match='they must be below these'):
+    makers.division(maker, mode, 4, 89)
+  assert np.isfinite(labels.cross_entropy(jnp.zeros((2, 256)), jnp.array([0, 255], jnp.uint8)))
+  low, high = np.full((20, 3), -500), np.full((20, 3), 4)
+  with pytest.raises(UserError, match='some are negative'):
+    two_sample.two_sample_test(low, high, steps=1)
+  codes = {'z': np.zeros((1, 2)), 'label': np.array([5])}
+  with pytest.raises(UserError, match='has whole numbers'):
+    paths.varied(codes, 'label', [0.5, 1.5])
+
+
+def test_sentences_may_be_arrays_of_any_library():
+  sentences = np.arange(12).reshape(2, 6) % 5
+  expected = bleu.bleu(sentences.tolist(), sentences[::-1].tolist(), 2)
+  for same in (sentences, jnp.asarray(sentences), list(jnp.asarray(sentences))):
+    np.testing.assert_allclose(bleu.bleu(same, same[::-1], 2), expected)
+  assert bleu.self_bleu(jnp.zeros((3, 4), int), 2).tolist() == [1, 1, 1]
+
+
+def test_features_are_of_the_examples_they_were_made_for():
+  extractor = random_features((8, 8, 3))
+  with pytest.raises(UserError, match='are asked for examples'):
+    extractor.apply(extractor.variables, jnp.zeros((4, 3, 8, 8)))
+
+
+def test_a_search_goes_through_the_generator_as_it_is_now():
+  class Generator:
+    slope = 2.0
+
+    def __call__(self, z):
+      return self.slope * z
+
+  generator = Generator()
+  target, start = np.array([[1.0]]), np.zeros((1, 1, 1))
+  found = [inversion.invert(generator, target, start, steps=200).latents[0, 0]]
+  lengths = [path_length.path_length(generator, lambda x: x, target, -target, kind='linear', trim=0.0).mean]
+  generator.slope = 4.0
+  found.append(inversion.invert(generator, target, start, steps=200).latents[0, 0])
+  lengths.append(path_length.path_length(generator, lambda x: x, target, -target, kind='linear', trim=0.0).mean)
+  np.testing.assert_allclose(found, [0.5, 0.25], atol=0.01)
+  assert lengths[1] == pytest.approx(4 * lengths[0], rel=1e-3)

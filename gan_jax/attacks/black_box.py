@@ -13,7 +13,8 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column, widened, within
+from gan_jax.attacks.networks import seeing
+from gan_jax.attacks.norms import column, numbers, widened, within
 from gan_jax.base.errors import UserError
 
 
@@ -26,8 +27,8 @@ def spsa(
   eps: float,
   steps: int = 100,
   samples: int = 128,
-  delta: float = 0.01,
-  learning_rate: float = 0.01,
+  delta: float | None = None,
+  learning_rate: float | None = None,
   targeted: bool = False,
   low: float = 0.0,
   high: float = 1.0,
@@ -35,6 +36,7 @@ def spsa(
   """Adam on the margin, its gradient estimated by differences along random signs; 2 x steps x samples queries.
 
   Source: Uesato et al. 2018, https://arxiv.org/abs/1802.05666, section 4.1, with their 100 steps, delta and rate.
+  differs: no query leaves the range of pixels.
 
   Args:
     key: of the signs.
@@ -44,8 +46,8 @@ def spsa(
     eps: radius of the ball.
     steps: of Adam.
     samples: pairs of queries for a gradient.
-    delta: half the distance of a pair.
-    learning_rate: of Adam.
+    delta: half the distance of a pair; by default 0.01 of the range.
+    learning_rate: of Adam, in units of pixels; by default 0.01 of the range.
     targeted: whether labels are the classes that the network shall see.
     low: the least value of a pixel.
     high: the greatest.
@@ -58,11 +60,12 @@ def spsa(
   """
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_eps(eps, x, 'linf', low, high)
+  delta = 0.01 * (high - low) if delta is None else delta
+  learning_rate = 0.01 * (high - low) if learning_rate is None else learning_rate
   checks.check_positive(delta=delta, learning_rate=learning_rate)
   checks.check_count(steps=steps, samples=samples)
-  numbers = (eps, steps, samples, delta, learning_rate, low, high)
-  found = _estimated(key, logits_fn, widened(x), labels, *numbers, targeted=targeted, signs=True)
-  return found.astype(x.dtype)
+  settings = (eps, steps, samples, delta, learning_rate, low, high)
+  return _estimated(key, logits_fn, x, labels, *settings, targeted=targeted, signs=True)
 
 
 def nes(
@@ -75,7 +78,7 @@ def nes(
   step_size: float | None = None,
   steps: int = 100,
   samples: int = 50,
-  sigma: float = 1e-3,
+  sigma: float | None = None,
   targeted: bool = False,
   low: float = 0.0,
   high: float = 1.0,
@@ -83,7 +86,7 @@ def nes(
   """Steps along the sign of a gradient estimated by normal noise and its mirror image; 2 x steps x samples queries.
 
   Source: Ilyas et al. 2018, https://arxiv.org/abs/1804.08598, section 2.2. differs: the margin in place of the
-  probability, no momentum, no fall of the step's size.
+  probability, no momentum, no fall of the step's size; no query leaves the range of pixels.
 
   Args:
     key: of the noise.
@@ -94,7 +97,7 @@ def nes(
     step_size: of each step; by default eps / 20.
     steps: how many.
     samples: pairs of queries for a gradient.
-    sigma: deviation of the noise.
+    sigma: deviation of the noise; by default 0.001 of the range.
     targeted: whether labels are the classes that the network shall see.
     low: the least value of a pixel.
     high: the greatest.
@@ -108,17 +111,19 @@ def nes(
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_eps(eps, x, 'linf', low, high)
   size = eps / 20 if step_size is None else step_size
+  sigma = 1e-3 * (high - low) if sigma is None else sigma
   checks.check_positive(sigma=sigma, step_size=size)
   checks.check_count(steps=steps, samples=samples)
-  numbers = (eps, steps, samples, sigma, size, low, high)
-  found = _estimated(key, logits_fn, widened(x), labels, *numbers, targeted=targeted, signs=False)
-  return found.astype(x.dtype)
+  settings = (eps, steps, samples, sigma, size, low, high)
+  return _estimated(key, logits_fn, x, labels, *settings, targeted=targeted, signs=False)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted', 'signs'))
 def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low, high, *, targeted, signs):
   """Descent on the margin along estimated gradients: by Adam from random signs, or by sign from normal noise."""
-  adam = optax.adam(rate)
+  given, x = x.dtype, widened(x)
+  eps, width, rate, low, high = numbers(x, eps, width, rate, low, high)
+  logits_fn, adam = seeing(given, logits_fn), optax.adam(rate)
 
   def cost(at):
     m = widened(margin(logits_fn(at), labels))
@@ -134,8 +139,9 @@ def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low,
         way = jax.random.rademacher(of_pair, x.shape, x.dtype)
       else:
         way = jax.random.normal(of_pair, x.shape, x.dtype)
-      slope = (cost(at + width * way) - cost(at - width * way)) / (2 * width)
-      return total + column(slope, x) * way  # 1 / way is way for signs
+      ends = (jnp.clip(at + sign * width * way, low, high) for sign in (1, -1))
+      slope = (cost(next(ends)) - cost(next(ends))) / (2 * width)
+      return total + column(jnp.where(jnp.isfinite(slope), slope, 0), x) * way  # 1 / way is way for signs
 
     gradient = jax.lax.fori_loop(0, samples, pair, jnp.zeros_like(x)) / samples
     if signs:
@@ -146,7 +152,7 @@ def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low,
     at = jnp.where(column(fooled, x), at, moved)
     return at, moments, fooled | (cost(at) < 0)
 
-  return jax.lax.fori_loop(0, steps, step, (x, adam.init(x), cost(x) < 0))[0]
+  return jax.lax.fori_loop(0, steps, step, (x, adam.init(x), cost(x) < 0))[0].astype(given)
 
 
 def square(
@@ -213,6 +219,7 @@ def _halved_from(queries: int) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames=('targeted',))
 def _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, *, targeted):
   count, height, width, channels = x.shape
+  eps, share, low, high = numbers(x, eps, share, low, high)
   rows, columns = jnp.arange(height).reshape(1, -1, 1), jnp.arange(width).reshape(1, 1, -1)
 
   def cost(at):

@@ -10,7 +10,8 @@ import numpy as np
 from jax.tree_util import Partial
 
 from gan_jax.attacks.norms import NORMS
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import UserError, one_of, short
+from gan_jax.base.functions import as_partial
 
 LogitsFn = Callable[[jax.Array], jax.Array]
 
@@ -26,8 +27,8 @@ def checked(
   """The arguments that all attacks share, ready for a compiled function.
 
   Args:
-    logits_fn: examples (B, ...) -> logits (B, classes). A `jax.tree_util.Partial(apply, variables)` is compiled once
-      for all variables.
+    logits_fn: examples (B, ...) -> logits (B, classes), of JAX operations. A `jax.tree_util.Partial(apply, variables)`
+      is compiled once for all variables, any other function in each call.
     x: (B, ...) floats in [low, high].
     labels: (B,) integers in [0, classes).
     low: the least value of a pixel.
@@ -41,7 +42,8 @@ def checked(
     UserError: the range is empty, examples are no floats or lie outside it, there is not an integer label per example,
       the logits have another shape, or a label is no class.
   """
-  x, labels = (np.asarray(given) if isinstance(given, list | tuple) else given for given in (x, labels))
+  x, labels = (given if isinstance(given, jax.Array) else np.asarray(given) for given in (x, labels))
+  check_single(low=low, high=high)
   if _known(low, high) and not low < high:
     raise UserError(f'low={low} and high={high} are no range of pixels: give low < high')
   if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
@@ -52,9 +54,10 @@ def checked(
     raise UserError(
       f'labels are {jnp.result_type(labels)} of shape {np.shape(labels)}: give {len(x)} integers, one per example'
     )
-  partial = logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
-  x, labels = jnp.asarray(x), jnp.asarray(labels)
-  logits = jax.eval_shape(partial, x)
+  # Adversarial examples are data: a loss on them has no gradient through the search that made them.
+  partial, x = jax.lax.stop_gradient((as_partial(logits_fn), jnp.asarray(x)))
+  labels = jnp.asarray(labels)
+  logits = shape_of_logits(partial, x)
   shape = getattr(logits, 'shape', None)
   if shape is None or len(shape) != rank or shape[0] != len(x):
     what = f'logits of shape {shape}' if shape is not None else f'a {type(logits).__name__}'
@@ -94,6 +97,7 @@ def check_eps(eps: float, x: jax.Array, norm: str, low: float, high: float, name
   """
   if norm not in NORMS:
     raise one_of('norm of an attack', norm, NORMS)
+  check_single(**{name: eps})
   if not _known(eps, low, high):
     return
   most = (high - low) * (math.sqrt(math.prod(x.shape[1:])) if norm == 'l2' else 1.0)
@@ -104,8 +108,27 @@ def check_eps(eps: float, x: jax.Array, norm: str, low: float, high: float, name
     )
 
 
+def shape_of_logits(network: Partial, x: jax.Array) -> Any:
+  """What the network gives for x, in shapes. Raises a UserError if it is not made of JAX operations."""
+  try:
+    return jax.eval_shape(network, x)
+  except (jax.errors.TracerArrayConversionError, jax.errors.TracerBoolConversionError) as error:
+    raise UserError(
+      f'logits_fn looks at the values of the examples ({short(error)}): make it of JAX operations, or wrap what it '
+      'calls in jax.pure_callback'
+    ) from error
+
+
+def check_single(**values: Any) -> None:
+  """Raises a UserError for an array where one number is wanted, inside `jax.jit` too."""
+  for name, value in values.items():
+    if np.ndim(value):
+      raise UserError(f"{name} has the shape {np.shape(value)}: give one number; one for each example is jax.vmap's")
+
+
 def check_positive(**values: float) -> None:
   """Raises a UserError for a number that must be above 0."""
+  check_single(**values)
   for name, value in values.items():
     if _known(value) and not value > 0:
       raise UserError(f'{name}={value:g} must be above 0')

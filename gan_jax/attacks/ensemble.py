@@ -14,21 +14,22 @@ from gan_jax.attacks.measure import error_rate
 from gan_jax.base.errors import UserError
 
 
-def _partials(networks: tuple[LogitsFn, ...]) -> tuple[Partial, ...]:
+def _joined(join: Callable[..., jax.Array], networks: tuple[LogitsFn, ...]) -> LogitsFn:
+  """Of partials one, which is compiled once; of other functions, whose weights may change, another such function."""
   if not networks:
     raise UserError('an ensemble of no networks: give at least one')
-  return tuple(network if isinstance(network, Partial) else Partial(network) for network in networks)
+  return Partial(join, networks) if all(isinstance(n, Partial) for n in networks) else lambda x: join(networks, x)
 
 
-def _mean(networks: tuple[Partial, ...], x: jax.Array) -> jax.Array:
+def _mean(networks: tuple[LogitsFn, ...], x: jax.Array) -> jax.Array:
   return jnp.stack([network(x) for network in networks]).mean(0)
 
 
-def _stack(networks: tuple[Partial, ...], x: jax.Array) -> jax.Array:
+def _stack(networks: tuple[LogitsFn, ...], x: jax.Array) -> jax.Array:
   return jnp.stack([network(x) for network in networks], 1)
 
 
-def mean_of_logits(*networks: LogitsFn) -> Partial:
+def mean_of_logits(*networks: LogitsFn) -> LogitsFn:
   """The network whose logits are the mean of several networks': (B, ...) -> (B, classes).
 
   Source: Dong et al. 2017, https://arxiv.org/abs/1710.06081, section 3.4.
@@ -37,12 +38,12 @@ def mean_of_logits(*networks: LogitsFn) -> Partial:
   >>> both(jnp.array([[1.0, 2.0]])).tolist()
   [[2.0, 4.0]]
   """
-  return Partial(_mean, _partials(networks))
+  return _joined(_mean, networks)
 
 
-def stack(*networks: LogitsFn) -> Partial:
+def stack(*networks: LogitsFn) -> LogitsFn:
   """All networks' logits side by side, (B, networks, classes), for an attack with `loss=mean_of_losses`."""
-  return Partial(_stack, _partials(networks))
+  return _joined(_stack, networks)
 
 
 def mean_of_losses(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
-from gan_jax.attacks.losses import Loss, cross_entropy
+from gan_jax.attacks.losses import Loss, against, cross_entropy
 from gan_jax.attacks.networks import seeing
-from gan_jax.attacks.norms import column, random_change, scaled, steepest, widened, within
+from gan_jax.attacks.norms import column, numbers, random_change, scaled, steepest, widened, within
+from gan_jax.base.devices import varying_alike
 
 
 def fgsm(
@@ -64,7 +65,7 @@ def fgsm(
   """
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, rank=_rank(loss))
   checks.check_eps(eps, x, norm, low, high)
-  random = not isinstance(start, int | float) or start != 0
+  random = isinstance(start, jax.Array) or bool(start != 0)
   if random:
     checks.check_eps(start, x, norm, low, high, 'start')
     checks.check_positive(**{'eps - start': eps - start})
@@ -255,25 +256,25 @@ def _least(logits_fn, x, labels):
   return jnp.where(own, jnp.inf, logits).argmin(-1).astype(jnp.int32)
 
 
-def _gradient(logits_fn, labels, loss, targeted, x):
-  """(losses (B,) to climb, their gradient in x). Examples do not meet in the sum: each has its own gradient."""
+def _climbed(loss, targeted):
+  """What is climbed: for the cross entropy the odds. They have its direction, and steps have lengths of their own."""
+  loss = against if loss is cross_entropy else loss
+  return (lambda logits, labels: -loss(logits, labels)) if targeted else loss
 
-  def total(x):
-    each = loss(logits_fn(x), labels)
-    each = -each if targeted else each
-    return each.sum(), each
 
-  gradient, each = jax.grad(total, has_aux=True)(x)
-  return each, gradient
+def _gradient(logits_fn, labels, climbed, x):
+  """The gradients in x, 0 where there are none. Examples do not meet in the sum: each has its own."""
+  return jnp.nan_to_num(jax.grad(lambda x: climbed(logits_fn(x), labels).sum())(x))
 
 
 @functools.partial(jax.jit, static_argnames=('norm', 'random', 'targeted', 'loss'))
 def _one_step(key, logits_fn, x, labels, eps, start, low, high, *, norm, random, targeted, loss):
   given, x = x.dtype, widened(x)
+  eps, start, low, high = numbers(x, eps, start, low, high)
   begun = x
   if random:
     begun = jnp.clip(x + start * steepest(jax.random.normal(key, x.shape, x.dtype), norm), low, high)
-  _, gradient = _gradient(seeing(given, logits_fn), labels, loss, targeted, begun)
+  gradient = _gradient(seeing(given, logits_fn), labels, _climbed(loss, targeted), begun)
   return jnp.clip(begun + (eps - start) * steepest(gradient, norm), low, high).astype(given)
 
 
@@ -283,11 +284,12 @@ def _ascent(
 ):
   """The best of several projected ascents."""
   given, x = x.dtype, widened(x)
-  logits_fn = seeing(given, logits_fn)
+  eps, size, decay, low, high = numbers(x, eps, size, decay, low, high)
+  logits_fn, climbed = seeing(given, logits_fn), _climbed(loss, targeted)
 
   def step(_, state):
     at, gathered = state
-    _, gradient = _gradient(logits_fn, labels, loss, targeted, at)
+    gradient = _gradient(logits_fn, labels, climbed, at)
     if momentum:
       gradient = scaled(gradient)
       sizes = column(jnp.abs(gradient).reshape(len(gradient), -1).sum(-1), gradient)
@@ -302,13 +304,13 @@ def _ascent(
       begun = jnp.clip(x + random_change(jax.random.fold_in(key, i), x, eps, norm), low, high)
     end, _ = jax.lax.fori_loop(0, steps, step, (begun, jnp.zeros_like(x) if momentum else ()))
     logits = logits_fn(end)
-    reached = loss(logits, labels)
-    reached = -reached if targeted else reached
+    reached = climbed(logits, labels)
     # The loss does not say it: of three classes (0.49, 0.51, 0) errs on the first, (0.34, 0.33, 0.33) does not.
     fools = (logits.argmax(-1) == labels) == targeted if logits.ndim == 2 else jnp.zeros_like(fooled)
     better = jnp.where(fools == fooled, reached > highest, fools) & ~jnp.isnan(reached)
     kept = jnp.where(column(better, x), end, chosen)
     return kept, jnp.where(better, fools, fooled), jnp.where(better, reached, highest)
 
-  none = (x, jnp.zeros(len(x), bool), jnp.full(len(x), -jnp.inf))
+  # On several devices what is kept differs as the examples do.
+  none = (x, *(varying_alike(start, x)[0] for start in (jnp.zeros(len(x), bool), jnp.full(len(x), -jnp.inf))))
   return jax.lax.fori_loop(0, restarts, restart, none)[0].astype(given)

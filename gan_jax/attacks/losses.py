@@ -14,6 +14,26 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
 
 
+def against(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  r"""The logarithm of the odds against the label, $\log((1 - p) / p)$: it grows with the cross entropy.
+
+  The gradient of the cross entropy is its gradient times 1 - p, which is 0 in float32 for a confident network.
+
+  Args:
+    logits: (B, classes).
+    labels: (B,).
+
+  Returns:
+    (B,) float32.
+
+  >>> against(jnp.array([[200.0, 0.0]]), jnp.array([0])).tolist()
+  [-200.0]
+  """
+  logits = logits.astype(jnp.float32)
+  own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+  return jax.nn.logsumexp(jnp.where(own, -jnp.inf, logits), -1) - jnp.where(own, logits, 0).sum(-1)
+
+
 def margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """The label's logit less the greatest other one: below 0 where the network sees another class.
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
-from gan_jax.attacks.checks import LogitsFn, check_count
+from gan_jax.attacks.checks import LogitsFn, check_count, shape_of_logits
 from gan_jax.attacks.norms import lengths
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import as_partial
 
 #: Examples at a time: their arrays stay in a processor's cache.
 BATCH = 250
@@ -38,10 +38,16 @@ def _apply(network, x):
 
 def logits_of(network: LogitsFn, x: Any, size: int = BATCH) -> np.ndarray:
   """Logits (N, classes) of examples (N, ...), in batches of one size."""
-  network = network if isinstance(network, Partial) else Partial(network)
-  size, x = min(size, len(x)), np.asarray(x)
+  network, size, x = as_partial(network), min(size, len(x)), np.asarray(x)
+  shape = shape_of_logits(network, x[:size]).shape
+  if len(shape) != 2:
+    raise UserError(f'a network that gives logits of shape {shape}: what it errs on is asked of one, (B, classes)')
   parts = [np.asarray(_apply(network, x[_rows(start, size, len(x))])) for start in range(0, len(x), size)]
-  return np.concatenate(parts)[: len(x)]
+  logits = np.concatenate(parts)[: len(x)]
+  wrong = np.isnan(np.asarray(logits, np.float32)).any(1)
+  if wrong.any():  # their greatest would be the first class
+    raise UserError(f'logits of {wrong.sum()} of {len(x)} examples are NaN: the network or its examples are no numbers')
+  return logits
 
 
 def _rows(start: int, size: int, count: int) -> np.ndarray:
@@ -86,7 +92,8 @@ def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
   true = _labels_of(labels, len(x))
   logits = logits_of(network, adversarial)
   wrong = logits.argmax(-1) != true
-  confidence = np.asarray(jax.nn.softmax(logits, -1)).max(-1)
+  # In float32: of half precision NumPy adds up the mean in half precision.
+  confidence = np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32), -1)).max(-1)
   change = jnp.asarray(adversarial, jnp.float32) - jnp.asarray(x, jnp.float32)  # of bytes it would wrap around
   return Report(
     float(1 - wrong.mean()),
@@ -124,7 +131,7 @@ def in_batches(
     UserError: what the attack refuses; there is no label per example.
   """
   check_count(size=size)
-  network = network if isinstance(network, Partial) else Partial(network)
+  network = as_partial(network)
   size, x, labels = min(size, len(x)), np.asarray(x), _labels_of(labels, len(x))
   parts = []
   for number, start in enumerate(range(0, len(x), size)):

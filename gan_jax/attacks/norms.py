@@ -1,5 +1,7 @@
 """Balls around examples: steps of a given length, projection, random points."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +13,11 @@ TINY = 1e-12
 def widened(x: jax.Array) -> jax.Array:
   """In float32, or in float64 if it is that: searches add up many small steps, whatever the examples are."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def numbers(x: jax.Array, *values: Any) -> tuple[jax.Array, ...]:
+  """Settings in the dtype of x: beside a float64 of NumPy the steps of a search would change their type."""
+  return tuple(jnp.asarray(value, x.dtype) for value in values)
 
 
 def column(values: jax.Array, x: jax.Array) -> jax.Array:

@@ -9,7 +9,9 @@ import optax
 from gan_jax.attacks import checks
 from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
-from gan_jax.attacks.norms import column, widened
+from gan_jax.attacks.networks import seeing
+from gan_jax.attacks.norms import column, numbers, widened
+from gan_jax.base.devices import varying_alike
 from gan_jax.base.errors import UserError
 
 #: The tanh of the search reaches the ends of the range only at infinity.
@@ -62,26 +64,18 @@ def carlini_wagner(
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_positive(learning_rate=learning_rate, constant=constant)
   checks.check_count(steps=steps, searches=searches)
-  if confidence < 0:
+  checks.check_single(confidence=confidence)
+  if not isinstance(confidence, jax.core.Tracer) and confidence < 0:
     raise UserError(f'confidence={confidence} must be at least 0')
-  found = _carlini_wagner(
-    logits_fn,
-    widened(x),
-    labels,
-    confidence,
-    steps,
-    learning_rate,
-    searches,
-    constant,
-    low,
-    high,
-    targeted=targeted,
-  )
-  return found.astype(x.dtype)
+  settings = (confidence, steps, learning_rate, searches, constant, low, high)
+  return _carlini_wagner(logits_fn, x, labels, *settings, targeted=targeted)
 
 
 @functools.partial(jax.jit, static_argnames=('targeted',))
 def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, constant, low, high, *, targeted):
+  given, x = x.dtype, widened(x)
+  confidence, rate, constant, low, high = numbers(x, confidence, rate, constant, low, high)
+  logits_fn = seeing(given, logits_fn)
   middle, half = (low + high) / 2, (high - low) / 2
   inside = lambda w: middle + half * jnp.tanh(w)
   start = jnp.arctanh(jnp.clip((x - middle) / half, -1, 1) * EDGE)
@@ -105,19 +99,20 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
       fooled = lost < 0
       better = fooled & (distance < nearest)
       best, nearest = jnp.where(column(better, x), made, best), jnp.where(better, distance, nearest)
-      updates, moments = adam.update(gradient, moments)
+      updates, moments = adam.update(jnp.nan_to_num(gradient), moments)
       return optax.apply_updates(w, updates), moments, best, nearest, found | fooled
 
-    none = jnp.zeros(len(x), bool)
+    none = varying_alike(jnp.zeros(len(x), bool), x)[0]
     inner = (start, adam.init(start), best, nearest, none)
     _, _, best, nearest, found = jax.lax.fori_loop(0, steps, step, inner)
     most = jnp.where(found, constants, most)
     least = jnp.where(found, least, constants)
     return best, nearest, least, most, jnp.where(jnp.isinf(most), constants * 10, (least + most) / 2)
 
-  none = jnp.full(len(x), jnp.inf, x.dtype)
-  begun = (x, none, jnp.zeros_like(none), none, jnp.full(len(x), constant, x.dtype))
-  return jax.lax.fori_loop(0, searches, search, begun)[0]
+  # On several devices what is kept differs as the examples do.
+  of_each = lambda value: varying_alike(jnp.full(len(x), value, x.dtype), x)[0]
+  begun = (x, of_each(jnp.inf), of_each(0), of_each(jnp.inf), of_each(constant))
+  return jax.lax.fori_loop(0, searches, search, begun)[0].astype(given)
 
 
 def deepfool(
@@ -161,12 +156,14 @@ def deepfool(
   checks.check_count(steps=steps)
   if candidates < 2:
     raise UserError(f'candidates={candidates} must be at least 2: the class itself counts')
-  found = _deepfool(logits_fn, widened(x), labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
-  return found.astype(x.dtype)
+  return _deepfool(logits_fn, x, labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
 
 
 @functools.partial(jax.jit, static_argnames=('candidates', 'norm'))
 def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, norm):
+  given, x = x.dtype, widened(x)
+  overshoot, low, high = numbers(x, overshoot, low, high)
+  logits_fn = seeing(given, logits_fn)
   logits = logits_fn(x)
   _, classes = jax.lax.top_k(logits, min(candidates, logits.shape[-1]))  # (B, K), the class itself first
   one_hot = lambda classes: jax.nn.one_hot(classes, logits.shape[-1], dtype=jnp.float32)
@@ -176,7 +173,7 @@ def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, 
     """(logits less that of the first class, (K - 1, B), their gradients (K - 1, B, ...), all logits)."""
     logits, backward = jax.vjp(lambda at: logits_fn(at).astype(jnp.float32), at)
     ways = one_hot(classes[:, 1:].T) - own[None]  # (K - 1, B, classes)
-    return (ways * logits[None]).sum(-1), jax.vmap(lambda way: backward(way)[0])(ways), logits
+    return (ways * logits[None]).sum(-1), jnp.nan_to_num(jax.vmap(lambda way: backward(way)[0])(ways)), logits
 
   def go_on(state):
     i, _, _, fooled = state
@@ -194,8 +191,9 @@ def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, 
     way = jnp.sign(gradient) if norm == 'linf' else gradient / column(size + 1e-8, x)
     total = total + column(distance + LEAST_STEP * (high - low), x) * way
     moved = jnp.clip(x + (1 + overshoot) * total, low, high)
-    at = jnp.where(column(fooled, x), at, moved)
+    sound = jnp.isfinite(moved).reshape(len(x), -1).all(1)
+    at = jnp.where(column(fooled | ~sound, x), at, moved)
     return i + 1, at, total, fooled | (logits_fn(at).argmax(-1) != labels)
 
   begun = (0, x, jnp.zeros_like(x), logits.argmax(-1) != labels)
-  return jax.lax.while_loop(go_on, step, begun)[1]
+  return jax.lax.while_loop(go_on, step, begun)[1].astype(given)

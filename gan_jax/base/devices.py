@@ -25,5 +25,5 @@ def _varying(x: jax.Array, axes: frozenset[str]) -> jax.Array:
   more = tuple(axes - axes_of(x))
   if not more:
     return x
-  # jax before 0.9 has only pvary, later versions have only pcast.
-  return jax.lax.pcast(x, more, to='varying') if hasattr(jax.lax, 'pcast') else jax.lax.pvary(x, more)
+  pvary = getattr(jax.lax, 'pvary', None)  # early versions of jax have only it, later ones only pcast
+  return pvary(x, more) if pvary else jax.lax.pcast(x, more, to='varying')

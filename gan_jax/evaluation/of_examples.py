@@ -34,7 +34,7 @@ def parzen_figure(e: Evidence) -> Iterable[Figure]:
   chosen_on = sets.validation_stream(e.stream)
   validation = e.unit(sets.examples(chosen_on, PARZEN_VALIDATION)[0])
   samples = e.unit(e.fake.examples[:PARZEN_SAMPLES])
-  result = parzen.parzen_likelihood(samples, validation, test)
+  result = parzen.parzen_likelihood(samples, validation, test, sigmas=parzen.SIGMAS)
   edge = result.sigma in (parzen.SIGMAS[0], parzen.SIGMAS[-1])
   note = f'; NOTE: sigma is at the end of its range {parzen.SIGMAS[0]:g} to {parzen.SIGMAS[-1]:g}' if edge else ''
   yield Figure(

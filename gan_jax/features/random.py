@@ -55,6 +55,8 @@ def random_features(shape: tuple[int, ...], seed: int = 0, *, spatial: int | Non
     fan_in = width
 
   def apply(variables: Any, examples: jax.Array) -> dict[str, jax.Array]:
+    if examples.shape[1:] != shape:
+      raise UserError(f'random features of examples {shape} are asked for examples {examples.shape[1:]}: make new ones')
     x = _unit(examples).reshape(-1, *shape[:spatial], channels)
     features = []
     for layer in variables:

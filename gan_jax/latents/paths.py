@@ -181,6 +181,8 @@ def varied(latents: Any, part: str, values: Sequence[float] | np.ndarray, index:
   value = part_of(rows, part)
   if value.ndim != (1 if index is None else 2) or (index is not None and not 0 <= index < value.shape[1]):
     raise UserError(f'part {part!r} of shape {value.shape[1:]} has no entry {index}')
+  if np.issubdtype(value.dtype, np.integer) and (np.asarray(values) != np.asarray(values, value.dtype)).any():
+    raise UserError(f'part {part!r} has whole numbers, not {list(values)}: give such, or walk with between_classes')
   value[..., slice(None) if index is None else index] = np.tile(np.asarray(values), len(value) // len(values))
   return rows
 

@@ -33,6 +33,7 @@ def bleu(sentences: Sequence[Sentence], references: Sequence[Sentence], order: i
   >>> bleu([['a', 'b', 'c']], [['a', 'b', 'd']], 2).tolist()  # sqrt(2/3 * 1/2)
   [0.5773502691896257]
   """
+  sentences, references = _plain(sentences), _plain(references)
   _check(sentences, references, order)
   known = _Known(references, order)
   return np.array([known.score(sentence) for sentence in sentences])
@@ -46,6 +47,7 @@ def self_bleu(sentences: Sequence[Sentence], order: int) -> np.ndarray:
   >>> self_bleu([['a', 'b'], ['a', 'b'], ['c', 'd']], 1).round(2).tolist()
   [1.0, 1.0, 0.05]
   """
+  sentences = _plain(sentences)
   _check(sentences, sentences[1:], order)
   known = _Known(sentences, order)
   return np.array([known.score(sentence, i) for i, sentence in enumerate(sentences)])
@@ -80,6 +82,12 @@ class _Known:
 
 def _grams(sentence: Sentence, order: int) -> Counter[tuple[Hashable, ...]]:
   return Counter(tuple(sentence[i : i + n]) for n in range(1, order + 1) for i in range(len(sentence) - n + 1))
+
+
+def _plain(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+  """Arrays as lists: the entries of PyTorch's and JAX's are arrays, none of which equals another."""
+  listed = lambda value: np.asarray(value).tolist() if hasattr(value, '__array__') else value
+  return [listed(sentence) for sentence in listed(sentences)]
 
 
 def _check(sentences: Sequence[Sentence], references: Sequence[Sentence], order: int) -> None:

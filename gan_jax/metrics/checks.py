@@ -41,6 +41,19 @@ def check_count(least: int, **sides: np.ndarray) -> None:
       raise UserError(f'{name}: {len(values)} examples, this figure needs {least} or more')
 
 
+def one_kind(**sides: Any) -> None:
+  """Raises a UserError if one side is of integers and another of floats: bytes and [0, 1] are two scales.
+
+  >>> one_kind(samples=np.zeros(3), train=np.zeros(3, np.uint8))
+  Traceback (most recent call last):
+  gan_jax.base.errors.UserError: samples are float64, train are uint8: bring both to one scale, such as x / 255
+  """
+  types = {name: np.asarray(values).dtype for name, values in sides.items()}
+  if len({dtype.kind in 'biu' for dtype in types.values()}) > 1:
+    told = ', '.join(f'{name} are {dtype}' for name, dtype in types.items())
+    raise UserError(f'{told}: bring both to one scale, such as x / 255')
+
+
 def one_label_each(labels: Any, examples: Any) -> np.ndarray:
   """Labels as an array (N,). Raises a UserError if they are not one for each example.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.base.errors import UserError
-from gan_jax.metrics.checks import check_count, check_finite, one_label_each, share_error
+from gan_jax.metrics.checks import check_count, check_finite, one_kind, one_label_each, share_error
 
 #: Examples taken to float64 at a time.
 CHUNK = 4096
@@ -75,6 +75,8 @@ def class_diversity(
   >>> class_diversity(x / 2, np.array([0, 0, 1, 1]), x, np.array([0, 0, 0, 0]), 2).samples.tolist()
   [1.0, 0.0]
   """
+  samples, real = np.asarray(samples), np.asarray(real)
+  one_kind(samples=samples, real=real)
   each = lambda x, y: np.array([pairwise_distance(x[np.flatnonzero(y == label)]) for label in range(classes)])
   labels, real_labels = one_label_each(labels, samples), one_label_each(real_labels, real)
   of_samples, of_real = each(samples, labels), each(real, real_labels)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.tree_util import Partial
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import as_partial
 from gan_jax.metrics.checks import check_count, check_finite
 
 
@@ -93,7 +93,7 @@ def invert(
   if count != len(targets):
     raise UserError(f'{len(targets)} targets, but starts for {count}: give latents of shape (restarts, targets, ...)')
   latents = jax.tree.map(lambda x: np.asarray(x, np.float32) if _is_float(x) else np.asarray(x), latents)
-  generate, features = (f if isinstance(f, Partial) else Partial(f) for f in (generate, features))
+  generate, features = as_partial(generate), as_partial(features)
   size = max(1, batch // restarts)
   results = []
   for start in range(0, count, size):

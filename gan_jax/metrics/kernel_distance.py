@@ -43,6 +43,7 @@ def squared_mmd(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> float:
   >>> squared_mmd(np.zeros((3, 2)), np.zeros((4, 2)))
   0.0
   """
+  x, y = np.asarray(x), np.asarray(y)
   check_count(2, x=x, y=y)
   check_finite(x=x, y=y)
   return _estimate(x, y, paired)[0]
@@ -93,6 +94,7 @@ def kernel_distance(
   >>> abs(kernel_distance(x[:250], x[250:], subsets=10, size=100).value) < 0.1
   True
   """
+  real, fake = np.asarray(real), np.asarray(fake)
   check_count(2, real=real, generated=fake)
   check_finite(real=real, generated=fake)
   if size < 2 or subsets < 1:

@@ -39,7 +39,7 @@ def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, le
     least: the share of all of a generator's samples that a mode needs to count; 0 for one sample.
 
   Raises:
-    UserError: arrays of different lengths, or empty.
+    UserError: arrays of different lengths, or empty; a number is out of range.
 
   >>> found = division(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2]), 2, 3)
   >>> found.counts.tolist(), found.modes.tolist(), round(found.information, 6)
@@ -47,10 +47,15 @@ def division(maker: np.ndarray, mode: np.ndarray, makers: int, modes: int, *, le
   """
   from sklearn.metrics import adjusted_mutual_info_score
 
-  maker, mode = np.asarray(maker), np.asarray(mode)
+  maker, mode = (np.asarray(value).astype(np.int64) for value in (maker, mode))  # in bytes products wrap around
   if maker.shape != mode.shape:
     raise UserError(f'maker {maker.shape} and mode {mode.shape} must be of one length')
   check_count(1, samples=maker)
+  if maker.min() < 0 or maker.max() >= makers or mode.max() >= modes:
+    raise UserError(
+      f'makers from {maker.min()} to {maker.max()} and modes up to {mode.max()}: with makers={makers} and '
+      f'modes={modes} they must be below these'
+    )
   kept = mode >= 0
   counts = np.bincount(maker[kept] * modes + mode[kept], minlength=makers * modes).reshape(makers, modes)
   shares = counts / np.maximum(np.bincount(maker, minlength=makers), 1)[:, None]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
-from gan_jax.metrics.checks import check_count, check_finite
+from gan_jax.metrics.checks import check_count, check_finite, one_kind
 
 #: Samples and training examples compared at a time.
 ROWS, COLUMNS = 1024, 8192
@@ -69,9 +69,13 @@ def nearest(samples: np.ndarray, train: np.ndarray, *, k: int = 1) -> Neighbours
   Neighbours(indices=array([[1]]), distances=array([[1.]]))
   """
   if np.shape(samples)[1:] != np.shape(train)[1:]:
-    raise UserError(f'samples of shape {samples.shape[1:]} against examples of {train.shape[1:]}: give one shape')
+    raise UserError(
+      f'samples of shape {np.shape(samples)[1:]} against examples of {np.shape(train)[1:]}: give one shape'
+    )
   if not 1 <= k <= len(train):
     raise UserError(f'k={k} neighbours among {len(train)} examples: choose 1 to {len(train)}')
+  samples, train = np.asarray(samples), np.asarray(train)
+  one_kind(samples=samples, train=train)
   check_finite(samples=samples, train=train)
   wanted = min(len(train), k + SPARE)
   blocks = [slice(start, start + COLUMNS) for start in range(0, len(train), COLUMNS)]

@@ -3,12 +3,13 @@
 import numpy as np
 
 from gan_jax.base.errors import UserError
-from gan_jax.metrics.checks import check_finite
+from gan_jax.metrics.checks import check_finite, one_kind
 
 
 def _rows(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   if np.shape(x) != np.shape(y) or not len(x):
     raise UserError(f'pairs of shapes {np.shape(x)} and {np.shape(y)}: give one or more, of one shape')
+  one_kind(examples=x, targets=y)
   x, y = (np.asarray(side, np.float64).reshape(len(side), -1) for side in (x, y))
   check_finite(examples=x, targets=y)
   return x, y
@@ -39,7 +40,10 @@ def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0) -> np.ndarr
   >>> psnr(np.array([[0.0, 255.0]]), np.array([[255.0, 255.0]])).round(2).tolist()
   [3.01]
   """
+  bytes_given = all(np.asarray(side).dtype.kind in 'iu' for side in (x, y))
   x, y = _rows(x, y)
+  if bytes_given and max(np.abs(x).max(), np.abs(y).max()) > data_range:
+    raise UserError(f'psnr: integers above data_range={data_range:g}: give data_range=255 for bytes')
   if data_range == 255 and x.size and max(np.abs(x).max(), np.abs(y).max()) <= 1 and (x != x.round()).any():
     raise UserError('psnr: pictures have values of at most 1, but data_range is 255: give 1, or 2 for those of [-1, 1]')
   with np.errstate(divide='ignore'):

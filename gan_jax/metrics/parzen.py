@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from gan_jax.base.errors import UserError
 from gan_jax.metrics.checks import check_count, check_finite, mean_error
 
 #: The deviations among which GAN 2014's code chooses.
@@ -60,7 +61,7 @@ def log_likelihoods(samples: np.ndarray, examples: np.ndarray, sigmas: Sequence[
 
 
 def parzen_likelihood(
-  samples: np.ndarray, validation: np.ndarray, test: np.ndarray, *, sigmas: Sequence[float] = SIGMAS
+  samples: np.ndarray, validation: np.ndarray, test: np.ndarray, *, sigmas: Sequence[float] | None = None
 ) -> ParzenLikelihood:
   """The mean log-likelihood of test examples, with the deviation that suits validation examples best.
 
@@ -68,13 +69,13 @@ def parzen_likelihood(
   1,000 validation examples choose one.
 
   Args:
-    samples: (S, ...) generated, pixels in [0, 1].
+    samples: (S, ...) generated, pixels in [0, 1]; in other units with `sigmas`.
     validation: (V, ...) real, not tested on.
     test: (N, ...) real, not trained on.
-    sigmas: deviations to choose from.
+    sigmas: deviations to choose from; None for SIGMAS, which are for pixels in [0, 1].
 
   Raises:
-    UserError: a set is empty or not finite.
+    UserError: a set is empty or not finite, or without `sigmas` a value is not in [0, 1].
 
   >>> x = np.random.RandomState(0).rand(300, 2)
   >>> parzen_likelihood(x[:100], x[100:200], x[200:]).sigma <= 0.2
@@ -82,6 +83,13 @@ def parzen_likelihood(
   """
   check_count(1, samples=samples, validation=validation, test=test)
   check_finite(samples=samples, validation=validation, test=test)
+  for side, values in {'samples': samples, 'validation': validation, 'test': test}.items():
+    low, high = float(np.min(values)), float(np.max(values))
+    if sigmas is None and (low < -1e-6 or high > 1 + 1e-6):
+      raise UserError(
+        f'{side} has values from {low:g} to {high:g}, not in [0, 1]: scale it, or give sigmas in its units'
+      )
+  sigmas = SIGMAS if sigmas is None else sigmas
   means = log_likelihoods(samples, validation, sigmas).mean(1)
   chosen = int(np.argmax(means))
   likelihoods = log_likelihoods(samples, test, [sigmas[chosen]])[0]

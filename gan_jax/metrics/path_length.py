@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import as_partial
 from gan_jax.base.seeds import check_seed
 from gan_jax.latents.interpolation import interpolate
 from gan_jax.metrics.checks import check_finite, mean_error
@@ -85,7 +85,7 @@ def path_length(
   """
   count = len(jax.tree.leaves(starts)[0])
   t = np.random.RandomState(check_seed(seed)).rand(count)
-  generate, features = (f if isinstance(f, Partial) else Partial(f) for f in (generate, features))
+  generate, features = as_partial(generate), as_partial(features)
   values = []
   # Steps of 1e-4 vanish in the 10 bits of a fast matrix product.
   with jax.default_matmul_precision('highest'):

@@ -16,6 +16,8 @@ from gan_jax.metrics.filters import smooth
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 #: Taps of the Gaussian window, of deviation 1.5.
 WINDOW = 11
+#: Channels of a picture, at most.
+COLOURS = 4
 
 
 def _terms(x: jax.Array, y: jax.Array, data_range: float) -> tuple[jax.Array, jax.Array]:
@@ -58,6 +60,8 @@ def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_ran
 def _check(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, data_range: float):
   if x.ndim != 4 or x.shape != y.shape:
     raise UserError(f'pictures of shapes {x.shape} and {y.shape}: give two (B, H, W, C) of one shape')
+  if x.shape[1] <= COLOURS < x.shape[3]:
+    raise UserError(f'pictures {x.shape} look like (B, C, H, W): put channels last, x.transpose(0, 2, 3, 1)')
   check_range(data_range, x, y)
 
 

@@ -95,6 +95,7 @@ def two_sample_test(
   >>> two_sample_test(x, x + 9, steps=100).accuracy
   1.0
   """
+  real, generated = np.asarray(real), np.asarray(generated)
   if real.shape[1:] != generated.shape[1:] or real.dtype != generated.dtype:
     raise UserError(
       f'real examples are {real.dtype} {real.shape[1:]}, generated ones {generated.dtype} {generated.shape[1:]}: '
@@ -107,6 +108,8 @@ def two_sample_test(
   random = np.random.RandomState(check_seed(seed))
   chosen = [images[random.permutation(len(images))[: 2 * half]] for images in (real, generated)]
   train, test = [images[:half] for images in chosen], [images[half:] for images in chosen]
+  if _are_words(real[0]) and min(images.min() for images in chosen) < 0:
+    raise UserError('sequences of integers are words, from 0 on, and some are negative: give other numbers as floats')
   scale = _scaling(np.concatenate(train))
   words = 1 + int(max(images.max() for images in chosen)) if _are_words(real[0]) else 0
   network = default_network(real[0], words) if network is None else network

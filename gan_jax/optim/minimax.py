@@ -145,8 +145,9 @@ def alternate(
     _check_players(updates)
     of = lambda name: None if params is None else params[name]
     moved = {name: tx.update(updates[name], state.players[name], of(name), **more) for name, tx in players.items()}
-    # In the container that was given, whose keys are in the order of their names.
-    leaves = jax.tree.leaves({name: new for name, (new, _) in moved.items()})
+    # In the container that was given, and its order: that of names, or of an OrderedDict its own.
+    parts, _ = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda part: part is not updates)
+    leaves = [leaf for path, _ in parts for leaf in jax.tree.leaves(moved[path[0].key][0])]
     new = jax.tree.unflatten(jax.tree.structure(updates), leaves)
     return new, AlternateState({name: after for name, (_, after) in moved.items()})
 

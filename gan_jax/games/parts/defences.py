@@ -75,7 +75,7 @@ class Noise:
   alpha: float = 0.5
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
-    made = jnp.clip(x + eps * jax.random.rademacher(key, x.shape, x.dtype), low, high)
+    made = jnp.clip(x + eps * jax.random.rademacher(key, x.shape, x.dtype), low, high).astype(x.dtype)
     clean, noisy = cross_entropy(train(x), labels).mean(), cross_entropy(train(made), labels).mean()
     return self.alpha * clean + (1 - self.alpha) * noisy, made
 
