@@ -102,6 +102,14 @@ def machine():
   return f'{len(devices)} x {kind}', len(devices) * found
 
 
+def _divisible(batch):
+  """The next batch size that all devices share evenly."""
+  import jax
+
+  count = len(jax.devices())
+  return -(-batch // count) * count
+
+
 def _fastgan(operations, sizes, batch):
   # The largest pictures first, then the widest networks of which enough pictures can be shown.
   fits = [
@@ -112,7 +120,7 @@ def _fastgan(operations, sizes, batch):
   ]
   size, channels = fits[0] if fits else (sizes[-1], CHANNELS[sizes[-1]][-1])
   config = config_lib.load('configs/fastgan.py:folder256')
-  config.batch_size = batch or (8 if size >= 256 else 16)
+  config.batch_size = batch or _divisible(8 if size >= 256 else 16)
   for network in (config.game.generator, config.game.discriminator):
     network.size, network.channels = size, channels
   config.game.discriminator.hidden = channels // 2
@@ -130,7 +138,7 @@ def _r3gan(operations, sizes, batch, length):
       shown = operations / (R3GAN[size] * 1e9 * width**2)
       if shown >= ENOUGH:
         config = config_lib.load('configs/r3gan.py:faces64')
-        config.batch_size = config.ema.generator.batch_size = batch or config.batch_size
+        config.batch_size = config.ema.generator.batch_size = batch or _divisible(config.batch_size)
         count = int(math.log2(size)) - 1
         # Twice the channels are divided into groups of 16.
         channels = tuple(width * max(96 >> max(i - 3, 0), 16) for i in range(count))

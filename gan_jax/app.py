@@ -38,7 +38,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     return
   from gan_jax.sampling.run import load
 
-  run = load(values.workdir, flag_lib.checkpoint(values), values.member)
+  run = load(values.workdir, flag_lib.checkpoint(values), values.member, values.data_path)
   console.say(f'step {run.step} of {values.workdir}: the first samples ...')
   serving.serve(explore_page.page(explore.Explorer(run)), values.host, values.port)
 

@@ -14,6 +14,7 @@ import importlib.util
 from absl import flags
 
 from gan_jax import config as config_lib
+from gan_jax import core, runs
 from gan_jax.base import command, console
 from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
@@ -57,7 +58,9 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   variables_of = resolve(f'{layout}.variables_of', 'gan_jax.nets.published', '--layout')
   config = config_lib.read(values.config, rest)
   write_run(config, values.workdir, files, variables_of)
-  how = ' --truncation=0.5' if layout == 'biggan' else ''
+  stage = runs.stages_of(config)[-1]
+  translates = stage.game.latents is None and core.inputs_of(stage.game, stage.streams)
+  how = ' --truncation=0.5' if layout == 'biggan' else ' --inputs=photos --out=translated' if translates else ''
   console.say(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir}{how}')
 
 

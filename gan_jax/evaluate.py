@@ -7,7 +7,6 @@ standard error where one exists, its protocol, the seconds it took and the devic
 same protocol.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +14,14 @@ from absl import flags
 
 from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
-from gan_jax.data.streams import Stream
 from gan_jax.distributed import processes
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.evaluator import Evaluation, Evaluator
 from gan_jax.features import choose
+from gan_jax.sampling.moved import moved
 from gan_jax.sampling.run import Run, load
 
 
@@ -49,23 +48,8 @@ def evaluate(
     options[name] = tuple(text for text in map(str.strip, map(str, several)) if text)
   stage, chosen = run.stage, Options(**options)
   if data_path:
-    stage = stage._replace(streams=_moved(run, data_path, chosen.stream))
+    stage = stage._replace(streams=moved(stage.streams, data_path, chosen.stream))
   return Evaluator(stage, chosen, say=say)(run.state, run.step)
-
-
-def _moved(run: Run, data_path: str, name: str) -> dict[str, Stream]:
-  """The streams of a run; those with the path of the stream `name` have another. '' where all have one path."""
-  streams = run.stage.streams
-  known = {stream.path for stream in streams.values() if stream.path}
-  if not known:
-    raise UserError(f'--data_path={data_path}: the data of {run.workdir} have no path: leave it out')
-  with_path = [name for name, stream in streams.items() if stream.path]
-  if name and name not in with_path:
-    raise one_of(f'stream with a path, for --data_path={data_path} in --stream', name, with_path)
-  if len(known) > 1 and not name:
-    raise UserError(f'--data_path={data_path}: name by --stream which of {", ".join(with_path)} it is')
-  old = streams[name].path if name else known.pop()
-  return {n: dataclasses.replace(s, path=data_path) if s.path == old else s for n, s in streams.items()}
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -92,7 +76,6 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('features', 'auto', f'{", ".join(choose.NAMES)}, or a dotted name.', flag_values=values)
   flags.DEFINE_string('inception_weights', '', "File of Inception's weights.", flag_values=values)
   flags.DEFINE_integer('seed', default.seed, 'Seed of the latents.', flag_values=values)
-  flags.DEFINE_string('data_path', '', 'Where the data are now, if they have moved.', flag_values=values)
   flags.DEFINE_string('stream', '', 'Stream that is the reference; the first by default.', flag_values=values)
   flags.DEFINE_string('output', '', 'Which of several things the game makes.', flag_values=values)
   flags.DEFINE_list('rivals', [], 'Workdirs of runs to compare with, for the metric gmam.', flag_values=values)
@@ -108,7 +91,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   processes.join(**flag_lib.processes(values))
   run = load(values.workdir, flag_lib.checkpoint(values), values.member)
   options = {name: getattr(values, name) for name in Options._fields}
-  say = lambda line: console.say(line, error=True)
+  say = lambda line: console.say(line, error=True) if processes.first() else None
   result = evaluate(run, say, data_path=values.data_path, **options)
   if processes.first():
     console.say(result.table())

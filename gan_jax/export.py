@@ -34,7 +34,7 @@ def _define(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
-  run = load(values.workdir, flag_lib.checkpoint(values), values.member)
+  run = load(values.workdir, flag_lib.checkpoint(values), values.member, values.data_path)
   out = values.out or str(run.workdir / 'export')
   for name, size in folder.write(run, out, values.format, ema=values.ema, standing=values.standing).items():
     console.say(f'{out}/{name}  {size:,} bytes')

@@ -97,6 +97,7 @@ def _new_folder(stem: str) -> Iterator[epath.Path]:
 
 
 def _dry_run(config, compiled: bool) -> None:
+  say = console.say if processes.first() else lambda line: None
   from gan_jax.distributed import parallel
   from gan_jax.nets.layers.conv import chosen_formulation
   from gan_jax.runs.experiment import experiment_of
@@ -108,8 +109,8 @@ def _dry_run(config, compiled: bool) -> None:
   experiment.check(mesh)
   with chosen_formulation(config.formulation):
     for stage in experiment.stages:
-      console.say(summary.describe(experiment, stage.number, mesh, {}))
-      console.say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
+      say(summary.describe(experiment, stage.number, mesh, {}))
+      say(summary.cost(experiment, stage.number, mesh, compiled=compiled))
     said = (
       *notes.on_settings(config),
       *notes.on_new_layers(experiment),
@@ -119,7 +120,7 @@ def _dry_run(config, compiled: bool) -> None:
       *notes.on_averages_of_members(experiment),
     )
     for note in said:
-      console.say(note)
+      say(note)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

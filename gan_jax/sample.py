@@ -152,7 +152,7 @@ def _loaded(values: flags.FlagValues) -> Run:
   asked = flag_lib.checkpoint(values)
   if values.step is not None and asked is not None:
     raise UserError(f'--step={values.step} and --checkpoint={values.checkpoint} name a state each: leave one out')
-  return load(values.workdir, asked if values.step is None else values.step, values.member)
+  return load(values.workdir, asked if values.step is None else values.step, values.member, values.data_path)
 
 
 def _how(values: flags.FlagValues) -> dict[str, Any]:

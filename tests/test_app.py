@@ -116,13 +116,15 @@ def fake_run(game, variables):
     variables=lambda ema=True: variables,
     inputs=lambda count, condition=None: None,
     state=types.SimpleNamespace(players={}),
+    read=None,
+    remembering=contextlib.nullcontext,
   )
 
 
 @pytest.mark.parametrize('psi', [1.0, 0.7])
 def test_styles_are_moved_and_truncated_as_the_game_does_itself(monkeypatch, psi):
   game = Truncating(Styled(psi=psi))
-  monkeypatch.setattr(conditions, 'asked', lambda stage: {})
+  monkeypatch.setattr(conditions, 'asked', lambda stage, read: {})
   variables, _ = made_of(game)
   page = Explorer(fake_run(game, variables))
   assert (page.truncation, page.directions.space, page.pictures, page.attention) == ('psi', 'styles', True, False)
@@ -156,7 +158,7 @@ class Summed(nn.Module):
   [Scales(((2, 2, 1), (4, 4, 1))), Scales(((2, 2, 1),)), {'z': Scales(((2,), (3,)))}, {'z': {'low': Normal((2,))}}],
 )
 def test_the_page_of_latents_that_are_no_vector_has_no_sliders(monkeypatch, latents):
-  monkeypatch.setattr(conditions, 'asked', lambda stage: {})
+  monkeypatch.setattr(conditions, 'asked', lambda stage, read: {})
   game, drawn = Maker(Summed(), latents), jax.device_get(draw(latents, jax.random.key(0), 16))
   run = fake_run(game, game.init(jax.random.key(0), {'latents': drawn}, method='sample'))
   run.latents = lambda count: drawn
@@ -180,7 +182,7 @@ class Reading(Maker):
 
 
 def test_a_run_with_nothing_to_show_is_one_line(monkeypatch):
-  monkeypatch.setattr(conditions, 'asked', lambda stage: {})
+  monkeypatch.setattr(conditions, 'asked', lambda stage, read: {})
   game = Maker(Rows())
   with pytest.raises(UserError, match=r'shape \(5,\) have no picture: .*npz'):
     Explorer(fake_run(game, made_of(game)[0]))

@@ -23,6 +23,7 @@ from gan_jax.exports import card, folder, function, onnx, safetensors, stablehlo
 from gan_jax.latents import distributions
 from gan_jax.nets.fastgan import Noise
 from gan_jax.nets.layers import conv
+from gan_jax.sampling.reading import read_by_sample
 from gan_jax.sampling.run import Run
 from gan_jax.sampling.sampler import Sampler
 
@@ -116,7 +117,8 @@ class Summed(nn.Module):
 
   @nn.compact
   def sample(self, batch):
-    z = [nn.Dense(4)(x.reshape(x.shape[0], -1).astype(jnp.float32)) for x in jax.tree.leaves(batch['latents'])]
+    given = [*jax.tree.leaves(batch['latents']), *(x for name, x in batch.items() if name == 'a')]
+    z = [nn.Dense(4)(x.reshape(x.shape[0], -1).astype(jnp.float32)) for x in jax.tree.leaves(given)]
     return Noise(name='noise')(sum(z).reshape(-1, 2, 2, 1))
 
 
@@ -124,7 +126,7 @@ def of_latents(latents, streams=None, noise=0.0):
   """(the exported function of a game with these latents, its sampler, its variables)."""
   game, drawn = Summed(latents), jax.device_get(distributions.draw(latents, jax.random.key(0), 2))
   rngs = {'params': jax.random.key(1), 'noise': jax.random.key(2)}
-  variables = game.init(rngs, {'latents': drawn}, method='sample')
+  variables = game.init(rngs, {'latents': drawn, **(streams or {})}, method='sample')
   variables['params']['noise']['weight'] += noise
   return function.of_game(game, variables, drawn, streams or {}), Sampler(game), variables
 
@@ -218,7 +220,12 @@ def card_of(row):
   variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
   drawn = jax.device_get(distributions.draw(stage.game.latents, jax.random.key(0), 2))
   run = types.SimpleNamespace(
-    config=config_lib.load(row), stage=stage, state=state, step=1, evaluation_file=pathlib.Path('none')
+    config=config_lib.load(row),
+    stage=stage,
+    state=state,
+    step=1,
+    evaluation_file=pathlib.Path('none'),
+    read=read_by_sample(stage, variables),
   )
   run.range_of = lambda output: Run.range_of(run, output)
   return lambda **how: card.card(run, function.of_game(stage.game, variables, drawn, {}), (), pictured=False, **how)
@@ -237,15 +244,15 @@ def test_the_card_says_which_weights_are_in_the_files():
 @pytest.mark.parametrize(
   ('row', 'networks', 'output'),
   [
-    ('gan.py:ring', 'generator `mlp.Generator`, discriminator `mlp.Discriminator`;', '`samples` float32 (batch, 2).'),
+    ('gan.py:ring', 'generator `mlp.Generator`; ', '`samples` float32 (batch, 2).'),
     (
       'lapgan.py:digits',
-      'generators_0 `mlp.Generator`, generators_1 `lapgan.Generator`, discriminators_0 ',
+      'generators_0 `mlp.Generator`, generators_1 `lapgan.Generator`; ',
       '`samples` float32 (batch, 8, 8, 1) from 0 (black) to 1 (white): height, width, channels.',
     ),
     (
       'progressive.py:digits',
-      f'gan_jax {gan_jax.__version__}: generator `progressive.Generator`, discriminator `progressive.Discriminator`;',
+      f', stage 2 of 2, trained with gan_jax {gan_jax.__version__}: generator `progressive.Generator`; ',
       '`samples` float32 (batch, 8, 8, 1) from -1 (black) to 1 (white): height, width, channels.',
     ),
   ],

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import types
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from gan_jax.base.paths import expand
 from gan_jax.data import sources
 from gan_jax.data.sources import remembered
 from gan_jax.data.streams import Stream
+from gan_jax.sampling.moved import moved
 from gan_jax.training import loop
 
 POINTS = [
@@ -105,17 +105,15 @@ def test_a_set_that_moved_is_searched_for_the_same_examples(tmp_path):
 
 
 def test_streams_of_one_path_move_together():
-  of = lambda **paths: types.SimpleNamespace(
-    stage=types.SimpleNamespace(streams={name: Stream(name='npz', path=path) for name, path in paths.items()}),
-    workdir='run',
-  )
-  paths = lambda *arguments: [stream.path for stream in evaluate._moved(*arguments).values()]
-  assert paths(of(a='x', b='x', c=''), 'y', '') == paths(of(a='x', b='x', c=''), 'y', 'b') == ['y', 'y', '']
-  assert paths(of(a='x', b='z'), 'y', 'b') == ['x', 'y']
-  with pytest.raises(UserError, match='--data_path=y: name by --stream which of a, b it is'):
-    evaluate._moved(of(a='x', b='z'), 'y', '')
-  with pytest.raises(UserError, match=r"unknown stream with a path, .* in --stream 'b'"):
-    evaluate._moved(of(a='x', b=''), 'y', 'b')
+  of = lambda **paths: {name: Stream(name='npz', path=path) for name, path in paths.items()}
+  paths = lambda *arguments: [stream.path for stream in moved(*arguments).values()]
+  assert paths(of(a='x', b='x', c=''), 'y') == paths(of(a='x', b='x', c=''), 'y', 'b') == ['y', 'y', '']
+  assert paths(of(a='x', b='z'), 'y', 'b') == paths(of(a='x', b='z'), 'b=y') == ['x', 'y']
+  assert paths(of(a='x'), 'y=z') == ['y=z']
+  with pytest.raises(UserError, match='--data_path=y: name which of a, b it is, such as a=PATH'):
+    moved(of(a='x', b='z'), 'y')
+  with pytest.raises(UserError, match=r"unknown stream with a path, .* 'b'"):
+    moved(of(a='x', b=''), 'b=y')
 
 
 def test_a_path_for_data_without_one_is_an_error(tmp_path):

@@ -11,15 +11,22 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
+from etils import epath
+from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
+from gan_jax.data import sets
+from gan_jax.data.streams import Stream
 from gan_jax.distributed import interrupt, parallel, processes
+from gan_jax.runs import lock
+from gan_jax.sampling import sampler
 from gan_jax.training import loop as train
 
 ROW = 'configs/dcgan.py:digits'
@@ -205,3 +212,48 @@ def test_devices_must_be_all_where_there_are_several_processes(monkeypatch):
     UserError, match=r'config\.devices=1 but 2 processes must use all of their 8 devices: set it to 0'
   ):
     parallel.make_mesh(1)
+
+
+@pytest.fixture
+def second(monkeypatch):
+  """As if this was process 1 of two, of which process 0 says what `said` is set to."""
+  said = {}
+  monkeypatch.setattr(processes, 'alone', lambda: False)
+  monkeypatch.setattr(processes, 'all_gather', lambda value: np.array([said.get('zero', value), value], np.float32))
+  return said
+
+
+def test_processes_that_differ_do_not_train(second, tmp_path, monkeypatch):
+  processes.check_alike('settings', 'a', 'start one command')
+  with processes.together('begin'):
+    pass
+  second['zero'] = 1
+  with pytest.raises(UserError, match='the processes have different settings: start one command'):
+    processes.check_alike('settings', 'a', 'start one command')
+  with pytest.raises(UserError, match='process 0 could not begin: see its message'), processes.together('begin'):
+    pass
+  with pytest.raises(KeyError, match='own'), processes.together('begin'):
+    raise KeyError('own')
+  monkeypatch.setattr(lock, 'SEEN', 1)
+  monkeypatch.setattr(processes, 'first', lambda: False)
+  monkeypatch.setattr(processes, 'broadcast', lambda value: 0.0)
+  refused = pytest.raises(UserError, match='is not one folder for all processes')
+  with refused, lock.held(epath.Path(tmp_path), lambda line: None):
+    pass
+
+
+def test_a_set_is_the_same_wherever_its_files_are(tmp_path):
+  for place in ('one', 'two', 'less'):
+    for i in range(4 - (place == 'less')):
+      (tmp_path / place / 'cat').mkdir(parents=True, exist_ok=True)
+      Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / place / 'cat' / f'{i}.png')
+  of = lambda place: sets.seen(Stream(name='folder', path=str(tmp_path / place), size=8, channels=1))
+  assert of('one') == of('two') != of('less')
+  digits = lambda split: sets.seen(Stream(name='digits', split=split, size=8, channels=1))
+  assert digits('train') == digits('train') != digits('test')
+
+
+def test_what_other_processes_have_too_is_sampled_here():
+  whole = jnp.ones(3)
+  assert sampler._local(whole) is whole and sampler._local(2) == 2
+  assert parallel.one_device().devices.flat[0] == jax.local_devices()[0]

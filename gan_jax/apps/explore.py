@@ -28,6 +28,7 @@ from gan_jax.sampling import attention, conditions, exploration, pictures, sheet
 from gan_jax.sampling import directions as directions_lib
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import named
+from gan_jax.sampling.reading import averaged_players
 from gan_jax.sampling.run import Run, attention_of
 from gan_jax.sampling.sampler import Sampler, check_count
 from gan_jax.sampling.translation import translated
@@ -119,11 +120,13 @@ class Explorer:
     self._sampler = functools.lru_cache(KEPT)(lambda threshold: Sampler(game, threshold))
     self._variables = functools.lru_cache(2)(run.variables)
     self.training = functools.lru_cache(1)(lambda output: exploration.training_pictures(run, output))
-    self.asked = self._try('', lambda: conditions.asked(stage)) or {}
+    self.asked = self._try('', lambda: conditions.asked(stage, run.read)) or {}
     reads = core.inputs_of(game, stage.streams)
-    self.streams = tuple(name for name in reads if self._takes_pictures(name))
+    with run.remembering():
+      self.streams = tuple(name for name in reads if inputs_lib.takes_pictures(stage, name, run.read))
     self.lacks_data = bool(reads) and self._try('examples of its data', lambda: run.inputs(1)) is None
     self.truncation, self.psi, _ = self._truncation()
+    self.averaged = bool(averaged_players(stage.game, run.state, run.read))
     self._styles = functools.lru_cache(2)(lambda ema: self._truncation(ema)[2])
     self.outputs, self.counts = [''], PICTURES
     self.pictures = self.single = self.attention = False
@@ -151,15 +154,6 @@ class Explorer:
     except UserError as error:
       self.notes.append(f'No {what}: {error}.' if what else str(error))
       return None
-
-  def _takes_pictures(self, stream: str) -> bool:
-    """Whether outputs are made of pictures of a stream."""
-    of = [x.source for x in core.outputs_of(self.run.stage.game, self.run.stage.streams).values() if x.of]
-    main = self.run.stage.streams[stream].main
-    fields = [field for name, field in of if name == stream] or ([] if of or self.drawn else [main])
-    with self.run.remembering():
-      shapes = {name: x.shape for name, x in self.run.stage.streams[stream].fields(1).items()}
-    return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
 
   def _truncation(self, ema: bool = True) -> tuple[str, float, Any]:
     """(its kind, the game's own psi, (mean style (styles, units), which styles are truncated (styles,)) or None)."""
@@ -198,7 +192,7 @@ class Explorer:
     if self.drawn:
       latents = self._latents(choice)
     if choice.condition:
-      latents, inputs = conditions.apply(run.stage, dict(choice.condition), latents, inputs, choice.count)
+      latents, inputs = conditions.apply(run.stage, dict(choice.condition), latents, inputs, choice.count, run.read)
     if self.directions is not None:
       latents = directions_lib.moved(latents, self.directions, choice.amounts)
     with inputs_lib.missing(run.stage, choice.count):

@@ -58,7 +58,7 @@ def _controls(gr: Any, explorer: Explorer, controls: dict[str, Any]) -> None:
     (label, low, high, step), own = TRUNCATIONS[explorer.truncation], untouched(explorer)
     low, high = min(low, own), max(high, own)
     controls['truncation'] = gr.Slider(low, high, own, step=step, label=label, elem_id='truncation')
-  if any(player.ema is not None for player in explorer.run.state.players.values()):
+  if explorer.averaged:
     controls['ema'] = gr.Checkbox(True, label='Running averages of the weights')
   found = explorer.directions
   if found is not None:

@@ -44,9 +44,12 @@ def define_samples(values: flags.FlagValues) -> None:
 
 
 def define_checkpoint(values: flags.FlagValues) -> None:
-  """--checkpoint and --member, of the commands that read one state of a run."""
+  """--checkpoint, --member and --data_path, of the commands that read one state of a run."""
   flags.DEFINE_string('checkpoint', 'last', "'last', 'best' (by config.keep_best) or a step.", flag_values=values)
   flags.DEFINE_integer('member', None, 'Which member of a population; the best by default.', flag_values=values)
+  flags.DEFINE_string(
+    'data_path', '', 'Where the data are now, if they have moved: PATH, or STREAM=PATH.', flag_values=values
+  )
 
 
 def checkpoint(values: flags.FlagValues) -> int | str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from jax.tree_util import Partial
 
 
@@ -17,3 +18,21 @@ def as_partial(function: Callable[..., Any]) -> Partial:
   2
   """
   return function if isinstance(function, Partial) else Partial(lambda *arguments: function(*arguments))
+
+
+def read(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+  """Which leaves of its arguments a function reads: (arguments with True or False for each leaf, shapes of the result).
+
+  Args:
+    function: of pytrees of arrays.
+    *arguments: arrays, or their shapes; the function is traced, not called.
+
+  >>> import jax.numpy as jnp
+  >>> read(lambda x: 2 * x['a'], {'a': jnp.ones(3), 'b': jnp.ones(3)})[0]
+  ({'a': True, 'b': False},)
+  """
+  closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+  known = {id(value) for equation in closed.jaxpr.eqns for value in equation.invars}
+  known |= {id(value) for value in closed.jaxpr.outvars}
+  leaves = [id(value) in known for value in closed.jaxpr.invars]
+  return jax.tree.unflatten(jax.tree.structure(arguments), leaves), shapes

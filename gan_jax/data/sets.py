@@ -68,7 +68,7 @@ def _of_field(stream: Stream, field: str) -> Stream:
     raise one_of(f'field of the stream {stream.name!r}', field, stream.columns or ('image',))
   kept = {name: stream.columns[name] for name in (field, 'label') if name in stream.columns}
   # A row that another column cannot read is no example of this one either: the numbers of examples stay theirs.
-  unread = {**stream.unread, **{name: value for name, value in stream.columns.items() if name not in kept}}
+  unread = (*stream.unread, *((name, value) for name, value in stream.columns.items() if name not in kept))
   return dataclasses.replace(stream, columns=kept, unread=unread, range=stream.range_of(field))
 
 
@@ -164,6 +164,19 @@ def held_out_stream(stream: Stream, labelled: bool = True) -> Stream | None:
   for split, why in broken.items():
     _tell(f'note: no held-out examples are taken from the split {split!r} of {stream.name!r}: {why}')
   return None
+
+
+def seen(stream: Stream) -> tuple[Any, ...]:
+  """What is the same of a set wherever its files are: its length, its classes, the files' names or three examples."""
+  source, digest = stream.open(), hashlib.sha256()
+  files = [file for file in getattr(source, 'files', ()) if hasattr(file, 'name')]
+  for file in files:  # other machines may decode a picture to other bytes
+    digest.update(os.fsencode(f'{file.parent.name}/{file.name} '))
+  for i in () if files else sorted({0, len(source) // 2, len(source) - 1}):
+    for name, value in sorted(source[i].items()):
+      digest.update(f'{name} {np.asarray(value).dtype} {np.shape(value)}'.encode() + np.asarray(value).tobytes())
+  kinds = getattr(source, 'kinds', {})
+  return len(source), stream.class_names or sources.class_names_in(stream), str(kinds), digest.hexdigest()
 
 
 def opens(stream: Stream) -> bool:

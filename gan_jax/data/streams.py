@@ -60,8 +60,8 @@ class Stream:
       each class as often as the others. '' for each example once an epoch.
     resident: keep the set on the device; None to decide by its size (1 GiB).
     workers: processes that read and decode a set that is not resident; 0 for threads of this process.
-    unread: columns as below that this view of the set does not read, but by which its rows are chosen, such as those of
-      pairs whose two pictures are sound. Evaluations set it.
+    unread: (field, settings) of columns as below that this view of the set does not read, but by which its rows are
+      chosen, such as those of pairs whose two pictures are sound. Evaluations set it.
     columns: {field: {'name': kind of `data.columns`, 'column': of the source (the field's name by default), 'together':
       False for windows, flips and captions apart from the other columns', settings of the kind}}. Empty: 'image', and
       'label' with classes.
@@ -90,11 +90,10 @@ class Stream:
   weights: str = ''
   resident: bool | None = None
   workers: int = 0
-  unread: Mapping[str, Any] = FrozenDict()
+  unread: tuple[tuple[str, Any], ...] = ()
   columns: Mapping[str, Any] = FrozenDict()
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, 'unread', _frozen(self.unread))
     object.__setattr__(self, 'columns', _frozen(self.columns))
     label = self.columns.get('label')
     if isinstance(label, Mapping) and not self.classes:  # what is asked of labels elsewhere

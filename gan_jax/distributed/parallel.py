@@ -43,6 +43,11 @@ def make_mesh(devices: int | None = None) -> Mesh:
   return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
+def one_device() -> Mesh:
+  """A mesh of this process's first device, for what is only looked at, or is no business of the others."""
+  return jax.make_mesh((1,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1])
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
   """The sharding of an array that every device has in full."""
   return NamedSharding(mesh, PartitionSpec())

@@ -4,8 +4,11 @@ Every process runs the same command. If one process starts a computation and the
 forever. So a fact that only one process knows (a signal, a time) is sent to all before any of them acts on it.
 """
 
+import contextlib
+import hashlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -107,6 +110,43 @@ def all_gather(value: Any) -> np.ndarray:
   from jax.experimental import multihost_utils
 
   return np.asarray(multihost_utils.process_allgather(row))
+
+
+@contextlib.contextmanager
+def together(what: str) -> Iterator[None]:
+  """An error in one process ends all of them: a process that waits for one that has ended says something else.
+
+  Args:
+    what: the processes do inside, such as 'read the data'. Nothing in it may wait for another process.
+
+  Raises:
+    UserError: another process failed; its console says why.
+  """
+  error = None
+  try:
+    yield
+  except Exception as own:  # of any kind: raised below, when the others know
+    error = own
+  failed = all_gather(error is not None)
+  if error is not None:
+    raise error
+  if failed.any():
+    raise UserError(f'process {int(failed.argmax())} could not {what}: see its message')
+
+
+def check_alike(what: str, value: str, cure: str) -> None:
+  """Raises a UserError if a text is not the same in all processes.
+
+  Args:
+    what: the text is of, such as 'settings'.
+    value: the text.
+    cure: what to do.
+  """
+  if alone():
+    return
+  digest = int.from_bytes(hashlib.sha256(value.encode()).digest()[:3])  # which float32 has exactly
+  if len(np.unique(all_gather(digest))) > 1:
+    raise UserError(f'the processes have different {what}: {cure}')
 
 
 class Agreement:

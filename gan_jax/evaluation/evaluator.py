@@ -29,6 +29,7 @@ from gan_jax.features.base import NONE
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing
 from gan_jax.sampling.outputs import imitated, pick
+from gan_jax.sampling.reading import averaged_players, read_by_sample
 from gan_jax.sampling.sampler import Sampler, check_count
 
 #: A network is asked about no more examples at a time, if its groups divide a smaller part of the batch.
@@ -284,11 +285,19 @@ class Evaluator:
       self._batch_size(),
     )
 
+  def _averaged(self, state: core.GameState) -> list[str]:
+    """The players whose running averages the samples are of."""
+    kept = averaged_players(self._stage.game, state, None)
+    if kept and 'read' not in self._cached:
+      variables = jax.eval_shape(lambda state: core.game_variables(self._stage.game, state), state)
+      self._cached['read'] = read_by_sample(self._stage, variables)
+    return averaged_players(self._stage.game, state, self._cached.get('read'))
+
   def _batch_size(self) -> int:
     """Examples that networks compare at a time in training; of large batches a part that the same groups divide."""
     stage = self._stage
     largest = max([stage.batch_size, *(stream.batch_size or 0 for stream in stage.streams.values())])
-    size = largest // stage.accumulate // (self._mesh.size if stage.parallel == 'pmap' else 1)
+    size = max(largest // stage.accumulate // (self._mesh.size if stage.parallel == 'pmap' else 1), 1)
     if size <= LARGEST:
       return size
     parts = [part for part in range(LARGEST, 31, -1) if size % part == 0 and part % math.gcd(size, 24) == 0]
@@ -326,9 +335,7 @@ class Evaluator:
     kind = jax.devices()[0].device_kind
     options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
-    without = core.unaveraged_players(self._stage.game)
-    kept = [name for name in core.players_of(self._stage.game) if name not in without]
-    kept = [name for name in kept if state.players[name].ema is not None and options.weights == 'ema']
+    kept = self._averaged(state) if options.weights == 'ema' else []
     weights = f'running averages of {", ".join(kept)}' if kept else 'raw weights'
     what = 'truncation' if hasattr(self._stage.game, 'truncated') else 'latents within'
     cut = f', {what} {options.truncation}' if options.truncation else ''

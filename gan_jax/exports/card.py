@@ -6,11 +6,12 @@ from typing import Any
 import jax
 
 import gan_jax
-from gan_jax import core
+from gan_jax import runs
 from gan_jax.data import sets
 from gan_jax.exports.function import Exported
 from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Tags, Uniform
 from gan_jax.runs.stages import networks_of
+from gan_jax.sampling.reading import averaged_players
 from gan_jax.sampling.run import Run
 
 #: {format: (file, the lines that load it)}; the lines need the packages below, and not this library.
@@ -59,7 +60,10 @@ def card(
   data = [
     f'`{sets.title(stream)}`' for stream in run.stage.streams.values() if sets.opens(stream)
   ]  # a run may be exported elsewhere
-  networks = [f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)]
+  inside = {name.split('/')[1] for name in made.weights if name.startswith('params/')}
+  known = {name: f'{name} `{_class(network)}`' for name, network in networks_of(run.stage.game)}
+  networks = [text for name, text in known.items() if name in inside]
+  others = ', '.join(text for name, text in known.items() if name not in inside)
   count = sum(x.size for name, x in made.weights.items() if name.startswith('params/'))
   shapes = jax.eval_shape(made.apply, made.weights, made.inputs)
   outputs = '; '.join(f'{_array(name, shapes[name])}{_limits(run, name, shapes[name])}' for name in made.outputs)
@@ -69,10 +73,11 @@ def card(
     f'---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n{tag}---\n',
     f'# {run.config.game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
     '![samples](samples.png)\n' if pictured else '',
-    f'A generator after {run.step:,} steps, trained with gan_jax {gan_jax.__version__}: {", ".join(networks)}; '
-    f'{count:,} parameters in what makes samples. All settings are in `config.json`'
+    f'A generator after {run.step:,} steps{_stage(run)}, trained with gan_jax {gan_jax.__version__}: '
+    f'{", ".join(networks)}; {count:,} parameters. '
+    f'{f"It was trained with {others}. " if others else ""}All settings are in `config.json`'
     f'{told}.\n',
-    _weights(run, made, ema, standing),
+    _weights(run, ema, standing),
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
     f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
@@ -81,13 +86,15 @@ def card(
   return '\n'.join(part for part in parts if part)
 
 
-def _weights(run: Run, made: Exported, ema: bool, standing: int) -> str:
+def _stage(run: Run) -> str:
+  """Which of several stages the files are of."""
+  count = len(runs.stages_of(run.config))
+  return f', stage {run.stage.number + 1} of {count}' if count > 1 else ''
+
+
+def _weights(run: Run, ema: bool, standing: int) -> str:
   """Which weights and statistics of a run are in the files; empty if it has one kind of them alone."""
-  exported = {name.split('/')[1] for name in made.weights if name.startswith('params/')}
-  averaged = set(core.players_of(run.stage.game)) - set(core.unaveraged_players(run.stage.game))
-  kept = [
-    name for name in sorted(averaged) if (player := run.state.players[name]).ema and exported & set(player.params)
-  ]
+  kept = averaged_players(run.stage.game, run.state, run.read)
   averages = f'running averages of {", ".join(kept)}' if ema else 'as they are, without running averages'
   kinds = [averages] if kept else []
   kinds += [f'with statistics of {standing} batches in batch norm'] if standing else []

@@ -9,6 +9,7 @@ import numpy as np
 
 from gan_jax import core
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import read
 from gan_jax.base.seeds import key_of
 from gan_jax.nets.layers.conv import formulation
 from gan_jax.sampling import inputs as inputs_lib
@@ -88,6 +89,7 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
   everything = {_path(path): leaf for path, leaf in paths}
 
   def apply(weights: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    inputs = {name: inputs[name] if name in inputs else _zeros(like, inputs) for name, like in whole.items()}
     variables = jax.tree.unflatten(tree, [weights.get(name, leaf) for name, leaf in everything.items()])
     batch: dict[str, Any] = {
       stream: {field: inputs[f'{stream}_{field}'] for field in given} for stream, given in streams.items()
@@ -100,16 +102,22 @@ def of_game(game: Any, variables: Any, latents: Any, streams: Mapping[str, Mappi
     with formulation('plain'):
       made = game.apply(variables, batch, method='sample', rngs={'noise': noise})
     made = made if isinstance(made, dict) else {'samples': made}
-    return {name: value.astype(jnp.float32) for name, value in made.items()}
+    whole_numbers = lambda value: jnp.issubdtype(value.dtype, jnp.integer)
+    return {name: value.astype(jnp.int32 if whole_numbers(value) else jnp.float32) for name, value in made.items()}
 
-  inputs = dict(parts + fields)
-  closed, shapes = jax.make_jaxpr(apply, return_shape=True)(everything, inputs)
-  read = {id(value) for equation in closed.jaxpr.eqns for value in equation.invars}
-  # The leaves of a dict are in the order of its keys.
-  used = {name for name, value in zip(sorted(everything), closed.jaxpr.invars, strict=False) if id(value) in read}
-  weights = {name: everything[name] for name in everything if name in used}
+  whole = dict(parts + fields)
+  (weights_read, inputs_read), shapes = read(apply, everything, whole)
+  weights = {name: value for name, value in everything.items() if weights_read[name]}
+  inputs = {name: value for name, value in whole.items() if inputs_read[name]} or whole
   drawn = {} if latents is None else dict(zip(names, _kinds(latents, game.latents), strict=False))
-  return Exported(apply, weights, inputs, tuple(shapes), drawn)
+  return Exported(apply, weights, inputs, tuple(shapes), {name: kind for name, kind in drawn.items() if name in inputs})
+
+
+def _zeros(like: Any, inputs: dict[str, Any]) -> jax.Array:
+  """What nothing reads: of as many rows as the inputs have, which is no number while a file is written."""
+  given = next(iter(inputs.values()))
+  column = (given.reshape(given.shape[0], -1)[:, :1] * 0).astype(like.dtype)
+  return jnp.broadcast_to(column.reshape(-1, *(1 for _ in like.shape[1:])), (given.shape[0], *like.shape[1:]))
 
 
 def _named(latents: Any) -> list[tuple[str, Any]]:

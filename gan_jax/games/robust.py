@@ -85,11 +85,16 @@ class Robust(nn.Module):
     return jnp.stack(each).sum()
 
   def sample(self, batch):
-    """The examples that it is given, changed by ten steps of projected gradient ascent against the classifier."""
-    x, labels = self._examples(batch)
+    """The examples that it is given, changed by ten steps of projected gradient ascent against the classifier.
+
+    Examples without labels, such as pictures of one's own, are attacked as what the classifier takes them for.
+    """
+    x = batch['images']['image']
     if self.is_initializing():
       return x
     size, network = self.eps / 4, self._pure(self.classifier)
+    labels = batch['images'].get('label')
+    labels = network(x).argmax(-1) if labels is None else labels
     return attacks.pgd(
       self.make_rng('noise'), network, x, labels, eps=self.eps, steps=10, step_size=size, **self._limits
     )

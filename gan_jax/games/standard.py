@@ -201,15 +201,18 @@ class Standard(nn.Module):
       return batch
     fields, latents = batch['images'], batch['latents']
     if self.condition not in fields:
+      if not self.is_initializing():
+        raise KeyError(self.condition)  # of samples whose data are not there, or that start from pictures alone
       raise one_of('column in config.game.condition', self.condition, fields)
     if isinstance(latents, Mapping):
       raise UserError(
         f'config.game.condition={self.condition!r} comes from the data: make config.game.latents one distribution'
       )
     value = fields[self.condition]
-    if len(value) != (count := len(jax.tree.leaves(latents)[0])):  # `Scales` are a tuple
+    # Not `len`, which no exported game of any number of examples has; `Scales` are a tuple.
+    if value.shape[0] != (count := jax.tree.leaves(latents)[0].shape[0]):
       raise UserError(
-        f'config.game.condition={self.condition!r} needs as many examples as latents, not {len(value)} and '
+        f'config.game.condition={self.condition!r} needs as many examples as latents, not {value.shape[0]} and '
         f'{count}: leave config.data.batch_size out'
       )
     return {**batch, 'images': {**fields, 'label': value}, 'latents': {'z': latents, 'label': value}}

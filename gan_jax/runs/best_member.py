@@ -8,6 +8,7 @@ from typing import Any
 import ml_collections
 from etils import epath
 
+from gan_jax.base import files
 from gan_jax.config.vary import member_config
 from gan_jax.runs import run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
@@ -15,7 +16,16 @@ from gan_jax.runs.stages import first_step_of
 from gan_jax.runs.views import Experiment
 
 #: Files that the export of a member writes. If the folder has more, somebody has used it.
-EXPORTED = {'config.json', 'examples.json', 'checkpoints'}
+FIGURES = 'evaluation.json'
+EXPORTED = {'config.json', 'examples.json', 'checkpoints', FIGURES}
+#: The key of figures that the export has brought along, and nobody has measured anew.
+COPIED = 'copied_from'
+
+
+def _used(folder: epath.Path) -> bool:
+  """Whether somebody has trained or evaluated there."""
+  names, figures = {file.name for file in folder.iterdir()}, folder / FIGURES
+  return not names <= EXPORTED or (figures.exists() and COPIED not in json.loads(figures.read_text()))
 
 
 def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> dict[int, float]:
@@ -70,11 +80,15 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
   new.mkdir()
   run_config.write_config(new, member.config)
   run_config.copy_examples(workdir, new)
+  figures = workdir / f'evaluation_member_{best}.json'
+  if figures.exists():  # by which it may have been chosen
+    own = {**json.loads(figures.read_text()), COPIED: figures.name}
+    files.write_text(new / FIGURES, json.dumps(own, indent=2))
   checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
   checkpoints.save(member.of(state), place, {name: values[best]})
   checkpoints.close()
   if folder.exists():
-    if {file.name for file in folder.iterdir()} <= EXPORTED:
+    if not _used(folder):
       folder.rmtree()
     else:
       renamed = workdir / f'best-{datetime.datetime.now().strftime("%Y%m%d-%H%M%S")}'

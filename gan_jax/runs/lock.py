@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ except ImportError:  # Windows
   fcntl = None  # type: ignore[assignment]
 
 FILE = 'lock.json'
+#: Seconds in which a file of process 0 must be seen by the others.
+SEEN = 60
 
 
 class Owner(NamedTuple):
@@ -65,9 +68,20 @@ def held(workdir: epath.Path, say: Callable[[str], object]) -> Iterator[None]:
   if processes.broadcast(float(refusal is not None)):
     raise refusal or UserError(f'{workdir} is in use by another run: see the message of process 0')
   try:
+    if not processes.alone() and not processes.all_gather(_is_seen(workdir)).all():
+      raise UserError(f'{workdir} is not one folder for all processes: put it where all of them can read and write')
     yield
   finally:
     release()
+
+
+def _is_seen(workdir: epath.Path) -> bool:
+  """Whether the file that process 0 has written is here, which may take a while over a network."""
+  for _ in range(SEEN):
+    if FILE in {file.name for file in workdir.iterdir()}:
+      return True
+    time.sleep(1)
+  return False
 
 
 def _take(workdir: epath.Path, say: Callable[[str], object]) -> Callable[[], None]:

@@ -76,6 +76,12 @@ def enter(experiment: Any, number: int, state: Any, mesh: jax.sharding.Mesh, key
   return parallel.compile_once(begin, placed)(state, keys)
 
 
+def _beside(params: Any, player: Any) -> Any:
+  """A player that was read from a file, on the devices where the weights of ours are."""
+  mesh = getattr(jax.tree.leaves(params)[0].sharding, 'mesh', None)
+  return player if mesh is None or mesh.size == 1 else parallel.replicate(mesh)(player)
+
+
 def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> core.GameState:
   """The state with weights and running averages of the runs in `config.init_from` where path and shape agree.
 
@@ -105,7 +111,7 @@ def warm(config: Any, state: core.GameState, say: Callable[[str], object]) -> co
     for what, known in (('this game', state.players), (f'the run {folder}', run.state.players)):
       if name not in known:
         raise UserError(f'{setting} names {name!r}, which {what} lacks: it has {", ".join(sorted(known))}')
-    ours, theirs = players[name], run.state.players[name]
+    ours, theirs = players[name], _beside(players[name].params, run.state.players[name])
     params = surviving([theirs.params], ours.params)
     if not params.kept:
       all_of_one = isinstance(folders, str) and not config.init_players

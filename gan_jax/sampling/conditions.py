@@ -23,6 +23,7 @@ from gan_jax.latents import paths
 from gan_jax.nets.layers.text import word_shares
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling import inputs as inputs_lib
+from gan_jax.sampling.reading import Read
 
 #: {name: value}, as `parsed` gives it, with values as text or as Python has them.
 Condition = Mapping[str, Any]
@@ -62,13 +63,18 @@ class Asked(NamedTuple):
   size: int = 0
 
 
-def known(stage: Stage) -> list[str]:
+def known(stage: Stage, read: Read | None = None) -> list[str]:
   """The names that a stage's game can be asked for."""
-  return list(asked(stage))
+  return list(asked(stage, read))
 
 
-def asked(stage: Stage) -> dict[str, Asked]:
-  """{name that a stage's game can be asked for: what it takes}, for a page that shows them."""
+def asked(stage: Stage, read: Read | None = None) -> dict[str, Asked]:
+  """{name that a stage's game can be asked for: what it takes}, for a page that shows them.
+
+  Args:
+    stage: with the game and the streams.
+    read: what the game reads when it samples: other columns are no condition. None if it is not known.
+  """
   found: dict[str, Asked] = {}
   for name, part in _parts(stage.game.latents).items():
     distribution = stage.game.latents[part]
@@ -78,8 +84,8 @@ def asked(stage: Stage) -> dict[str, Asked]:
       found[name] = _of_kind(_classes(stage, part, distribution))
     else:
       found[name] = Asked('numbers', size=int(np.prod(_drawn(distribution).shape[1:])))
-  for stream in _streams(stage).values():
-    for field, kind in _kinds(stream).items():
+  for key, stream in _streams(stage).items():
+    for field, kind in _read_kinds(stage, key, stream, read).items():
       if isinstance(kind, columns.Attributes):
         found.update((name, Asked('attribute')) for name in kind.names)
       elif _askable(kind):
@@ -105,7 +111,9 @@ def _classes(stage: Stage, part: str, distribution: latents_lib.Label) -> column
   return columns.Label(classes=distribution.classes)
 
 
-def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: int = 0) -> tuple[Any, Any]:
+def apply(
+  stage: Stage, condition: Condition, latents: Any, inputs: Any, count: int = 0, read: Read | None = None
+) -> tuple[Any, Any]:
   """Latents and inputs with the conditions in the place of what was drawn.
 
   Args:
@@ -114,6 +122,7 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: 
     latents: (count, ...), or a dict of such; None of games that draw none.
     inputs: {stream: {field: (count, ...)}}; None of games that read none.
     count: how many, where the inputs may have no field; by default as many as these have.
+    read: as in `asked`.
 
   Raises:
     UserError: the game has no such condition, or the value is none.
@@ -127,11 +136,14 @@ def apply(stage: Stage, condition: Condition, latents: Any, inputs: Any, count: 
   for name, value in condition.items():
     if name in _parts(stage.game.latents):
       _ask_latents(stage, name, value, latents)
-    elif not any(_ask_input(stream, name, value, inputs[key], count, named) for key, stream in _streams(stage).items()):
+    elif not any(
+      _ask_input(stream, _read_kinds(stage, key, stream, read), name, value, inputs[key], count, named)
+      for key, stream in _streams(stage).items()
+    ):
       title = type(stage.game).__name__
-      if not known(stage):
+      if not known(stage, read):
         raise UserError(f'condition {name}={value!r}: {title} takes no condition, leave it out')
-      raise one_of(f'condition of {title}', name, known(stage))
+      raise one_of(f'condition of {title}', name, known(stage, read))
   for key in given:
     for field in inputs[key].keys() - given[key]:
       kind = _kinds(stage.streams[key]).get(field)
@@ -221,11 +233,24 @@ def _ask_latents(stage: Stage, name: str, value: Any, latents: dict[str, Any]) -
   latents[part] = np.broadcast_to(vector.reshape(drawn.shape[1:]), drawn.shape).astype(drawn.dtype)
 
 
+def _read_kinds(stage: Stage, key: str, stream: Stream, read: Read | None) -> dict[str, Any]:
+  """The kinds of those columns of a stream that the game reads."""
+  named = asked_as(stage.game)
+  kinds = _kinds(stream).items()
+  return {f: kind for f, kind in kinds if read is None or (key, named.get(f, f)) in read.fields}
+
+
 def _ask_input(
-  stream: Stream, name: str, value: Any, fields: dict[str, Any], count: int, named: Mapping[str, str]
+  stream: Stream,
+  kinds: Mapping[str, Any],
+  name: str,
+  value: Any,
+  fields: dict[str, Any],
+  count: int,
+  named: Mapping[str, str],
 ) -> bool:
   """Whether a stream has the condition, which is then in its fields, by the names that the game has for it."""
-  for field, kind in _kinds(stream).items():
+  for field, kind in kinds.items():
     if isinstance(kind, columns.Attributes) and name in kind.names:
       unknown = np.full((count, len(kind.names)), np.nan, np.float32)
       filled = named.get(field, field)

@@ -50,7 +50,8 @@ def neighbours(run: 'Run', count: int = 8, options: Options = Options(), *, near
     options: which samples.
     nearest_count: training examples beside each.
   """
-  images = images_of(run, start_of(run, count, options), options)
+  drawn = None if run.stage.game.latents is None else start_of(run, count, options)
+  images = images_of(run, drawn, options, inputs=run.inputs(count))
   train = training_pictures(run, options.output)
   return with_nearest(to_uint8(images, run.range_of(options.output)), train, nearest_count)
 

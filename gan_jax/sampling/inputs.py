@@ -17,6 +17,7 @@ from gan_jax.data.sources.base import Source
 from gan_jax.data.sources.folder import FolderSource
 from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
+from gan_jax.sampling.reading import Read
 
 #: Which split of a stream to take: one for all, or {stream: split}; None for what is held out, where there is such.
 Splits = str | Mapping[str, str] | None
@@ -131,13 +132,14 @@ def at_random(stream: Stream, count: int, seed: int) -> dict[str, np.ndarray]:
   return made
 
 
-def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.ndarray]]:
+def of_folder(stage: Stage, text: str, read: Read | None = None) -> tuple[str, list[str], dict[str, np.ndarray]]:
   """The pictures of a folder as inputs: (the stream that they stand for, their paths in the folder, its fields).
 
   Args:
     stage: with the game and the streams.
     text: FOLDER, for the first stream that the game reads, or STREAM=FOLDER. Of a stream with columns the pictures are
       the field that outputs are made of, whole.
+    read: what the game reads when it samples, if it is known.
 
   Raises:
     UserError: the game reads nothing or no such stream, or the folder has no picture.
@@ -151,6 +153,8 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
   folder = paths.expand(path)
   if not folder.is_dir():
     raise UserError(f'--inputs={text}: {path!r} is not a folder')
+  if read is not None and not takes_pictures(stage, name, read):
+    raise UserError(f'--inputs={text}: {type(stage.game).__name__} makes nothing of pictures of {name!r}: leave it out')
   stream = stage.streams[name]
   plain = dataclasses.replace(stream, flip=False, random_crop=0, per_class=0, classes=0, tags=(), columns={})
   # What black and white are in the run's own set says nothing of other files, unless they are pictures as well.
@@ -176,6 +180,16 @@ def of_folder(stage: Stage, text: str) -> tuple[str, list[str], dict[str, np.nda
     with file.open('rb') as opened, Image.open(opened) as picture:
       stored.append(kind.stored(picture))
   return name, files, {field: np.asarray(kind.prepare(jnp.asarray(np.stack(stored)), jax.random.key(0)))}
+
+
+def takes_pictures(stage: Stage, stream: str, read: Read | None = None) -> bool:
+  """Whether outputs are made of pictures of a stream: those that they say, or else its main field, if it is read."""
+  of = [output.source for output in core.outputs_of(stage.game, stage.streams).values() if output.of]
+  main = stage.streams[stream].main
+  is_read = stage.game.latents is None if read is None else (stream, main) in read.fields
+  fields = [field for name, field in of if name == stream] or ([main] if is_read and not of else [])
+  shapes = {name: x.shape for name, x in stage.streams[stream].fields(1).items()}
+  return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
 
 
 def _given_field(stage: Stage, stream: str) -> str:

@@ -1,5 +1,6 @@
 """A trained run, loaded from its workdir: samples, latents, variables."""
 
+import functools
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,7 +18,9 @@ from gan_jax.runs import run_config, saved
 from gan_jax.sampling import conditions, sheets
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing as standing_lib
+from gan_jax.sampling.moved import moved
 from gan_jax.sampling.outputs import imitated
+from gan_jax.sampling.reading import Read, read_by_sample
 from gan_jax.sampling.sampler import Sampler, check_count
 
 
@@ -33,10 +36,14 @@ class Run:
       for a run of one game.
   """
 
-  def __init__(self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None):
+  def __init__(
+    self, workdir: epath.PathLike, step: int | str | None = None, member: int | None = None, data_path: str = ''
+  ):
     self.workdir = paths.expand(workdir)
     found = saved.read(workdir, step, member, say=lambda line: console.say(line, error=True))
     self.config, self.stage, self.step, self.state, self.member = found
+    if data_path:
+      self.stage = self.stage._replace(streams=moved(self.stage.streams, data_path))
     self._samplers: dict[float, Sampler] = {}
 
   def variables(self, ema: bool = True, standing: int = 0, truncation: float = 0.0) -> dict[str, Any]:
@@ -94,7 +101,7 @@ class Run:
       return sampler(variables, count, seed, label, inputs)
     latents = None if self.stage.game.latents is None else sampler.latents(count, seed, label)
     with self.remembering():
-      latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count)
+      latents, inputs = conditions.apply(self.stage, condition, latents, inputs, count, self.read)
     with inputs_lib.missing(self.stage, count, split):
       if latents is None:
         return sampler(variables, count, seed, label, inputs)
@@ -119,6 +126,15 @@ class Run:
       raise one_of('stream', stream, streams)
     chosen = inputs_lib.input_stream(streams[stream or next(iter(streams))], split or None)
     return inputs_lib.examples(chosen, np.arange(min(check_count(n, what='n'), len(chosen.open()))))
+
+  @functools.cached_property
+  def read(self) -> Read | None:
+    """What the game's `sample` reads of all that it is given; None where the data are not there to say."""
+    try:
+      with self.remembering():
+        return read_by_sample(self.stage, self.variables())
+    except UserError:
+      return None
 
   def remembering(self) -> AbstractContextManager[None]:
     """While it lasts, streams whose data are not there have the examples that the run noted when it was trained."""
@@ -218,7 +234,7 @@ def attention_of(intermediates: Any) -> dict[str, Any]:
   return {name(path): leaf for path, leaf in leaves if getattr(path[-2], 'key', '') == 'attention'}
 
 
-def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None) -> Run:
+def load(workdir: epath.PathLike, step: int | str | None = None, member: int | None = None, data_path: str = '') -> Run:
   """Loads a trained run.
 
   Args:
@@ -226,8 +242,9 @@ def load(workdir: epath.PathLike, step: int | str | None = None, member: int | N
     step: step of the checkpoint, or 'best' (by config.keep_best); the latest by default.
     member: number of a member of a population; by default the best by config.keep_best, or else the first. A line on
       the console says which member was chosen.
+    data_path: where the data are now, if they have moved: PATH, or STREAM=PATH.
 
   Raises:
-    UserError: the run, the checkpoint or the member does not exist.
+    UserError: the run, the checkpoint, the member or the stream does not exist.
   """
-  return Run(workdir, step, member)
+  return Run(workdir, step, member, data_path)

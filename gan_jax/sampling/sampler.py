@@ -155,7 +155,7 @@ class Sampler:
         raise UserError(f'{count} samples asked for, but inputs[{name!r}] has fewer examples: give as many')
 
   def _made(self, variables: Mapping[str, Any], count: int, seed: int, latents: Any, inputs: Any) -> Any:
-    variables = jax.device_put(variables, jax.local_devices()[0])
+    variables = jax.device_put(jax.tree.map(_local, variables), jax.local_devices()[0])
     chunks = []
     for start in range(0, count, CHUNK):
       given = jax.tree.map(lambda rows: _padded(np.asarray(rows)[start : start + CHUNK]), (latents, inputs or {}))  # noqa: B023
@@ -231,3 +231,8 @@ def _kinds(tree: Any) -> Any:
 
 def _padded(rows: np.ndarray) -> np.ndarray:
   return rows[np.arange(CHUNK) % len(rows)]
+
+
+def _local(x: Any) -> Any:
+  """An array that all processes have, as this one has it: no other takes part in what is sampled here."""
+  return x if not isinstance(x, jax.Array) or x.is_fully_addressable else x.addressable_data(0)

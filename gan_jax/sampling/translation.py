@@ -52,7 +52,7 @@ def translated(run: Run, folder: str, *, output: str = '', **how: Any) -> Transl
 
 
 def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> Translated:
-  stream, found, fields = inputs_lib.of_folder(run.stage, folder)
+  stream, found, fields = inputs_lib.of_folder(run.stage, folder, run.read)
   own = next(iter(fields))
   shown = fields[own], run.stage.streams[stream].range_of(own)
 

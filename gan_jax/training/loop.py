@@ -10,6 +10,7 @@ from etils import epath
 from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
+from gan_jax.data import sets
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.options import options_of
@@ -48,11 +49,12 @@ def run(config: ml_collections.ConfigDict, workdir: epath.PathLike, *, silent: b
 
 
 def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -> GameState:
-  experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
-  known = run_config.noted(workdir, experiment.stages, config.init_from)
-  run_config.check_classes(config, experiment.stages, known)
-  experiment = complete(experiment, known)
-  checks.check_run(experiment, mesh)
+  with processes.together('begin'):
+    experiment, mesh = experiment_of(config), parallel.make_mesh(config.devices or None)
+    known = run_config.noted(workdir, experiment.stages, config.init_from)
+    run_config.check_classes(config, experiment.stages, known)
+    experiment = complete(experiment, known)
+    checks.check_run(experiment, mesh)
   started, last = time.perf_counter(), experiment.stages[-1].last_step
   with opened(experiment, workdir, mesh, silent=silent) as session:
     for note in notes_lib.on_settings(config):
@@ -123,6 +125,12 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
 
 
 def _feed(session: Session, stage: Stage) -> Feed:
+  if not processes.alone():
+    with processes.together('read the data'):
+      seen = [sets.seen(stream) for _, stream in sorted(stage.streams.items())]
+    processes.check_alike(
+      'data', str(seen), 'let config.data.path and TFDS_DATA_DIR name the same files on all machines'
+    )
   return Feed(
     stage.streams,
     stage.moves,

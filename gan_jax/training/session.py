@@ -10,6 +10,7 @@ import ml_collections
 from etils import epath
 from jax.sharding import Mesh
 
+import gan_jax
 from gan_jax.base import console
 from gan_jax.base.command import writable
 from gan_jax.base.errors import UserError
@@ -90,6 +91,11 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     with writable(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.held(workdir, say))
+      processes.check_alike(
+        'settings',
+        f'{gan_jax.__version__} {config.to_json_best_effort(sort_keys=True)}',
+        'start one command in all of them',
+      )
       if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
         old = run_config.read_config(workdir)

@@ -82,7 +82,7 @@ def flops(experiment: Experiment, number: int) -> float:
 
   Convolutions count as on an accelerator. All microbatches count. A loop inside a network counts once.
   """
-  stage, mesh = experiment.stages[number], parallel.make_mesh(1)
+  stage, mesh = experiment.stages[number], parallel.one_device()
   state = experiment.of_first[number]
   # The body of a loop counts only once, so the microbatches are made one.
   step = runs.make_step(stage._replace(accumulate=1), mesh)

@@ -171,10 +171,13 @@ def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
   """The fields of one stored example; known without opening the source where they always are the stream's."""
   if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
     key = _stored(stream)
+    known = remembered.recall(stream)  # of a finished run, whose data may be others by now
+    if known is not None:
+      return known
     try:
       first = _open(key, _there(key))[0]
     except UserError:
-      known = remembered.recall(stream) or _declared(stream)
+      known = remembered.recall_older(stream) or _declared(stream)
       if known is None:
         raise
       return known

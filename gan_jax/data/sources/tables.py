@@ -40,7 +40,7 @@ class FolderColumns:
 
   def __init__(self, stream: 'Stream', wanted: Sequence[str]):
     self._stream = stream
-    self._columns = {**stream.unread, **stream.columns}
+    self._columns = {**dict(stream.unread), **stream.columns}
     self._read = {PICTURE, *wanted, *(settings.get('column', field) for field, settings in stream.columns.items())}
     self.files: list[epath.Path]
     self._rows: list[dict[str, Any]]
