@@ -144,4 +144,7 @@ def test_init_from_on_several_devices_with_an_optimizer_that_keeps_weights(tmp_p
   mesh = parallel.make_mesh(2)
   begun = parallel.replicate(mesh)(runs.enter(experiment.stages[0], None, jax.random.key(0)))
   warmed = resume.warm(config, begun, lambda line: None)
-  assert all(leaf.sharding.device_set == set(mesh.devices.flat) for leaf in jax.tree.leaves(warmed.players))
+  both, player = set(mesh.devices.flat), warmed.players['generator']
+  assert all(leaf.sharding.device_set == both for leaf in jax.tree.leaves(player.params))
+  assert any(leaf.shape[:1] == (7,) for leaf in jax.tree.leaves(player.params))
+  assert any(leaf.shape[:1] == (7,) for leaf in jax.tree.leaves(player.opt_state))
