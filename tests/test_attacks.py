@@ -1,5 +1,8 @@
 """Attacks on networks whose answer is known, what they refuse, and the game that trains against them."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -437,13 +440,16 @@ def test_one_number_is_of_all_examples_inside_jit_too():
 def test_adversarial_training_differentiates_the_loss_and_not_the_search(name):
   settings = {'carlini_wagner': dict(steps=5, searches=1), 'spsa': dict(eps=0.1, steps=2, samples=2)}.get(name, {})
   settings |= {'norm': 'l2', 'eps': 0.1} if name in ('fgsm', 'pgd') else {}
+  attack = getattr(attacks, name)
 
   def loss(w, made=None):
-    found = getattr(attacks, name)(KEY, Partial(_plane, w), X, LABELS, **settings) if made is None else made
+    found = attack(KEY, Partial(_plane, w), X, LABELS, **settings) if made is None else made
     return cross_entropy(_plane(w, found), LABELS).mean(), found
 
   gradient, made = jax.grad(loss, has_aux=True)(W)
   np.testing.assert_allclose(gradient, jax.grad(lambda w: loss(w, made)[0])(W), rtol=1e-6)
+  closed = lambda w: attack(KEY, lambda x: _plane(w, x), X, LABELS, **settings)
+  assert not jax.jacrev(closed)(W).any()
 
 
 @pytest.mark.parametrize('name', BALL)
@@ -461,3 +467,39 @@ def test_attacks_inside_a_shard_map_that_checks_what_varies(name):
   mesh, rows = jax.sharding.Mesh(np.array(jax.devices()[:3]), ('devices',)), jax.sharding.PartitionSpec('devices')
   made = jax.jit(jax.shard_map(attack, mesh=mesh, in_specs=(rows, rows), out_specs=rows))(pictures(X), LABELS)
   assert made.shape == (3, 1, 3, 1) and np.isfinite(made).all()
+
+
+def test_programs_of_functions_that_are_no_partials_are_forgotten():
+  """Else each call would keep the weights that it had."""
+  kept = []
+
+  def asked():
+    weights = np.ones((1, 3), np.float32)
+    network = lambda x: PLANE(x * weights)
+    kept.append(weakref.ref(network))
+    attacks.error_rate(network, X, LABELS)
+    attacks.in_batches(attacks.fgsm, KEY, network, X, LABELS, size=1, eps=0.1)
+
+  asked()
+  gc.collect()
+  assert kept[0]() is None
+
+
+def test_a_set_in_batches_compiles_a_function_once():
+  traced = []
+
+  def network(x):
+    traced.append(x.shape)
+    return PLANE(x)
+
+  attacks.in_batches(attacks.fgsm, KEY, network, X, LABELS, size=1, eps=0.1)
+  shapes = len(traced)
+  assert shapes < 2 * len(X), 'one look at the shape in each batch, and one program'
+
+
+def test_squares_of_half_precision_are_as_large_as_others():
+  large = jnp.full((1, 300, 300, 1), 0.5, jnp.float16)
+  network = lambda x: jnp.stack([x.astype(jnp.float32).mean((1, 2, 3)), jnp.full(len(x), 2.0)], -1)
+  of = lambda x: attacks.square(KEY, network, x, jnp.array([1]), eps=0.25, queries=1)
+  differs = (np.asarray(of(large), np.float32) != np.asarray(of(large.astype(jnp.float32)))).mean()
+  assert differs < 0.01

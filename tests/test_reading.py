@@ -13,10 +13,12 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax import runs
 from gan_jax.base.errors import UserError
+from gan_jax.config.evaluation import Options
 from gan_jax.core import game_variables
 from gan_jax.distributed import parallel
+from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.exports import function
-from gan_jax.runs import best_member
+from gan_jax.runs import best_member, run_config
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.sampling import conditions
 from gan_jax.sampling import inputs as inputs_lib
@@ -60,6 +62,13 @@ def test_pictures_of_ones_own_are_refused_where_nothing_is_made_of_them(asked):
   run, pictures = asked
   with pytest.raises(UserError, match="Standard makes nothing of pictures of 'images'"):
     translated(run, str(pictures))
+
+
+def test_a_field_that_nothing_gave_is_one_line(asked):
+  run, _ = asked
+  image = run.examples(n=2)['image']
+  with pytest.raises(UserError, match="the game reads the field 'kind', which its inputs lack"):
+    run.sample(2, inputs={'images': {'image': image}})
 
 
 def test_averages_that_no_sample_is_of_are_not_named(asked):
@@ -148,3 +157,18 @@ def test_init_from_on_several_devices_with_an_optimizer_that_keeps_weights(tmp_p
   assert all(leaf.sharding.device_set == both for leaf in jax.tree.leaves(player.params))
   assert any(leaf.shape[:1] == (7,) for leaf in jax.tree.leaves(player.params))
   assert any(leaf.shape[:1] == (7,) for leaf in jax.tree.leaves(player.opt_state))
+
+
+def test_averages_of_a_game_that_reads_the_clock():
+  """A layer that fades in looks at the time when it samples, as evaluations do."""
+  stage = runs.stages_of(load_shrunk('configs/progressive.py:digits'))[-1]
+  state = runs.enter(stage, None, jax.random.key(0))
+  evaluator = Evaluator(stage, Options(metrics=('fid',), features='raw', samples=16))
+  assert evaluator._averaged(state, stage.first_step + 1) == ['generator']
+
+
+def test_settings_are_alike_wherever_data_are():
+  of = lambda *settings: run_config.without_paths(
+    config_lib.override(config_lib.load('configs/gan.py:digits'), list(settings))
+  )
+  assert of('--config.data.path=a') == of('--config.data.path=b') != of('--config.steps=7')

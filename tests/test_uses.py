@@ -186,12 +186,22 @@ def test_a_word_below_0_is_an_unknown_one():
   np.testing.assert_array_equal(made[0], made[1])
 
 
+@chex.dataclass
+class Players:
+  generator: chex.Array
+  discriminator: chex.Array
+
+
 def test_alternate_keeps_the_order_of_an_ordered_dict():
   tx = minimax.alternate(generator=optax.sgd(1.0), discriminator=optax.sgd(1.0))
   ones = collections.OrderedDict(generator=jnp.ones(2), discriminator=jnp.ones(2))
   updates, _ = tx.update(ones, tx.init(ones), ones)
   assert list(updates) == ['generator', 'discriminator']
   assert updates['discriminator'].all() and not updates['generator'].any()
+  ones = Players(generator=jnp.ones(2), discriminator=jnp.ones(2))
+  tx = minimax.alternate(generator=optax.sgd(1.0), discriminator=optax.sgd(1.0))
+  updates, _ = tx.update(ones, tx.init(ones), ones)
+  assert updates.discriminator.all() and not updates.generator.any()
 
 
 def test_sides_of_two_scales_are_not_compared():
@@ -204,7 +214,7 @@ def test_sides_of_two_scales_are_not_compared():
     lambda: paired.psnr(of_bytes, floats),
     lambda: paired.absolute_errors(of_bytes, floats),
   ):
-    with pytest.raises(UserError, match='bring both to one scale'):
+    with pytest.raises(UserError, match='give both one scale'):
       compared()
   with pytest.raises(UserError, match='scale it, or give sigmas'):
     parzen.parzen_likelihood(2 * floats - 1, 2 * floats - 1, 2 * floats - 1)
@@ -225,6 +235,8 @@ def test_whole_numbers_that_wrap_around():
   with pytest.raises(UserError, match='they must be below these'):
     makers.division(maker, mode, 4, 89)
   assert np.isfinite(labels.cross_entropy(jnp.zeros((2, 256)), jnp.array([0, 255], jnp.uint8)))
+  with pytest.raises(AssertionError, match='int'):
+    labels.cross_entropy(jnp.zeros((2, 256)), jnp.array([0.0, 1.9]))
   low, high = np.full((20, 3), -500), np.full((20, 3), 4)
   with pytest.raises(UserError, match='some are negative'):
     two_sample.two_sample_test(low, high, steps=1)
@@ -236,13 +248,15 @@ def test_whole_numbers_that_wrap_around():
 def test_sentences_may_be_arrays_of_any_library():
   sentences = np.arange(12).reshape(2, 6) % 5
   expected = bleu.bleu(sentences.tolist(), sentences[::-1].tolist(), 2)
-  for same in (sentences, jnp.asarray(sentences), list(jnp.asarray(sentences))):
+  words = [list(sentence) for sentence in jnp.asarray(sentences)]
+  for same in (sentences, jnp.asarray(sentences), list(jnp.asarray(sentences)), words):
     np.testing.assert_allclose(bleu.bleu(same, same[::-1], 2), expected)
   assert bleu.self_bleu(jnp.zeros((3, 4), int), 2).tolist() == [1, 1, 1]
 
 
 def test_features_are_of_the_examples_they_were_made_for():
-  extractor = random_features((8, 8, 3))
+  extractor = random_features([8, 8, 3])
+  assert extractor.apply(extractor.variables, jnp.zeros((1, 8, 8, 3)))['features'].shape == (1, 480)
   with pytest.raises(UserError, match='are asked for examples'):
     extractor.apply(extractor.variables, jnp.zeros((4, 3, 8, 8)))
 

@@ -16,6 +16,7 @@ from gan_jax.attacks.losses import margin
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import column, numbers, widened, within
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import compiled
 
 
 def spsa(
@@ -118,7 +119,7 @@ def nes(
   return _estimated(key, logits_fn, x, labels, *settings, targeted=targeted, signs=False)
 
 
-@functools.partial(jax.jit, static_argnames=('targeted', 'signs'))
+@functools.partial(compiled, static=('targeted', 'signs'))
 def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low, high, *, targeted, signs):
   """Descent on the margin along estimated gradients: by Adam from random signs, or by sign from normal noise."""
   given, x = x.dtype, widened(x)
@@ -152,7 +153,7 @@ def _estimated(key, logits_fn, x, labels, eps, steps, samples, width, rate, low,
     at = jnp.where(column(fooled, x), at, moved)
     return at, moments, fooled | (cost(at) < 0)
 
-  return jax.lax.fori_loop(0, steps, step, (x, adam.init(x), cost(x) < 0))[0].astype(given)
+  return jax.lax.stop_gradient(jax.lax.fori_loop(0, steps, step, (x, adam.init(x), cost(x) < 0))[0].astype(given))
 
 
 def square(
@@ -216,10 +217,11 @@ def _halved_from(queries: int) -> np.ndarray:
   return np.minimum(found, 2**31 - 1).astype(np.int32)
 
 
-@functools.partial(jax.jit, static_argnames=('targeted',))
+@functools.partial(compiled, static=('targeted',))
 def _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, *, targeted):
   count, height, width, channels = x.shape
-  eps, share, low, high = numbers(x, eps, share, low, high)
+  eps, low, high = numbers(x, eps, low, high)
+  share = jnp.asarray(share, jnp.float32)  # a half would have no room for the number of pixels
   rows, columns = jnp.arange(height).reshape(1, -1, 1), jnp.arange(width).reshape(1, 1, -1)
 
   def cost(at):
@@ -244,4 +246,4 @@ def _square(key, logits_fn, x, labels, eps, queries, starts, share, low, high, *
   clean = cost(x)
   stripes = jax.random.rademacher(jax.random.fold_in(key, queries), (count, 1, width, channels), x.dtype)
   begun = jnp.where(column(clean < 0, x), x, jnp.clip(x + eps * stripes, low, high))
-  return jax.lax.fori_loop(0, queries, try_square, (begun, cost(begun)))[0]
+  return jax.lax.stop_gradient(jax.lax.fori_loop(0, queries, try_square, (begun, cost(begun)))[0])

@@ -54,7 +54,8 @@ def checked(
     raise UserError(
       f'labels are {jnp.result_type(labels)} of shape {np.shape(labels)}: give {len(x)} integers, one per example'
     )
-  # Adversarial examples are data: a loss on them has no gradient through the search that made them.
+  # Adversarial examples are data: a loss on them has no gradient through the search, whose result is cut off as well,
+  # for a function has weights that are no arguments.
   partial, x = jax.lax.stop_gradient((as_partial(logits_fn), jnp.asarray(x)))
   labels = jnp.asarray(labels)
   logits = shape_of_logits(partial, x)

@@ -21,6 +21,7 @@ from gan_jax.attacks.losses import Loss, against, cross_entropy
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import column, numbers, random_change, scaled, steepest, widened, within
 from gan_jax.base.devices import varying_alike
+from gan_jax.base.functions import compiled
 
 
 def fgsm(
@@ -249,7 +250,7 @@ def _rank(loss: Loss) -> int:
   return getattr(loss, 'rank', 2)
 
 
-@jax.jit
+@compiled
 def _least(logits_fn, x, labels):
   logits = logits_fn(x).astype(jnp.float32)
   own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
@@ -267,7 +268,7 @@ def _gradient(logits_fn, labels, climbed, x):
   return jnp.nan_to_num(jax.grad(lambda x: climbed(logits_fn(x), labels).sum())(x))
 
 
-@functools.partial(jax.jit, static_argnames=('norm', 'random', 'targeted', 'loss'))
+@functools.partial(compiled, static=('norm', 'random', 'targeted', 'loss'))
 def _one_step(key, logits_fn, x, labels, eps, start, low, high, *, norm, random, targeted, loss):
   given, x = x.dtype, widened(x)
   eps, start, low, high = numbers(x, eps, start, low, high)
@@ -275,10 +276,10 @@ def _one_step(key, logits_fn, x, labels, eps, start, low, high, *, norm, random,
   if random:
     begun = jnp.clip(x + start * steepest(jax.random.normal(key, x.shape, x.dtype), norm), low, high)
   gradient = _gradient(seeing(given, logits_fn), labels, _climbed(loss, targeted), begun)
-  return jnp.clip(begun + (eps - start) * steepest(gradient, norm), low, high).astype(given)
+  return jax.lax.stop_gradient(jnp.clip(begun + (eps - start) * steepest(gradient, norm), low, high).astype(given))
 
 
-@functools.partial(jax.jit, static_argnames=('norm', 'random', 'targeted', 'loss', 'momentum'))
+@functools.partial(compiled, static=('norm', 'random', 'targeted', 'loss', 'momentum'))
 def _ascent(
   key, logits_fn, x, labels, eps, size, decay, steps, restarts, low, high, *, norm, random, targeted, loss, momentum
 ):
@@ -313,4 +314,4 @@ def _ascent(
 
   # On several devices what is kept differs as the examples do.
   none = (x, *(varying_alike(start, x)[0] for start in (jnp.zeros(len(x), bool), jnp.full(len(x), -jnp.inf))))
-  return jax.lax.fori_loop(0, restarts, restart, none)[0].astype(given)
+  return jax.lax.stop_gradient(jax.lax.fori_loop(0, restarts, restart, none)[0].astype(given))

@@ -10,7 +10,7 @@ import numpy as np
 from gan_jax.attacks.checks import LogitsFn, check_count, shape_of_logits
 from gan_jax.attacks.norms import lengths
 from gan_jax.base.errors import UserError
-from gan_jax.base.functions import as_partial
+from gan_jax.base.functions import as_partial, compiled
 
 #: Examples at a time: their arrays stay in a processor's cache.
 BATCH = 250
@@ -31,7 +31,7 @@ class Report(NamedTuple):
   l2: float
 
 
-@jax.jit
+@compiled
 def _apply(network, x):
   return network(x)
 
@@ -39,9 +39,10 @@ def _apply(network, x):
 def logits_of(network: LogitsFn, x: Any, size: int = BATCH) -> np.ndarray:
   """Logits (N, classes) of examples (N, ...), in batches of one size."""
   network, size, x = as_partial(network), min(size, len(x)), np.asarray(x)
-  shape = shape_of_logits(network, x[:size]).shape
-  if len(shape) != 2:
-    raise UserError(f'a network that gives logits of shape {shape}: what it errs on is asked of one, (B, classes)')
+  shape = getattr(shape_of_logits(network, x[:size]), 'shape', None)
+  if shape is None or len(shape) != 2:
+    what = f'logits of shape {shape}' if shape else 'several arrays'
+    raise UserError(f'the network gives {what}: what it errs on is asked of one that gives logits (B, classes)')
   parts = [np.asarray(_apply(network, x[_rows(start, size, len(x))])) for start in range(0, len(x), size)]
   logits = np.concatenate(parts)[: len(x)]
   wrong = np.isnan(np.asarray(logits, np.float32)).any(1)

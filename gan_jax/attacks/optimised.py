@@ -13,6 +13,7 @@ from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import column, numbers, widened
 from gan_jax.base.devices import varying_alike
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import compiled
 
 #: The tanh of the search reaches the ends of the range only at infinity.
 EDGE = 0.999999
@@ -71,7 +72,7 @@ def carlini_wagner(
   return _carlini_wagner(logits_fn, x, labels, *settings, targeted=targeted)
 
 
-@functools.partial(jax.jit, static_argnames=('targeted',))
+@functools.partial(compiled, static=('targeted',))
 def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, constant, low, high, *, targeted):
   given, x = x.dtype, widened(x)
   confidence, rate, constant, low, high = numbers(x, confidence, rate, constant, low, high)
@@ -112,7 +113,7 @@ def _carlini_wagner(logits_fn, x, labels, confidence, steps, rate, searches, con
   # On several devices what is kept differs as the examples do.
   of_each = lambda value: varying_alike(jnp.full(len(x), value, x.dtype), x)[0]
   begun = (x, of_each(jnp.inf), of_each(0), of_each(jnp.inf), of_each(constant))
-  return jax.lax.fori_loop(0, searches, search, begun)[0].astype(given)
+  return jax.lax.stop_gradient(jax.lax.fori_loop(0, searches, search, begun)[0].astype(given))
 
 
 def deepfool(
@@ -159,7 +160,7 @@ def deepfool(
   return _deepfool(logits_fn, x, labels, steps, overshoot, low, high, candidates=candidates, norm=norm)
 
 
-@functools.partial(jax.jit, static_argnames=('candidates', 'norm'))
+@functools.partial(compiled, static=('candidates', 'norm'))
 def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, norm):
   given, x = x.dtype, widened(x)
   overshoot, low, high = numbers(x, overshoot, low, high)
@@ -196,4 +197,4 @@ def _deepfool(logits_fn, x, labels, steps, overshoot, low, high, *, candidates, 
     return i + 1, at, total, fooled | (logits_fn(at).argmax(-1) != labels)
 
   begun = (0, x, jnp.zeros_like(x), logits.argmax(-1) != labels)
-  return jax.lax.while_loop(go_on, step, begun)[1].astype(given)
+  return jax.lax.stop_gradient(jax.lax.while_loop(go_on, step, begun)[1].astype(given))

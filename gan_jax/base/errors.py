@@ -9,6 +9,21 @@ class Diverged(UserError):
   """The training has produced nan or infinity, so its state is not saved."""
 
 
+class Absent(UserError, KeyError):
+  """A field that something reads and nothing gave it.
+
+  Attributes:
+    field: its name.
+  """
+
+  def __init__(self, field: str):
+    super().__init__(f'the game reads the field {field!r}, which its inputs lack: give it, or a condition of that name')
+    self.field = field
+
+  def __str__(self) -> str:  # not that of a KeyError, which has quotation marks
+    return str(self.args[0])
+
+
 def one_of(what: str, value: object, choices) -> UserError:
   """An error for a `value` that is not among `choices`.
 

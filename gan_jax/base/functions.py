@@ -1,10 +1,22 @@
 """Functions as arguments of compiled ones."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from jax.tree_util import Partial
+
+
+class _Once:
+  """A function that is no `Partial`, and the programs that were compiled for it: both are forgotten together."""
+
+  def __init__(self, function: Callable[..., Any]):
+    self.function = function
+    self.programs: dict[Any, Callable[..., Any]] = {}
+
+  def __call__(self, *arguments: Any) -> Any:
+    return self.function(*arguments)
 
 
 def as_partial(function: Callable[..., Any]) -> Partial:
@@ -17,7 +29,39 @@ def as_partial(function: Callable[..., Any]) -> Partial:
   >>> as_partial(len)([1, 2])
   2
   """
-  return function if isinstance(function, Partial) else Partial(lambda *arguments: function(*arguments))
+  return function if isinstance(function, Partial) else Partial(_Once(function))
+
+
+def compiled(function: Callable[..., Any], static: Sequence[str] = ()) -> Callable[..., Any]:
+  """`jax.jit` of a function that takes other functions as partials of `as_partial`.
+
+  A program for a function that is no `Partial` of the caller's own is kept as long as that partial, not for ever.
+
+  Args:
+    function: the partials among its arguments come first.
+    static: the names of arguments that are no arrays.
+
+  >>> compiled(lambda network, x: network(x) + 1)(as_partial(lambda x: 2 * x), 3.0).item()
+  7.0
+  """
+  kept = jax.jit(function, static_argnames=tuple(static))
+
+  @functools.wraps(function)
+  def call(*arguments: Any, **settings: Any) -> Any:
+    closed = [x if isinstance(x, Partial) and isinstance(x.func, _Once) else None for x in arguments]
+    once: list[Any] = [x.func for x in closed if x is not None]
+    if not once:
+      return kept(*arguments, **settings)
+    programs, key = once[0].programs, (function, *map(id, once))
+    if key not in programs:
+
+      def whole(*others: Any, **settings: Any) -> Any:
+        return function(*(o if c is None else c for c, o in zip(closed, others, strict=True)), **settings)
+
+      programs[key] = jax.jit(whole, static_argnames=tuple(static))
+    return programs[key](*(x if c is None else None for c, x in zip(closed, arguments, strict=True)), **settings)
+
+  return call
 
 
 def read(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:

@@ -157,7 +157,8 @@ def stream(**settings: Any) -> dict[str, Any]:
   >>> stream(name='mnist', channels=1)['size']
   32
   """
-  names = {field.name: field.default for field in dataclasses.fields(Stream)} | {'columns': {}}
+  known = (field for field in dataclasses.fields(Stream) if field.name != 'unread')  # which evaluations set
+  names = {field.name: field.default for field in known} | {'columns': {}}
   unknown = set(settings) - set(names)
   if unknown:
     raise UserError(f'unknown setting config.data.{sorted(unknown)[0]}: a stream has {", ".join(names)}')

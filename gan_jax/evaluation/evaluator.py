@@ -285,13 +285,15 @@ class Evaluator:
       self._batch_size(),
     )
 
-  def _averaged(self, state: core.GameState) -> list[str]:
+  def _averaged(self, state: core.GameState, step: int) -> list[str]:
     """The players whose running averages the samples are of."""
-    kept = averaged_players(self._stage.game, state, None)
-    if kept and 'read' not in self._cached:
-      variables = jax.eval_shape(lambda state: core.game_variables(self._stage.game, state), state)
+    game, clock = self._stage.game, runs.clock_at(self._stage, step)
+    if not averaged_players(game, state, None):
+      return []
+    if 'read' not in self._cached:
+      variables = jax.eval_shape(lambda state: core.game_variables(game, state, clock=clock), state)
       self._cached['read'] = read_by_sample(self._stage, variables)
-    return averaged_players(self._stage.game, state, self._cached.get('read'))
+    return averaged_players(game, state, self._cached['read'])
 
   def _batch_size(self) -> int:
     """Examples that networks compare at a time in training; of large batches a part that the same groups divide."""
@@ -335,7 +337,7 @@ class Evaluator:
     kind = jax.devices()[0].device_kind
     options, extractor = self._options, self.scorer.extractor
     bits = ', rounded to 8 bits' if self.stream.pictures else ''
-    kept = self._averaged(state) if options.weights == 'ema' else []
+    kept = self._averaged(state, step) if options.weights == 'ema' else []
     weights = f'running averages of {", ".join(kept)}' if kept else 'raw weights'
     what = 'truncation' if hasattr(self._stage.game, 'truncated') else 'latents within'
     cut = f', {what} {options.truncation}' if options.truncation else ''

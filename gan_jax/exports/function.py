@@ -21,7 +21,7 @@ class Exported(NamedTuple):
   """A run as a function of arrays.
 
   Attributes:
-    apply: (weights, {name: (B, ...)}) -> {name: (B, ...) float32}; pure.
+    apply: (weights, {name: (B, ...)}) -> {name: (B, ...) float32, whole numbers int32}; pure.
     weights: {path: array}, such as 'params/generator/Dense_0/kernel': the weights and statistics that samples need.
     inputs: {name: an example of two rows}: the latents, 'z' where they are one array, 'parts_low' of a dict in a dict,
       'z_0' of a tuple; and fields of the streams that the game reads, 'a_image'.

@@ -41,6 +41,7 @@ def random_features(shape: tuple[int, ...], seed: int = 0, *, spatial: int | Non
   >>> extractor.name, extractor.apply(extractor.variables, jnp.zeros((2, 8, 8, 1), jnp.uint8))['features'].shape
   ('random-8x8x1-2d-seed0-v1', (2, 480))
   """
+  shape = tuple(shape)
   if spatial is None:
     spatial = 3 if len(shape) == 3 and shape[-1] > COLOURS else len(shape) - 1
   if not 0 <= spatial <= 3 or len(shape) not in (spatial, spatial + 1):

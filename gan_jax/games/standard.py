@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.augment.augmentations import Adaptive, Scheduled, overfitting
-from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.errors import Absent, UserError, one_of
 from gan_jax.core.clock import read_clock, read_parts
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies, certainty
@@ -202,7 +202,7 @@ class Standard(nn.Module):
     fields, latents = batch['images'], batch['latents']
     if self.condition not in fields:
       if not self.is_initializing():
-        raise KeyError(self.condition)  # of samples whose data are not there, or that start from pictures alone
+        raise Absent(self.condition)  # of samples whose data are not there, or that start from pictures alone
       raise one_of('column in config.game.condition', self.condition, fields)
     if isinstance(latents, Mapping):
       raise UserError(

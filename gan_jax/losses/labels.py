@@ -21,6 +21,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """
   chex.assert_rank([logits, labels], [2, 1])
   chex.assert_equal_shape_prefix([logits, labels], 1)
+  chex.assert_type(labels, int)
   logs, labels = jax.nn.log_softmax(full_precision(logits)), labels.astype(jnp.int32)  # in bytes 256 classes are 0
   known = (labels >= 0) & (labels < logits.shape[1])  # JAX would count -1 from the end
   return -jnp.mean(jnp.where(known, jnp.take_along_axis(logs, jnp.where(known, labels, 0)[:, None], -1)[:, 0], jnp.nan))

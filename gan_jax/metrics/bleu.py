@@ -87,7 +87,7 @@ def _grams(sentence: Sentence, order: int) -> Counter[tuple[Hashable, ...]]:
 def _plain(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
   """Arrays as lists: the entries of PyTorch's and JAX's are arrays, none of which equals another."""
   listed = lambda value: np.asarray(value).tolist() if hasattr(value, '__array__') else value
-  return [listed(sentence) for sentence in listed(sentences)]
+  return [[listed(word) for word in listed(sentence)] for sentence in listed(sentences)]
 
 
 def _check(sentences: Sequence[Sentence], references: Sequence[Sentence], order: int) -> None:

@@ -46,12 +46,12 @@ def one_kind(**sides: Any) -> None:
 
   >>> one_kind(samples=np.zeros(3), train=np.zeros(3, np.uint8))
   Traceback (most recent call last):
-  gan_jax.base.errors.UserError: samples are float64, train are uint8: bring both to one scale, such as x / 255
+  gan_jax.base.errors.UserError: samples are float64, train are uint8: give both one scale and type, such as x / 255
   """
   types = {name: np.asarray(values).dtype for name, values in sides.items()}
   if len({dtype.kind in 'biu' for dtype in types.values()}) > 1:
     told = ', '.join(f'{name} are {dtype}' for name, dtype in types.items())
-    raise UserError(f'{told}: bring both to one scale, such as x / 255')
+    raise UserError(f'{told}: give both one scale and type, such as x / 255')
 
 
 def one_label_each(labels: Any, examples: Any) -> np.ndarray:

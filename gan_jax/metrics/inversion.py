@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from gan_jax.base.errors import UserError
-from gan_jax.base.functions import as_partial
+from gan_jax.base.functions import as_partial, compiled
 from gan_jax.metrics.checks import check_count, check_finite
 
 
@@ -33,7 +33,7 @@ def _pixels(x: jax.Array) -> jax.Array:
   return x
 
 
-@jax.jit
+@compiled
 def _step(generate, features, targets, fixed, state, learning_rate):
   """One step of Adam on all searches at once; each keeps the best latents it has met."""
   free, best, lowest, moments = state

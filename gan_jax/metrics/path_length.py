@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
-from gan_jax.base.functions import as_partial
+from gan_jax.base.functions import as_partial, compiled
 from gan_jax.base.seeds import check_seed
 from gan_jax.latents.interpolation import interpolate
 from gan_jax.metrics.checks import check_finite, mean_error
@@ -28,7 +28,7 @@ class PathLength(NamedTuple):
   median: float
 
 
-@jax.jit
+@compiled
 def _squared_distances(generate: Callable, features: Callable, near: Any, far: Any) -> jax.Array:
   ends = [generate(latents) for latents in (near, far)]
   if not jnp.issubdtype(ends[0].dtype, jnp.floating):

@@ -147,7 +147,8 @@ def alternate(
     moved = {name: tx.update(updates[name], state.players[name], of(name), **more) for name, tx in players.items()}
     # In the container that was given, and its order: that of names, or of an OrderedDict its own.
     parts, _ = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda part: part is not updates)
-    leaves = [leaf for path, _ in parts for leaf in jax.tree.leaves(moved[path[0].key][0])]
+    names = [getattr(path[0], 'key', getattr(path[0], 'name', '')) for path, _ in parts]  # of a dict, of a dataclass
+    leaves = [leaf for name in names for leaf in jax.tree.leaves(moved[name][0])]
     new = jax.tree.unflatten(jax.tree.structure(updates), leaves)
     return new, AlternateState({name: after for name, (_, after) in moved.items()})
 

@@ -26,6 +26,8 @@ FREE = re.compile(
 FIRST_NAMES = re.compile(r'config\.data\.(\w+\.)?class_names: \[\] -> ')
 #: Names in a message.
 NAMED = 20
+#: Settings that say where data are.
+PLACES = ('path', 'links')
 RESUME = ('auto', 'force')
 
 
@@ -110,6 +112,17 @@ def _config_text(workdir: epath.Path) -> str:
   except ValueError as error:
     raise UserError(f'{file} is damaged ({error}): remove it to go on with the settings you give') from error
   return text
+
+
+def without_paths(config: Any) -> str:
+  """The settings as text, but for the places of data, which may be others on each machine."""
+
+  def plain(value: Any) -> Any:
+    if isinstance(value, list):
+      return [plain(entry) for entry in value]
+    return {k: plain(v) for k, v in value.items() if k not in PLACES} if isinstance(value, dict) else value
+
+  return json.dumps(plain(json.loads(config_lib.to_json(config))), sort_keys=True)
 
 
 def check_config(config: Any) -> None:

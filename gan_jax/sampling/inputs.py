@@ -19,6 +19,8 @@ from gan_jax.data.streams import Stream
 from gan_jax.runs.stages import Stage
 from gan_jax.sampling.reading import Read
 
+#: Of a picture, at most: one with opacity has four.
+CHANNELS = 4
 #: Which split of a stream to take: one for all, or {stream: split}; None for what is held out, where there is such.
 Splits = str | Mapping[str, str] | None
 
@@ -189,7 +191,7 @@ def takes_pictures(stage: Stage, stream: str, read: Read | None = None) -> bool:
   is_read = stage.game.latents is None if read is None else (stream, main) in read.fields
   fields = [field for name, field in of if name == stream] or ([main] if is_read and not of else [])
   shapes = {name: x.shape for name, x in stage.streams[stream].fields(1).items()}
-  return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] in (1, 3) for field in fields)
+  return any(len(shapes.get(field, ())) == 4 and shapes[field][-1] <= CHANNELS for field in fields)
 
 
 def _given_field(stage: Stage, stream: str) -> str:

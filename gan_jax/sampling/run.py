@@ -137,7 +137,7 @@ class Run:
       return None
 
   def remembering(self) -> AbstractContextManager[None]:
-    """While it lasts, streams whose data are not there have the examples that the run noted when it was trained."""
+    """While it lasts, streams have the examples that the run noted when it was trained, whatever their data are now."""
     return remembered.remembering(run_config.read_examples(self.workdir))
 
   def inputs(self, count: int, split: inputs_lib.Splits = None, condition: conditions.Condition | None = None) -> Any:

@@ -77,7 +77,7 @@ def _translated(run: Run, folder: str, output: str, how: Mapping[str, Any]) -> T
     try:
       samples = made({**given, stream: fields})
     except KeyError as error:
-      if not (error.args and error.args[0] in rest):
+      if not (error.args and getattr(error, 'field', error.args[0]) in rest):
         raise
       # It must read more beside the pictures: the run's own, or a condition.
       samples = made({**given, stream: {**given[stream], **fields}})
@@ -120,6 +120,7 @@ def _without_data(
     shapes = {name: streams[name].fields(len(next(iter(fields.values())))) for name in others}
     return made({**jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes), stream: fields})
   except KeyError as error:
-    if error.args and error.args[0] in set(streams[stream].fields(1)) - set(fields):
-      raise needed(f'its field {error.args[0]!r}') from error
+    field = getattr(error, 'field', error.args[0] if error.args else '')
+    if field in set(streams[stream].fields(1)) - set(fields):
+      raise needed(f'its field {field!r}') from error
     raise

@@ -91,11 +91,8 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     with writable(workdir):
       workdir.mkdir(parents=True, exist_ok=True)
       stack.enter_context(lock.held(workdir, say))
-      processes.check_alike(
-        'settings',
-        f'{gan_jax.__version__} {config.to_json_best_effort(sort_keys=True)}',
-        'start one command in all of them',
-      )
+      settings = f'{gan_jax.__version__} {run_config.without_paths(config)}'
+      processes.check_alike('settings', settings, 'start one command in all of them')
       if (workdir / 'config.json').exists():  # even if there is no checkpoint yet
         run_config.check_resumable(workdir, config)
         old = run_config.read_config(workdir)

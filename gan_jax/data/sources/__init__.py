@@ -168,7 +168,7 @@ def _declared(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct] | None:
 
 
 def example(stream: 'Stream') -> dict[str, jax.ShapeDtypeStruct]:
-  """The fields of one stored example; known without opening the source where they always are the stream's."""
+  """The fields of one stored example: those of a run's notes, what they always are for the stream, or of the data."""
   if stream.columns or stream.name == 'npz' or _is_dotted(stream.name):
     key = _stored(stream)
     known = remembered.recall(stream)  # of a finished run, whose data may be others by now

@@ -29,7 +29,7 @@ def note(stream: 'Stream') -> dict[str, Any]:
 
 @contextlib.contextmanager
 def remembering(notes: Iterable[Mapping[str, Any]]) -> Iterator[None]:
-  """While it lasts, streams whose data cannot be opened have the examples that `note` noted."""
+  """While it lasts, streams have the examples that `note` noted, whatever their data have become."""
   struct = lambda shape, dtype: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
   known = {tuple(n['stream']): {name: struct(*field) for name, field in n['fields'].items()} for n in notes}
   token = _known.set(known)
