@@ -495,11 +495,3 @@ def test_a_set_in_batches_compiles_a_function_once():
   attacks.in_batches(attacks.fgsm, KEY, network, X, LABELS, size=1, eps=0.1)
   shapes = len(traced)
   assert shapes < 2 * len(X), 'one look at the shape in each batch, and one program'
-
-
-def test_squares_of_half_precision_are_as_large_as_others():
-  large = jnp.full((1, 300, 300, 1), 0.5, jnp.float16)
-  network = lambda x: jnp.stack([x.astype(jnp.float32).mean((1, 2, 3)), jnp.full(len(x), 2.0)], -1)
-  of = lambda x: attacks.square(KEY, network, x, jnp.array([1]), eps=0.25, queries=1)
-  differs = (np.asarray(of(large), np.float32) != np.asarray(of(large.astype(jnp.float32)))).mean()
-  assert differs < 0.01

@@ -6,8 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gan_jax.base.devices import axes_of
-
 #: `jax.vmap` over at most this many (members of a population) runs the convolutions one by one. A longer axis is one
 #: of examples; one by one it would compile slowly.
 MOST_ALONE = 32
@@ -36,5 +34,4 @@ def ungrouped(
     chosen = many if many and all(in_batched) else function
     return jax.vmap(lambda a, b: chosen(a, b, *sizes), axes)(a, b), True
 
-  # jax forgets in a `custom_vmap` which arrays differ between the devices of a `shard_map`.
-  return lambda a, b: function(a, b, *sizes) if axes_of(a) | axes_of(b) else batched(a, b)
+  return batched
