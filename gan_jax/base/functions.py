@@ -38,7 +38,7 @@ def compiled(function: Callable[..., Any], static: Sequence[str] = ()) -> Callab
   A program for a function that is no `Partial` of the caller's own is kept as long as that partial, not for ever.
 
   Args:
-    function: the partials among its arguments come first.
+    function: its partials are arguments without a name.
     static: the names of arguments that are no arrays.
 
   >>> compiled(lambda network, x: network(x) + 1)(as_partial(lambda x: 2 * x), 3.0).item()

@@ -11,6 +11,7 @@ from gan_jax.core.sampled import asked_as
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.nets.layers.conv import short_formulation
 from gan_jax.runs.stages import Stage
+from gan_jax.sampling.sampler import CHUNK
 
 
 class Read(NamedTuple):
@@ -30,7 +31,7 @@ class Read(NamedTuple):
 
 
 def read_by_sample(stage: Stage, variables: Mapping[str, Any]) -> Read:
-  """Traces `sample` on two examples of every stream that it may read.
+  """Traces `sample` on as many examples as samples are made of at a time, of every stream that it may read.
 
   Args:
     stage: with the game and the streams.
@@ -42,8 +43,8 @@ def read_by_sample(stage: Stage, variables: Mapping[str, Any]) -> Read:
   game = stage.game
   latents = None
   if game.latents is not None:
-    latents = jax.eval_shape(lambda: latents_lib.draw(game.latents, jax.random.key(0), 2))
-  inputs = {name: dict(stage.streams[name].fields(2)) for name in core.inputs_of(game, stage.streams)}
+    latents = jax.eval_shape(lambda: latents_lib.draw(game.latents, jax.random.key(0), CHUNK))
+  inputs = {name: dict(stage.streams[name].fields(CHUNK)) for name in core.inputs_of(game, stage.streams)}
   for fields in inputs.values():
     fields |= {asked: fields[field] for field, asked in asked_as(game).items() if field in fields}
 
