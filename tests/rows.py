@@ -4,11 +4,8 @@ import ast
 import contextlib
 import dataclasses
 import functools
-import json
 import math
-import os
 import pathlib
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +14,6 @@ from flax.core.scope import Scope
 
 from gan_jax import config as config_lib
 from gan_jax import runs
-from gan_jax.base import files
 from gan_jax.base.calls import resolve
 from gan_jax.config.build import HOMES, NESTED
 from gan_jax.data.columns import Picture
@@ -45,17 +41,6 @@ ROWS = list(_paths())
 IDS = [pathlib.Path(row.partition(':')[0]).stem + ':' + row.partition(':')[2] for row in ROWS]
 
 
-def _structure(value):
-  """Settings without their numbers, losses and learning rates."""
-  if hasattr(value, 'items'):
-    return tuple(
-      (key, _structure(entry)) for key, entry in sorted(value.items()) if key not in ('loss', 'learning_rate')
-    )
-  if isinstance(value, tuple | list) and any(hasattr(entry, 'items') for entry in value):
-    return tuple(_structure(entry) for entry in value)
-  return value if isinstance(value, str | bool | None) else 'numbers'
-
-
 def _at_hand(name):
   return name in BUILT_IN or is_made(name)
 
@@ -70,100 +55,56 @@ def _size(row):
   return max(stream.size for stream in streams), sum(not _at_hand(stream.name) for stream in streams)
 
 
-@functools.cache
-def _alike():
-  """The rows whose games, optimizers and stages differ in numbers and losses alone, small and built-in sets first."""
-  groups = {}
+def _files():
+  files = {}
   for row in ROWS:
-    config = _loaded(row)
-    same = tuple(_structure(config[name]) for name in ('game', 'optimizers', 'stages', 'ema'))
-    groups.setdefault((*same, config.accumulate > 1), []).append((_size(row), row))
-  return [[row for _, row in sorted(group)] for group in groups.values()]
+    files.setdefault(row.partition(':')[0], []).append(row)
+  return files
 
 
-def _smallest():
-  """The row of the smallest examples of each file."""
-  rows = {}
-  for group in _alike():
-    rows.setdefault(group[0].partition(':')[0], []).append((_size(group[0]), group[0]))
-  return {min(group)[1] for group in rows.values()}
-
-
-#: Rows whose programs are looked at in `make test` whatever they cost: of each file those of the smallest examples; for
-#: shapes those of its first variant instead, which is the paper's. What is compiled and run is only `cheap`, what is
-#: traced and lowered at full size only `cheap_at_full_size`.
-SMALLEST = _smallest()
-FIRST = set({row.partition(':')[0]: row for row in reversed(ROWS)}.values())
-#: Each row and the smallest that plays its game, at another size, with other losses or other numbers.
-LIKE = {row: group[0] for group in _alike() for row in group}
-REPEATED = {row for row, smallest in LIKE.items() if row != smallest}
-#: Convolutions, each counted once for every move of a step, above which a step takes long to compile even if shrunk.
+#: Of each file the row of the smallest examples, which `make test` plays, and the first, the paper's, whose step it
+#: lowers at full size. What takes long in both is left to `make test-all`, with all other rows.
+SMALLEST = {min(file, key=lambda row: (_size(row), row)) for file in _files().values()}
+FIRST = {file[0] for file in _files().values()}
+#: Convolutions, each counted once for every move and microbatch of a step, above which a step takes long to compile
+#: even if shrunk.
 MOST_COMPILED = 24
 
 
-class Counts(NamedTuple):
-  """What the time of a row's tests follows from.
-
-  Attributes:
-    parameters: of all networks of all stages.
-    convolutions: kernels, each as often as a step calls for it: in every move and microbatch.
-  """
-
-  parameters: int
-  convolutions: int
+def convolutions(stage, state):
+  """How often a step calls for a kernel of convolutions."""
+  kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
+  return sum(turn.repeat for turn in stage.game.turns) * stage.accumulate * sum(leaf.ndim > 3 for leaf in kernels)
 
 
-def _described(row):
-  """(stage, a function that gives the state in which it begins, in shapes) of every stage of the full config."""
-  states = [None]
-  for stage in runs.stages_of(config_lib.load(row)):
-
-    def begun(stage=stage):
-      states.append(jax.eval_shape(lambda before, key: runs.enter(stage, before, key), states[-1], KEY))
-      return states[-1]
-
-    yield stage, begun
+def _begun(config, most=math.inf):
+  """(stages, the state in which each begins, in shapes); None if their steps call for more convolutions than that."""
+  stages, states, found = runs.stages_of(config), [None], 0
+  for stage in stages:
+    moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
+    try:
+      with _no_more_kernels_than((most - found) // moves):
+        states.append(jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), states[-1], KEY))
+    except _Enough:
+      return None
+    found += convolutions(stage, states[-1])
+  return stages, states[1:]
 
 
 @functools.lru_cache(maxsize=4)
-def described(row):
-  """(stages of the full config, the state in which each begins, in shapes)."""
-  return tuple(zip(*((stage, begun()) for stage, begun in _described(row)), strict=True))
+def described(row, most=math.inf):
+  """`_begun` of the full config."""
+  return _begun(_loaded(row), most)
 
 
-@functools.cache
-def counts(row, enough=None):
-  """Counts of a row; the convolutions are those of its full networks, which the shrunk ones have too.
-
-  Of a row with more than `enough` convolutions only so many are counted, plus one. The processes of a run of the tests
-  share what one of them has counted.
-  """
-  file = pathlib.Path(os.environ['GAN_JAX_TESTS']) / 'counts' / f'{ROWS.index(row)}-{enough}.json'
-  if file.exists():
-    return Counts(*json.loads(file.read_text()))
-  found = _counted(row, enough)
-  file.parent.mkdir(exist_ok=True)
-  files.write_text(file, json.dumps(found))
-  return found
+@functools.lru_cache(maxsize=4)
+def shrunk_and_described(row):
+  """`_begun` of the shrunk config."""
+  return _begun(load_shrunk(row))
 
 
 class _Enough(BaseException):
   """More kernels were made than are asked for; no error of a game, which its caller would explain."""
-
-
-def _counted(row, enough):
-  parameters = convolutions = 0
-  for stage, begun in _described(row):
-    moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
-    try:
-      with _no_more_kernels_than((enough - convolutions) // moves if enough is not None else math.inf):
-        state = begun()
-    except _Enough:
-      return Counts(parameters, enough + 1)
-    kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
-    parameters += sum(kernel.size for kernel in kernels)
-    convolutions += moves * sum(kernel.ndim > 3 for kernel in kernels)
-  return Counts(parameters, convolutions)
 
 
 @contextlib.contextmanager
@@ -184,37 +125,25 @@ def _no_more_kernels_than(most):
     yield
 
 
-def _parts(value, key=''):
-  """The names, losses and switches in settings: what the code that a row runs follows from."""
-  if hasattr(value, 'items'):
-    return set().union(*(_parts(entry, name) for name, entry in value.items()))
-  if isinstance(value, tuple | list):
-    return set().union(*(_parts(entry, key) for entry in value))
-  return {value} if isinstance(value, str) else {(key, True)} if value is True else set()
-
-
-def _count(rows):
-  """Counts rows: of two workers that begin at once, each from another end, so that each counts half."""
-  second = os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[-1] in '13579'
-  for row in reversed(rows) if second else rows:
-    counts(row, MOST_COMPILED)
+@functools.cache
+def _few(row):
+  return sum(map(convolutions, *shrunk_and_described(row))) <= MOST_COMPILED
 
 
 @functools.cache
-def covering():
-  """The rows that `make test` plays: the smallest of each file, and the cheapest with a part that is in none of them.
+def _played(row):
+  """The class of a row's game and those of its networks."""
+  game = _loaded(row).game
+  networks = [value for key, value in game.items() if key not in HOMES and hasattr(value, 'items') and 'name' in value]
+  return game.name, frozenset(network.name for network in networks)
 
-  A row of more than MOST_COMPILED convolutions is left to `make test-all`, if it is not the smallest of its file.
-  """
-  parts = {row: set().union(*(_parts(_loaded(row)[name]) for name in ('game', 'optimizers', 'stages'))) for row in ROWS}
-  rows, shown = set(SMALLEST), set().union(*(parts[row] for row in SMALLEST))
-  others = [row for row in ROWS if row not in REPEATED | SMALLEST and parts[row] - shown]
-  _count(others)
-  for row in sorted(others, key=lambda row: counts(row, MOST_COMPILED)[::-1]):
-    if parts[row] - shown and counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED:
-      rows.add(row)
-      shown |= parts[row]
-  return rows
+
+def is_run(row):
+  """Whether `make test` compiles and runs it: the smallest row of its game and networks that has few convolutions."""
+  if row not in SMALLEST or not _few(row):
+    return False
+  alike = [other for other in SMALLEST if _played(other) == _played(row)]
+  return not any(_few(other) for other in alike if (_size(other), other) < (_size(row), row))
 
 
 def _walk(settings, where, home):
@@ -315,22 +244,3 @@ def shrunk(row):
 
 def load_shrunk(row):
   return config_lib.override(config_lib.load(row), shrunk(row))
-
-
-@functools.cache
-def cheap():
-  """The rows that `make test` compiles and runs: of SMALLEST those of no more than MOST_COMPILED convolutions."""
-  _count(sorted(SMALLEST))
-  return {row for row in SMALLEST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
-
-
-@functools.cache
-def cheap_at_full_size():
-  """The rows whose full-size step `make test` traces and lowers: of FIRST those of so few convolutions."""
-  return {row for row in FIRST if counts(row, MOST_COMPILED).convolutions <= MOST_COMPILED}
-
-
-def only_if_covering(request, row, others=frozenset(), among=covering):
-  """Skips a row in `make test` if it is neither among those rows nor one of the others."""
-  if 'not slow' in request.config.option.markexpr and row not in among() | others:
-    pytest.skip('for make test-all: smaller rows stand for this one, or it takes long')

@@ -36,7 +36,8 @@ from gan_jax.runs.experiment import experiment_of
 from gan_jax.training import summary
 
 
-@pytest.mark.parametrize('more', [(), pytest.param(('--apart',), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('more', [(), ('--apart',)])
 def test_gan_jax_alone(more, tmp_path, capsys):
   (row,) = run.main(['--work', 'gan2014', '--small', '--steps', '2', '--rounds', '1', '--variants', '', *more])
   assert row['seconds'] > 0 and row['matrix'] > 0 and row['memory'] > 0 and 'ratio' not in row

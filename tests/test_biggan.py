@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import untrained
+from cases import few
 from rows import shrunk
 
 import gan_jax
@@ -44,10 +45,7 @@ def counts(row):
   return tuple(summary.count(state.players[name].params) for name in ('generator', 'discriminator'))
 
 
-LARGE = tuple(COUNTS)[1:2] + tuple(COUNTS)[3:]
-
-
-@pytest.mark.parametrize('row', [pytest.param(row, marks=pytest.mark.slow if row in LARGE else ()) for row in COUNTS])
+@pytest.mark.parametrize('row', few(COUNTS, lambda row: row == next(iter(COUNTS))))
 def test_parameter_counts_are_the_papers(row):
   found = counts(row)
   assert all(wanted in (None, number) for number, wanted in zip(found, COUNTS[row], strict=True)), found
@@ -195,7 +193,7 @@ class Normed(nn.Module):
     return PlainBatchNorm(self.momentum, name='normal')(x, train=train).reshape(-1, 4, 4, 1)
 
 
-@pytest.mark.parametrize('momentum', [0.9, 0.5])
+@pytest.mark.parametrize('momentum', [pytest.param(0.9, marks=pytest.mark.slow), 0.5])
 def test_standing_statistics_are_means_over_batches(run, momentum):
   latents = {'z': latents_lib.Normal((5,)), 'label': latents_lib.Label(10)}
   game = Standard(Normed(momentum), sngan.Discriminator((8,), 1, 10), latents)
@@ -242,6 +240,7 @@ def test_attention_maps_are_shares_of_what_is_seen(run):
   np.testing.assert_allclose(maps['generator_attention_8'].sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_and_flags_of_the_command(run, tmp_path, capsys):
   command = lambda *rest: sample.command.main(
     sample._define, sample._run, sample.__doc__, ['--workdir', str(run.workdir), *rest]

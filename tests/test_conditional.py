@@ -144,6 +144,7 @@ def test_networks_of_cgan_read_the_label():
     assert np.abs(trained[1] - out[1]).max() > 1e-6, 'no dropout'
 
 
+@pytest.mark.slow
 def test_every_layer_of_conditional_dcgan_reads_the_condition():
   z, image = jnp.ones((2, 7)), jnp.ones((2, 8, 8, 1))
   label, zeros = jnp.array([1, 2]), jnp.zeros(2, int)

@@ -107,6 +107,7 @@ def test_a_block_of_the_page_reads_its_layout(number, tmp_path):
   assert {field: x.shape[1:] for field, x in stream.prepare(batch, jax.random.key(0)).items()} == shapes_of
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(tmp_path, capsys):
   photos(tmp_path / 'photos')
   faces(tmp_path / 'faces')

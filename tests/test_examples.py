@@ -57,11 +57,9 @@ CASES = {
 }  # fmt: skip
 
 
-#: Of several scales, and of a table: in `make test` test_kinds has tables, and stages are those of shipped games.
-SLOW = ('singan_photo.py:short', 'ctgan_people.py')
-
-
-@pytest.mark.parametrize('name', [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES])
+# In `make test` test_docs trains the example of the page, test_kinds has tables, and stages are those of shipped games.
+@pytest.mark.slow
+@pytest.mark.parametrize('name', CASES)
 def test_an_example_goes_through_everything(name, tmp_path, capsys):
   """Dry run, train, resume, sample, evaluate."""
   shapes, metrics, wanted = CASES[name]

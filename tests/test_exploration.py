@@ -449,6 +449,7 @@ def test_truncation_narrows_the_square():
   assert spread(whole) > 40 and 0 < spread(narrow) < 8
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_refuses_in_one_line(capsys, tmp_path):
   small = ['--config.game.generator.channels=(8,8)', '--config.game.discriminator.channels=(8,8)', '--config.devices=1']
   run = ['--workdir', str(tmp_path / 'run')]

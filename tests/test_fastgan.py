@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import few
 
 from gan_jax.augment.augmentations import Adaptive, DiffAugment, Scheduled
 from gan_jax.base.errors import UserError
@@ -19,7 +20,7 @@ def normal(*shape):
   return RANDOM.standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize('size', [32, 64, 128, 256, 512, 1024])
+@pytest.mark.parametrize('size', few([32, 64, 128, 256, 512, 1024], lambda size: size in (32, 256, 1024)))
 def test_shapes_at_every_size(size):
   side = min(128, size // 2)
   z, images = jnp.zeros((2, 5)), {'image': jnp.zeros((2, size, size, 3)), 'small': jnp.zeros((2, side, side, 3))}

@@ -26,6 +26,7 @@ def test_density_and_best_discriminator_of_samples_that_are_the_data():
   assert '1.000 +- 0.5' in figure1.described(half)
 
 
+@pytest.mark.slow
 def test_figure_1_in_small():
   said = []
   panels, film = figure1.train(4, near=2, alone=1, follow=1, frames=8, say=said.append)

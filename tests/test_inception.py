@@ -114,6 +114,7 @@ def test_resize_weights_are_shares(size):
     np.testing.assert_array_equal(weights, np.eye(299))
 
 
+@pytest.mark.slow
 def test_features_of_drawn_weights(file):
   extractor = features.inception(str(file))
   found = jax.jit(extractor.apply)(extractor.variables, inception_weights.pictures())
@@ -132,6 +133,7 @@ def test_which_pictures_are_taken(file):
       jax.eval_shape(extractor.apply, extractor.variables, jax.ShapeDtypeStruct(shape, dtype))
 
 
+@pytest.mark.slow
 def test_names_tell_weights_apart(file, state, tmp_path):
   named = features.inception(str(file))
   kept, legacy, other = tmp_path / 'kept.npz', tmp_path / 'legacy.pth', tmp_path / 'other.pth'

@@ -53,9 +53,8 @@ def whole(tmp_path_factory):
   return folder
 
 
-@pytest.mark.parametrize(
-  'kind', [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ('step', 'write')), 'commit']
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['step', 'write', 'commit'])
 def test_kill_9(whole, tmp_path, kind):
   folder = tmp_path / 'run'
   process = start(folder, kind)

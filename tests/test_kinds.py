@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import few
 from PIL import Image
 
 import gan_jax
@@ -275,10 +276,10 @@ def command_of(module, *arguments):
 
 
 #: What `make test` leaves out: their parts are in the others.
-SLOW = ('picture with attributes', 'voxels', 'points of space')
+SLOW = ('picture with attributes', 'voxels', 'points of space', 'text to picture', 'paired picture')
 
 
-@pytest.mark.parametrize('kind', [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS])
+@pytest.mark.parametrize('kind', few(KINDS, lambda kind: kind not in SLOW))
 def test_every_kind_of_example_goes_through_everything(kind, tmp_path, capsys, monkeypatch):
   """Train, grid, resume, sample to files, evaluate, population of 2, dry run."""
   _, _, _, makes, arguments, names = KINDS[kind]

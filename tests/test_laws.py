@@ -15,14 +15,14 @@ from PIL import Image
 from rows import (
   FIRST,
   IDS,
-  REPEATED,
+  MOST_COMPILED,
   ROWS,
-  cheap,
-  cheap_at_full_size,
+  SMALLEST,
   described,
+  is_run,
   load_shrunk,
-  only_if_covering,
   shrunk,
+  shrunk_and_described,
 )
 
 import gan_jax
@@ -42,16 +42,15 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 #: Each row with the fixture `row`; its laws stand together, so that they share what was traced, compiled and trained.
 ALL = [pytest.param(row, id=name) for row, name in zip(ROWS, IDS, strict=True)]
 PLAYED = [
-  pytest.param(row, id=name, marks=pytest.mark.slow if row in REPEATED else ())
+  pytest.param(row, id=name, marks=() if row in SMALLEST else pytest.mark.slow)
   for row, name in zip(ROWS, IDS, strict=True)
 ]
-#: Of rows that differ in numbers alone, at full size the first of a file.
 LOWERED = [
-  pytest.param(row, id=name, marks=pytest.mark.slow if row in REPEATED - FIRST else ())
+  pytest.param(row, id=name, marks=() if row in FIRST else pytest.mark.slow)
   for row, name in zip(ROWS, IDS, strict=True)
 ]
-#: Rows whose runs are resumed in the fast suite: batch norm, spectral norm, a table, a memory, stages, three players.
-_RESUMED = ('dcgan:digits', 'sndcgan:digits', 'began:default', 'pool:default', 'growing:default', 'triple:default')
+#: Rows whose runs are resumed in the fast suite: batch norm, a memory, stages.
+_RESUMED = ('dragan:digits', 'pool:accumulate', 'growing:default')
 RESUMED = [pytest.param(_RESUMED, id='covering')]
 RESUMED += [pytest.param((name,), id=name, marks=pytest.mark.slow) for name in IDS if name not in _RESUMED]
 
@@ -72,6 +71,11 @@ def changed(a, b):
   return a.keys() != b.keys() or any(not np.array_equal(a[name], b[name]) for name in a)
 
 
+def in_short(request):
+  """Whether this is `make test`."""
+  return 'not slow' in request.config.option.markexpr
+
+
 @pytest.fixture(autouse=True)
 def small_programs(monkeypatch):
   """Of the 64 samples that a device makes at a time, the laws ask for 9. Moves in a row are a loop.
@@ -90,9 +94,11 @@ def row(request):
 
 @pytest.mark.parametrize('row', LOWERED, indirect=True)
 def test_law_1_full_size_shapes_and_lowering(row, request):
-  only_if_covering(request, row, among=cheap_at_full_size)
+  full = described(row, MOST_COMPILED) if in_short(request) else described(row)
+  if full is None:
+    pytest.skip('for make test-all: it takes long')
   mesh = parallel.make_mesh(1)
-  for stage, state in zip(*described(row), strict=True):
+  for stage, state in zip(*full, strict=True):
     traced = jax.jit(runs.make_step(stage, mesh)).trace(state, runs.abstract_feed(stage, mesh), KEY)
     after, metrics = traced.out_info
     assert jax.tree.map(lambda s: (s.shape, s.dtype), after) == jax.tree.map(lambda s: (s.shape, s.dtype), state)
@@ -108,9 +114,8 @@ def test_law_2_every_player_has_an_optimizer(row):
 
 
 @pytest.mark.parametrize('row', PLAYED, indirect=True)
-def test_law_2_every_network_has_an_owner(row, request):
-  only_if_covering(request, row, FIRST)
-  for stage, state in zip(*described(row), strict=True):
+def test_law_2_every_network_has_an_owner(row):
+  for stage, state in zip(*shrunk_and_described(row), strict=True):
     players = core.players_of(stage.game)
     owned = {name: set(state.players[name].params) for name in players}
     for name, children in owned.items():
@@ -171,12 +176,11 @@ def assert_in_bfloat16(row, found):
 
 
 @pytest.mark.parametrize('row', PLAYED, indirect=True)
-def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
+def test_law_4_one_turn_changes_its_movers_and_nothing_else(row):
   """In the traced program, for all numbers at once; that movers move in numbers too is law 3.
 
   Traced in bfloat16, in which every shipped config can compute; its state stays float32.
   """
-  only_if_covering(request, row)
   config, rounded = load_shrunk(row), 'probes' not in row
   if rounded:
     config = config_lib.override(config, ['--config.dtype=bfloat16'])
@@ -184,9 +188,7 @@ def test_law_4_one_turn_changes_its_movers_and_nothing_else(row, request):
     with pytest.raises(UserError, match=r'set config\.dtype=float32'):
       runs.abstract_state(runs.stages_of(config), 0, KEY)
     config, rounded = load_shrunk(row), False
-  stages = runs.stages_of(config)
-  for stage in stages:
-    state = runs.abstract_state(stages, stage.number, KEY)
+  for stage, state in zip(runs.stages_of(config), shrunk_and_described(row)[1], strict=True):
     feed, found = runs.abstract_feed(stage, parallel.make_mesh(1)), []
     for turn in stage.game.turns:
       closed, (after, _) = jax.make_jaxpr(move_of(stage, turn), return_shape=True)(state, feed, KEY)
@@ -271,7 +273,8 @@ def run_of(row, folder):
 
 @pytest.fixture
 def run(row, request, tmp_path_factory):
-  only_if_covering(request, row, among=cheap)
+  if in_short(request) and not is_run(row):
+    pytest.skip('for make test-all: a smaller one stands for it, or it takes long')
   return run_of(row, tmp_path_factory)
 
 
@@ -364,9 +367,9 @@ def _covering(fast, slow):
   return [pytest.param(ROWS[IDS.index(name)], id=name, marks=mark) for name, mark in marks.items()]
 
 
-#: Batch norm, no coupling of examples, accumulation, a table; `when`, three players.
+#: Batch norm, no coupling of examples; accumulation, a table, `when`, three players.
 COVERING = _covering(
-  ('dcgan:digits', 'gan:ring', 'pool:accumulate', 'began:default'), ('accuracy:default', 'triple:default')
+  ('dcgan:digits', 'gan:ring'), ('pool:accumulate', 'began:default', 'accuracy:default', 'triple:default')
 )
 
 
@@ -437,6 +440,7 @@ CONVOLVED = _covering(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('row', CONVOLVED)
 def test_law_10_the_convolutions_of_one_cpu_device_make_the_same_step(row):
   """Tests run on 8 simulated devices, whose convolutions are those of accelerators: XLA's own."""

@@ -124,6 +124,7 @@ def test_kernel_distance_of_equal_distributions_is_zero_within_its_error():
   assert shifted.value > 10 * shifted.standard_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('sizes', [(100, 100), (143, 143), (143, 1000), (400, 400)])
 def test_the_error_of_a_kernel_distance_knows_how_much_of_a_side_is_in_a_subset(sizes):
   """Subsets of 100 of 143 hardly differ, and none of all do; what they have in common is as uncertain as ever."""
@@ -137,6 +138,7 @@ def test_the_error_of_a_kernel_distance_knows_how_much_of_a_side_is_in_a_subset(
   assert 0.75 < np.mean(errors) / np.std(values) < 1.35
 
 
+@pytest.mark.slow
 def test_pairs_of_one_scene_are_left_out_of_a_kernel_distance():
   """Each y is nearly its x, and both are draws of one distribution: the distance is 0 on average."""
   values = {True: [], False: []}

@@ -111,6 +111,7 @@ def test_values_for_tests_are_taken_and_left_out(tmp_path, monkeypatch):
   assert build.cells('a', quick=True)[-1].text == 'STEPS = 3\nf(\n  n=2,\n)'
 
 
+@pytest.mark.slow
 def test_a_small_one_runs_cell_by_cell(tmp_path, monkeypatch):
   """In this process, for no process started costs the time that a cell takes."""
   module = types.ModuleType('a_notebook')

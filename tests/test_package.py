@@ -105,6 +105,7 @@ def test_all_places_name_the_same_version():
   assert version == gan_jax.__version__ == cited == newest
 
 
+@pytest.mark.slow
 def test_all_commands_have_one_name(tmp_path):
   run = lambda *arguments: subprocess.run(
     [sys.executable, '-m', 'gan_jax.cli', *arguments], capture_output=True, text=True, cwd=tmp_path

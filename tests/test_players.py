@@ -298,6 +298,7 @@ def _lines(game, batch):
   return count
 
 
+@pytest.mark.slow
 def test_more_players_make_no_larger_program():
   pictures = lambda count: {'images': {'image': jnp.zeros((count, 8, 8, 1))}, 'latents': jnp.zeros((count, 2))}
   generator = dcgan.Generator((4, 4), 1, kernel=4, base=2)

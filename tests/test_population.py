@@ -77,7 +77,8 @@ def rows_of(folder):
   return [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
 
 
-@pytest.mark.parametrize('convolutions', ['matmul', pytest.param('xla', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('convolutions', ['matmul', 'xla'])
 def test_eight_members_are_eight_runs(convolutions):
   with formulation(convolutions):
     _eight_members()
@@ -264,6 +265,7 @@ def test_commands_take_a_member(trained, tmp_path, capsys):
   assert (folder / 'evaluation_member_1.json').exists() and not (folder / 'evaluation.json').exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_population_has_its_best_too_and_what_was_used_is_put_aside(tmp_path, monkeypatch, capsys):
   original = writers.Writer.metrics
 
@@ -399,6 +401,7 @@ def test_members_with_orthogonal_kernels_begin_one_after_the_other_bit_equal():
     np.testing.assert_array_equal(found[path], value, err_msg=path)
 
 
+@pytest.mark.slow
 def test_devices_share_the_batch_and_not_the_members():
   def flops(batch, devices):
     config = config_lib.override(load_shrunk('configs/gan.py:ring'), [f'--config.batch_size={batch}'])
@@ -481,6 +484,7 @@ def test_a_game_that_does_not_fit_is_not_blamed_on_what_varies(tmp_path):
 QUICK = ('lapgan', 'cogan', 'madgan')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('row', [
   pytest.param(row, marks=() if any(f'/{name}.py' in row for name in QUICK) else pytest.mark.slow, id=row)
   for row in sorted(SMALLEST) if row.startswith('configs/')

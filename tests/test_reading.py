@@ -77,7 +77,7 @@ def test_averages_that_no_sample_is_of_are_not_named(asked):
   assert averaged_players(run.stage.game, run.state, None) == ['discriminator']
 
 
-@pytest.mark.parametrize('row', ['pix2pix:digits', 'stackgan:digits'])
+@pytest.mark.parametrize('row', ['pix2pix:digits', pytest.param('stackgan:digits', marks=pytest.mark.slow)])
 def test_an_exported_function_takes_what_it_reads(row):
   stage = runs.stages_of(load_shrunk(f'configs/{row.replace(":", ".py:")}'))[-1]
   variables = jax.device_get(game_variables(stage.game, runs.enter(stage, None, jax.random.key(0))))
@@ -108,6 +108,7 @@ def test_examples_without_labels_are_attacked_as_what_they_are_taken_for():
   assert not np.array_equal(sample({'image': image}), sample({'image': image, 'label': (taken_for + 1) % 10}))
 
 
+@pytest.mark.slow
 def test_the_exported_best_member_brings_its_figures(tmp_path):
   untrained.run(
     '--config', 'configs/gan.py:ring', '--workdir', str(tmp_path / 'run'), '--config.population=2', '--config.steps=2',
@@ -137,6 +138,7 @@ def test_a_finished_run_is_loaded_whatever_its_data_have_become(tmp_path):
   np.testing.assert_array_equal(gan_jax.load(tmp_path / 'run').sample(3), before)
 
 
+@pytest.mark.slow
 def test_init_from_on_several_devices_with_an_optimizer_that_keeps_weights(tmp_path):
   """Weights that do not fit are ours, on all devices; those that were read are on one."""
   small = ['--config.steps=1', '--config.sample_every=0', '--config.eval.every=0', '--config.batch_size=16']

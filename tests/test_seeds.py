@@ -113,7 +113,7 @@ def wide_numbers():
     lambda key: transforms.random_window(IMAGES, 4, key),
     lambda key: transforms.to_float({'image': IMAGES}, (0.0, 1.0), True, key)['image'],
     lambda key: augment.DiffAugment(('color', 'translation', 'cutout'))(key, IMAGES),
-    lambda key: augment.adaptive(key, IMAGES, 0.7),
+    pytest.param(lambda key: augment.adaptive(key, IMAGES, 0.7), marks=pytest.mark.slow),
     lambda key: losses.adversarial.flip(key, 0.4, jnp.float32([1, 2, 3]), jnp.float32([4, 5, 6]))[0],
     lambda key: Dropout(0.3, False).apply({}, IMAGES, rngs={'dropout': key}),
   ],

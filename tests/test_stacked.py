@@ -67,6 +67,7 @@ def test_settings_that_do_not_fit_are_named(changes, words, tmp_path, monkeypatc
     dataclasses.replace(STREAM, **changes).open()
 
 
+@pytest.mark.slow
 def test_stacked_digits_train(tmp_path, capsys):
   settings = ['--config', 'configs/quickstart.py', '--config.data.name=stacked/digits', '--config.data.channels=3']
   tiny = ['--config.game.generator.channels=(4,4)', '--config.game.discriminator.channels=(4,4)', '--config.steps=2']

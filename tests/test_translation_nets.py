@@ -28,6 +28,7 @@ def test_networks_have_the_papers_parameters():
   assert round((count(generator, 128, label=label) + count(stargan.Discriminator(), 128)) / 1e6, 1) == 53.2
 
 
+@pytest.mark.slow
 def test_patches_are_of_the_sizes_that_their_names_say():
   """A logit in the middle reads 1, 16, 34 or 70 pixels across, and no others."""
   for layers, wide in ((0, 1), (1, 16), (2, 34), (3, 70)):
@@ -69,6 +70,7 @@ def test_shuffled_pixels_by_hand():
   np.testing.assert_allclose(y[0, :, :, 0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_options_of_networks():
   x = jax.random.normal(KEY, (2, 8, 8, 1))
   # A label is a plane for each entry.

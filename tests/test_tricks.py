@@ -7,6 +7,7 @@ import jitted
 import numpy as np
 import optax
 import pytest
+from cases import few
 
 from gan_jax import config as config_lib
 from gan_jax import core, losses, runs
@@ -85,6 +86,7 @@ def test_adaptive_augmentation_is_as_frequent_as_asked():
     augment.adaptive(KEY, many, 0.5, ('color',))
 
 
+@pytest.mark.slow
 def test_every_group_of_adaptive_augmentation_changes_pictures_when_it_shall():
   x = jax.random.uniform(KEY, (4, 12, 12, 3), jnp.float32, -1.0, 1.0)
   change = jax.jit(lambda p, x: augment.adaptive(KEY, x, p, ada.GROUPS))
@@ -249,7 +251,11 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize('name', list(SETTINGS))
+#: One that adds a turn, one that adds to a loss, one that adds a player's average, one of the optimizers.
+QUICK = ('a lazy penalty', 'feature matching', 'a warm average', 'another optimizer')
+
+
+@pytest.mark.parametrize('name', few(SETTINGS, lambda name: name in QUICK))
 def test_one_setting_switches(name):
   small = [
     '--config.game.generator.channels=(4,4)',
