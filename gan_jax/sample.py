@@ -118,7 +118,6 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     count = values.count or 64
     how = _how(values)
     inputs = run.inputs(count, inputs_lib.parsed(values.split), how['condition'])
-    what = f'{count} samples'
     made = run.sample(count, inputs=inputs, **how)
     if values.output:
       declared = core.outputs_of(run.stage.game, run.stage.streams)
@@ -130,15 +129,16 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
         samples = {name: _texts(run, name, array) for name, array in samples.items()}
       with command.writable(values.out):
         for folder in files.write(samples, _limits(run, samples), values.format, paths.expand(values.out)):
-          console.say(f'{what} of step {run.step}: {folder}')
+          console.say(f'{count} samples of step {run.step}: {folder}')
       return
     if values.out.endswith('.npz'):
       _write_arrays(samples, values.out)
-      console.say(f'{what} of step {run.step}: {values.out}')
+      console.say(f'{count} samples of step {run.step}: {values.out}')
       return
     drawn = _sheets(run, made, inputs, samples)
     if values.output and values.output in drawn:
       drawn = {'': drawn[values.output]}
+    what = 'samples'  # of voxels and sequences a sheet has room for fewer than were made
   out = paths.expand(values.out)
   for name, picture in drawn.items():
     path = out.with_name(f'{out.stem}_{name}.png') if name else out

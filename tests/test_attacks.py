@@ -499,3 +499,9 @@ def test_a_set_in_batches_compiles_a_function_once():
   attacks.in_batches(attacks.fgsm, KEY, network, X, LABELS, size=1, eps=0.1)
   shapes = len(traced)
   assert shapes < 2 * len(X), 'one look at the shape in each batch, and one program'
+
+
+def test_squares_are_of_pictures_with_channels_last():
+  """Of channels first a square would be of rows and colours."""
+  with pytest.raises(UserError, match='put channels last'):
+    attacks.square(KEY, lambda x: x.reshape(len(x), -1)[:, :2], jnp.zeros((2, 3, 8, 8)), LABELS[:2], eps=0.1)

@@ -15,6 +15,7 @@ from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import margin
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import column, numbers, widened, within
+from gan_jax.base.axes import check_channels_last
 from gan_jax.base.errors import UserError
 from gan_jax.base.functions import compiled
 
@@ -194,13 +195,14 @@ def square(
     (B, H, W, C) in [low, high], at most eps from x.
 
   Raises:
-    UserError: as `checks.checked` and `checks.check_eps`, no pictures, or a number is out of range.
+    UserError: as `checks.checked` and `checks.check_eps`, no pictures, channels first, or a number is out of range.
   """
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_eps(eps, x, 'linf', low, high)
   checks.check_count(queries=queries)
   if x.ndim != 4:
     raise UserError(f'the square attack takes pictures (B, H, W, C), not examples of shape {x.shape}')
+  check_channels_last(x.shape)
   if not 0 < share <= 1:
     raise UserError(f'share={share} of the picture must be above 0 and at most 1')
   return _square(key, logits_fn, x, labels, eps, queries, _halved_from(queries), share, low, high, targeted=targeted)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.base.axes import check_channels_last
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import check_seed
 from gan_jax.metrics.checks import check_finite, one_label_each
@@ -16,8 +17,6 @@ from gan_jax.metrics.filters import smooth
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 #: Taps of the Gaussian window, of deviation 1.5.
 WINDOW = 11
-#: Channels of a picture, at most.
-COLOURS = 4
 
 
 def _terms(x: jax.Array, y: jax.Array, data_range: float) -> tuple[jax.Array, jax.Array]:
@@ -60,8 +59,7 @@ def _similarity(x: jax.Array, y: jax.Array, weights: tuple[float, ...], data_ran
 def _check(x: np.ndarray | jax.Array, y: np.ndarray | jax.Array, data_range: float):
   if x.ndim != 4 or x.shape != y.shape:
     raise UserError(f'pictures of shapes {x.shape} and {y.shape}: give two (B, H, W, C) of one shape')
-  if x.shape[1] <= COLOURS < x.shape[3]:
-    raise UserError(f'pictures {x.shape} look like (B, C, H, W): put channels last, x.transpose(0, 2, 3, 1)')
+  check_channels_last(x.shape)
   check_range(data_range, x, y)
 
 
