@@ -71,23 +71,27 @@ FIRST = {file[0] for file in _files().values()}
 MOST_COMPILED = 24
 
 
-def convolutions(stage, state):
+def _moves(stage):
+  """Moves of a step, each microbatch counted."""
+  return sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
+
+
+def _convolutions(stage, state):
   """How often a step calls for a kernel of convolutions."""
   kernels = [leaf for player in state.players.values() for leaf in jax.tree.leaves(player.params)]
-  return sum(turn.repeat for turn in stage.game.turns) * stage.accumulate * sum(leaf.ndim > 3 for leaf in kernels)
+  return _moves(stage) * sum(leaf.ndim > 3 for leaf in kernels)
 
 
 def _begun(config, most=math.inf):
   """(stages, the state in which each begins, in shapes); None if their steps call for more convolutions than that."""
   stages, states, found = runs.stages_of(config), [None], 0
   for stage in stages:
-    moves = sum(turn.repeat for turn in stage.game.turns) * stage.accumulate
     try:
-      with _no_more_kernels_than((most - found) // moves):
+      with _no_more_kernels_than((most - found) / _moves(stage)):
         states.append(jax.eval_shape(lambda before, key, stage=stage: runs.enter(stage, before, key), states[-1], KEY))
     except _Enough:
       return None
-    found += convolutions(stage, states[-1])
+    found += _convolutions(stage, states[-1])
   return stages, states[1:]
 
 
@@ -127,7 +131,7 @@ def _no_more_kernels_than(most):
 
 @functools.cache
 def _few(row):
-  return sum(map(convolutions, *shrunk_and_described(row))) <= MOST_COMPILED
+  return sum(map(_convolutions, *shrunk_and_described(row))) <= MOST_COMPILED
 
 
 @functools.cache

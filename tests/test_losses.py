@@ -449,6 +449,7 @@ MISFITS = {
   'consistency': lambda: penalties.consistency(jnp.zeros(4), jnp.zeros((4, 1))),
   'lecam': lambda: penalties.lecam(jnp.zeros(4), jnp.zeros(4), jnp.zeros(1), jnp.zeros(())),
   'between': lambda: penalties.between(jax.random.key(0), jnp.zeros((4, 2)), jnp.zeros((4, 1))),
+  'weight of one': lambda: losses.relativistic.discriminator(jnp.zeros(4), jnp.zeros(4), real_weights=jnp.zeros(1)),
   'weights': lambda: losses.hinge.discriminator(jnp.zeros(4), jnp.zeros(4), real_weights=jnp.zeros((4, 1))),
 }
 
@@ -592,3 +593,13 @@ def test_weights_of_rows_and_of_logits_go_together():
   expected = np.sum(weights * np.log1p(np.exp(-np.asarray(real - fake)))) / weights.sum()
   found = losses.relativistic.discriminator(real, fake, real_weights=rows, fake_weights=each)
   assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_products_of_weights_are_of_float32():
+  """Of bytes 16 times 16 would be 0, of halves 300 times 300 infinite."""
+  real, fake = jnp.array([1.0, -2.0]), jnp.zeros(2)
+  for a, b, dtype in (([16, 20], [16, 13], np.uint8), ([300, 1], [300, 2], np.float16)):
+    product = np.prod(np.array([a, b], float), 0)
+    expected = np.sum(product * np.maximum(0, 1 - np.asarray(real))) / product.sum()
+    weights = dict(real_weights=np.array(a, dtype), fake_weights=np.array(b, dtype))
+    assert losses.relativistic_hinge.discriminator(real, fake, **weights) == pytest.approx(expected, rel=1e-6)

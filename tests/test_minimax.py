@@ -504,6 +504,14 @@ def test_losses_of_a_joint_turn_are_one_each():
     core.init(Half(Point(1.0), Point(1.0)), {'x': optax.sgd(0.1), 'y': optax.sgd(0.1)}, {}, KEY)
 
 
+def test_lookahead_moves_on_where_every_was_larger_before():
+  params, state = jnp.float32(0.0), minimax.lookahead(10).init(jnp.float32(0.0))
+  for _ in range(7):
+    _, state = minimax.lookahead(10).update(jnp.float32(1.0), state, params)
+  updates, state = minimax.lookahead(5, 0.5).update(jnp.float32(1.0), state, params)
+  assert int(state.since) == 0 and float(updates) == 0.5
+
+
 def test_lookahead_as_the_last_link_equals_the_rule():
   tx = {name: optax.chain(optax.sgd(0.3), minimax.lookahead(5, 0.5)) for name in ('x', 'y')}
   params = {'x': jnp.float32(1.0), 'y': jnp.float32(1.0)}

@@ -130,10 +130,12 @@ def test_the_gradient_of_a_similarity_of_opposites_is_a_number():
 
 
 @pytest.mark.parametrize('name', ['adaptive', 'color', 'translation', 'cutout'])
-def test_bytes_are_not_augmented(name):
+def test_bytes_and_channels_first_are_not_augmented(name):
   arguments = (1.0,) if name == 'adaptive' else ()
   with pytest.raises(UserError, match=r'dtype uint8: give floats \(B, H, W, C\)'):
     getattr(augment, name)(KEY, jnp.zeros((1, 8, 8, 1), jnp.uint8), *arguments)
+  with pytest.raises(UserError, match='put channels last'):
+    getattr(augment, name)(KEY, jnp.zeros((1, 3, 8, 8)), *arguments)
 
 
 def test_one_latent_is_no_batch():

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.base.axes import check_channels_last
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.filters import enlarged, filtered
@@ -120,6 +121,7 @@ def check_images(images: jax.Array) -> None:
     raise UserError(
       f'images of shape {images.shape} and dtype {images.dtype}: give floats (B, H, W, C), of bytes images / 127.5 - 1'
     )
+  check_channels_last(images.shape)
 
 
 def _matrix(*rows: Sequence[jax.Array | float]) -> jax.Array:

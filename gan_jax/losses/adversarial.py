@@ -68,12 +68,17 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   values = full_precision(values)
   if weights is None:
     return jnp.mean(values)
-  weights = full_precision(weights)
-  if weights.shape != values.shape:
-    chex.assert_rank(weights, 1)
-    chex.assert_equal_shape_prefix([weights, values], 1)
-    weights = jnp.broadcast_to(weights.reshape((-1,) + (1,) * (values.ndim - 1)), values.shape)
+  weights = _of_each(weights, values.shape)
   return jnp.sum(weights * values) / jnp.sum(weights)
+
+
+def _of_each(weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+  """Weights of a shape (B, ...), or (B,) of its rows, as float32 of that shape."""
+  weights = full_precision(weights)
+  if weights.shape != shape:
+    chex.assert_shape(weights, shape[:1])
+    weights = jnp.broadcast_to(weights.reshape((-1,) + (1,) * (len(shape) - 1)), shape)
+  return weights
 
 
 def _pair(real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -224,9 +229,10 @@ def _relativistic(real: Callable[[jax.Array], jax.Array]) -> AdversarialLoss:
 
   def one_sided(higher: jax.Array, lower: jax.Array, weights: tuple[Weights, Weights]) -> jax.Array:
     chex.assert_equal_shape([higher, lower])
-    # Of each logit or of each row of them.
-    both = [w.reshape(w.shape + (1,) * (higher.ndim - w.ndim)) for w in weights if w is not None]
-    product = None if not both else jnp.broadcast_to(both[0] * both[-1] if both[1:] else both[0], higher.shape)
+    product = None
+    for each in weights:
+      if each is not None:
+        product = _of_each(each, higher.shape) * (1.0 if product is None else product)
     return mean(real(full_precision(higher) - full_precision(lower)), product)
 
   def discriminator(real_logits, fake_logits, *, real_weights=None, fake_weights=None):

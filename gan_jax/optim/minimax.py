@@ -291,7 +291,7 @@ def lookahead(every: int = 5, share: float = 0.5) -> optax.GradientTransformatio
   def update(updates, state, params=None):
     if params is None:
       raise ValueError(optax.NO_PARAMS_MSG)
-    due = state.since + 1 == every
+    due = state.since + 1 >= every  # more where `every` was larger before: in another stage, or before a resume
     fast = jax.tree.map(jnp.add, params, updates)
     slow = jax.tree.map(lambda s, f: jnp.where(due, s + share * (f - s), s), state.slow, fast)
     updates = jax.tree.map(lambda u, s, p: jnp.where(due, s - p, u), updates, slow, params)
