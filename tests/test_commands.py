@@ -137,6 +137,24 @@ BAD = [
   ([*QUICK, '--config.game.discriminator.outputs=2'], ['two_way_softmax']),
   ([*QUICK, '--config.game.loss=two_way_softmax'], ['outputs=2']),
   ([*QUICK, '--config.game.discriminator.outputs=3'], ['(B, 3)', 'outputs=1']),
+  (
+    ['--config', 'configs/gan.py:digits', '--config.game.discriminator.outputs=2'],
+    ['this game takes one logit per example', '(B, 2)'],
+  ),
+  (
+    [*QUICK, "--config.game.penalty_schedule={'name': 'optim.schedules.cosine', 'start': 1, 'end': 0, 'steps': 9}"],
+    ['config.game.penalty_schedule', 'config.game.penalty is None'],
+  ),
+  (['--config', 'configs/progressive.py:digits', '--config.game.target=0.0'], ['config.game.target=0.0', 'above 0']),
+  ([*QUICK, '--config.game.loss=relativistic', '--config.data.batch_size=32'], ['reads 32 images, 64 latents']),
+  (
+    [*QUICK, "--config.optimizers.generator={'name': 'optax.polyak_sgd'}"],
+    ['config.optimizers.generator', "missing 1 required keyword-only argument: 'value'", 'optax.adam'],
+  ),
+  (
+    [*QUICK, "--config.optimizers.generator={'name': 'optax.adamw', 'learning_rate': 1.0, 'mask': 'my.mask'}"],
+    ["config.optimizers.generator.mask='my.mask' is a text", 'leaves nothing out', '{"name": \'my.mask\'}'],
+  ),
   ([*QUICK, '--config.game.discriminator_steps=0'], ['repeat=0', 'at least 1']),
   ([*QUICK, '--config.game.generator.channels=()'], ['does not fit together', 'dcgan.py']),
   ([*QUICK, '--config.ema.critic=0.9'], ['critic', 'discriminator, generator']),

@@ -90,6 +90,28 @@ def test_a_setting_that_is_not_there_is_told_those_that_are():
       config_lib.override(made(), [f'--config.{argument}'])
 
 
+@pytest.mark.parametrize(
+  ('arguments', 'setting', 'wanted'),
+  [
+    (["game.loss={'name': 'smoothed', 'real': 0.8}"], 'game.loss', {'name': 'smoothed', 'real': 0.8}),
+    (["game.loss={'name': 'smoothed', 'real': 0.8}", 'game.loss=hinge'], 'game.loss', 'hinge'),
+    (
+      ["optimizers.generator.learning_rate={'name': 'optax.constant_schedule', 'value': 0.1}"],
+      'optimizers.generator.learning_rate',
+      {'name': 'optax.constant_schedule', 'value': 0.1},
+    ),
+    (["ema.generator={'name': 'averages.warm_up', 'decay': 0.9}", 'ema.generator=0.5'], 'ema.generator', 0.5),
+  ],
+)
+def test_what_is_built_takes_the_place_of_a_name_or_a_number_and_these_of_it(arguments, setting, wanted):
+  config = config_lib.override(config_lib.load('configs/quickstart.py'), [f'--config.{text}' for text in arguments])
+  here = config
+  for part in setting.split('.'):
+    here = here[part]
+  assert (here.to_dict() if hasattr(here, 'to_dict') else here) == wanted
+  assert runs.stages_of(config), 'it builds'
+
+
 def test_none_takes_away_a_part_that_a_file_sets():
   """An augmentation of StyleGAN 2, a penalty of WGAN-GP."""
   for file, part in (('stylegan2.py:digits', 'augment'), ('wgan_gp.py:digits', 'penalty')):
@@ -125,6 +147,14 @@ def test_json_returns_the_same_config(name, config):
   again = config_lib.from_json(text)
   assert again.to_dict() == config.to_dict()
   assert config_lib.to_json(again) == text
+
+
+def test_differences_of_lists_of_settings_name_the_entry():
+  one, other = [{'a': 1}, {'b': {'c': 2}}], [{'a': 1}, {'b': {'c': 3}}]
+  differences = config_lib.differences
+  assert differences({'stages': one}, {'stages': other}) == ['config.stages[1].b.c: 2 -> 3']
+  assert differences({'stages': one}, {'stages': other[:1]}) == [f'config.stages: {one} -> {other[:1]}']
+  assert differences([[1, 2]], [[1, 3]]) == ['config: [[1, 2]] -> [[1, 3]]']
 
 
 def test_differences_name_the_path():

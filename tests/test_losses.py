@@ -603,3 +603,45 @@ def test_products_of_weights_are_of_float32():
     expected = np.sum(product * np.maximum(0, 1 - np.asarray(real))) / product.sum()
     weights = dict(real_weights=np.array(a, dtype), fake_weights=np.array(b, dtype))
     assert losses.relativistic_hinge.discriminator(real, fake, **weights) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_label_that_is_the_last_class_is_none_of_data_or_makers():
+  """It would be counted as "fake", or as "data": a wrong number, and no sign of it."""
+  zeros = jnp.zeros((2, 5))
+  for last in (4, jnp.array([0, 4], jnp.uint8)):
+    wrong = jnp.broadcast_to(jnp.asarray(last), (2,))
+    assert jnp.isnan(labels.fake_class(zeros, wrong, zeros))
+    assert jnp.isnan(labels.generator_identification(zeros, zeros, wrong))
+  many = jnp.zeros((1, 301))
+  assert labels.fake_class(many, jnp.array([44], jnp.uint8), many) == pytest.approx(2 * np.log(301), rel=1e-6)
+
+
+def test_limits_of_losses():
+  """A class that is ruled out, an infinite strength, no weight at all, sizes beyond float32's squares."""
+  ruled_out = jnp.array([[0.0, 0.0, -jnp.inf]] * 2)
+  for entropy in (labels.entropy, labels.marginal_entropy):
+    assert entropy(ruled_out) == pytest.approx(np.log(2), rel=1e-6)
+  two = jnp.array([1.0, 3.0, 3.0])
+  assert ensembles.softmax_of(two, jnp.inf) == 3.0
+  assert jax.grad(ensembles.softmax_of)(two, jnp.inf).tolist() == [0.0, 0.5, 0.5]
+  slope = jax.grad(lambda x: losses.hinge.discriminator(x, x, real_weights=jnp.zeros(3), fake_weights=jnp.ones(3)))
+  np.testing.assert_allclose(slope(two), 1 / 3, rtol=1e-6)
+  cosines = lambda scale: energy.pulling_away(scale * jnp.array([[1.0, 0.0], [1.0, 1.0]]))
+  for scale in (1e-30, 1.0, 1e30):
+    assert cosines(scale) == pytest.approx(0.5, rel=1e-6)
+  assert jnp.isfinite(jax.grad(energy.pulling_away)(jnp.array([[0.0, 0.0], [1.0, 1.0]]))).all()
+
+
+def test_targets_that_call_data_fake_are_refused():
+  with pytest.raises(ValueError, match=r'targets\(a=1.0, b=0.0\): the target of data, b, must be above'):
+    losses.targets(1.0, 0.0, 0.0)
+
+
+def test_penalties_of_whole_numbers_and_of_critics_that_return_more():
+  pixels = jnp.array([[0, 255], [255, 0]], jnp.uint8)
+  critic = lambda x: 3.0 * x[:, 0]
+  key = jax.random.key(0)
+  for penalty in (penalties.wgan_gp(critic, key, pixels, pixels), penalties.dragan(critic, key, pixels)):
+    assert penalty == 4.0
+  with pytest.raises(TypeError, match='must return logits alone'):
+    penalties.input_gradients(lambda x: (x[:, 0], x[:, 1]), jnp.ones((2, 2)))

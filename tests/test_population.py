@@ -466,6 +466,9 @@ TWO = '--config.population=2'
     ),
     ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'learning_rate': 0.1}}},)",
       '--config.vary.optimizers.generator.learning_rate=(1,2)'], r'config.stages\[0\] sets it for all members'),
+    ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'name': 'optax.adam', 'learning_rate': 0.1}}},)",
+      '--config.vary.optimizers.generator.momentum=(0.1,0.2)'], r'config.stages\[0\] sets it for all members'),
+    ([TWO, '--config.vary.optimizers.generator.links[0].b1=(1,2)'], r'no config.optimizers.generator.links\[0\]'),
   ],
 )  # fmt: skip
 def test_errors_name_the_setting_and_the_cure(settings, message, tmp_path):
@@ -526,6 +529,20 @@ def test_a_number_among_others_varies():
   crowd = experiment_of(config)
   assert [m.stages[0].game.information['digit'] for m in crowd.views] == [0.5, 2.0]
   crowd.check(parallel.make_mesh(1))  # its trace is where the number is not a plain one
+
+
+def test_a_number_of_a_link_of_an_optimizer_varies():
+  links = "({'name': 'optax.adam', 'learning_rate': 0.1}, {'name': 'optax.scale', 'step_size': 1.0})"
+  chain = f"{{'name': 'chain', 'links': {links}}}"
+  settings = [
+    TWO,
+    f'--config.optimizers.generator={chain}',
+    '--config.vary.optimizers.generator.links[1].step_size=(1,2)',
+  ]
+  config = small(*settings)
+  assert [member_config(config, i).optimizers.generator.links[1]['step_size'] for i in (0, 1)] == [1.0, 2.0]
+  assert config.optimizers.generator.links[1]['step_size'] == 1.0, 'the config itself is as it was'
+  experiment_of(config).check(parallel.make_mesh(1))
 
 
 def test_vary_is_written_dotted_or_nested_and_read_back():

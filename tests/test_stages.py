@@ -22,6 +22,7 @@ from gan_jax.latents.distributions import Normal
 from gan_jax.nets.layers import conv
 from gan_jax.runs import entering, imported, resume, saved, survival
 from gan_jax.runs.experiment import experiment_of
+from gan_jax.runs.stages import merged
 from gan_jax.training import checks, loop, notes
 
 
@@ -180,6 +181,76 @@ def test_another_schedule_of_an_optimizer_that_goes_on_is_told():
   assert not told(rate({'init_value': 0.1})), 'it is the same'
   other = {'name': 'optax.sgd', 'learning_rate': {'init_value': 0.2}}
   assert told({'optimizers': {'generator': other}}), 'its count of updates goes on too'
+
+
+def test_a_stage_may_give_an_optimizer_another_kind_and_a_rate_another_form():
+  schedule = {'name': 'optax.cosine_decay_schedule', 'init_value': 0.1, 'decay_steps': 5}
+
+  def settings_of(player, first):
+    config = config_of(second={})
+    config.optimizers = {'generator': {'name': 'optax.adam', 'b1': 0.5, 'learning_rate': first}}
+    then = merged(config, {'optimizers': {'generator': player}}).optimizers.generator.to_dict()
+    config.stages = ({'steps': 1}, {'steps': 1, 'optimizers': {'generator': player}})
+    assert runs.stages_of(config)[1].optimizers, 'it builds'
+    return then
+
+  assert settings_of({'name': 'optax.sgd', 'learning_rate': 1.0}, 0.1) == {'name': 'optax.sgd', 'learning_rate': 1.0}
+  adam = {'name': 'optax.adam', 'b1': 0.5}
+  assert settings_of({'learning_rate': 0.2}, schedule) == {**adam, 'learning_rate': 0.2}
+  assert settings_of({'learning_rate': schedule}, 0.2) == {**adam, 'learning_rate': schedule}
+  assert settings_of({'learning_rate': {'init_value': 0.3}}, schedule)['learning_rate'] == {
+    **schedule,
+    'init_value': 0.3,
+  }
+  steps = {'name': 'optax.MultiSteps', 'opt': {'name': 'optax.sgd', 'learning_rate': 0.1}, 'every_k_schedule': 2}
+  assert settings_of(steps, 0.1) == steps
+
+
+@pytest.mark.parametrize(
+  ('second', 'words'),
+  [
+    ({'optimizers': None}, 'config.stages: optimizers=None must be a dict'),
+    ({'reset': ('generator',)}, r"reset=\('generator',\) must be a dict"),
+    ({'reset': {'params': 'generator'}}, "reset.params='generator' must be a tuple of players"),
+    ({'start': 'generator_0'}, "start='generator_0' must be a dict"),
+    ({'batch_size': 'many'}, "config.batch_size='many' is of type str: it must be int"),
+    ({'game': {'generator_1': {'name': 'test_stages.Nrom'}}}, 'config.game.generator_1.name: nothing is called'),
+  ],
+)
+def test_an_error_of_a_stage_names_it(second, words):
+  with pytest.raises(UserError, match=f'^stage 2: .*{words}'):
+    runs.stages_of(config_of(second=second))
+
+
+def test_a_pool_of_an_average_may_change_its_shape_as_that_of_its_weights_may():
+  scales = lambda units: {'data_scale': {'generator_0': {'scale': jnp.full(units, 2.0)}}}
+  first, then = runs.stages_of(config_of(second={}))
+  made = entering.new_state
+
+  def of(state, units):
+    player = state.players['generator']
+    variables = {**player.variables, **scales(units)}
+    ema = {**player.ema, 'variables': variables}
+    return state.replace(players={'generator': player.replace(variables=variables, ema=ema)})
+
+  with pytest.MonkeyPatch().context() as patch:
+    patch.setattr(entering, 'new_state', lambda stage, key: of(made(stage, key), 4))
+    for units, kept in ((3, False), (4, True)):
+      state = jax.tree.map(lambda x: x + jnp.ones((), x.dtype), of(made(first, jax.random.key(0)), units))
+      new = entering.enter(then, state, jax.random.key(1)).players['generator'].ema
+      assert (new['variables']['data_scale']['generator_0']['scale'] == 3.0).all() == kept
+      same(new['params']['generator_0'], state.players['generator'].ema['params']['generator_0'])
+
+
+def test_an_optimizer_that_keeps_its_averages_to_itself_is_told():
+  config = config_of(ema={})
+  told = lambda: notes.on_optimizers(experiment_of(config))
+  assert told() == []
+  config.optimizers = {'generator': {'name': 'optax.contrib.schedule_free_adamw', 'learning_rate': 0.1}}
+  (line,) = told()
+  assert line.startswith('note: the optimizer of generator leaves weights where its gradients are taken')
+  config.ema = {'generator': 0.9}
+  assert told() == []
 
 
 def test_a_pool_whose_pictures_change_their_size_is_empty_again():
@@ -352,7 +423,9 @@ def test_a_part_of_a_run_may_name_the_players_of_all():
 def test_the_last_stage_of_a_run_may_be_longer_by_force(tmp_path, capsys):
   of = lambda last, **settings: config_of(stages=({'steps': 1}, {'steps': last}), **settings)
   loop.run(of(1), tmp_path / 'run', silent=True)
-  with pytest.raises(UserError, match=r'other settings \(config\.stages: .* --config\.resume=force'):
+  with pytest.raises(
+    UserError, match=r'other settings \(config\.stages\[1\]\.steps: 1 -> 2\): .* --config\.resume=force'
+  ):
     loop.run(of(2), tmp_path / 'run', silent=True)
   capsys.readouterr()
   state = loop.run(of(2, resume='force', steps=20), tmp_path / 'run')

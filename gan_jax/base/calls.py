@@ -85,24 +85,30 @@ def check_call(target: Any, keywords: Mapping[str, Any], where: str) -> None:
   names = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
   for key in keywords:
     if key not in names and not any_keyword:
-      raise UserError(f'unknown setting {where}.{key}: {_title(target)} takes {", ".join(names)}')
+      raise UserError(f'unknown setting {where}.{key}: {_title(target)} takes {", ".join(names) or "none by name"}')
   missing = [n for n in names if parameters[n].default is inspect.Parameter.empty and n not in keywords]
   if missing:
     raise UserError(f'{where} lacks {", ".join(missing)}: {_title(target)} needs it')
-  try:
-    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
-    hints = {**(typing.get_type_hints(target) if inspect.isclass(target) else {}), **hints}
-  except Exception:  # hints with names that exist only for a type checker
-    return
+  hints = hints_of(target)
   for key, value in keywords.items():
     # A traced number varies over a population, which checked each of its values.
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
       continue
-    if key in hints and not _fits(value, hints[key]):
+    if key in hints and not fits(value, hints[key]):
       raise _misfit(f'{where}.{key}', value, hints[key])
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def hints_of(target: Any) -> dict[str, Any]:
+  """{argument: its type hint} of a class or function; {} where hints have names that only a type checker knows."""
+  try:
+    hints = typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
+    return {**(typing.get_type_hints(target) if inspect.isclass(target) else {}), **hints}
+  except Exception:
+    return {}
+
+
+def fits(value: Any, hint: Any) -> bool:
+  """Whether a type hint allows a value; a bool is no number."""
   members = _members(hint)
   if isinstance(value, bool) and bool not in members and any(kind in members for kind in (int, float)):
     return False

@@ -10,7 +10,7 @@ a class in your own file needs no registration.
 from collections.abc import Mapping
 from typing import Any
 
-from gan_jax.base.calls import check_call, resolve
+from gan_jax.base.calls import check_call, fits, hints_of, resolve
 from gan_jax.base.errors import UserError
 
 #: {setting: home of its names}; for other settings the home follows from that of the dict around it, by NESTED.
@@ -23,6 +23,16 @@ HOMES = {
   'defence': 'gan_jax.games.parts.defences',
 }
 NESTED = {'gan_jax.games': 'gan_jax.nets'}
+
+
+def takes_text(name: str, setting: str) -> bool:
+  """Whether a game takes a text for a setting, such as the name of its loss.
+
+  >>> takes_text('standard.Standard', 'loss'), takes_text('standard.Standard', 'generator')
+  (True, False)
+  """
+  hints = hints_of(resolve(name, 'gan_jax.games', 'config.game.name'))
+  return setting in hints and fits('', hints[setting])
 
 
 def build(settings: Any, *, home: str, where: str = 'config') -> Any:

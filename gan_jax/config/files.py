@@ -182,4 +182,7 @@ def differences(old: Any, new: Any, where: str = 'config') -> list[str]:
     for key in sorted({*old, *new}):
       lines += differences(old.get(key), new.get(key), f'{where}.{key}')
     return lines
+  nested = lambda value: isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value)
+  if nested(old) and nested(new) and len(old) == len(new):
+    return [line for i, two in enumerate(zip(old, new, strict=True)) for line in differences(*two, f'{where}[{i}]')]
   return [] if old == new else [f'{where}: {old!r} -> {new!r}']

@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax.base.errors import UserError
+from gan_jax.config.build import takes_text
 from gan_jax.config.settings import copied, nested
 
 #: What takes the place of settings with settings in them, in words.
@@ -40,9 +41,14 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
     if name[0] == 'data' and 'columns' in name[1:3]:  # its entries are new, and of any kind
       _set_column(config, name, argument)
       continue
-    if _is_new(config, argument) or (_literal(value) is None and _takes_none(config, argument)):
-      with config.unlocked():
-        _holder(config, argument)[name[-1]] = _literal(value)
+    literal = _literal(value)
+    if (
+      _is_new(config, argument)
+      or (literal is None and _takes_none(config, argument))
+      or _is_other_kind(config, argument, literal)
+    ):
+      with config.unlocked(), config.ignore_type():
+        _holder(config, argument)[name[-1]] = copied(literal)
       continue
     try:
       _set(config, argument)
@@ -168,6 +174,26 @@ def _takes_none(config: Any, argument: str) -> bool:
   holder, last = _holder(config, argument), _path(argument)[-1]
   value = _within(holder, last)
   return (hasattr(value, 'keys') and 'name' in value) or (holder is not None and 'name' in holder and last in holder)
+
+
+def _is_other_kind(config: Any, argument: str, value: Any) -> bool:
+  """Whether a value takes the place of one of another kind in a dict with a name or in `ema`.
+
+  A number and what is built by a name, such as a schedule, take each other's place; so do a name and a dict with a name
+  where the class takes both, as a game its loss. `build` raises an error if the class takes no such value.
+  """
+  holder, path = _holder(config, argument), _path(argument)
+  old = _within(holder, path[-1])
+  if path[-1] == 'name' or '[' in path[-1] or holder is None or not ('name' in holder or path[:-1] == ['ema']):
+    return False
+  of_name = isinstance(value, dict) and 'name' in value
+  if of_name:
+    return isinstance(old, str | int | float)
+  if not (hasattr(old, 'keys') and 'name' in old) or isinstance(value, bool):
+    return False
+  if isinstance(value, str):  # a file or a number in words would be a mistake
+    return path[:-1] == ['game'] and DOTTED.fullmatch(value) is not None and takes_text(config.game.name, path[-1])
+  return isinstance(value, int | float)
 
 
 def _wanted(here: Any) -> str:

@@ -45,7 +45,7 @@ def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
           f'{where}={values}: {value!r} is not {words}, and only numbers vary: train each value in a run of its own'
         )
     for i, changes in enumerate(config.stages):
-      if _has(changes, path.split('.')):
+      if _has(changes, path.split('.'), config.to_dict(), path.split('.')[0] in ('optimizers', 'ema')):
         raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
   return found
 
@@ -63,14 +63,19 @@ def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str
       )
 
 
-def _has(settings: Any, path: Sequence[str]) -> bool:
-  if not path:
+def _has(changes: Any, path: Sequence[str], settings: Any, whole: bool) -> bool:
+  """Whether changes of settings set what is at a path; with `whole`, also by another name of what holds it."""
+  if not path or not isinstance(changes, Mapping):
     return True
-  return isinstance(settings, Mapping) and path[0] in settings and _has(settings[path[0]], path[1:])
+  if whole and 'name' in changes and changes['name'] != settings.get('name'):
+    return True
+  if '[' in path[0]:  # a sequence is set as a whole
+    return path[0].partition('[')[0] in changes
+  return path[0] in changes and _has(changes[path[0]], path[1:], settings.get(path[0]), whole)
 
 
 def put(settings: dict[str, Any], path: str, value: Any) -> None:
-  """Sets a value at a dotted path in nested dicts.
+  """Sets a value at a dotted path in nested dicts; `links[0]` is an element of a sequence.
 
   Raises:
     UserError: there is no such path, or its old value is not a number.
@@ -78,16 +83,31 @@ def put(settings: dict[str, Any], path: str, value: Any) -> None:
   *parents, last = path.split('.')
   here: Any = settings
   for depth, name in enumerate(parents):
-    if not isinstance(here.get(name), dict):
+    inner = _within(here, name)
+    if not isinstance(inner, dict):
       where = '.'.join(('config', *parents[: depth + 1]))
       raise UserError(f'config.vary.{path}: there is no {where}: known here are {", ".join(map(str, here))}')
-    here = here[name]
+    here = inner
   old = here.get(last, 0)
   if last not in here and 'name' not in here and parents != ['ema']:
     raise UserError(f'config.vary.{path}: unknown setting {last!r}: known here are {", ".join(map(str, here))}')
   if isinstance(old, bool) or not isinstance(old, int | float | None):
     raise UserError(f'config.vary.{path}: config.{path}={old!r} is not a number, and only numbers vary')
   here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
+
+
+def _within(settings: dict[str, Any], part: str) -> Any:
+  """What is at a part of a path, such as `generator` or `links[0]`, to be changed; None if there is nothing."""
+  name, _, number = part.removesuffix(']').partition('[')
+  if not number:
+    return settings.get(name)
+  entries = settings.get(name)
+  if not isinstance(entries, tuple | list) or not number.isdecimal() or int(number) >= len(entries):
+    return None
+  # Tuples are shared with the config that these settings are of.
+  own = [dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
+  settings[name] = tuple(own)
+  return own[int(number)]
 
 
 def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:

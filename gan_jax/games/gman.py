@@ -22,7 +22,7 @@ from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import condition_kwargs, generate
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.views import View
 from gan_jax.latents.distributions import Latents, Uniform
 from gan_jax.nets.copies import Copies, dealt
@@ -121,6 +121,7 @@ class GMAN(nn.Module):
     check_same_shape(fake, image)
     real_logits = self.all_logits(image, condition_kwargs(latents, batch['images']), train=True, whole=self.boosted)
     fake_logits = self.all_logits(fake, condition_kwargs(latents, latents), train=True, whole=self.boosted)
+    check_head(PAIRS[self.loss], self.loss, real_logits[0])
     weights = {}
     if self.boosted:
       boost = losses.ensembles.boosted_weights

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.latents.distributions import Distribution, Label
 from gan_jax.nets.layers.basic import condition
 
@@ -67,6 +67,7 @@ class InfoGAN(nn.Module):
     fake, fake_logits, information, metrics = self.generator_pass(batch)
     check_same_shape(fake, image)
     real_logits = self.discriminator(image, train=True)
+    check_head(losses.nonsaturating, '', real_logits)
     loss = losses.nonsaturating.discriminator(real_logits, fake_logits)
     return loss + information, metrics | accuracies(losses.nonsaturating, real_logits, fake_logits)
 
@@ -80,8 +81,9 @@ class InfoGAN(nn.Module):
   boundary = losses.nonsaturating.boundary
 
   def logits(self, image: jax.Array) -> jax.Array:
-    """The discriminator's logits (B,) of examples (B, ...)."""
-    return self.discriminator(image, train=False)
+    """The discriminator's logits (B,) of examples (B, ...): the mean over patches."""
+    logits = self.discriminator(image, train=False)
+    return logits.reshape(logits.shape[0], -1).mean(1)
 
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
     """Q's outputs for examples (B, ...): {name: logits or means (B, n)}."""

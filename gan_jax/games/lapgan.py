@@ -25,7 +25,7 @@ from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.conditions import condition_kwargs
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.nets.layers.resample import downsample, enlarge
 
 
@@ -106,6 +106,7 @@ class LAPGAN(nn.Module):
       real = images[k] - given['coarse'] if k else images[k]
       of_real = {**given, **condition_kwargs(self.latents, batch['images'])}
       logits = [self.discriminators[k](x, train=True, **of) for x, of in ((real, of_real), (fake, given))]
+      check_head(losses.nonsaturating, '', logits[0])
       # Half: the authors' batches are half data.
       loss += losses.nonsaturating.discriminator(*logits) / 2
       metrics |= {f'{name}_{k}': value for name, value in accuracies(losses.nonsaturating, *logits).items()}

@@ -12,7 +12,7 @@ import jax
 from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.latents.distributions import Latents, Uniform
 
 
@@ -46,6 +46,7 @@ class Minimax(nn.Module):
     fake = self.generator(batch['latents'], train=True)
     check_same_shape(fake, image)
     real_logits, fake_logits = self.discriminator(image, train=True), self.discriminator(fake, train=True)
+    check_head(losses.minimax, '', real_logits)
     return losses.value(real_logits, fake_logits), accuracies(losses.minimax, real_logits, fake_logits)
 
   def generator_value(self, batch: Batch) -> jax.Array:
@@ -56,8 +57,9 @@ class Minimax(nn.Module):
   boundary = losses.minimax.boundary
 
   def logits(self, image: jax.Array) -> jax.Array:
-    """The discriminator's logits (B,) of examples (B, ...)."""
-    return self.discriminator(image, train=False)
+    """The discriminator's logits (B,) of examples (B, ...): the mean over patches."""
+    logits = self.discriminator(image, train=False)
+    return logits.reshape(logits.shape[0], -1).mean(1)
 
   def sample(self, batch: Batch) -> jax.Array:
     return self.generator(batch['latents'], train=False)

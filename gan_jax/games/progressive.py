@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses
+from gan_jax.base.errors import UserError
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.gradients import input_gradients
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.latents.distributions import Distribution
 from gan_jax.losses import penalties
 from gan_jax.nets.layers.resample import blend, downsample, upsample
@@ -49,6 +50,8 @@ class ProgressiveGAN(nn.Module):
 
   @property
   def turns(self) -> tuple[Turn, ...]:
+    if not isinstance(self.target, jax.core.Tracer) and self.target <= 0:  # members of a population may differ in it
+      raise UserError(f'config.game.target={self.target} must be above 0: it is the norm of gradients, such as 1.0')
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),
       Turn(('generator',), 'generator_loss', streams=()),
@@ -76,6 +79,7 @@ class ProgressiveGAN(nn.Module):
     check_same_shape(fake, image)
     image, share = self.mixed(image), self.share()
     real_logits, fake_logits = self.judge(image), self.judge(fake)
+    check_head(losses.wasserstein, '', real_logits)
     points = penalties.between(self.make_rng('noise'), image, fake)
     gradients = input_gradients(self.discriminator, points, fade=share)
     # The authors divide by the square of the target.

@@ -83,9 +83,14 @@ class Standard(nn.Module):
     return ('images',) if self.condition else None
 
   def check_training(self, streams: Mapping[str, Any]) -> None:
-    """Raises a UserError for two conditions, and for adaptive augmentation by logits that do not say what is real."""
+    """Raises a UserError for two conditions, a schedule of no penalty, and logits that cannot adapt an augmentation."""
     check_one_condition(self.latents)
     self._check_adaptive()
+    if self.penalty_schedule is not None and self.penalty is None:
+      raise UserError(
+        'config.game.penalty_schedule is the factor of a penalty, and config.game.penalty is None: set a penalty, or '
+        'penalty_schedule=None'
+      )
 
   def _check_adaptive(self) -> None:
     if isinstance(self.augment, Adaptive) and self.pair.boundary is None:
@@ -237,7 +242,10 @@ class Standard(nn.Module):
     real_logits, fake_logits = self.discriminate(image, fake, real_condition, fake_condition)
     check_head(self.pair, self.loss, real_logits)
     loss = self.pair.discriminator(real_logits, fake_logits)
-    metrics = {'real_logit': real_logits.mean(), 'fake_logit': fake_logits.mean()}
+    metrics = {
+      'real_logit': self.pair.log_odds(real_logits).mean(),
+      'fake_logit': self.pair.log_odds(fake_logits).mean(),
+    }
     metrics |= accuracies(self.pair, real_logits, fake_logits)
     if isinstance(self.augment, Adaptive):
       if not self.is_initializing():

@@ -60,7 +60,7 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
 
   Args:
     values: any shape.
-    weights: None, of the shape of the values, or (B,) for values (B, ...).
+    weights: None, of the shape of the values, or (B,) for values (B, ...). Where all are 0 the mean is 0.
 
   >>> float(mean(jnp.array([1.0, 3.0]), jnp.array([3.0, 1.0])))
   1.5
@@ -69,7 +69,8 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   if weights is None:
     return jnp.mean(values)
   weights = _of_each(weights, values.shape)
-  return jnp.sum(weights * values) / jnp.sum(weights)
+  total = jnp.sum(weights)
+  return jnp.sum(weights * values) / jnp.where(total == 0, 1.0, total)
 
 
 def _of_each(weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -191,9 +192,14 @@ def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
     b: its target on data.
     c: the generator's target.
 
+  Raises:
+    ValueError: b is not above a: logits would be low for data, and all that asks what is judged real would be wrong.
+
   >>> float(targets(-1.0, 1.0, 0.0).generator(jnp.array([2.0])))
   2.0
   """
+  if not any(isinstance(target, jax.core.Tracer) for target in (a, b)) and not a < b:
+    raise ValueError(f'targets(a={a}, b={b}): the target of data, b, must be above that of generated examples, a')
   half_square = lambda target: lambda x: 0.5 * (x - target) ** 2
   return _separable(half_square(b), half_square(a), half_square(c), boundary=(a + b) / 2)
 

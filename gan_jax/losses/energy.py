@@ -49,9 +49,12 @@ def pulling_away(features: jax.Array) -> jax.Array:
   if count < 2:
     raise ValueError(f'pulling_away compares examples with each other: give at least 2, not {count}')
   features = full_precision(features)
-  # The norm's gradient at 0 is not finite; a zero vector gets cosine 0 with every other.
+  # Cosines do not change with sizes, but the square of a small or a large one leaves float32.
+  sizes = jax.lax.stop_gradient(jnp.max(jnp.abs(features), -1, keepdims=True))
+  features = features / jnp.where(sizes > 0, sizes, 1.0)
   squares = jnp.sum(features**2, -1, keepdims=True)
-  unit = features * jax.lax.rsqrt(jnp.maximum(squares, 1e-12))
+  # The norm's gradient at 0 is not finite; a zero vector gets cosine 0 with every other.
+  unit = features * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1.0))
   cosines = unit @ unit.T
   return (jnp.sum(cosines**2) - jnp.sum(jnp.diagonal(cosines) ** 2)) / (count * (count - 1))
 

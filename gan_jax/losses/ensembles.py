@@ -43,7 +43,7 @@ def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
 
   Args:
     losses: (N,).
-    strength: lambda, at least 0; with 0 it equals `mean_of`.
+    strength: lambda, at least 0; with 0 it equals `mean_of`, with infinity the loss of the hardest.
 
   >>> round(float(softmax_of(jnp.array([0.0, 1.0]), 0.0)), 4), round(float(softmax_of(jnp.array([0.0, 1.0]), 99.0)), 4)
   (0.5, 1.0)
@@ -51,7 +51,9 @@ def softmax_of(losses: jax.Array, strength: jax.Array | float) -> jax.Array:
   losses = jnp.asarray(losses)
   chex.assert_rank(losses, 1)
   losses = full_precision(losses)
-  return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(strength * losses)) * losses)
+  below = losses - jnp.max(losses)
+  scaled = jnp.where(below == 0, 0.0, strength * below)  # infinity times 0 would be NaN
+  return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(scaled)) * losses)
 
 
 def learned_softmax_of(losses: jax.Array, raw_strength: jax.Array, *, reward: float = 0.001) -> jax.Array:

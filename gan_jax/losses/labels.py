@@ -40,8 +40,7 @@ def entropy(logits: jax.Array) -> jax.Array:
   1.3863
   """
   chex.assert_rank(logits, 2)
-  logs = jax.nn.log_softmax(full_precision(logits))
-  return -jnp.mean(jnp.sum(jnp.exp(logs) * logs, -1))
+  return jnp.mean(_entropy(jax.nn.log_softmax(full_precision(logits))))
 
 
 def marginal_entropy(logits: jax.Array) -> jax.Array:
@@ -55,7 +54,12 @@ def marginal_entropy(logits: jax.Array) -> jax.Array:
   chex.assert_rank(logits, 2)
   # By logarithms, for a share that rounds to 0 has no gradient.
   logs = jax.nn.logsumexp(jax.nn.log_softmax(full_precision(logits)), 0) - jnp.log(logits.shape[0])
-  return -jnp.sum(jnp.exp(logs) * logs)
+  return _entropy(logs)
+
+
+def _entropy(logs: jax.Array) -> jax.Array:
+  """-sum p log p over the last axis; a class that a logit of -inf rules out adds 0."""
+  return -jnp.sum(jnp.exp(logs) * jnp.where(jnp.isneginf(logs), 0.0, logs), -1)
 
 
 def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array) -> jax.Array:
@@ -128,7 +132,7 @@ def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array
 
   Args:
     real_logits: (B, K + 1), logits of labelled data.
-    labels: (B,) integers, 0 ... K - 1.
+    labels: (B,) integers, 0 ... K - 1; any other makes the loss NaN, K as well, which would call data fake.
     fake_logits: (B', K + 1).
 
   >>> zeros = jnp.zeros((2, 5))
@@ -137,7 +141,15 @@ def fake_class(real_logits: jax.Array, labels: jax.Array, fake_logits: jax.Array
   """
   chex.assert_equal_shape_suffix([real_logits, fake_logits], 1)
   last = jnp.full((fake_logits.shape[0],), fake_logits.shape[-1] - 1, jnp.int32)
-  return cross_entropy(real_logits, labels) + cross_entropy(fake_logits, last)
+  return cross_entropy(real_logits, _but_last(real_logits, labels)) + cross_entropy(fake_logits, last)
+
+
+def _but_last(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Labels (B,) in which the last class of the logits (B, classes) is none."""
+  chex.assert_type(labels, int)
+  last = logits.shape[1] - 1
+  # In bytes 300 classes would be 44, and no number of theirs is one of them.
+  return jnp.where(labels.astype(jnp.int32) == last, -1, labels.astype(jnp.int32))
 
 
 def generator_identification(real_logits: jax.Array, fake_logits: jax.Array, maker: jax.Array) -> jax.Array:
@@ -151,11 +163,12 @@ def generator_identification(real_logits: jax.Array, fake_logits: jax.Array, mak
   Args:
     real_logits: (B, k + 1).
     fake_logits: (B', k + 1).
-    maker: (B',) integers 0 ... k - 1, the generator that made each example.
+    maker: (B',) integers 0 ... k - 1, the generator that made each example; any other makes the loss NaN.
 
   >>> round(float(generator_identification(jnp.zeros((2, 4)), jnp.zeros((3, 4)), jnp.array([0, 1, 2]))), 4)  # 4 log 4
   5.5452
   """
   chex.assert_equal_shape_suffix([real_logits, fake_logits], 1)
   last = jnp.full((real_logits.shape[0],), real_logits.shape[-1] - 1, jnp.int32)
-  return cross_entropy(real_logits, last) + (fake_logits.shape[1] - 1) * cross_entropy(fake_logits, maker)
+  of_makers = cross_entropy(fake_logits, _but_last(fake_logits, maker))
+  return cross_entropy(real_logits, last) + (fake_logits.shape[1] - 1) * of_makers

@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from gan_jax.base.precision import full_precision
+from gan_jax.base.precision import as_float, full_precision
 
 Critic = Callable[[jax.Array], jax.Array]
 
@@ -21,15 +21,25 @@ def input_gradients(critic: Critic, x: jax.Array) -> jax.Array:
 
   Args:
     critic: (B, ...) -> logits (B, ...). Each logit must depend only on its own example, so use no batch norm.
-    x: (B, ...).
+    x: (B, ...); whole numbers are taken as float32.
 
   Returns:
     Gradients of the shape of x.
 
+  Raises:
+    TypeError: the critic returns more than its logits.
+
   >>> input_gradients(lambda x: x[:, 0] ** 2, jnp.array([[3.0, 1.0]])).tolist()
   [[6.0, 0.0]]
   """
-  return jax.grad(lambda x: jnp.sum(full_precision(critic(x))))(x)
+
+  def total(x: jax.Array) -> jax.Array:
+    logits = critic(x)
+    if isinstance(logits, tuple | list):
+      raise TypeError('input_gradients: the critic must return logits alone, as lambda x: critic(x)[0] does')
+    return jnp.sum(full_precision(logits))
+
+  return jax.grad(total)(as_float(x))
 
 
 def norms(gradients: jax.Array) -> jax.Array:
@@ -91,6 +101,7 @@ def between(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
   [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
   """
   chex.assert_equal_shape([real, fake])
+  real, fake = as_float(real), as_float(fake)
   mix = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
   return mix * real + (1 - mix) * fake
 
@@ -109,7 +120,7 @@ def around(key: jax.Array, real: jax.Array, *, scale: float = 0.5) -> jax.Array:
   >>> around(jax.random.key(0), jnp.ones((2, 3))).tolist()
   [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
   """
-  mix_key, noise_key = jax.random.split(key)
+  real, (mix_key, noise_key) = as_float(real), jax.random.split(key)
   mix = jax.random.uniform(mix_key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
   return real + mix * scale * jnp.std(real) * jax.random.uniform(noise_key, real.shape, real.dtype)
 

@@ -76,7 +76,12 @@ def enter(stage: Stage, before: core.GameState | None, key: jax.Array) -> core.G
       opt_state = _begun_anew(opt_state, went_on, params, stage.start)
     ema = None if new.ema is None else jax.tree.map(jnp.copy, {'params': params, 'variables': variables})
     if ema is not None and not anew & {'ema', 'params'}:
-      ema = _surviving([player.ema for player in sources if player.ema is not None], ema, f'{name}.ema', strict=True)
+      averages = [player.ema for player in sources if player.ema is not None]
+      # As of the weights and variables themselves: a pool may change its size.
+      how: dict[str, Any] = {'params': {'strict': True}, 'variables': {'together': True}}
+      ema = {
+        part: _surviving([average[part] for average in averages], ema[part], f'{name}.ema', **how[part]) for part in ema
+      }
     players[name] = core.TrainState(params, variables, opt_state, ema)
   children = {child for player in players.values() for child in player.params}
   waiting = {name: player for name, player in before.players.items() if name not in players}

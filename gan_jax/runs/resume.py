@@ -52,6 +52,12 @@ def start(
   newest = checkpoints.newest(abstract_of, say)
   if newest is not None:
     place, stage = newest[0], stages[newest[0].stage]
+    if place.step > stage.last_step and place.stage == len(stages) - 1:
+      whose = f'the last of config.stages has {stage.steps} steps' if config.stages else f'config.steps={config.steps}'
+      raise UserError(
+        f'{whose}, which ends at step {stage.last_step}, before the last checkpoint, of step {place.step}: give more, '
+        'or another --workdir'
+      )
     if not stage.first_step < place.step <= stage.last_step:
       raise UserError(
         f'the checkpoint of step {place.step} is of stage {place.stage + 1}, which now runs from step '

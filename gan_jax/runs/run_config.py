@@ -18,7 +18,7 @@ from gan_jax.runs.stages import Stage
 #: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|wandb|resume|init_from(\.\w+)?'
-  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|(stages\[\d+\]\.)?optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
 

@@ -17,7 +17,7 @@ from gan_jax import core
 from gan_jax.base.calls import check_call
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.build import build
-from gan_jax.config.settings import Settings
+from gan_jax.config.settings import Settings, copied
 from gan_jax.data.streams import Stream, streams_of
 from gan_jax.data.text import FIRST, Text
 from gan_jax.distributed import parallel
@@ -94,8 +94,12 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
   """
   check_call(Settings, config.to_dict(), 'config')
   every: Sequence[Mapping[str, Any]] = config.stages or ({},)
-  configs = [merged(config, changes) for changes in every]
-  games = [_game(settings.game.to_dict()) for settings in configs]
+  configs, games = [], []
+  for number, changes in enumerate(every):
+    with _naming(number, len(every)):
+      configs.append(merged(config, changes))
+      check_call(Settings, configs[-1].to_dict(), 'config')
+      games.append(_game(configs[-1].game.to_dict()))
   players = {name for game in games for name in core.players_of(game)}
   # A part of a run, such as StackGAN's first stage alone, leaves players out whose networks are there.
   resting = {name for game in games for name, _ in networks_of(game)}
@@ -106,9 +110,21 @@ def stages_of(config: ml_collections.ConfigDict, known: learnt.Learnt = learnt.N
           raise one_of(f'player in config.{where}', name, players)
   stages: list[Stage] = []
   for settings, game, changes in zip(configs, games, every, strict=True):
-    _check_numbers(settings)
-    stages.append(_stage(settings, game, changes, stages[-1] if stages else None, known))
+    with _naming(len(stages), len(every)):
+      _check_numbers(settings)
+      stages.append(_stage(settings, game, changes, stages[-1] if stages else None, known))
   return tuple(stages)
+
+
+@contextlib.contextmanager
+def _naming(number: int, count: int) -> Iterator[None]:
+  """Errors of a stage begin with its number, if there are several: what they name may be set in each."""
+  try:
+    yield
+  except UserError as error:
+    if count == 1:
+      raise
+    raise UserError(f'stage {number + 1}: {error}') from error
 
 
 def first_step_of(config: ml_collections.ConfigDict, step: int) -> int:
@@ -158,22 +174,39 @@ def _check_numbers(config: ml_collections.ConfigDict) -> None:
 
 
 def merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
-  """The settings of one stage: those of the config with the changes of the stage."""
-  merged = ml_collections.ConfigDict(config.to_dict())
-  for key, value in changes.items():
-    if key in ('reset', 'start'):
-      continue
-    if key not in STAGED:
+  """The settings of one stage: those of the config with the changes of the stage.
+
+  Changes go into dicts of settings. In `optimizers` and `ema`, what gets another name keeps only the settings that the
+  change has too. A number takes the place of a schedule, a schedule that of a number.
+  """
+  if not isinstance(changes, Mapping):
+    raise UserError(f'config.stages: {changes!r} is not a stage: give a dict of settings, such as {{"steps": 1000}}')
+  settings = config.to_dict()
+  for key, value in copied(changes).items():
+    if key not in (*STAGED, 'reset', 'start'):
       raise one_of('setting of a stage in config.stages', key, [*STAGED, 'reset', 'start'])
-    try:
-      if isinstance(merged[key], ml_collections.ConfigDict):
-        with merged[key].unlocked():
-          merged[key].update(value)
-      else:
-        merged[key] = value
-    except TypeError as error:
-      raise UserError(f'config.stages: {key}={value!r} does not fit: {" ".join(str(error).split())}') from error
-  return merged
+    if isinstance(settings.get(key, {}), dict) and not isinstance(value, dict):
+      raise UserError(f'config.stages: {key}={value!r} must be a dict of settings')
+    if key not in ('reset', 'start'):
+      whole = key in ('optimizers', 'ema')
+      settings[key] = _updated(settings[key], value, whole) if isinstance(value, dict) else value
+  return ml_collections.ConfigDict(settings)
+
+
+def _updated(settings: Mapping[str, Any], changes: Mapping[str, Any], whole: bool) -> dict[str, Any]:
+  """Settings with changes; with `whole`, what gets another name keeps only settings that the changes have too."""
+  both = dict(settings)
+  for key, new in changes.items():
+    old = both.get(key)
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+      goes_on = old if not (whole and _renames(old, new)) else {name: old[name] for name in old.keys() & new.keys()}
+      new = _updated(goes_on, new, whole)
+    both[key] = new
+  return both
+
+
+def _renames(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+  return 'name' in changes and changes['name'] != settings.get('name')
 
 
 def _game(settings: Mapping[str, Any]) -> Any:
@@ -203,8 +236,13 @@ def _stage(
     if name in players and name not in core.frozen_players(game)
   }
   for name, optimizer in built.items():
+    if isinstance(optimizer, optax.MultiSteps):
+      built[name] = optimizer = optimizer.gradient_transformation()
     if not isinstance(optimizer, optax.GradientTransformation):
-      raise UserError(f'config.optimizers.{name} is not an optax transformation: give it a name, such as optax.adam')
+      value = settings['optimizers'][name]
+      cure = f'write {{"name": {value!r}, ...}}' if isinstance(value, str) else 'give it a name, such as optax.adam'
+      raise UserError(f'config.optimizers.{name} is not an optax transformation: {cure}')
+    _check_masks(settings['optimizers'][name], f'config.optimizers.{name}')
   decays = {
     name: build(v, home='gan_jax.optim.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()
   }
@@ -220,6 +258,8 @@ def _stage(
   for key, names in reset.items():
     if key not in RESETTABLE:
       raise one_of("part in a stage's reset", key, RESETTABLE)
+    if not isinstance(names, tuple | list):
+      raise UserError(f'config.stages: reset.{key}={names!r} must be a tuple of players, such as ("generator",)')
     for name in names:
       if name not in players:
         raise one_of(f"player in a stage's reset.{key}", name, players)
@@ -243,6 +283,21 @@ def _stage(
     start=start,
     **{name: settings[name] for name in ('parallel', 'dtype', 'remat', 'shard_state')},
   )
+
+
+def _check_masks(settings: Any, where: str) -> None:
+  """Raises a UserError for a mask that is a text: optax would take it for true, so that nothing is left out."""
+  pairs = settings.items() if isinstance(settings, Mapping) else ()
+  parts = enumerate(settings) if isinstance(settings, tuple | list) else ()
+  for key, value in pairs:
+    if isinstance(value, str) and (key == 'mask' or key.endswith('_mask')):
+      raise UserError(
+        f'{where}.{key}={value!r} is a text, which leaves nothing out: write {{"name": {value!r}}} for what a call '
+        'of that function returns'
+      )
+    _check_masks(value, f'{where}.{key}')
+  for number, value in parts:
+    _check_masks(value, f'{where}[{number}]')
 
 
 def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:

@@ -1,17 +1,19 @@
 """Checks before a run writes files or compiles its first step."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.errors import FlaxError
 from jax.sharding import Mesh
 
 from gan_jax import core, runs
-from gan_jax.base.errors import UserError
+from gan_jax.base.errors import UserError, short
 from gan_jax.config.evaluation import Options
 from gan_jax.data.columns import Label
 from gan_jax.data.streams import Stream, check_effect
@@ -29,14 +31,15 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   """Checks that a run can be trained, sampled and evaluated.
 
   Raises:
-    UserError: batch sizes do not divide over the devices, networks do not fit, sampling or an evaluation cannot work,
-      config.keep_best names no metric, data do not exist, wandb is asked for and missing, or config.json cannot hold a
-      setting.
+    UserError: batch sizes do not divide over the devices, an optimizer needs more than gradients, networks do not fit,
+      sampling or an evaluation cannot work, config.keep_best names no metric, data do not exist, wandb is asked for
+      and missing, or config.json cannot hold a setting.
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
   for stage in experiment.stages:
     check_batch(stage, mesh.size)
+    check_optimizers(stage, experiment.of_first[stage.number])
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
     if options:
@@ -77,6 +80,28 @@ def check_batch(stage: Stage, devices: int) -> None:
       f'{type(stage.game).__name__} compares {fewest} examples or more, and of {_batch_setting(stage, least)}={least} '
       f'a loss sees {seen} (config.accumulate={stage.accumulate}, config.parallel={stage.parallel}): make it larger'
     )
+
+
+def check_optimizers(stage: Stage, state: Any) -> None:
+  """Raises a UserError for an optimizer that cannot move its player by gradients, state and parameters alone.
+
+  Args:
+    stage: with the optimizers.
+    state: shapes of its state.
+  """
+  for name, optimizer in stage.optimizers.items():
+    player = state.players[name]
+    with contextlib.suppress(Exception):  # masks and labels may be of the player's own parameters
+      one = {'w': jax.ShapeDtypeStruct((2, 2), jnp.float32)}
+      jax.eval_shape(lambda w, update=optimizer.update, init=optimizer.init: update(w, init(w), w), one)
+      continue  # thousands of parameters take a second
+    try:
+      jax.eval_shape(optimizer.update, player.params, player.opt_state, player.params)
+    except Exception as error:  # of any kind: the code is that of others
+      raise UserError(
+        f'config.optimizers.{name} cannot be used here, where an optimizer is given gradients, its state and '
+        f'parameters ({short(error)}): choose one that needs no more, such as optax.adam'
+      ) from error
 
 
 def _batch_setting(stage: Stage, size: int) -> str:

@@ -99,6 +99,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
     notes += notes_lib.on_new_layers(session.experiment)
     notes += notes_lib.on_pauses(session.experiment)
     notes += notes_lib.on_schedules(session.experiment)
+    notes += notes_lib.on_optimizers(session.experiment)
     notes += notes_lib.on_ranges(session.experiment.stages)
   if not before.step and not session.config.init_from:
     notes += notes_lib.on_averages_of_members(session.experiment)

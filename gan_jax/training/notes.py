@@ -21,6 +21,11 @@ from gan_jax.runs.views import Experiment
 STALE = 0.02
 #: The values that a network's `output` makes.
 MADE = {'tanh': (-1.0, 1.0), 'sigmoid': (0.0, 1.0)}
+#: {state of an optimizer whose weights are not those that it finds: what they are}.
+BESIDE = {
+  'ScheduleFreeState': 'where its gradients are taken, not the averages that it finds',
+  'SAMState': 'beside the ones that it finds between two of its updates',
+}
 #: Numbers of a stage at the top of a config.
 NUMBERS = ('steps', 'batch_size', 'accumulate')
 
@@ -272,6 +277,28 @@ def _rates(settings: Any) -> list[Any]:
     return []
   own = [settings['learning_rate']] if 'learning_rate' in settings else []
   return own + [rate for name, value in settings.items() if name != 'learning_rate' for rate in _rates(value)]
+
+
+def on_optimizers(experiment: Experiment) -> list[str]:
+  """A line for each player whose optimizer keeps the weights that it finds in its own state, where no sample is made.
+
+  Args:
+    experiment: the games of the run.
+  """
+  kind = lambda x: type(x).__name__
+  found: dict[str, str] = {}
+  for stage in experiment.stages:
+    for player in sorted(stage.optimizers.keys() - stage.ema.keys()):
+      state = experiment.of_first[stage.number].players[player].opt_state
+      parts = map(kind, jax.tree.leaves(state, is_leaf=lambda x: kind(x) in BESIDE))
+      part = next((part for part in parts if part in BESIDE), None)
+      if part is not None:
+        found[player] = part
+  return [
+    f'note: the optimizer of {player} leaves weights {BESIDE[part]}: samples and figures are of these weights, unless '
+    f'they are averaged; set config.ema.{player}=0.999'
+    for player, part in found.items()
+  ]
 
 
 def on_pauses(experiment: Experiment) -> list[str]:

@@ -27,15 +27,17 @@ def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> No
 
   Args:
     loss: loss of the game.
-    name: value of config.game.loss, for the message.
-    logits: (B,), one per example; (B, H, W), one per patch; or (B, outputs).
+    name: value of config.game.loss, for the message; '' for a game without that setting.
+    logits: (B,), one per example; (B, H, W), one per patch; (B, outputs) or (B, H, W, outputs).
   """
-  outputs = logits.shape[-1] if logits.ndim == 2 else 1
+  outputs = logits.shape[-1] if logits.ndim in (2, 4) else 1
   if loss.outputs in (None, outputs):
     return
   wanted = 'one logit per example' if loss.outputs == 1 else f'logits (B, {loss.outputs})'
   shape = ''.join(f', {n}' for n in logits.shape[1:])
+  who = f'config.game.loss={name!r}' if name else 'this game'
+  other = f', or another loss{", such as two_way_softmax" * (outputs == 2)}' if name else ''
   raise UserError(
-    f'config.game.loss={name!r} takes {wanted} but the discriminator gives (B{shape}): set its outputs='
-    f'{loss.outputs} where it has that setting, or another loss{", such as two_way_softmax" * (outputs == 2)}'
+    f'{who} takes {wanted} but the discriminator gives (B{shape}): set its outputs={loss.outputs} where it has that '
+    f'setting{other}'
   )
