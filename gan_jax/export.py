@@ -18,7 +18,12 @@ from gan_jax.sampling.run import load
 def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_string('workdir', None, 'The run to export.', flag_values=values)
   flags.DEFINE_list('format', ['stablehlo'], f'Of {", ".join(folder.FORMATS)}; one or more.', flag_values=values)
-  flags.DEFINE_string('out', '', 'The folder to write; WORKDIR/export by default.', flag_values=values)
+  flags.DEFINE_string(
+    'out',
+    '',
+    'The folder to write; by default WORKDIR/export, of a member of a population WORKDIR/export_member_I.',
+    flag_values=values,
+  )
   flag_lib.define_checkpoint(values)
   flags.DEFINE_bool('ema', True, 'Use the running averages of the weights, if the run keeps them.', flag_values=values)
   flags.DEFINE_integer(
@@ -35,7 +40,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
   run = load(values.workdir, flag_lib.checkpoint(values), values.member, values.data_path)
-  out = values.out or str(run.workdir / 'export')
+  out = values.out or str(run.workdir / ('export' if run.member is None else f'export_member_{run.member}'))
   for name, size in folder.write(run, out, values.format, ema=values.ema, standing=values.standing).items():
     console.say(f'{out}/{name}  {size:,} bytes')
   if values.push:

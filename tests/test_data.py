@@ -137,6 +137,30 @@ def test_resident_and_read_streams_give_the_same_examples(name):
     np.testing.assert_array_equal(rest['image'], resident['image'][1000:])
 
 
+def test_what_grain_says_of_its_processes_is_one_line_with_the_setting():
+  for text, words in (
+    ('cannot pickle lock object\nDataset: ...', 'cannot be sent to the processes of config.data.workers=2'),
+    ('Worker process was terminated unexpectedly with exit code -9', 'a process of config.data.workers=2 died'),
+  ):
+    with pytest.raises(UserError, match=words) as told, feed_lib._of_workers(2):
+      raise RuntimeError(text)
+    assert '\n' not in str(told.value)
+  for error in (RuntimeError('another'), UserError('ours')):
+    with pytest.raises(type(error), match=str(error)), feed_lib._of_workers(2):
+      raise error
+
+
+def test_an_example_that_cannot_be_read_is_named_by_its_file():
+  class Broken:
+    files = ('a.png', 'b.png')
+
+    def __getitem__(self, index):
+      raise OSError('truncated')
+
+  with pytest.raises(UserError, match=r"example 1 of stream 'images', b\.png, cannot be read"):
+    feed_lib._Ordered(Broken(), 0, 'images', 0, 1, (0, 1), 1)._example(1)
+
+
 def test_the_stream_is_the_same_for_any_number_of_workers_and_processes():
   settings = dict(name='digits', size=8, channels=1, classes=10, batch_size=100)
   whole, _ = take(streams.Stream(**settings), 4)

@@ -17,8 +17,6 @@ from gan_jax.distributed import parallel
 from gan_jax.training import diagnostics, unplayed
 from gan_jax.training import loop as train
 
-pytestmark = pytest.mark.trains
-
 
 def told(rows, *, every=100, first=600, diversities=None, **settings):
   """(row number, warning) of all rows."""

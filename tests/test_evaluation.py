@@ -35,13 +35,12 @@ from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.options import options_of
 from gan_jax.features import choose
+from gan_jax.features import classifier as classifier_lib
 from gan_jax.latents.distributions import Label, Normal, Scales
-from gan_jax.metrics import frechet, histograms
+from gan_jax.metrics import frechet, histograms, two_sample
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import hooks
 from gan_jax.training import loop as train
-
-pytestmark = pytest.mark.trains
 
 SMALL = [
   '--config.game.generator.channels=(8, 4)',
@@ -52,6 +51,12 @@ SMALL = [
   '--config.log_every=2',
   '--config.sample_every=0',
 ]
+
+
+@pytest.fixture(autouse=True)
+def short_judge(monkeypatch):
+  """The figure `two_sample` trains a network: its own tests train it for long."""
+  monkeypatch.setitem(two_sample.two_sample_test.__kwdefaults__, 'steps', 40)
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +105,7 @@ def test_padding_counts_for_nothing(run, samples):
 
 
 def test_figures_are_the_same_on_one_and_on_eight_devices(run):
-  metrics = ('fid', 'kid', 'prdc', 'two_sample')
+  metrics = ('fid', 'kid', 'prdc')
   one, eight = (_evaluator(run, devices, metrics=metrics)(run.state, run.step).values for devices in (1, 8))
   assert one == pytest.approx(eight, rel=1e-4, abs=1e-7)
 
@@ -236,8 +241,10 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def test_every_metric_gives_finite_figures(run, monkeypatch):
+def test_every_metric_gives_finite_figures(run, tmp_path, monkeypatch):
+  monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path))  # others want a classifier that was trained for long
   monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
+  monkeypatch.setattr(classifier_lib, 'EPOCHS', (4, 6))
   for name, value in (('PATHS', 40), ('INVERTED', 8)):
     monkeypatch.setattr(of_networks, name, value)
   names = [name for name in measures.MEASURES if name not in ELSEWHERE]
@@ -261,7 +268,8 @@ def test_every_metric_gives_finite_figures(run, monkeypatch):
 def test_figures_without_features_train_no_classifier(run, monkeypatch):
   monkeypatch.setattr(of_examples, 'SIMILAR_PAIRS', 50)
   monkeypatch.setattr(of_networks, 'INVERTED', 8)
-  names = tuple(sorted(measures.FEATURELESS - ELSEWHERE))
+  # But those that take long to compile.
+  names = tuple(sorted(measures.FEATURELESS - ELSEWHERE - {'two_sample', 'inversion', 'ppl'}))
   settings = dict(samples=200, metrics=names)
   asked = _evaluator(run, **{**settings, 'metrics': (*names, 'fid')})(run.state, run.step)
   monkeypatch.setattr(choose, 'choose', lambda *args, **kwargs: pytest.fail('nothing asks for features'))

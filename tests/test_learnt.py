@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import sample
+from gan_jax import runs, sample
 from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
@@ -489,3 +490,24 @@ def test_names_of_classes_are_as_many_as_the_classes(pets, names):
   pets.data.class_names = names
   with pytest.raises(UserError, match='must be 3 different names'):
     experiment_of(pets)
+
+
+def test_data_that_changed_since_the_run_was_last_started_are_told(tmp_path):
+  """It goes on, in another order: what was held out may be trained on."""
+  stream = '--config.data.name=npz', f'--config.data.path={tmp_path / "a.npz"}'
+  config = config_lib.override(config_lib.load('configs/quickstart.py'), list(stream))
+
+  def told(count, level=0):
+    np.savez(tmp_path / 'a.npz', image=np.full((count, 8, 8, 1), level, np.uint8))
+    stages = runs.stages_of(config)
+    lines = list(run_config.changed_data(epath.Path(tmp_path), stages[0]))
+    run_config.write_examples(epath.Path(tmp_path), stages, learnt.NOTHING)
+    return lines
+
+  assert told(20) == [], 'nothing is noted yet'
+  assert told(20) == []
+  (line,) = told(12)
+  assert line.startswith("note: stream 'images' had 20 examples, now 12, when this run was last started")
+  (line,) = told(12, level=1)
+  assert 'had other examples, when' in line
+  assert told(12, level=1) == []

@@ -17,8 +17,6 @@ from gan_jax.metrics.modes import divergence, mixture_coverage, stacked_coverage
 from gan_jax.metrics.two_sample import two_sample_test
 from gan_jax.nets.layers.basic import BatchNorm
 
-pytestmark = pytest.mark.trains
-
 random = np.random.RandomState(0)
 
 
@@ -142,6 +140,7 @@ def digits():
   return images[order], data.target[order]
 
 
+@pytest.mark.trains
 def test_two_halves_of_a_set_cannot_be_told_apart():
   images, _ = digits()
   report = two_sample_test(images[:898], images[898:1796], steps=150)
@@ -152,6 +151,7 @@ def test_two_halves_of_a_set_cannot_be_told_apart():
   np.testing.assert_allclose(report.accuracy, (report.real + report.generated) / 2, rtol=1e-12)
 
 
+@pytest.mark.trains
 def test_different_pictures_are_told_apart():
   images, labels = digits()
   zeros, ones = images[labels == 0], images[labels == 1]

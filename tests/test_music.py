@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 import gan_jax
 from gan_jax import config as config_lib
@@ -15,6 +16,7 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.data import tones as tones_lib
 from gan_jax.data.columns import Tones
+from gan_jax.data.sources import midi as midi_lib
 from gan_jax.data.streams import Stream
 from gan_jax.games.crnngan import CRNNGAN
 from gan_jax.games.parts import drawn
@@ -118,6 +120,12 @@ def test_a_folder_of_midi_files(tmp_path):
     Stream(name='midi', path=str(tmp_path), columns=columns(4)).open()
   with pytest.raises(UserError, match='needs a column of tones'):
     Stream(name='midi', path=str(tmp_path), columns={'x': {'name': 'Array', 'column': 'tones'}}).open()
+
+
+def test_a_link_in_a_circle_gives_no_file_twice(tmp_path):
+  (tmp_path / 'a.mid').write_bytes(b'')
+  (tmp_path / 'loop').symlink_to(tmp_path, target_is_directory=True)
+  assert midi_lib._files(epath.Path(tmp_path)) == [tmp_path / 'a.mid']
 
 
 def test_melodies_are_of_one_scale_and_repeat():

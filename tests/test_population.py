@@ -10,6 +10,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from etils import epath
 from rows import IDS, ROWS, SMALLEST, load_shrunk
 
 import gan_jax
@@ -23,12 +24,12 @@ from gan_jax.distributed import interrupt, parallel
 from gan_jax.evaluation import measures
 from gan_jax.evaluation.figures import Figure
 from gan_jax.nets.layers.conv import formulation
-from gan_jax.runs import best_member, member_metrics, resume, run_config
-from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs import best_member, entering, member_metrics, resume, run_config
+from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.single import Single
 from gan_jax.runs.views import View
-from gan_jax.training import hooks, writers
+from gan_jax.training import hooks, notes, writers
 from gan_jax.training import loop as train
 
 SGD = dict(name='optax.sgd', learning_rate=0.1)
@@ -303,7 +304,7 @@ def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
   assert 'members   2 games in one step, with seeds 0, 1' in said and 'config.keep_best=METRIC' in said
   assert not (source / 'best').exists()
   assert gan_jax.load(source).member == 0
-  assert 'member 0, because no row of metrics has the metric' in capsys.readouterr().err
+  assert 'member 0, the first, for config.keep_best names no metric' in capsys.readouterr().err
   # Members begin with the weights of another run, each with its own optimizer, data and latents.
   config = small(*settings, f'--config.init_from={source}', '--config.steps=3', '--config.seed=4')
   state = train.run(config, tmp_path / 'warm', silent=True)
@@ -315,6 +316,40 @@ def test_a_member_that_is_not_finite_is_named(tmp_path):
   config = small('--config.population=3', '--config.vary.optimizers.discriminator.learning_rate=(0.1,1e38,0.1)')
   with pytest.raises(UserError, match=r'member 1: \w+ is (nan|inf) at step [123]: training stopped'):
     train.run(config_lib.override(config, ['--config.steps=5']), tmp_path, silent=True)
+
+
+def test_a_member_whose_weights_are_not_finite_is_named(tmp_path):
+  config = small('--config.population=2', '--config.vary.optimizers.generator.learning_rate=(0.1,1e39)')
+  settings = ['--config.steps=2', '--config.checkpoint_every=1', '--config.optimizers.generator.name=optax.sgd']
+  with pytest.raises(UserError, match=r'^member 1: state.*not finite at step 1'):
+    train.run(config_lib.override(config, settings), tmp_path, silent=True)
+
+
+def test_what_varies_makes_shared_numbers_vain_and_may_be_lowered_where_a_run_goes_on(tmp_path):
+  given = ['--config.seed=77', '--config.optimizers.generator.learning_rate=0.5', '--config.batch_size=8']
+  rates = '--config.vary.optimizers.generator.learning_rate=(0.1,0.2)'
+  config = small('--config.population=2', '--config.vary.seed=3,3', rates, *given)
+  names = [text.removeprefix('--config.').partition('=')[0] for text in given]
+  lines = notes.on_given(config, names)
+  told = 'note: config.{0} has no effect, because config.vary.{0} gives each member its own'
+  assert lines == [told.format(name) for name in names[:2]]
+  experiment = experiment_of(config)
+  assert not any('are the same game' in line for line in experiment.describe())
+  own = lambda last: small('--config.population=2', '--config.vary.seed=3,3', rates.replace('0.2', last), *given)
+  same = experiment_of(own('0.1')).describe()
+  assert same[-1].strip() == 'note: members 0, 1 are the same game'
+  run_config.write_config(epath.Path(tmp_path), config)
+  lower = own('0.05')
+  run_config.check_resumable(epath.Path(tmp_path), lower)
+  (line,) = run_config.changed_rates(config, lower)
+  assert line.startswith('note: config.vary.optimizers.generator.learning_rate was [0.1, 0.2] and is [0.1, 0.05]')
+
+
+def test_whole_numbers_of_a_setting_that_is_a_float_vary_as_floats():
+  momentum = "--config.optimizers.generator={'name': 'momentum', 'learning_rate': 0.1, 'momentum': 0.5}"
+  experiment = experiment_of(small(TWO, momentum, '--config.vary.optimizers.generator.momentum=(0,0)'))
+  assert all(type(value) is float for value in experiment.numbers['optimizers.generator.momentum'])
+  experiment.check(parallel.make_mesh(1))
 
 
 def test_every_member_is_evaluated(tmp_path):
@@ -331,6 +366,23 @@ def test_every_member_is_evaluated(tmp_path):
   config.keep_best = 'eval_quality'
   with pytest.raises(UserError, match=r"unknown metric in config.keep_best 'eval_quality': choose one of eval_"):
     train.run(config, tmp_path / 'other', silent=True)
+
+
+def test_a_figure_of_an_earlier_step_is_none_of_the_best_weights(tmp_path):
+  config = small('--config.population=2', '--config.keep_best=score', '--config.keep=1')
+  experiment = experiment_of(config)
+  state = experiment.joined([entering.new_state(experiment.stages[0], key) for key in experiment.keys])
+  (tmp_path / 'metrics.jsonl').write_text(json.dumps({'step': 4, 'score_0': 2.0, 'score_1': 1.0}) + '\n')
+  for step, figures in ((7, {}), (4, {'score': 1.0})):
+    (line,) = best_member.export(experiment, epath.Path(tmp_path), state, Place(step, 0, {'images': 0}))
+    assert line.endswith(f'member 1 of step {step}, score 1' + (' of step 4' if step == 7 else ''))
+    checkpoints = Checkpoints(tmp_path / 'best', best='score')
+    if figures:
+      assert checkpoints.best() == 4
+    else:
+      with pytest.raises(UserError, match="has the metric 'score'"):
+        checkpoints.best()
+    checkpoints.close()
 
 
 def test_figures_of_some_members_choose_no_best(tmp_path, monkeypatch):

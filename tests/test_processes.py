@@ -42,7 +42,7 @@ def port():
     return free.getsockname()[1]
 
 
-def start(workdir, *settings, count=2, row=ROW, small=SMALL):
+def start(workdir, *settings, count=2, row=ROW, small=SMALL, each=()):
   """The processes of one run, each writing what it says to WORKDIR.log.NUMBER."""
   environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'}
   command = [sys.executable, '-m', 'gan_jax.main', '--config', row, '--workdir', str(workdir), *small, *settings]
@@ -50,7 +50,7 @@ def start(workdir, *settings, count=2, row=ROW, small=SMALL):
   started = []
   for number in range(count):
     with open(f'{workdir}.log.{number}', 'w') as log:
-      one = [*command, '--process', str(number)]
+      one = [*command, *(each[number] if each else ()), '--process', str(number)]
       started.append(subprocess.Popen(one, env=environment, stdout=log, stderr=subprocess.STDOUT))
   return started
 
@@ -249,8 +249,64 @@ def test_a_set_is_the_same_wherever_its_files_are(tmp_path):
       Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / place / 'cat' / f'{i}.png')
   of = lambda place: sets.seen(Stream(name='folder', path=str(tmp_path / place), size=8, channels=1))
   assert of('one') == of('two') != of('less')
+  shutil.copytree(tmp_path / 'one', tmp_path / 'other')
+  Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / 'other' / 'cat' / '1.png')
+  assert of('other') != of('one')
   digits = lambda split: sets.seen(Stream(name='digits', split=split, size=8, channels=1))
   assert digits('train') == digits('train') != digits('test')
+
+
+def test_tables_and_arrays_of_other_contents_are_other_sets(tmp_path):
+  """A class would be another one in each process, and nothing would say so."""
+  columns = {'image': {'name': 'Picture'}, 'label': {'name': 'Label', 'classes': 2}}
+  of = lambda path, **more: sets.seen(Stream(name='folder', path=str(tmp_path / path), size=8, channels=1, **more))
+  for place, labels in (('a/t', 'xyxy'), ('b/u', 'xyxy'), ('c/t', 'yxxy')):
+    (tmp_path / place).mkdir(parents=True)
+    rows = [{'file_name': f'{i}.png', 'label': label} for i, label in enumerate(labels)]
+    (tmp_path / place / 'metadata.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    for i in range(4):
+      Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / place / f'{i}.png')
+  assert of('a/t', columns=columns) == of('b/u', columns=columns) != of('c/t', columns=columns)
+  assert of('a/t') == of('b/u') == of('c/t'), 'nothing reads the labels'
+  pictures = np.random.RandomState(0).randint(0, 256, (20, 8, 8, 1)).astype(np.uint8)
+  for name, changed in (('one', 0), ('two', 0), ('other', 1)):
+    np.savez(tmp_path / f'{name}.npz', image=pictures + np.uint8(changed) * (np.arange(20) == 7)[:, None, None, None])
+  arrays = lambda name: sets.seen(Stream(name='npz', path=str(tmp_path / f'{name}.npz'), size=8, channels=1))
+  assert arrays('one') == arrays('two') != arrays('other')
+
+
+def test_sets_that_are_compared_with_samples_are_the_same_in_all_processes(second, tmp_path):
+  stream = Stream(name='digits', size=8, channels=1)
+  sets.check_same([stream])
+  second['zero'] = 1
+  with pytest.raises(UserError, match='process 0 could not read the data'):
+    sets.check_same([stream], 'data to evaluate with')
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_error_of_one_ends_all_at_once(tmp_path):
+  for i in range(40):
+    for place in ('zero', 'one'):
+      (tmp_path / place).mkdir(exist_ok=True)
+      Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / place / f'{i:02d}.png')
+  data = [
+    '--config.data.name=folder',
+    '--config.data.size=8',
+    '--config.data.channels=1',
+    '--config.data.resident=false',
+  ]
+  workdir = tmp_path / 'run'
+  settings = [*data, '--config.steps=100000', '--config.log_every=5']
+  paths = [[f'--config.data.path={tmp_path / place}'] for place in ('zero', 'one')]
+  small = [text.replace('8,8,8', '8,8') for text in SMALL]
+  started = start(workdir, *settings, row='configs/quickstart.py', small=small, each=paths)
+  until = time.time() + 200
+  while not (workdir / 'metrics.jsonl').exists() and started[0].poll() is None and time.time() < until:
+    time.sleep(0.2)
+  (tmp_path / 'one' / '05.png').unlink()
+  assert started[1].wait(60) == 2 and 'cannot be read' in said(workdir, 1)
+  assert started[0].wait(60) == 1 and 'error: ' in said(workdir)
 
 
 def test_what_other_processes_have_too_is_sampled_here():

@@ -196,6 +196,18 @@ def test_an_empty_folder_is_named(tmp_path):
     streams.Stream(name='folder', path=str(tmp_path)).open()
 
 
+def test_a_folder_whose_classes_got_other_pictures_is_read_anew(tmp_path):
+  stream = streams.Stream(name='folder', path=str(tmp_path), size=8, channels=1, classes=2)
+  for name in ('cat/0', 'cat/1', 'dog/0'):
+    (tmp_path / 'train' / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new('L', (8, 8)).save(tmp_path / 'train' / f'{name}.png')
+  assert stream.open().labels().tolist() == [0, 0, 1]
+  (tmp_path / 'train' / 'cat' / '1.png').rename(tmp_path / 'train' / 'dog' / '1.png')
+  fresh = dataclasses.replace(stream)
+  assert fresh.open().labels().tolist() == [0, 1, 1]
+  assert dataclasses.replace(stream).open() is fresh.open(), 'nothing has changed'
+
+
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
   for level in (0, 200):
     np.savez(tmp_path / 'a.npz', image=np.full((4, 8, 8), level, np.uint8))

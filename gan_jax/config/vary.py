@@ -96,6 +96,14 @@ def put(settings: dict[str, Any], path: str, value: Any) -> None:
   here[last] = float(value) if isinstance(old, float) and isinstance(value, int) else value
 
 
+def value_at(settings: dict[str, Any], path: str) -> Any:
+  """What `put` has set at a dotted path."""
+  *parents, last = path.split('.')
+  for name in parents:
+    settings = _within(settings, name)
+  return settings[last]
+
+
 def _within(settings: dict[str, Any], part: str) -> Any:
   """What is at a part of a path, such as `generator` or `links[0]`, to be changed; None if there is nothing."""
   name, _, number = part.removesuffix(']').partition('[')

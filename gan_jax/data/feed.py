@@ -5,9 +5,11 @@ set is read and decoded by grain's threads on the host. Both ways give the same 
 """
 
 import collections
+import contextlib
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,6 +31,13 @@ READ_THREADS = min(8, os.cpu_count() or 1)
 CHUNK = 16
 #: The examples of so many next calls of the step are on the device.
 AHEAD = 2
+
+
+def _deaf(number: int, count: int) -> None:
+  """At the start of a worker process: a signal to the group stops the run by its parent, which needs it until then."""
+  for name in ('SIGTERM', 'SIGINT', 'SIGHUP'):
+    if hasattr(signal, name):
+      signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _end_with(parent: Any) -> None:
@@ -92,10 +101,29 @@ class _Ordered:
     except UserError:
       raise
     except Exception as error:  # a file was deleted or changed after the source was opened; sources raise many types
+      files = getattr(self._source, 'files', ())
+      file = f', {files[index]},' if index < len(files) else ''
       raise UserError(
-        f'example {index} of stream {self._stream!r} cannot be read ({short(error)}): put it back, and start the same '
-        'command again'
+        f'example {index} of stream {self._stream!r}{file} cannot be read ({short(error)}): put it back, and start the '
+        'same command again'
       ) from error
+
+
+@contextlib.contextmanager
+def _of_workers(count: int) -> Iterator[None]:
+  """What grain says of worker processes, in one line with the setting."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    text = short(error)
+    setting = f'config.data.workers={count}'
+    if count and 'pickle' in text:
+      raise UserError(f'the source cannot be sent to the processes of {setting} ({text}): set it to 0') from error
+    if count and 'terminated unexpectedly' in text:
+      raise UserError(f'a process of {setting} died ({text}): set fewer, or 0, if the memory was too small') from error
+    raise
 
 
 class Feed:
@@ -166,13 +194,16 @@ class Feed:
     arguments = (seed + stream.seed, name, self.position[name], stream.batch_size, self._process, chunk)
     examples = grain.MapDataset.source(_Ordered(source, *arguments, self._shares[name]))
     if not stream.workers:
-      ahead = grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=max(2 * count // chunk, READ_THREADS))
+      threads = max(1, READ_THREADS // len(set(self._seeds)))  # each seed of a population has a reader
+      ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2 * count // chunk, threads))
       return iter(examples.to_iter_dataset(ahead).batch(count // chunk))
     check_main_guard(f'config.data.workers={stream.workers}')
     # grain's worker processes require that absl's flags are parsed.
     flags.FLAGS.mark_as_parsed()
     read = examples.batch(1).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
-    return iter(read.mp_prefetch(grain.MultiprocessingOptions(num_workers=stream.workers)))
+    options = grain.MultiprocessingOptions(num_workers=stream.workers)
+    with _of_workers(stream.workers):
+      return iter(read.mp_prefetch(options, worker_init_fn=_deaf))
 
   def __iter__(self):
     return self
@@ -222,7 +253,8 @@ class Feed:
         continue
       share = batch // count
       if name in self._readers:
-        fields = next(self._readers[name][seed])
+        with _of_workers(stream.workers):
+          fields = next(self._readers[name][seed])
         # Check batches 1, 2, 4, 8, ... only: a check takes about as long as copying the batch.
         self._read[name] += 1
         if self._read[name].bit_count() == 1 and not stream.columns:

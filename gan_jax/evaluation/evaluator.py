@@ -242,6 +242,7 @@ class Evaluator:
       asked=core.asked_in(stage.game),
       classes_of=options.classes_of,
     )
+    sets.check_same([stream for _, stream in sorted(self._inputs.items())], 'data to evaluate with')
     wanted = _output_of(stage, options)
     self._targets: Stream | None = None
     own = self._inputs.get(wanted.stream) if wanted.paired else None

@@ -29,6 +29,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     scorer: computes the features.
     say: called with a line of text before a slow part.
   """
+  sets.check_same([stream], 'data to evaluate with')
   source, labels_of = stream.open(), sets.labels_of(stream)
   identity = {
     'version': VERSION,

@@ -73,7 +73,7 @@ def card(
     f'---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n{tag}---\n',
     f'# {run.config.game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
     '![samples](samples.png)\n' if pictured else '',
-    f'A generator after {run.step:,} steps{_stage(run)}, trained with gan_jax {gan_jax.__version__}: '
+    f'A generator after {run.step:,} steps{_stage(run)}{_member(run)}, trained with gan_jax {gan_jax.__version__}: '
     f'{", ".join(networks)}; {count:,} parameters. '
     f'{f"It was trained with {others}. " if others else ""}All settings are in `config.json`'
     f'{told}.\n',
@@ -90,6 +90,10 @@ def _stage(run: Run) -> str:
   """Which of several stages the files are of."""
   count = len(runs.stages_of(run.config))
   return f', stage {run.stage.number + 1} of {count}' if count > 1 else ''
+
+
+def _member(run: Run) -> str:
+  return '' if run.member is None else f', member {run.member} of a population (seed {run.config.seed})'
 
 
 def _weights(run: Run, ema: bool, standing: int) -> str:

@@ -82,8 +82,8 @@ def _agreed(make: Callable[[], Extractor]) -> Extractor:
   Raises:
     UserError: the processes made different extractors.
   """
-  made = make() if processes.first() else None
-  processes.barrier('have an extractor')
+  with processes.together('make the features'):  # none waits for one that has failed
+    made = make() if processes.first() else None
   made = made or make()
   processes.check_alike('classifiers', made.name, 'let GAN_JAX_CACHE name a folder that all of them see')
   return made

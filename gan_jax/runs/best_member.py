@@ -39,16 +39,21 @@ def ranking(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -
     config: the config of the population.
     step: later rows do not count.
   """
+  return _ranked(workdir, config, step)[1]
+
+
+def _ranked(workdir: epath.Path, config: ml_collections.ConfigDict, step: int) -> tuple[int, dict[int, float]]:
+  """(the step of the row of a `ranking`, the ranking); (0, {}) if there is no such row."""
   name, file = config.keep_best.removeprefix('-'), epath.Path(workdir) / 'metrics.jsonl'
   if not name or not file.exists():
-    return {}
+    return 0, {}
   sign, first = -1 if config.keep_best.startswith('-') else 1, first_step_of(config, step)
   for line in reversed(file.read_text().splitlines()):
     row = json.loads(line) if line.endswith('}') else {}
     values = {i: row[f'{name}_{i}'] for i in range(config.population) if f'{name}_{i}' in row}
     if len(values) == config.population and first < row['step'] <= step:
-      return dict(sorted(values.items(), key=lambda item: sign * item[1]))
-  return {}
+      return row['step'], dict(sorted(values.items(), key=lambda item: sign * item[1]))
+  return 0, {}
 
 
 def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place) -> Iterable[str]:
@@ -68,7 +73,7 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
   if not config.keep_best:
     yield 'best      not exported: set config.keep_best=METRIC to export the member with the lowest (-METRIC: highest)'
     return
-  values = ranking(workdir, config, place.step)
+  measured, values = _ranked(workdir, config, place.step)
   name = config.keep_best.removeprefix('-')
   if not values:
     yield f'best      not exported: no row of metrics has {name!r} of config.keep_best for every member'
@@ -85,7 +90,8 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
     own = {**json.loads(figures.read_text()), COPIED: figures.name}
     files.write_text(new / FIGURES, json.dumps(own, indent=2))
   checkpoints = Checkpoints(new, config.keep, config.keep_best, write=True)
-  checkpoints.save(member.of(state), place, {name: values[best]})
+  # A figure of an earlier step is none of these weights.
+  checkpoints.save(member.of(state), place, {name: values[best]} if measured == place.step else {})
   checkpoints.close()
   if folder.exists():
     if not _used(folder):
@@ -95,7 +101,8 @@ def export(experiment: Experiment, workdir: epath.Path, state: Any, place: Place
       folder.rename(renamed)
       yield f'note: {folder} was used, so it is now called {renamed}'
   new.rename(folder)
-  yield f'best      {folder}: member {best} of step {place.step}, {name} {values[best]:.4g}'
+  when = '' if measured == place.step else f' of step {measured}'
+  yield f'best      {folder}: member {best} of step {place.step}, {name} {values[best]:.4g}{when}'
 
 
 def choose(workdir: epath.Path, config: ml_collections.ConfigDict, step: int, member: int | None) -> tuple[int, str]:
@@ -110,5 +117,10 @@ def choose(workdir: epath.Path, config: ml_collections.ConfigDict, step: int, me
   values = ranking(workdir, config, step)
   best = next(iter(values), 0)
   none = 'because no row of metrics has the metric of config.keep_best for every member'
+  if not config.keep_best:
+    none = 'the first, for config.keep_best names no metric'
   why = f'the best by {config.keep_best}' if values else none
-  return best, f'{workdir} is a population of {config.population}: member {best}, {why}; member=I chooses another'
+  return (
+    best,
+    f'{workdir} is a population of {config.population}: member {best}, {why}; member=I chooses another',
+  )

@@ -45,6 +45,8 @@ def population_of(config: ml_collections.ConfigDict, known: learnt.Learnt = lear
     check_seed(seed)
   configs = [vary.member_config(config, i) for i in range(config.population)]
   members = tuple(View(i, alone, stages_of(alone, known)) for i, alone in enumerate(configs))
+  # As the members have them: a whole number where their settings have a float is one.
+  numbers = {path: tuple(vary.value_at(alone.to_dict(), path) for alone in configs) for path in numbers}
   return Population(config, members, seeds, numbers, known)
 
 
@@ -232,7 +234,15 @@ class Population:
 
   def describe(self) -> list[str]:
     lines = [f'members   {len(self.views)} games in one step, with seeds {", ".join(map(str, self.seeds))}']
-    return lines + [f'  {path}: {", ".join(map(str, values))}' for path, values in self.numbers.items()]
+    lines += [f'  {path}: {", ".join(map(str, values))}' for path, values in self.numbers.items()]
+    return lines + [f'  note: members {", ".join(map(str, alike))} are the same game' for alike in self._alike()]
+
+  def _alike(self) -> list[list[int]]:
+    """The members that differ in nothing."""
+    found: dict[tuple[float, ...], list[int]] = {}
+    for i, seed in enumerate(self.seeds):
+      found.setdefault((seed, *(values[i] for values in self.numbers.values())), []).append(i)
+    return [alike for alike in found.values() if len(alike) > 1]
 
 
 def _cannot_vary(where: str, error: Exception) -> UserError:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from etils import epath
@@ -11,14 +11,16 @@ from gan_jax import config as config_lib
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
+from gan_jax.data import sources
 from gan_jax.data.sources import remembered
+from gan_jax.data.streams import Stream
 from gan_jax.runs import learnt
 from gan_jax.runs.stages import Stage
 
 #: Settings that a resumed run may change: they do not change what a step computes, or users tune them during training.
 FREE = re.compile(
   r'config\.(steps|log_every|sample_every|checkpoint_every|keep|keep_best|samples|devices|shard_state|remat|formulation|steps_per_call|profile|wandb|resume|init_from(\.\w+)?'
-  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|(stages\[\d+\]\.)?optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
+  r'|init_players|eval|eval\.every|data\.(\w+\.)?(resident|workers|path)|(stages\[\d+\]\.|vary\.)?optimizers\.\w+\.(.*\.)?learning_rate(\..*)?)$'
 )
 
 
@@ -48,11 +50,38 @@ def read_config(workdir: epath.PathLike) -> Any:
 def write_examples(workdir: epath.Path, stages: Iterable[Stage], known: learnt.Learnt) -> None:
   """Writes what the examples of each stage's streams are, so that a run can be sampled where its data are not."""
   notes = [
-    {**remembered.note(stream), 'of': [stage.number, name], 'columns': known.get((stage.number, name), {})}
+    {
+      **remembered.note(stream),
+      **_counted(stream),
+      'of': [stage.number, name],
+      'columns': known.get((stage.number, name), {}),
+    }
     for stage in stages
     for name, stream in stage.streams.items()
   ]
   write_text(workdir / 'examples.json', json.dumps(notes) + '\n')
+
+
+def _counted(stream: Stream) -> dict[str, Any]:
+  try:
+    source = stream.open()
+  except Exception:  # of any kind: weights that are converted need no data
+    return {}
+  return {'count': len(source), 'content': sources.content(source)}
+
+
+def changed_data(workdir: epath.Path, stage: Stage) -> Iterator[str]:
+  """A line for each set of a stage that is another than `write_examples` noted when the run was last started."""
+  notes = {tuple(note['of']): note for note in read_examples(workdir) if 'count' in note}
+  for name, stream in stage.streams.items():
+    note = notes.get((stage.number, name))
+    now = _counted(stream) if note else {}
+    if note and any(note[key] != now[key] for key in now):
+      count = f'{note["count"]} examples, now {now["count"]}' if note['count'] != now['count'] else 'other examples'
+      yield (
+        f'note: stream {name!r} had {count}, when this run was last started: it goes on in another order, and a slice '
+        'such as train[:90%] may hold what was held out'
+      )
 
 
 def copy_examples(workdir: epath.Path, new: epath.Path) -> None:
@@ -156,6 +185,20 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
       '--workdir, or --config.resume=force to go on with the new ones'
     )
+
+
+def changed_rates(old: Any, new: Any) -> list[str]:
+  """A line for each learning rate with which a run goes on that is another than the run had.
+
+  Args:
+    old: the config that the run had.
+    new: the config that it is given.
+  """
+  before, after = (json.loads(config_lib.to_json(config)) for config in (old, new))
+  lines = [line.partition(': ') for line in config_lib.differences(before, after)]
+  return [
+    f'note: {name} was {change.replace(" -> ", " and is ", 1)}' for name, _, change in lines if 'learning_rate' in name
+  ]
 
 
 def _shares_steps(settings: Mapping[str, Any]) -> bool:

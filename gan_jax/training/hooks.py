@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from gan_jax.base.errors import one_of
+import jax
+import jax.numpy as jnp
+
+from gan_jax.base.errors import Diverged, one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
 from gan_jax.distributed import parallel, processes
@@ -223,4 +226,13 @@ class Checkpoint:
     # A mean over some members, such as of an evaluation that a signal ended, does not compare with that over all.
     known = {key in moment.row for view in views for key in view.named({name: 0.0})}
     competes = self._competes and len(known) == 1
-    self._session.checkpoints.save(moment.state, moment.place, moment.row if competes else {})
+    try:
+      self._session.checkpoints.save(moment.state, moment.place, moment.row if competes else {})
+    except Diverged as error:
+      whose = [view.title for view in views if view.title and not _is_finite(view.of(moment.state))]
+      raise Diverged(f'{"".join(whose)}{error}') from error
+
+
+def _is_finite(state: Any) -> bool:
+  numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+  return all(bool(jnp.isfinite(leaf).all()) for leaf in numbers)

@@ -78,8 +78,10 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
       session.say(f'finished {step} steps in {took}')
     if step == last and config.eval.every:
       with session.guard.tolerating('reading the metrics'):
-        if not all(summary.evaluated(workdir, last, view) for view in experiment.views):
-          session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}')
+        for view in experiment.views:
+          if not summary.evaluated(workdir, last, view):
+            member = '' if view.number is None else f' --member {view.number}'
+            session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}{member}')
   if not silent:
     console.say('\n'.join([*ended, summary.closing(workdir, done=step == last)]))
   if signal:
@@ -126,12 +128,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
 
 
 def _feed(session: Session, stage: Stage) -> Feed:
-  if not processes.alone():
-    with processes.together('read the data'):
-      seen = [sets.seen(stream) for _, stream in sorted(stage.streams.items())]
-    processes.check_alike(
-      'data', str(seen), 'let config.data.path and TFDS_DATA_DIR name the same files on all machines'
-    )
+  sets.check_same(stream for _, stream in sorted(stage.streams.items()))
   return Feed(
     stage.streams,
     stage.moves,

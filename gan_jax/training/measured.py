@@ -73,7 +73,8 @@ class Measured:
       if not math.isfinite(value):
         saved = self._saved()
         kept = f'the checkpoint of step {saved[-1]} is kept' if saved else 'there is no checkpoint yet'
+        varied = ', its own in config.vary,' if title else ''
         raise Diverged(
           f'{title}{name} is {value} at step {step}: training stopped, {kept}; lower '
-          'config.optimizers.PLAYER.learning_rate or change the loss'
+          f'config.optimizers.PLAYER.learning_rate{varied} or change the loss'
         )

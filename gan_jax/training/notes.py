@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from gan_jax import core, runs
+from gan_jax.config import vary
 from gan_jax.config.settings import Settings
 from gan_jax.optim.averages import HalfLife
 from gan_jax.runs.stages import merged, networks_of
@@ -37,9 +38,15 @@ def on_given(config: ml_collections.ConfigDict, names: Iterable[str]) -> list[st
     config: of the run, with the settings of the command line.
     names: their dotted names, such as 'game.generators[0].sigmoid'.
   """
+  names = list(names)
   own = {name: [i for i, stage in enumerate(config.stages) if _has(stage, name.split('.'))] for name in names}
   listed = lambda numbers: ', '.join(map(str, numbers))
+  each = vary.varied(config) if config.population else {}
   return [
+    f'note: config.{name} has no effect, because config.vary.{name} gives each member its own'
+    for name in names
+    if name in each
+  ] + [
     f'note: config.{name} has no effect in stage {listed(i + 1 for i in stages)} of {len(config.stages)}, where it is '
     f'set anew: change config.stages[i] too, i = {listed(stages)}'
     for name, stages in own.items()

@@ -107,10 +107,14 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
     processes.barrier('have checked the workdir')
     keys = parallel.replicate(mesh)(experiment.keys)
     place, state = resume.start(config, checkpoints, experiment, mesh, keys, say)
+    for line in run_config.changed_rates(old, config) if place.step else ():
+      say(line)
     if place.step and config.init_from and config.init_from != old.get('init_from'):
       say(f'note: config.init_from counts only at the start of a run; {workdir} goes on from step {place.step}')
     writer: Writer | NoWriter = NoWriter(workdir)
     if processes.first():
+      for line in run_config.changed_data(workdir, experiment.stages[place.stage]) if place.step else ():
+        say(line)
       with writable(workdir):
         run_config.write_config(workdir, config)
         run_config.write_examples(workdir, experiment.stages, experiment.known)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,12 +17,15 @@ from gan_jax.data.sources.base import ArraySource, Source, Subset, into_memory, 
 from gan_jax.data.sources.builtin import BUILT_IN, POINTS
 from gan_jax.data.sources.checked import Checked, check_range, checked, extent
 from gan_jax.data.sources.folder import class_names_in
-from gan_jax.data.sources.identity import classes_in, fingerprint
+from gan_jax.data.sources.identity import classes_in, content, fingerprint
 from gan_jax.data.sources.made import is_made
 from gan_jax.data.sources.transformed import transform_of, transformed
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
+
+#: Folders within folders of a set in which changes are noticed: splits, columns, classes.
+DEEP = 4
 
 __all__ = [
   'ArraySource',
@@ -31,6 +35,7 @@ __all__ = [
   'check_range',
   'class_names_in',
   'classes_in',
+  'content',
   'example',
   'extent',
   'fingerprint',
@@ -93,7 +98,25 @@ def _there(stream: 'Stream') -> tuple[Any, ...]:
     with contextlib.suppress(OSError, ValueError):
       stat = os.stat(place)
       found += [stat.st_size, stat.st_mtime_ns]
-  return tuple(found)
+  return (*found, *_times(path, DEEP))
+
+
+def _times(path: str, deep: int) -> Iterator[int]:
+  """The times at which files came into the folders below one, or left them, or were named anew."""
+  with contextlib.suppress(OSError, ValueError):
+    changed = os.stat(path).st_mtime_ns
+    yield changed
+    for inner in _folders_in(path, changed) if deep else ():
+      yield from _times(inner, deep - 1)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _folders_in(path: str, changed: int) -> tuple[str, ...]:
+  """The folders in a folder, which are the same as long as it does not change."""
+  if not os.path.isdir(path):
+    return ()
+  with os.scandir(path) as entries:
+    return tuple(sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith('.')))
 
 
 @functools.lru_cache(maxsize=8)

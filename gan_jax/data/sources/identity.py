@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gan_jax.data.sources.base import ArraySource, Source
+from gan_jax.data.sources.base import ArraySource, Source, Subset
 from gan_jax.data.sources.builtin import BUILT_IN
+from gan_jax.data.sources.checked import Checked
 from gan_jax.data.sources.transformed import transform_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,46 @@ def classes_in(stream: 'Stream') -> int:
   return classes_of(stream)
 
 
+def content(source: Source) -> str:
+  """A digest of what a set holds, the same for copies of it in other places.
+
+  Of files it has the names below their common folder and the sizes, for other machines may decode a picture to other
+  bytes; all that a table says of them; whole arrays; of other sets some examples.
+  """
+  from gan_jax.data.sources.columned import Columned
+
+  digest = hashlib.sha256(str(len(source)).encode())
+  inner: Any = source
+  while isinstance(inner, Subset | Checked | Columned):
+    if isinstance(inner, Subset):
+      digest.update(np.ascontiguousarray(inner.chosen, np.int64).tobytes())
+    inner = inner.source
+  files = [file for file in getattr(inner, 'files', ()) if hasattr(file, 'stat')]
+  known = getattr(inner, 'contents', '') or getattr(inner, 'identity', '')
+  if files:
+    common = os.path.commonpath([os.fspath(file.parent) for file in files])
+    for file in files:
+      digest.update(os.fsencode(f'{os.path.relpath(file, common)} {file.stat().length} '))
+  digest.update(known.encode('utf-8', 'replace'))
+  if isinstance(inner, ArraySource):
+    _add_arrays(digest, inner)
+  elif not files and not known:
+    _add_examples(digest, inner)
+  return digest.hexdigest()
+
+
+def _add_arrays(digest: Any, source: ArraySource) -> None:
+  for name, array in sorted(source.arrays.items()):
+    digest.update(name.encode() + str(array.shape).encode())
+    digest.update(np.ascontiguousarray(array).data)
+
+
+def _add_examples(digest: Any, source: Source) -> None:
+  for i in np.unique(np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)):
+    for name, value in sorted(source[int(i)].items()):
+      digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+
+
 def fingerprint(source: Source) -> str:
   """8 hexadecimal digits that identify the content of a set. Another set of the same name has other digits.
 
@@ -65,9 +106,7 @@ def fingerprint(source: Source) -> str:
   """
   digest = hashlib.sha256(str(len(source)).encode())
   if isinstance(source, ArraySource):
-    for name, array in sorted(source.arrays.items()):
-      digest.update(name.encode() + str(array.shape).encode())
-      digest.update(np.ascontiguousarray(array).data)
+    _add_arrays(digest, source)
     return digest.hexdigest()[:8]
   for file in getattr(source, 'files', ()):
     if not hasattr(file, 'stat'):  # a source of yours may hold anything by that name
@@ -76,7 +115,5 @@ def fingerprint(source: Source) -> str:
     place = os.path.relpath(file, source.root) if hasattr(source, 'root') else file
     digest.update(os.fsencode(place) + f' {stat.length} {stat.mtime}'.encode())  # a name need not be UTF-8
   digest.update(getattr(source, 'identity', '').encode())  # of columns that are known whole
-  for i in np.unique(np.linspace(0, len(source) - 1, LOOKED_AT).astype(int)):
-    for name, value in sorted(source[int(i)].items()):
-      digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+  _add_examples(digest, source)
   return digest.hexdigest()[:8]

@@ -8,6 +8,7 @@ from etils import epath
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data.sources.base import Table
+from gan_jax.data.sources.folder import files_below
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -107,11 +108,5 @@ def _length(stream: 'Stream') -> int:
 
 
 def _files(folder: epath.Path) -> list[epath.Path]:
-  """The MIDI files of a folder and of those in it, by name."""
-  found = []
-  for path in sorted(folder.iterdir()):
-    if path.is_dir() and not path.name.startswith('.'):
-      found += _files(path)
-    elif path.suffix.lower() in ('.mid', '.midi') and not path.name.startswith('.'):
-      found.append(path)
-  return found
+  """The MIDI files of a folder and of those in it, by name; links lead into it, and never in a circle."""
+  return [path for path in files_below(folder, [folder], {}) if path.suffix.lower() in ('.mid', '.midi')]

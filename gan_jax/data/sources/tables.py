@@ -76,10 +76,18 @@ class FolderColumns:
     return {**self._rows[index], **pictures}
 
   @property
-  def identity(self) -> str:
-    others = [path for name, files in self._pictures.items() if files is not self.files for path in files]
-    stats = [(path.name, stat.length, stat.mtime) for path in others for stat in [path.stat()]]
+  def contents(self) -> str:
+    """What `identity` says, but for the times, which copies of a folder do not share."""
+    stats = [(path.name, path.stat().length) for path in self._others()]
     return json.dumps([self._rows, stats], default=str)
+
+  @property
+  def identity(self) -> str:
+    return json.dumps([self.contents, [path.stat().mtime for path in self._others()]])
+
+  def _others(self) -> list[epath.Path]:
+    """The pictures of all columns but the first."""
+    return [path for files in self._pictures.values() if files is not self.files for path in files]
 
   def column(self, name: str) -> list[Any]:
     return [row.get(name) for row in self._rows]
