@@ -214,8 +214,8 @@ def test_the_lines_of_the_card_draw_as_the_game_does():
     assert words in text, words
 
 
-def card_of(row):
-  """The card of a config, of shapes."""
+def card_of(row, member=None):
+  """The card of a config, or of a member of a population, of shapes."""
   stage, state = described(row)[0][-1], described(row)[1][-1]
   variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
   drawn = jax.device_get(distributions.draw(stage.game.latents, jax.random.key(0), 2))
@@ -224,6 +224,7 @@ def card_of(row):
     stage=stage,
     state=state,
     step=1,
+    member=member,
     evaluation_file=pathlib.Path('none'),
     read=read_by_sample(stage, variables),
   )
@@ -238,6 +239,7 @@ def test_the_card_says_which_weights_are_in_the_files():
     ema=False, standing=16
   )
   assert '**Weights**' not in card_of('configs/gan.py:ring')()
+  assert 'after 1 steps, member 3 of a population (seed 0), trained with' in card_of('configs/gan.py:ring', 3)()
   assert '**Weights**' not in card_of('configs/semi_supervised.py:digits')(), 'those of the discriminator alone'
 
 

@@ -109,11 +109,12 @@ def test_settings_are_chosen_on_the_rest_of_a_slice_in_percent(tmp_path):
   assert (len(first), len(other)) == (8, 2) and not set(first.files) & set(other.files)
 
 
-def test_a_folder_that_moves_keeps_its_fingerprint(tmp_path):
+@pytest.mark.parametrize('columns', [{}, {'image': {'name': 'Picture'}}])
+def test_a_folder_that_moves_keeps_its_fingerprint(columns, tmp_path):
   pictures(tmp_path / 'here', 3)
-  before = sources.fingerprint(folder(tmp_path / 'here').open())
+  before = sources.fingerprint(folder(tmp_path / 'here', columns=columns).open())
   (tmp_path / 'here').rename(tmp_path / 'there')
-  assert sources.fingerprint(folder(tmp_path / 'there').open()) == before
+  assert sources.fingerprint(folder(tmp_path / 'there', columns=columns).open()) == before
 
 
 def test_a_split_that_is_broken_is_told_and_not_taken_for_none(tmp_path, capsys):

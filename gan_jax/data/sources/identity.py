@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,16 +71,22 @@ def content(source: Source) -> str:
     inner = inner.source
   files = [file for file in getattr(inner, 'files', ()) if hasattr(file, 'stat')]
   known = getattr(inner, 'contents', '') or getattr(inner, 'identity', '')
-  if files:
-    common = os.path.commonpath([os.fspath(file.parent) for file in files])
-    for file in files:
-      digest.update(os.fsencode(f'{os.path.relpath(file, common)} {file.stat().length} '))
+  for file, place in zip(files, _places(inner, files), strict=True):
+    digest.update(os.fsencode(f'{place} {file.stat().length} '))
   digest.update(known.encode('utf-8', 'replace'))
   if isinstance(inner, ArraySource):
     _add_arrays(digest, inner)
   elif not files and not known:
     _add_examples(digest, inner)
   return digest.hexdigest()
+
+
+def _places(source: Source, files: Sequence[Any]) -> list[str]:
+  """Where files lie below the folder of their source, or below the one that has all of them."""
+  if not files:
+    return []
+  root = getattr(source, 'root', None) or os.path.commonpath([os.fspath(file.parent) for file in files])
+  return [os.path.relpath(file, root) for file in files]
 
 
 def _add_arrays(digest: Any, source: ArraySource) -> None:
@@ -108,11 +115,9 @@ def fingerprint(source: Source) -> str:
   if isinstance(source, ArraySource):
     _add_arrays(digest, source)
     return digest.hexdigest()[:8]
-  for file in getattr(source, 'files', ()):
-    if not hasattr(file, 'stat'):  # a source of yours may hold anything by that name
-      break
+  files = [file for file in getattr(source, 'files', ()) if hasattr(file, 'stat')]  # yours may hold anything there
+  for file, place in zip(files, _places(source, files), strict=True):
     stat = file.stat()
-    place = os.path.relpath(file, source.root) if hasattr(source, 'root') else file
     digest.update(os.fsencode(place) + f' {stat.length} {stat.mtime}'.encode())  # a name need not be UTF-8
   digest.update(getattr(source, 'identity', '').encode())  # of columns that are known whole
   _add_examples(digest, source)
