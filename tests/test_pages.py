@@ -65,7 +65,10 @@ def check_door(module, arguments):
     assert all('.' in name or name in measures.MEASURES for name in values.metrics or ())
   if module.endswith('.export'):
     assert set(values.format) <= set(folder.FORMATS)
-  return config_lib.read(values.config, rest) if 'config' in values and values.config else None
+  if 'config' not in values or not values.config:
+    return None
+  # The config.json of a run is written by an earlier command of the page.
+  return config_lib.read('configs/quickstart.py' if values.config.startswith('runs/') else values.config, rest)
 
 
 def check_benchmark(module, arguments):

@@ -65,9 +65,9 @@ def write_examples(workdir: epath.Path, stages: Iterable[Stage], known: learnt.L
 def _counted(stream: Stream) -> dict[str, Any]:
   try:
     source = stream.open()
-  except Exception:  # of any kind: weights that are converted need no data
+    return {'count': len(source), 'content': sources.content(source)}
+  except Exception:  # of any kind: converted weights need no data, and training says what cannot be read
     return {}
-  return {'count': len(source), 'content': sources.content(source)}
 
 
 def changed_data(workdir: epath.Path, stage: Stage) -> Iterator[str]:
