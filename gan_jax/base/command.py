@@ -61,9 +61,10 @@ def main(
     if '--debug' in arguments or values['debug'].value or os.environ.get('GAN_JAX_TRACEBACK'):
       raise
     for_user = str(error) if isinstance(error, UserError) else _no_devices()
-    # If a file has the traceback, a note of the exception names it.
-    notes = '; '.join(getattr(error, '__notes__', ['--debug shows the traceback']))
-    console.say(f'error: {for_user or f"{short(error)}; {notes}"}', error=True)
+    # If a file has the traceback, a note of the exception names it; JAX and grain add notes on their own frames.
+    ours = [note for note in getattr(error, '__notes__', ()) if note.startswith('the traceback is in')]
+    where = ours[0] if ours else '--debug shows the traceback'
+    console.say(f'error: {for_user or f"{short(error)}; {where}"}', error=True)
     _leave_others(2 if for_user else 1)
     sys.exit(2 if for_user else 1)
   finally:
