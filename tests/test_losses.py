@@ -626,6 +626,8 @@ def test_limits_of_losses():
   assert jax.grad(ensembles.softmax_of)(two, jnp.inf).tolist() == [0.0, 0.5, 0.5]
   slope = jax.grad(lambda x: losses.hinge.discriminator(x, x, real_weights=jnp.zeros(3), fake_weights=jnp.ones(3)))
   np.testing.assert_allclose(slope(two), 1 / 3, rtol=1e-6)
+  none = dict(real_weights=jnp.zeros(3), fake_weights=jnp.zeros(3))
+  assert losses.hinge.discriminator(two, two, **none) == 0.0
   cosines = lambda scale: energy.pulling_away(scale * jnp.array([[1.0, 0.0], [1.0, 1.0]]))
   for scale in (1e-30, 1.0, 1e30):
     assert cosines(scale) == pytest.approx(0.5, rel=1e-6)

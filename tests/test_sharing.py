@@ -14,13 +14,14 @@ from cases import few
 from rows import load_shrunk
 
 from gan_jax import config as config_lib
-from gan_jax import core, runs
+from gan_jax import core, losses, runs
 from gan_jax.augment.augmentations import Adaptive, DiffAugment
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.distributed import parallel
 from gan_jax.games.minimax import Minimax
 from gan_jax.games.parts.coupling import couples
+from gan_jax.games.parts.fit import check_head
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Normal
@@ -180,6 +181,30 @@ def test_one_pass_equals_two(name):
     moved = [jax.jit(functools.partial(core.play, game, SGD, turn))(state, batch, KEY) for turn in game.turns]
     ends.append([(metrics, after.players) for after, metrics in moved])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *ends)
+
+
+def test_a_two_way_head_has_one_mean_logit_of_each_side():
+  """Real minus fake: the mean over both outputs would say nothing."""
+
+  class Head(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+      return jnp.stack([x[:, 0], 5.0 * x[:, 0]], -1) * self.param('w', nn.initializers.ones, ())
+
+  game, batch = Standard(discriminator=Head(), **SMOOTH, loss='two_way_softmax'), batch_of(8)
+  state = core.init(game, SGD, batch, KEY)
+  _, metrics = core.play(game, SGD, game.turns[0], state, batch, KEY)
+  assert metrics['real_logit'] == pytest.approx(4 * float(batch['images']['image'][:, 0].mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(('shape', 'outputs'), [((4,), 1), ((4, 3, 3), 1), ((4, 2), 2), ((4, 3, 3, 2), 2), ((4, 1), 1)])
+def test_logits_of_examples_and_of_patches_are_counted(shape, outputs):
+  for loss, name in ((losses.hinge, 'hinge'), (losses.two_way_softmax, 'two_way_softmax')):
+    if loss.outputs == outputs:
+      check_head(loss, name, jnp.zeros(shape))
+    else:
+      with pytest.raises(UserError, match=f"config.game.loss='{name}' takes .* but the discriminator gives"):
+        check_head(loss, name, jnp.zeros(shape))
 
 
 def calls_of_the_discriminator(one_pass):
