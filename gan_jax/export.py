@@ -8,11 +8,12 @@ it, a picture of samples, and the config. All formats need `pip install 'gan_jax
 """
 
 from absl import flags
+from etils import epath
 
 from gan_jax.base import command, console
 from gan_jax.base import flags as flag_lib
 from gan_jax.exports import folder
-from gan_jax.sampling.run import load
+from gan_jax.sampling.run import Run, load
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -40,11 +41,15 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
   command.no_rest(rest)
   command.require(values, 'workdir')
   run = load(values.workdir, flag_lib.checkpoint(values), values.member, values.data_path)
-  out = values.out or str(run.workdir / ('export' if run.member is None else f'export_member_{run.member}'))
+  out = values.out or str(_folder(run))
   for name, size in folder.write(run, out, values.format, ema=values.ema, standing=values.standing).items():
     console.say(f'{out}/{name}  {size:,} bytes')
   if values.push:
     console.say(f'uploaded: {folder.push(out, values.push)}')
+
+
+def _folder(run: Run) -> epath.Path:
+  return run.workdir / ('export' if run.member is None else f'export_member_{run.member}')
 
 
 if __name__ == '__main__':

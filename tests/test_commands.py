@@ -146,7 +146,7 @@ BAD = [
     ['config.game.penalty_schedule', 'config.game.penalty is None'],
   ),
   (['--config', 'configs/progressive.py:digits', '--config.game.target=0.0'], ['config.game.target=0.0', 'above 0']),
-  ([*QUICK, '--config.game.loss=relativistic', '--config.data.batch_size=32'], ['reads 32 images, 64 latents']),
+  ([*QUICK, '--config.game.loss=relativistic', '--config.data.batch_size=32'], ['reads 32 images and 64 latents']),
   (
     [*QUICK, "--config.optimizers.generator={'name': 'optax.polyak_sgd'}"],
     ['config.optimizers.generator', "missing 1 required keyword-only argument: 'value'", 'optax.adam'],

@@ -152,13 +152,19 @@ def test_what_grain_says_of_its_processes_is_one_line_with_the_setting():
 
 def test_an_example_that_cannot_be_read_is_named_by_its_file():
   class Broken:
-    files = ('a.png', 'b.png')
+    files: object = ('a.png', 'b.png')
+
+    def __len__(self):
+      return 2
 
     def __getitem__(self, index):
       raise OSError('truncated')
 
   with pytest.raises(UserError, match=r"example 1 of stream 'images', b\.png, cannot be read"):
     feed_lib._Ordered(Broken(), 0, 'images', 0, 1, (0, 1), 1)._example(1)
+  for Broken.files in (('shard',), {'a': 1}):  # not one for each example
+    with pytest.raises(UserError, match="example 1 of stream 'images' cannot be read"):
+      feed_lib._Ordered(Broken(), 0, 'images', 0, 1, (0, 1), 1)._example(1)
 
 
 def test_the_stream_is_the_same_for_any_number_of_workers_and_processes():

@@ -500,14 +500,16 @@ def test_data_that_changed_since_the_run_was_last_started_are_told(tmp_path):
   def told(count, level=0):
     np.savez(tmp_path / 'a.npz', image=np.full((count, 8, 8, 1), level, np.uint8))
     stages = runs.stages_of(config)
-    lines = list(run_config.changed_data(epath.Path(tmp_path), stages[0]))
+    lines = list(run_config.changed_data(epath.Path(tmp_path), stages, 0))
     run_config.write_examples(epath.Path(tmp_path), stages, learnt.NOTHING)
     return lines
 
   assert told(20) == [], 'nothing is noted yet'
   assert told(20) == []
   (line,) = told(12)
-  assert line.startswith("note: stream 'images' had 20 examples, now 12, when this run was last started")
+  assert line.startswith(
+    "note: stream 'images' had 20 examples when this run was last started, now 12: it goes on in an"
+  )
   (line,) = told(12, level=1)
-  assert 'had other examples, when' in line
+  assert line == "note: some examples of stream 'images' are others than when this run was last started"
   assert told(12, level=1) == []

@@ -621,6 +621,7 @@ def test_limits_of_losses():
   ruled_out = jnp.array([[0.0, 0.0, -jnp.inf]] * 2)
   for entropy in (labels.entropy, labels.marginal_entropy):
     assert entropy(ruled_out) == pytest.approx(np.log(2), rel=1e-6)
+    assert jnp.isfinite(jax.grad(entropy)(ruled_out)[:, :2]).all()
   two = jnp.array([1.0, 3.0, 3.0])
   assert ensembles.softmax_of(two, jnp.inf) == 3.0
   assert jax.grad(ensembles.softmax_of)(two, jnp.inf).tolist() == [0.0, 0.5, 0.5]

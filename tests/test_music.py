@@ -122,10 +122,14 @@ def test_a_folder_of_midi_files(tmp_path):
     Stream(name='midi', path=str(tmp_path), columns={'x': {'name': 'Array', 'column': 'tones'}}).open()
 
 
-def test_a_link_in_a_circle_gives_no_file_twice(tmp_path):
-  (tmp_path / 'a.mid').write_bytes(b'')
-  (tmp_path / 'loop').symlink_to(tmp_path, target_is_directory=True)
-  assert midi_lib._files(epath.Path(tmp_path)) == [tmp_path / 'a.mid']
+def test_links_are_followed_but_never_in_a_circle(tmp_path):
+  for folder in ('set', 'more'):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / 'a.mid').write_bytes(b'')
+  (tmp_path / 'set' / 'loop').symlink_to(tmp_path / 'set', target_is_directory=True)
+  (tmp_path / 'set' / 'other').symlink_to(tmp_path / 'more', target_is_directory=True)
+  files = midi_lib._files(epath.Path(tmp_path / 'set'))
+  assert [str(file.relative_to(tmp_path)) for file in files] == ['set/a.mid', 'set/other/a.mid']
 
 
 def test_melodies_are_of_one_scale_and_repeat():

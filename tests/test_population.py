@@ -15,7 +15,7 @@ from rows import IDS, ROWS, SMALLEST, load_shrunk
 
 import gan_jax
 from gan_jax import config as config_lib
-from gan_jax import evaluate, sample
+from gan_jax import evaluate, export, sample
 from gan_jax.base.errors import UserError
 from gan_jax.config.vary import member_config
 from gan_jax.data.feed import Feed
@@ -295,6 +295,11 @@ def test_a_stopped_population_has_its_best_too_and_what_was_used_is_put_aside(tm
   assert gan_jax.load(aside).step == 9 and (aside / 'notes.txt').exists() and gan_jax.load(tmp_path / 'best').step == 12
 
 
+def test_exports_of_members_have_folders_of_their_own():
+  of = lambda member: export._folder(types.SimpleNamespace(workdir=epath.Path('runs'), member=member))
+  assert [str(of(member)) for member in (None, 0, 2)] == ['runs/export', 'runs/export_member_0', 'runs/export_member_2']
+
+
 @pytest.mark.slow
 def test_without_a_metric_nothing_is_the_best(tmp_path, capsys):
   settings = ['--config.population=2', '--config.steps=2', '--config.profile=1']
@@ -520,6 +525,9 @@ TWO = '--config.population=2'
       '--config.vary.optimizers.generator.learning_rate=(1,2)'], r'config.stages\[0\] sets it for all members'),
     ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'name': 'optax.adam', 'learning_rate': 0.1}}},)",
       '--config.vary.optimizers.generator.momentum=(0.1,0.2)'], r'config.stages\[0\] sets it for all members'),
+    ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'learning_rate': {'name': "
+      "'optax.constant_schedule', 'value': 0.1}}}},)", '--config.vary.optimizers.generator.learning_rate.init_value=(0.1,0.2)'],
+      r'config.stages\[0\] sets it for all members|there is no config.optimizers.generator.learning_rate'),
     ([TWO, '--config.vary.optimizers.generator.links[0].b1=(1,2)'], r'no config.optimizers.generator.links\[0\]'),
   ],
 )  # fmt: skip
@@ -595,6 +603,13 @@ def test_a_number_of_a_link_of_an_optimizer_varies():
   assert [member_config(config, i).optimizers.generator.links[1]['step_size'] for i in (0, 1)] == [1.0, 2.0]
   assert config.optimizers.generator.links[1]['step_size'] == 1.0, 'the config itself is as it was'
   experiment_of(config).check(parallel.make_mesh(1))
+  falling = {'name': 'optax.cosine_decay_schedule', 'init_value': 0.1, 'decay_steps': 5}
+  sgd = {'name': 'optax.sgd', 'learning_rate': falling}
+  settings[1] = f'--config.optimizers.generator={ ({"name": "chain", "links": (sgd,)}) }'
+  settings[2] = '--config.vary.optimizers.generator.links[0].learning_rate.init_value=(1.0,2.0)'
+  config = small(*settings)
+  experiment_of(config).check(parallel.make_mesh(1))
+  assert config.optimizers.generator.links[0]['learning_rate']['init_value'] == 0.1
 
 
 def test_vary_is_written_dotted_or_nested_and_read_back():

@@ -22,9 +22,10 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
-from gan_jax.data import sets
+from gan_jax.data import feed, sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import interrupt, parallel, processes
+from gan_jax.evaluation import reference
 from gan_jax.runs import lock
 from gan_jax.sampling import sampler
 from gan_jax.training import loop as train
@@ -279,8 +280,47 @@ def test_sets_that_are_compared_with_samples_are_the_same_in_all_processes(secon
   stream = Stream(name='digits', size=8, channels=1)
   sets.check_same([stream])
   second['zero'] = 1
-  with pytest.raises(UserError, match='process 0 could not read the data'):
+  refused = lambda: pytest.raises(UserError, match='process 0 could not read the data')
+  with refused():
     sets.check_same([stream], 'data to evaluate with')
+  with refused():
+    reference.reference_scores(stream, None)
+
+
+def test_workers_are_deaf_to_signals_to_their_group():
+  names = ('SIGTERM', 'SIGINT', 'SIGHUP')
+  before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+  try:
+    feed._deaf(0, 1)
+    assert {signal.getsignal(getattr(signal, name)) for name in names} == {signal.SIG_IGN}
+  finally:
+    for name, handler in before.items():
+      signal.signal(getattr(signal, name), handler)
+
+
+class Whatever:
+  """Of a user, whose attributes mean what they mean to him."""
+
+  def __init__(self, drawn_anew=False, **attributes):
+    self.__dict__.update(attributes)
+    self._random = np.random.RandomState(0) if drawn_anew else None
+
+  def __len__(self):
+    return 5
+
+  def __getitem__(self, index):
+    return {'image': np.full(2, index) if self._random is None else self._random.rand(2)}
+
+
+def test_a_source_may_have_any_attributes(tmp_path):
+  (tmp_path / 'a.bin').write_bytes(b'123')
+  for attributes in (
+    dict(contents=np.ones(3)), dict(contents=['a']), dict(identity=lambda: 'me'), dict(files={'a': 1}),
+    dict(files=[tmp_path / 'a.bin']), dict(files=[tmp_path / 'a.bin', pathlib.Path(__file__)], root='x'),
+  ):  # fmt: skip
+    assert sources.content(Whatever(**attributes)) == sources.content(Whatever(**attributes))
+    assert sources.fingerprint(Whatever(**attributes)) == sources.fingerprint(Whatever(**attributes))
+  assert sources.content(Whatever(drawn_anew=True)) == sources.content(Whatever(drawn_anew=True))
 
 
 @pytest.mark.slow

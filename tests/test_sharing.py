@@ -197,7 +197,9 @@ def test_a_two_way_head_has_one_mean_logit_of_each_side():
   assert metrics['real_logit'] == pytest.approx(4 * float(batch['images']['image'][:, 0].mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize(('shape', 'outputs'), [((4,), 1), ((4, 3, 3), 1), ((4, 2), 2), ((4, 3, 3, 2), 2), ((4, 1), 1)])
+@pytest.mark.parametrize(
+  ('shape', 'outputs'), [((4,), 1), ((4, 3, 3), 1), ((4, 3, 3, 3), 1), ((4, 2), 2), ((4, 3, 3, 2), 2), ((4, 1), 1)]
+)
 def test_logits_of_examples_and_of_patches_are_counted(shape, outputs):
   for loss, name in ((losses.hinge, 'hinge'), (losses.two_way_softmax, 'two_way_softmax')):
     if loss.outputs == outputs:

@@ -213,6 +213,7 @@ def test_a_stage_may_give_an_optimizer_another_kind_and_a_rate_another_form():
     ({'reset': ('generator',)}, r"reset=\('generator',\) must be a dict"),
     ({'reset': {'params': 'generator'}}, "reset.params='generator' must be a tuple of players"),
     ({'start': 'generator_0'}, "start='generator_0' must be a dict"),
+    ({'batch_size': {'a': 1}}, "config.batch_size={'a': 1} is of type dict: it must be int"),
     ({'batch_size': 'many'}, "config.batch_size='many' is of type str: it must be int"),
     ({'game': {'generator_1': {'name': 'test_stages.Nrom'}}}, 'config.game.generator_1.name: nothing is called'),
   ],

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags, logging
@@ -59,26 +60,35 @@ def main(
     run(values, rest)
   except Exception as error:
     if '--debug' in arguments or values['debug'].value or os.environ.get('GAN_JAX_TRACEBACK'):
+      if _is_one_of_several():
+        traceback.print_exc()
+        _leave_others(1)
       raise
     for_user = str(error) if isinstance(error, UserError) else _no_devices()
     # If a file has the traceback, a note of the exception names it; JAX and grain add notes on their own frames.
     ours = [note for note in getattr(error, '__notes__', ()) if note.startswith('the traceback is in')]
     where = ours[0] if ours else '--debug shows the traceback'
     console.say(f'error: {for_user or f"{short(error)}; {where}"}', error=True)
-    _leave_others(2 if for_user else 1)
+    if _is_one_of_several():
+      _leave_others(2 if for_user else 1)
     sys.exit(2 if for_user else 1)
   finally:
     console.finish()
 
 
-def _leave_others(code: int) -> None:
-  """Ends the process at once if it is one of several: JAX would wait five minutes for those that wait for this one."""
+def _is_one_of_several() -> bool:
   jax = sys.modules.get('jax')
-  if jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1:
-    console.finish()
-    if not jax.process_index():  # the others may say what they have to: without this one they are ended
-      time.sleep(2)
-    os._exit(code)
+  return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _leave_others(code: int) -> None:
+  """Ends this process of several at once: JAX would wait five minutes for those that wait for this one."""
+  import jax
+
+  console.finish()
+  if not jax.process_index():  # the others may say what they have to: without this one they are ended
+    time.sleep(2)
+  os._exit(code)
 
 
 def _no_devices() -> str:

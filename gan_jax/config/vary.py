@@ -7,6 +7,7 @@ import ml_collections
 
 from gan_jax import config as config_lib
 from gan_jax.base.errors import UserError
+from gan_jax.config.settings import copied
 
 #: Numbers in these settings may vary, and so may the seed. Other settings are the same for all members.
 VARIED = ('game', 'optimizers', 'ema')
@@ -67,6 +68,7 @@ def _has(changes: Any, path: Sequence[str], settings: Any, whole: bool) -> bool:
   """Whether changes of settings set what is at a path; with `whole`, also by another name of what holds it."""
   if not path or not isinstance(changes, Mapping):
     return True
+  settings = settings if isinstance(settings, Mapping) else {}
   if whole and 'name' in changes and changes['name'] != settings.get('name'):
     return True
   if '[' in path[0]:  # a sequence is set as a whole
@@ -112,10 +114,9 @@ def _within(settings: dict[str, Any], part: str) -> Any:
   entries = settings.get(name)
   if not isinstance(entries, tuple | list) or not number.isdecimal() or int(number) >= len(entries):
     return None
-  # Tuples are shared with the config that these settings are of.
-  own = [dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
-  settings[name] = tuple(own)
-  return own[int(number)]
+  # What is in tuples is shared with the config that these settings are of.
+  settings[name] = copied(entries)
+  return settings[name][int(number)]
 
 
 def member_config(config: ml_collections.ConfigDict, number: int) -> ml_collections.ConfigDict:

@@ -124,9 +124,11 @@ def _misfit(game: nn.Module, batch: Mapping[str, Any], error: Exception) -> User
       'config.data.channels, or the networks, until real and generated examples agree'
     )
   counts = {part: len(jax.tree.leaves(fields)[0]) for part, fields in batch.items() if jax.tree.leaves(fields)}
-  each = ', '.join(f'{count} {part}' for part, count in counts.items())
+  each = ' and '.join(f'{count} {part}' for part, count in counts.items())
   # A loss or a penalty may compare them in pairs.
-  sizes = f'; a move reads {each}: without config.data.batch_size as many' if len({*counts.values()}) > 1 else ''
+  sizes = (
+    f'; a move reads {each}: leave batch_size out of config.data for as many' if len({*counts.values()}) > 1 else ''
+  )
   return UserError(
     f'{name} does not fit together ({place}, {kind}: {detail}): change config.game, config.data or config.batch_size'
     f'{sizes}'

@@ -101,8 +101,9 @@ class _Ordered:
     except UserError:
       raise
     except Exception as error:  # a file was deleted or changed after the source was opened; sources raise many types
-      files = getattr(self._source, 'files', ())
-      file = f', {files[index]},' if index < len(files) else ''
+      files = getattr(self._source, 'files', ())  # of a source of yours not always one for each example
+      one_each = isinstance(files, list | tuple) and len(files) == len(self._source)
+      file = f', {files[index]},' if one_each else ''
       raise UserError(
         f'example {index} of stream {self._stream!r}{file} cannot be read ({short(error)}): put it back, and start the '
         'same command again'

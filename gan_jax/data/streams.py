@@ -167,6 +167,11 @@ class Stream:
     stored = self.stored(1)[self.main]
     return stored.dtype == np.uint8 and len(stored.shape) == 4 and stored.shape[-1] in (1, 3)
 
+  @property
+  def whole(self) -> 'Stream':
+    """The same for all streams of one set, whatever the sizes in which they read it."""
+    return dataclasses.replace(self, size=1, crop=0, random_crop=0, batch_size=None, flip=False, seed=0)
+
   def open(self) -> sources.Source:
     """Opens the source.
 

@@ -89,7 +89,7 @@ class Standard(nn.Module):
     if self.penalty_schedule is not None and self.penalty is None:
       raise UserError(
         'config.game.penalty_schedule is the factor of a penalty, and config.game.penalty is None: set a penalty, or '
-        'penalty_schedule=None'
+        'penalty_schedule=None (with --config.resume=force, where a run goes on)'
       )
 
   def _check_adaptive(self) -> None:

@@ -69,8 +69,7 @@ def mean(values: jax.Array, weights: Weights = None) -> jax.Array:
   if weights is None:
     return jnp.mean(values)
   weights = _of_each(weights, values.shape)
-  total = jnp.sum(weights)
-  return jnp.sum(weights * values) / jnp.where(total == 0, 1.0, total)
+  return jnp.sum(weights * values) / jnp.where(jnp.all(weights == 0), 1.0, jnp.sum(weights))
 
 
 def _of_each(weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -53,13 +53,16 @@ def marginal_entropy(logits: jax.Array) -> jax.Array:
   """
   chex.assert_rank(logits, 2)
   # By logarithms, for a share that rounds to 0 has no gradient.
-  logs = jax.nn.logsumexp(jax.nn.log_softmax(full_precision(logits)), 0) - jnp.log(logits.shape[0])
-  return _entropy(logs)
+  each = jax.nn.log_softmax(full_precision(logits))
+  ruled_out = jnp.isneginf(each).all(0)  # logsumexp of -inf alone has no gradient
+  logs = jax.nn.logsumexp(jnp.where(ruled_out, 0.0, each), 0) - jnp.log(logits.shape[0])
+  return _entropy(jnp.where(ruled_out, -jnp.inf, logs))
 
 
 def _entropy(logs: jax.Array) -> jax.Array:
   """-sum p log p over the last axis; a class that a logit of -inf rules out adds 0."""
-  return -jnp.sum(jnp.exp(logs) * jnp.where(jnp.isneginf(logs), 0.0, logs), -1)
+  known = jnp.where(jnp.isneginf(logs), 0.0, logs)
+  return -jnp.sum(jnp.where(jnp.isneginf(logs), 0.0, jnp.exp(known) * known), -1)
 
 
 def projection_logit(logit: jax.Array, features: jax.Array, embedded: jax.Array) -> jax.Array:

@@ -78,7 +78,7 @@ def write_run(
       run_config.write_config(workdir, config)
       with contextlib.suppress(UserError):  # its data need not be here
         whole = complete(experiment, learnt.NOTHING)
-        run_config.write_examples(workdir, whole.stages, whole.known)
+        run_config.write_examples(workdir, whole.stages, whole.known, counted=False)
 
 
 def _read(name: str, file: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """A run's config.json and examples.json: written, read, and whether a run may go on with other settings."""
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -13,7 +14,6 @@ from gan_jax.base.errors import UserError
 from gan_jax.base.files import write_text
 from gan_jax.data import sources
 from gan_jax.data.sources import remembered
-from gan_jax.data.streams import Stream
 from gan_jax.runs import learnt
 from gan_jax.runs.stages import Stage
 
@@ -47,41 +47,53 @@ def read_config(workdir: epath.PathLike) -> Any:
   return config_lib.from_json(_config_text(epath.Path(workdir)))
 
 
-def write_examples(workdir: epath.Path, stages: Iterable[Stage], known: learnt.Learnt) -> None:
-  """Writes what the examples of each stage's streams are, so that a run can be sampled where its data are not."""
+def write_examples(workdir: epath.Path, stages: Sequence[Stage], known: learnt.Learnt, *, counted: bool = True) -> None:
+  """Writes what the examples of each stage's streams are, so that a run can be sampled where its data are not.
+
+  Args:
+    workdir: of the run.
+    stages: of the run.
+    known: what the columns learnt.
+    counted: also how many examples there are and a digest of them, for `changed_data`. It opens the data.
+  """
+  counts = _counts(stages) if counted else {}
   notes = [
-    {
-      **remembered.note(stream),
-      **_counted(stream),
-      'of': [stage.number, name],
-      'columns': known.get((stage.number, name), {}),
-    }
+    {**remembered.note(stream), **counts.get((stage.number, name), {}), 'of': [stage.number, name],
+     'columns': known.get((stage.number, name), {})}
     for stage in stages
     for name, stream in stage.streams.items()
-  ]
+  ]  # fmt: skip
   write_text(workdir / 'examples.json', json.dumps(notes) + '\n')
 
 
-def _counted(stream: Stream) -> dict[str, Any]:
-  try:
-    source = stream.open()
-    return {'count': len(source), 'content': sources.content(source)}
-  except Exception:  # of any kind: converted weights need no data, and training says what cannot be read
-    return {}
+def _counts(stages: Iterable[Stage]) -> dict[tuple[int, str], dict[str, Any]]:
+  """{(stage, stream): number and digest of its examples}; a set that stages read in several sizes is opened in one."""
+  of_set: dict[Any, dict[str, Any]] = {}
+  found = {}
+  for stage in stages:
+    for name, stream in stage.streams.items():
+      key = stream.whole
+      if key not in of_set:
+        of_set[key] = {}
+        with contextlib.suppress(Exception):  # of any kind: training says what cannot be read
+          source = stream.open()
+          of_set[key] = {'count': len(source), 'content': sources.content(source)}
+      found[stage.number, name] = of_set[key]
+  return found
 
 
-def changed_data(workdir: epath.Path, stage: Stage) -> Iterator[str]:
+def changed_data(workdir: epath.Path, stages: Sequence[Stage], number: int) -> Iterator[str]:
   """A line for each set of a stage that is another than `write_examples` noted when the run was last started."""
   notes = {tuple(note['of']): note for note in read_examples(workdir) if 'count' in note}
-  for name, stream in stage.streams.items():
-    note = notes.get((stage.number, name))
-    now = _counted(stream) if note else {}
-    if note and any(note[key] != now[key] for key in now):
-      count = f'{note["count"]} examples, now {now["count"]}' if note['count'] != now['count'] else 'other examples'
-      yield (
-        f'note: stream {name!r} had {count}, when this run was last started: it goes on in another order, and a slice '
-        'such as train[:90%] may hold what was held out'
-      )
+  for of, now in _counts(stages).items() if notes else ():
+    note = notes.get(of)
+    if of[0] != number or note is None or not now:
+      continue
+    started = f'note: stream {of[1]!r} had {note["count"]} examples when this run was last started, now {now["count"]}'
+    if note['count'] != now['count']:
+      yield f'{started}: it goes on in another order, and a slice such as train[:90%] may hold what was held out'
+    elif note['content'] != now['content']:
+      yield f'note: some examples of stream {of[1]!r} are others than when this run was last started'
 
 
 def copy_examples(workdir: epath.Path, new: epath.Path) -> None:

@@ -189,7 +189,8 @@ def merged(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_
       raise UserError(f'config.stages: {key}={value!r} must be a dict of settings')
     if key not in ('reset', 'start'):
       whole = key in ('optimizers', 'ema')
-      settings[key] = _updated(settings[key], value, whole) if isinstance(value, dict) else value
+      both = isinstance(value, dict) and isinstance(settings[key], dict)
+      settings[key] = _updated(settings[key], value, whole) if both else value
   return ml_collections.ConfigDict(settings)
 
 
@@ -242,7 +243,6 @@ def _stage(
       value = settings['optimizers'][name]
       cure = f'write {{"name": {value!r}, ...}}' if isinstance(value, str) else 'give it a name, such as optax.adam'
       raise UserError(f'config.optimizers.{name} is not an optax transformation: {cure}')
-    _check_masks(settings['optimizers'][name], f'config.optimizers.{name}')
   decays = {
     name: build(v, home='gan_jax.optim.minimax', where=f'config.ema.{name}') for name, v in settings['ema'].items()
   }
@@ -283,21 +283,6 @@ def _stage(
     start=start,
     **{name: settings[name] for name in ('parallel', 'dtype', 'remat', 'shard_state')},
   )
-
-
-def _check_masks(settings: Any, where: str) -> None:
-  """Raises a UserError for a mask that is a text: optax would take it for true, so that nothing is left out."""
-  pairs = settings.items() if isinstance(settings, Mapping) else ()
-  parts = enumerate(settings) if isinstance(settings, tuple | list) else ()
-  for key, value in pairs:
-    if isinstance(value, str) and (key == 'mask' or key.endswith('_mask')):
-      raise UserError(
-        f'{where}.{key}={value!r} is a text, which leaves nothing out: write {{"name": {value!r}}} for what a call '
-        'of that function returns'
-      )
-    _check_masks(value, f'{where}.{key}')
-  for number, value in parts:
-    _check_masks(value, f'{where}[{number}]')
 
 
 def _check_classes(game: Any, streams: Mapping[str, Stream]) -> None:

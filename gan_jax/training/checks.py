@@ -1,7 +1,6 @@
 """Checks before a run writes files or compiles its first step."""
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +39,8 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   for stage in experiment.stages:
     check_batch(stage, mesh.size)
     check_optimizers(stage, experiment.of_first[stage.number])
+    for settings in (config, *(runs.stages.merged(config, changes) for changes in config.stages)):
+      _check_masks(settings.optimizers.to_dict(), 'config.optimizers')
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
     if options:
@@ -104,6 +105,21 @@ def check_optimizers(stage: Stage, state: Any) -> None:
       ) from error
 
 
+def _check_masks(settings: Any, where: str) -> None:
+  """Raises a UserError for a mask that is a text: optax would take it for true, so that nothing is left out."""
+  pairs = settings.items() if isinstance(settings, Mapping) else ()
+  parts = enumerate(settings) if isinstance(settings, tuple | list) else ()
+  for key, value in pairs:
+    if isinstance(value, str) and (key == 'mask' or key.endswith('_mask')):
+      raise UserError(
+        f'{where}.{key}={value!r} is a text, which leaves nothing out: write {{"name": {value!r}}} for what a call '
+        'of that function returns'
+      )
+    _check_masks(value, f'{where}.{key}')
+  for number, value in parts:
+    _check_masks(value, f'{where}[{number}]')
+
+
 def _batch_setting(stage: Stage, size: int) -> str:
   """The setting of the batches of so many examples."""
   return 'config.batch_size' if size == stage.batch_size else 'the batch_size in config.data'
@@ -153,11 +169,10 @@ def _open_streams(experiment: Experiment) -> None:
   opened: set[Any] = set()
   for stage in experiment.stages:
     for stream in stage.streams.values():
-      of = dataclasses.replace(stream, size=1, crop=0, random_crop=0, batch_size=None, flip=False, seed=0)
-      if stage.number == 0 or of not in opened:
+      if stage.number == 0 or stream.whole not in opened:
         stream.open()
         _check_windows(stream)
-      opened.add(of)
+      opened.add(stream.whole)
 
 
 def _check_windows(stream: Stream) -> None:

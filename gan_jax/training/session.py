@@ -113,7 +113,7 @@ def opened(experiment: Experiment, workdir: epath.Path, mesh: Mesh, *, silent: b
       say(f'note: config.init_from counts only at the start of a run; {workdir} goes on from step {place.step}')
     writer: Writer | NoWriter = NoWriter(workdir)
     if processes.first():
-      for line in run_config.changed_data(workdir, experiment.stages[place.stage]) if place.step else ():
+      for line in run_config.changed_data(workdir, experiment.stages, place.stage) if place.step else ():
         say(line)
       with writable(workdir):
         run_config.write_config(workdir, config)

@@ -98,25 +98,31 @@ def _there(stream: 'Stream') -> tuple[Any, ...]:
     with contextlib.suppress(OSError, ValueError):
       stat = os.stat(place)
       found += [stat.st_size, stat.st_mtime_ns]
-  return (*found, *_times(path, DEEP))
+  return (*found, *_times(os.path.realpath(path), DEEP, ()))
 
 
-def _times(path: str, deep: int) -> Iterator[int]:
+def _times(path: str, deep: int, above: tuple[str, ...]) -> Iterator[int]:
   """The times at which files came into the folders below one, or left them, or were named anew."""
   with contextlib.suppress(OSError, ValueError):
     changed = os.stat(path).st_mtime_ns
     yield changed
-    for inner in _folders_in(path, changed) if deep else ():
-      yield from _times(inner, deep - 1)
+    if deep and path not in above:
+      if _folders.get(path, (0, ()))[0] != changed:
+        _folders[path] = changed, _folders_in(path)
+      for inner in _folders[path][1]:
+        yield from _times(inner, deep - 1, (*above, path))
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def _folders_in(path: str, changed: int) -> tuple[str, ...]:
-  """The folders in a folder, which are the same as long as it does not change."""
+#: {folder: (when it changed, the folders in it then, links by where they lead)}.
+_folders: dict[str, tuple[int, tuple[str, ...]]] = {}
+
+
+def _folders_in(path: str) -> tuple[str, ...]:
   if not os.path.isdir(path):
     return ()
   with os.scandir(path) as entries:
-    return tuple(sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith('.')))
+    inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith('.')]
+    return tuple(sorted(os.path.realpath(entry) if entry.is_symlink() else entry.path for entry in inner))
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """MIDI files of a folder, and melodies that are made, as the column 'tones': windows of so many tones."""
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,6 @@ from etils import epath
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.data.sources.base import Table
-from gan_jax.data.sources.folder import files_below
 
 if TYPE_CHECKING:
   from gan_jax.data.streams import Stream
@@ -107,6 +107,12 @@ def _length(stream: 'Stream') -> int:
   )
 
 
-def _files(folder: epath.Path) -> list[epath.Path]:
-  """The MIDI files of a folder and of those in it, by name; links lead into it, and never in a circle."""
-  return [path for path in files_below(folder, [folder], {}) if path.suffix.lower() in ('.mid', '.midi')]
+def _files(folder: epath.Path, above: tuple[str, ...] = ()) -> list[epath.Path]:
+  """The MIDI files of a folder and of those in it, by name. Links are followed, but never in a circle."""
+  real, found = os.path.realpath(folder), []
+  for path in sorted(folder.iterdir()) if real not in above else ():
+    if path.is_dir() and not path.name.startswith('.'):
+      found += _files(path, (*above, real))
+    elif path.suffix.lower() in ('.mid', '.midi') and not path.name.startswith('.'):
+      found.append(path)
+  return found

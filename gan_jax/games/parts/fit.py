@@ -30,7 +30,8 @@ def check_head(loss: losses.AdversarialLoss, name: Any, logits: jax.Array) -> No
     name: value of config.game.loss, for the message; '' for a game without that setting.
     logits: (B,), one per example; (B, H, W), one per patch; (B, outputs) or (B, H, W, outputs).
   """
-  outputs = logits.shape[-1] if logits.ndim in (2, 4) else 1
+  patches = logits.ndim == 4 and logits.shape[-1] <= 2  # else of volumes, (B, D, H, W)
+  outputs = logits.shape[-1] if logits.ndim == 2 or patches else 1
   if loss.outputs in (None, outputs):
     return
   wanted = 'one logit per example' if loss.outputs == 1 else f'logits (B, {loss.outputs})'
