@@ -526,7 +526,8 @@ TWO = '--config.population=2'
     ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'name': 'optax.adam', 'learning_rate': 0.1}}},)",
       '--config.vary.optimizers.generator.momentum=(0.1,0.2)'], r'config.stages\[0\] sets it for all members'),
     ([TWO, "--config.stages=({'steps': 1, 'optimizers': {'generator': {'learning_rate': {'name': "
-      "'optax.constant_schedule', 'value': 0.1}}}},)", '--config.vary.optimizers.generator.learning_rate.init_value=(0.1,0.2)'],
+      "'optax.constant_schedule', 'value': 0.1}}}},)",
+      '--config.vary.optimizers.generator.learning_rate.init_value=(0.1,0.2)'],
       r'config.stages\[0\] sets it for all members|there is no config.optimizers.generator.learning_rate'),
     ([TWO, '--config.vary.optimizers.generator.links[0].b1=(1,2)'], r'no config.optimizers.generator.links\[0\]'),
   ],
