@@ -33,16 +33,14 @@ demo: .venv/.library  ## train a DCGAN on real handwritten digits, then check wh
 # Most of the time goes into compiling small programs that run a few times: with these flags a third of what it is for a
 # user's run, which `make test-all` and pytest alone compile for. The others are of the locked jax; older ones may not know
 # them. In one part a program compiles in four fifths of the CPU time that many parts take together.
-# What they compile is several times slower, so tests that train for long (marked `trains`) go without them.
+# What they compile is several times slower: what computes for long is `slow`, for `make test-all` has no such flags.
 QUICK = XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0$(1)"
 QUICKER := $(call QUICK, --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1)
 SUITE := -m pytest -n 2 --dist worksteal --ignore=tests/parity
-SHORT := -m 'not slow and not trains'
-LONGER := -m 'trains and not slow'
+SHORT := -m 'not slow'
 
 test: .venv/.test lint  ## everything a change must pass, offline, on a CPU
 	$(QUICKER) $(BIN)/python $(SUITE) $(SHORT)
-	$(BIN)/python $(SUITE) $(LONGER)
 
 test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networks, losses, games on two examples
 	$(QUICKER) $(BIN)/python $(SUITE) $(SHORT) -k 'law_2 or not test_laws.py' \
@@ -58,7 +56,6 @@ test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networ
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
 	$(call QUICK) .venv-oldest/bin/python $(SUITE) $(SHORT)
-	.venv-oldest/bin/python $(SUITE) $(LONGER)
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:
@@ -78,7 +75,6 @@ test-newest: .venv-newest/bin/python  ## the tests with the newest of everything
 	@$(call install,.venv-newest,--upgrade,--upgrade --upgrade-strategy eager) -e '.[test]'
 	@$(call versions,.venv-newest)
 	$(call QUICK) .venv-newest/bin/python $(SUITE) $(SHORT)
-	.venv-newest/bin/python $(SUITE) $(LONGER)
 
 # torch-fidelity asks for torchvision, which it needs for nothing that is compared here.
 .venv/.parity: .venv/.test

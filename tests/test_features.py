@@ -19,8 +19,6 @@ from gan_jax.features.classifier import _required, classifier
 from gan_jax.features.random import random_features, raw
 from gan_jax.nets.classifier import Classifier
 
-pytestmark = pytest.mark.trains
-
 DIGITS = Stream(name='digits', size=8, channels=1, classes=10)
 
 
@@ -178,7 +176,8 @@ def test_one_class_is_told_by_no_classifier(tmp_path, monkeypatch):
 
 def test_a_changed_folder_of_pictures_is_trained_anew(tmp_path, monkeypatch):
   monkeypatch.setenv('GAN_JAX_CACHE', str(tmp_path / 'cache'))
-  monkeypatch.setattr('gan_jax.features.classifier.WIDTHS', {3: (8, 16)})
+  monkeypatch.setattr(classifier_lib, 'WIDTHS', {3: (8, 16)})
+  monkeypatch.setattr(classifier_lib, 'EPOCHS', (4, 10))
   random = np.random.RandomState(0)
   for split in ('train', 'test'):
     for name, hue in (('red', (200, 40, 40)), ('blue', (40, 40, 200))):

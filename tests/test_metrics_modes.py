@@ -140,10 +140,9 @@ def digits():
   return images[order], data.target[order]
 
 
-@pytest.mark.trains
 def test_two_halves_of_a_set_cannot_be_told_apart():
   images, _ = digits()
-  report = two_sample_test(images[:898], images[898:1796], steps=150)
+  report = two_sample_test(images[:898], images[898:1796], steps=10)
   assert report.examples == 898 and report.network == 'dcgan.Discriminator'
   assert abs(report.accuracy - 0.5) < 3 * report.standard_error and report.p_value > 0.001
   np.testing.assert_allclose(report.standard_error, np.sqrt(report.accuracy * (1 - report.accuracy) / 898), rtol=1e-12)
@@ -151,7 +150,7 @@ def test_two_halves_of_a_set_cannot_be_told_apart():
   np.testing.assert_allclose(report.accuracy, (report.real + report.generated) / 2, rtol=1e-12)
 
 
-@pytest.mark.trains
+@pytest.mark.slow
 def test_different_pictures_are_told_apart():
   images, labels = digits()
   zeros, ones = images[labels == 0], images[labels == 1]
