@@ -22,7 +22,7 @@ import gan_jax
 from gan_jax import config as config_lib
 from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
-from gan_jax.data import feed, sets, sources
+from gan_jax.data import alike, feed, sources
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation import reference
@@ -248,19 +248,19 @@ def test_a_set_is_the_same_wherever_its_files_are(tmp_path):
     for i in range(4 - (place == 'less')):
       (tmp_path / place / 'cat').mkdir(parents=True, exist_ok=True)
       Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / place / 'cat' / f'{i}.png')
-  of = lambda place: sets.seen(Stream(name='folder', path=str(tmp_path / place), size=8, channels=1))
+  of = lambda place: alike.seen(Stream(name='folder', path=str(tmp_path / place), size=8, channels=1))
   assert of('one') == of('two') != of('less')
   shutil.copytree(tmp_path / 'one', tmp_path / 'other')
   Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / 'other' / 'cat' / '1.png')
   assert of('other') != of('one')
-  digits = lambda split: sets.seen(Stream(name='digits', split=split, size=8, channels=1))
+  digits = lambda split: alike.seen(Stream(name='digits', split=split, size=8, channels=1))
   assert digits('train') == digits('train') != digits('test')
 
 
 def test_tables_and_arrays_of_other_contents_are_other_sets(tmp_path):
   """A class would be another one in each process, and nothing would say so."""
   columns = {'image': {'name': 'Picture'}, 'label': {'name': 'Label', 'classes': 2}}
-  of = lambda path, **more: sets.seen(Stream(name='folder', path=str(tmp_path / path), size=8, channels=1, **more))
+  of = lambda path, **more: alike.seen(Stream(name='folder', path=str(tmp_path / path), size=8, channels=1, **more))
   for place, labels in (('a/t', 'xyxy'), ('b/u', 'xyxy'), ('c/t', 'yxxy')):
     (tmp_path / place).mkdir(parents=True)
     rows = [{'file_name': f'{i}.png', 'label': label} for i, label in enumerate(labels)]
@@ -272,17 +272,17 @@ def test_tables_and_arrays_of_other_contents_are_other_sets(tmp_path):
   pictures = np.random.RandomState(0).randint(0, 256, (20, 8, 8, 1)).astype(np.uint8)
   for name, changed in (('one', 0), ('two', 0), ('other', 1)):
     np.savez(tmp_path / f'{name}.npz', image=pictures + np.uint8(changed) * (np.arange(20) == 7)[:, None, None, None])
-  arrays = lambda name: sets.seen(Stream(name='npz', path=str(tmp_path / f'{name}.npz'), size=8, channels=1))
+  arrays = lambda name: alike.seen(Stream(name='npz', path=str(tmp_path / f'{name}.npz'), size=8, channels=1))
   assert arrays('one') == arrays('two') != arrays('other')
 
 
 def test_sets_that_are_compared_with_samples_are_the_same_in_all_processes(second, tmp_path):
   stream = Stream(name='digits', size=8, channels=1)
-  sets.check_same([stream])
+  alike.check_same([stream])
   second['zero'] = 1
   refused = lambda: pytest.raises(UserError, match='process 0 could not read the data')
   with refused():
-    sets.check_same([stream], 'data to evaluate with')
+    alike.check_same([stream], 'data to evaluate with')
   with refused():
     reference.reference_scores(stream, None)
 

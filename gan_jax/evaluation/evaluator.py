@@ -17,7 +17,7 @@ from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.base.seeds import check_seed
 from gan_jax.config.evaluation import Options
 from gan_jax.core.sampled import truncated
-from gan_jax.data import sets
+from gan_jax.data import alike, sets
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import measures
@@ -242,7 +242,7 @@ class Evaluator:
       asked=core.asked_in(stage.game),
       classes_of=options.classes_of,
     )
-    sets.check_same([stream for _, stream in sorted(self._inputs.items())], 'data to evaluate with')
+    alike.check_same([stream for _, stream in sorted(self._inputs.items())], 'data to evaluate with')
     wanted = _output_of(stage, options)
     self._targets: Stream | None = None
     own = self._inputs.get(wanted.stream) if wanted.paired else None

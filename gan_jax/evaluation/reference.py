@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_jax.base import cache
 from gan_jax.base.files import writing
-from gan_jax.data import sets, sources
+from gan_jax.data import alike, sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import processes
 from gan_jax.evaluation.scores import KEPT, Scorer, Scores, real_batches
@@ -29,7 +29,7 @@ def reference_scores(stream: Stream, scorer: Scorer, say: Callable[[str], object
     scorer: computes the features.
     say: called with a line of text before a slow part.
   """
-  sets.check_same([stream], 'data to evaluate with')
+  alike.check_same([stream], 'data to evaluate with')
   source, labels_of = stream.open(), sets.labels_of(stream)
   identity = {
     'version': VERSION,

@@ -16,6 +16,7 @@ from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_head, check_same_shape
+from gan_jax.games.parts.passes import one_each
 from gan_jax.latents.distributions import Distribution, Label
 from gan_jax.nets.layers.basic import condition
 
@@ -82,8 +83,7 @@ class InfoGAN(nn.Module):
 
   def logits(self, image: jax.Array) -> jax.Array:
     """The discriminator's logits (B,) of examples (B, ...): the mean over patches."""
-    logits = self.discriminator(image, train=False)
-    return logits.reshape(logits.shape[0], -1).mean(1)
+    return one_each(self.discriminator(image, train=False))
 
   def codes(self, image: jax.Array) -> dict[str, jax.Array]:
     """Q's outputs for examples (B, ...): {name: logits or means (B, n)}."""

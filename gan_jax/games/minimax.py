@@ -13,6 +13,7 @@ from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.accuracies import accuracies
 from gan_jax.games.parts.fit import check_head, check_same_shape
+from gan_jax.games.parts.passes import one_each
 from gan_jax.latents.distributions import Latents, Uniform
 
 
@@ -58,8 +59,7 @@ class Minimax(nn.Module):
 
   def logits(self, image: jax.Array) -> jax.Array:
     """The discriminator's logits (B,) of examples (B, ...): the mean over patches."""
-    logits = self.discriminator(image, train=False)
-    return logits.reshape(logits.shape[0], -1).mean(1)
+    return one_each(self.discriminator(image, train=False))
 
   def sample(self, batch: Batch) -> jax.Array:
     return self.generator(batch['latents'], train=False)

@@ -29,7 +29,7 @@ from gan_jax.data.sources.columned import fitted_kind
 from gan_jax.data.streams import Stream
 from gan_jax.data.text import FIRST, Text
 from gan_jax.games.parts import drawn
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.latents.distributions import Distribution
 
 PHASES = ('likelihood', 'discriminator', 'adversarial')
@@ -119,6 +119,7 @@ class SeqGAN(nn.Module):
     tokens, fake = batch['images']['tokens'], self.generate(batch['latents'])
     check_same_shape(fake, tokens)
     real_logits, fake_logits = self.discriminator(tokens, train=True), self.discriminator(fake, train=True)
+    check_head(losses.nonsaturating, '', real_logits)
     loss = losses.nonsaturating.discriminator(real_logits, fake_logits) / 2
     squares = sum(jnp.sum(w**2) for w in jax.tree.leaves(self.discriminator.variables['params']['out']))
     right = ((real_logits > 0).mean(dtype=jnp.float32) + (fake_logits < 0).mean(dtype=jnp.float32)) / 2

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.passes import passes
 
 
@@ -94,6 +94,7 @@ class StackGAN(nn.Module):
     judge = self.discriminator_1 if self.stage == 1 else self.discriminator_2
     conditions = [{'condition': condition}] * len(images)
     logits = passes(judge, *images.values(), one=self.one_batch, mixed=True, conditions=conditions)
+    check_head(losses.nonsaturating, '', logits[0])
     return dict(zip(images, logits, strict=True))
 
   def discriminator_loss(self, batch: Batch) -> LossAndMetrics:

@@ -21,7 +21,7 @@ from gan_jax.games.parts.accuracies import accuracies, certainty
 from gan_jax.games.parts.conditions import check_one_condition, condition_kwargs, condition_of, generate
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
-from gan_jax.games.parts.passes import passes
+from gan_jax.games.parts.passes import one_each, passes
 from gan_jax.games.parts.penalties import penalty_of
 from gan_jax.latents.distributions import Latents, Normal
 from gan_jax.optim.schedules import Schedule
@@ -314,8 +314,7 @@ class Standard(nn.Module):
 
   def logits(self, image: jax.Array) -> jax.Array:
     """Logits (B,) of examples (B, ...): the mean over patches, or the difference of two outputs of a softmax head."""
-    logits = self.pair.log_odds(self.discriminator(image, train=False))
-    return logits.reshape(logits.shape[0], -1).mean(1)
+    return one_each(self.pair.log_odds(self.discriminator(image, train=False)))
 
   def layers(self, image: jax.Array) -> list[jax.Array]:
     """The feature maps of the discriminator's layers for images (B, H, W, C)."""

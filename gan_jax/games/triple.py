@@ -22,7 +22,7 @@ from gan_jax import losses
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.games.parts.conditions import generate
-from gan_jax.games.parts.fit import check_same_shape
+from gan_jax.games.parts.fit import check_head, check_same_shape
 
 
 class TripleGAN(nn.Module):
@@ -86,6 +86,7 @@ class TripleGAN(nn.Module):
     fake = generate(self.generator, batch['latents'], train=True)
     check_same_shape(fake, labelled['image'])
     labelled_logits = self.pair_logits(labelled['image'], labelled['label'])
+    check_head(losses.nonsaturating, '', labelled_logits)
     _, unlabelled_logits = self.predicted_pairs(unlabelled['image'])
     real = jnp.concatenate([labelled_logits, unlabelled_logits])
     generated = self.pair_logits(fake, batch['latents']['label'])

@@ -24,6 +24,12 @@ def of(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
   return sums, bad
 
 
+def are_finite(tree: Any) -> bool:
+  """Whether all entries of all arrays are finite."""
+  _, bad = of({jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)})
+  return not any(bad.values())
+
+
 def by_numpy(leaves: dict[str, jax.Array]) -> tuple[dict[str, Any], dict[str, Any]]:
   sums, bad = {}, {}
   for name, leaf in leaves.items():

@@ -36,11 +36,11 @@ def check_run(experiment: Experiment, mesh: Mesh) -> None:
   """
   config, options = experiment.config, options_of(experiment.config.eval)
   check_games(experiment)
+  for settings in (config, *(runs.stages.merged(config, changes) for changes in config.stages)):
+    _check_masks(settings.optimizers.to_dict(), 'config.optimizers')
   for stage in experiment.stages:
     check_batch(stage, mesh.size)
     check_optimizers(stage, experiment.of_first[stage.number])
-    for settings in (config, *(runs.stages.merged(config, changes) for changes in config.stages)):
-      _check_masks(settings.optimizers.to_dict(), 'config.optimizers')
     runs.make_step(stage, mesh)
     made = _check_sampling(experiment, stage)
     if options:

@@ -6,15 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import jax
-import jax.numpy as jnp
-
 from gan_jax.base.errors import Diverged, one_of
 from gan_jax.base.files import write_text
 from gan_jax.config.evaluation import Options
 from gan_jax.distributed import parallel, processes
 from gan_jax.evaluation.evaluator import Evaluation as Figures
 from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs import checksums
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.stages import Stage
 from gan_jax.runs.views import View
@@ -229,10 +227,5 @@ class Checkpoint:
     try:
       self._session.checkpoints.save(moment.state, moment.place, moment.row if competes else {})
     except Diverged as error:
-      whose = [view.title for view in views if view.title and not _is_finite(view.of(moment.state))]
+      whose = [view.title for view in views if view.title and not checksums.are_finite(view.of(moment.state))]
       raise Diverged(f'{"".join(whose)}{error}') from error
-
-
-def _is_finite(state: Any) -> bool:
-  numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-  return all(bool(jnp.isfinite(leaf).all()) for leaf in numbers)

@@ -10,7 +10,7 @@ from etils import epath
 from gan_jax.base import console, paths
 from gan_jax.base.command import writable
 from gan_jax.core import GameState
-from gan_jax.data import sets
+from gan_jax.data import alike
 from gan_jax.data.feed import Feed
 from gan_jax.distributed import interrupt, parallel, processes
 from gan_jax.evaluation.options import options_of
@@ -128,7 +128,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
 
 
 def _feed(session: Session, stage: Stage) -> Feed:
-  sets.check_same(stream for _, stream in sorted(stage.streams.items()))
+  alike.check_same(stream for _, stream in sorted(stage.streams.items()))
   return Feed(
     stage.streams,
     stage.moves,

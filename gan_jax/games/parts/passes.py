@@ -57,3 +57,12 @@ def passes(
       check_statistics(network)
   part = lambda i: jax.tree.map(lambda y: y.reshape(-1, len(batches), *y.shape[1:])[:, i], outputs)
   return [part(i) for i in range(len(batches))]
+
+
+def one_each(logits: jax.Array) -> jax.Array:
+  """Logits (B,) of examples from logits (B, ...) of their patches: the means.
+
+  >>> one_each(jnp.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
+  [2.0, 2.0]
+  """
+  return logits.reshape(logits.shape[0], -1).mean(1)
