@@ -21,7 +21,9 @@ import functools
 import json
 import pathlib
 import statistics
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -194,20 +196,27 @@ def density(values, networks, x, labels, windows) -> list[str]:
   return [*rows, '', f'windows of deviation 0.2 around {len(windows)} training pictures']
 
 
-def discriminator_of(workdir: str):
+def gan_of(workdir: str):
   run = gan_jax.load(workdir)
+  if isinstance(run.stage.game.latents, Mapping):
+    sys.exit(f'--gan {workdir}: its latents are several parts; give a GAN without classes')
+  return run
+
+
+def discriminator_of(workdir: str):
+  run = gan_of(workdir)
   low, high = run.range
 
   def judge(variables, x):
     return run.stage.game.apply(
       variables, low + (high - low) * x, method=lambda game, x: game.discriminator(x, train=False)
-    )
+    ).reshape(len(x), -1)
 
   return lambda x: attacks.logits_of(Partial(judge, run.variables()), x)
 
 
 def project(values, networks, x, labels) -> list[str]:
-  run = gan_jax.load(values.gan)
+  run = gan_of(values.gan)
   low, high = run.range
   noise = key()  # here: what is made while `generate` is traced cannot be kept
 

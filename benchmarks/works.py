@@ -70,9 +70,11 @@ WORKS: Mapping[str, Work] = {
   'cyclegan128': Work('CycleGAN, 128 pixels, 64 channels', 1, 128, 3, 256, 0, 2, (3, 100), (1.2, 1.2)),
   'pix2pix64': Work('pix2pix, 64 pixels, 32 channels', 4, 64, 3, 256, 0, 1, (24, 96), (1.2, 1.2), per_call=8),
   'volumes32': Work('3D-GAN, 32^3 (128-64-32)', 32, 32, 1, 512, 0, 1, (4, 100), (1.0, 1.0), per_call=4, axes=3),
-  'stylegan64': Work('StyleGAN 2, 64 pixels (128-128-128-64-32)', 16, 64, 3, 512, 0, 1, (16, 96), (1.1, 1.1)),
-  'fastgan256': Work('FastGAN, 256 pixels, 16 channels', 8, 256, 3, 256, 0, 1, (4, 100), (1.1, 1.1)),
-  'r3gan64': Work('R3GAN, 64 pixels (48-48-48-48-32)', 16, 64, 3, 512, 0, 1, (4, 100), (1.1, 1.1)),
+  'stylegan64': Work(
+    'StyleGAN 2, 64 pixels (128-128-128-64-32)', 16, 64, 3, 512, 0, 1, (16, 96), (1.1, 1.1), per_call=4
+  ),
+  'fastgan256': Work('FastGAN, 256 pixels, 16 channels', 8, 256, 3, 256, 0, 1, (4, 100), (1.1, 1.1), per_call=4),
+  'r3gan64': Work('R3GAN, 64 pixels (48-48-48-48-32)', 16, 64, 3, 512, 0, 1, (4, 100), (1.1, 1.1), per_call=4),
   'crnngan': Work('C-RNN-GAN, 100 tones, LSTMs of 350', 20, 100, 4, 1_000, 0, 1, (2, 20), (1.0, 1.0), axes=1),
 }
 #: Works of two domains of pictures. In the first two, moves counts the domains.

@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from gan_jax import config as config_lib
 from gan_jax.attacks import black_box, norms
 from gan_jax.attacks.losses import cross_entropy, margin
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import as_partial
 from gan_jax.games.parts import defences
 from gan_jax.games.robust import Robust
 from gan_jax.nets import classifier, mlp
@@ -148,10 +150,22 @@ def test_examples_of_float64_stay_so(name):
 
 def test_measures_want_a_label_per_example_and_count_in_floats():
   for measure in (attacks.error_rate, lambda network, x, labels: attacks.report(network, x, x, labels)):
-    with pytest.raises(UserError, match=r'labels are of shape \(3, 1\): give 3 integers'):
+    with pytest.raises(UserError, match=r'labels are int32 of shape \(3, 1\): give 3 integers'):
       measure(PLANE, X, LABELS[:, None])
-  with pytest.raises(UserError, match='labels are of shape'):
+  with pytest.raises(UserError, match='labels are int32 of shape'):
     attacks.error_rate(PLANE, X[:0], LABELS[:0])
+  with pytest.raises(UserError, match='there are no examples'):
+    attacks.logits_of(PLANE, X[:0])
+  wrongs = {
+    'label 2 is out of range: .* 0 to 1': LABELS + 1,
+    'label -1 is out of range': LABELS - 1,
+    'labels are float32': LABELS + 0.3,
+    'labels are <U1': np.array(['a', 'b', 'a']),
+  }
+  for message, wrong in wrongs.items():
+    for measure in (attacks.error_rate, lambda network, x, labels: attacks.report(network, x, x, labels)):
+      with pytest.raises(UserError, match=message):
+        measure(PLANE, X, wrong)
   x, change = np.full((1, 1, 3, 1), 200, np.uint8), np.array([10, -20, 5]).reshape(1, 1, 3, 1)
   found = attacks.report(lambda x: jnp.zeros((len(x), 2)), x, (x + change).astype(np.uint8), np.zeros(1, int))
   assert found.linf == 20 and found.l2 == pytest.approx(np.sqrt(525))
@@ -202,6 +216,10 @@ def test_ensembles_and_transfer():
   stacked = attacks.stack(PLANE, other)
   expected = (cross_entropy(PLANE(X), LABELS) + cross_entropy(other(X), LABELS)) / 2
   np.testing.assert_allclose(attacks.mean_of_losses(stacked(X), LABELS), expected, rtol=1e-6)
+  # What is climbed for it has its direction, and grows with it.
+  climbed = lambda x: attacks.mean_of_losses.climbed(stacked(x), LABELS).sum()
+  slope = jax.grad(lambda x: attacks.mean_of_losses(stacked(x), LABELS).sum())(X)
+  np.testing.assert_allclose(norms.steepest(jax.grad(climbed)(X), 'l2'), norms.steepest(slope, 'l2'), atol=1e-5)
   made = attacks.bim(KEY, stacked, X, LABELS, eps=0.1, steps=5, loss=attacks.mean_of_losses)
   assert attacks.mean_of_losses(stacked(made), LABELS).sum() > expected.sum()
   found = attacks.transfer_rates(lambda f: attacks.fgsm(KEY, f, X, LABELS, eps=0.22), {'a': PLANE, 'b': PLANE}, LABELS)
@@ -221,6 +239,9 @@ def test_projection_onto_a_line():
   np.testing.assert_allclose(found, [[0.4, 0.4]], atol=0.01)
   with pytest.raises(UserError, match='makes examples of shape'):
     attacks.project(line, np.zeros((1, 3)), np.zeros((2, 1, 1)))
+  for wrong in (np.array([[100, 120]], np.uint8), np.array([[0.2, np.nan]])):
+    with pytest.raises(UserError, match='scale them to floats'):
+      attacks.project(line, wrong, np.zeros((2, 1, 1)))
 
 
 BAD = {
@@ -238,6 +259,8 @@ BAD = {
   'eps 0': (dict(eps=0.0), 'eps=0 is out of range'),
   'eps too large': (dict(eps=1.5), 'eps=1.5 is out of range'),
   'norm': (dict(norm='l7'), 'unknown norm'),
+  'one loss of all': (dict(loss=lambda logits, labels: cross_entropy(logits, labels).mean()), r'shape \(\) for 3'),
+  'loss of columns': (dict(loss=lambda logits, labels: cross_entropy(logits, labels)[:, None]), r'shape \(3, 1\)'),
 }
 
 
@@ -256,6 +279,9 @@ def test_settings_of_attacks_are_checked():
   for name, settings in (
     ('pgd', dict(eps=0.1, steps=0)), ('pgd', dict(eps=0.1, step_size=-1.0)), ('mim', dict(eps=0.1, steps=1.5)),
     ('fgsm', dict(eps=0.1, start=0.2)), ('carlini_wagner', dict(confidence=-1.0)), ('deepfool', dict(candidates=1)),
+    ('carlini_wagner', dict(confidence=np.nan)), ('deepfool', dict(candidates=2.5)), ('deepfool', dict(overshoot=-1.0)),
+    ('deepfool', dict(overshoot=np.nan)), ('mim', dict(eps=0.1, decay=-5.0)), ('mim', dict(eps=0.1, decay=np.nan)),
+    ('bim', dict(eps=0.1, random_start=True)), ('pgd', dict(eps=0.1, restarts=2, random_start=False)),
     ('square', dict(eps=0.1)), ('spsa', dict(eps=0.1, samples=0)), ('nes', dict(eps=0.1, sigma=0.0)),
   ):  # fmt: skip
     with pytest.raises(UserError):
@@ -278,7 +304,9 @@ def test_a_defence_moves_the_classifier_alone_and_a_network_of_convolutions_can_
   optimizers = {player: optax.sgd(0.1) for player in core.players_of(game)}
   state = core.init(game, optimizers, _batch(), KEY)
   after, metrics = jax.jit(lambda state: core.play(game, optimizers, game.turns[-1], state, _batch(), KEY))(state)
-  assert {'accuracy', 'adversarial_accuracy'} <= set(metrics) and all(np.isfinite(v) for v in metrics.values())
+  judged = {'Plain': set(), 'Noise': {'noisy_accuracy'}}.get(name, {'adversarial_accuracy'})
+  assert {n for n in metrics if n.endswith('accuracy')} == {'accuracy', *judged}
+  assert all(np.isfinite(v) for v in metrics.values())
   moved = jax.tree.map(
     lambda a, b: bool((a != b).any()), state.players['classifier'].params, after.players['classifier'].params
   )
@@ -322,6 +350,45 @@ def test_limits_are_the_range_of_the_data():
     checks.check_games(experiment_of(load('--config.data.range=(-1.0,1.0)')))
   both = load('--config.data.range=(-1.0,1.0)', '--config.game.limits=(-1.0,1.0)')
   checks.check_games(experiment_of(both))
+
+
+def test_each_class_has_a_logit():
+  load = lambda *changes: config_lib.override(config_lib.load('configs/adversarial_examples.py:digits'), changes)
+  with pytest.raises(UserError, match=r'config.game.classifier gives 5 logits, but config.data.classes=10'):
+    checks.check_games(experiment_of(load('--config.game.classifier.outputs=5')))
+
+
+@pytest.mark.parametrize(
+  ('name', 'settings'),
+  [('TRADES', dict(steps=0)), ('TRADES', dict(step_size=-0.25)), ('TRADES', dict(beta=-6.0)),
+   ('TRADES', dict(noise=np.nan)), ('FGSM', dict(alpha=1.5)), ('Noise', dict(alpha=-0.5)), ('PGD', dict(steps=0))],
+)  # fmt: skip
+def test_settings_of_defences_are_checked(name, settings):
+  with pytest.raises(UserError, match=next(iter(settings))):
+    getattr(defences, name)(**settings)
+
+
+def test_trades_passes_over_slopes_without_end():
+  x, network = X.at[:, 2].set(0.0), lambda x: PLANE(x**2 + 0 * jnp.sqrt(x))
+  loss, made = defences.TRADES(steps=2)(network, [network], KEY, x, LABELS, eps=0.05, low=0.0, high=1.0)
+  assert np.isfinite(loss) and np.isfinite(made).all()
+
+
+def test_a_partial_may_say_that_a_network_is_in_eval_mode_and_a_module_need_not():
+  class Bare(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return nn.Dense(2)(x)
+
+  module = mlp.Softmax(2)
+  variables = module.init(KEY, X, train=False)
+  wanted = attacks.fgsm(KEY, attacks.logits_fn(module, variables), X, LABELS, eps=0.1)
+  partial = Partial(module.apply, variables, train=False)
+  np.testing.assert_array_equal(attacks.fgsm(KEY, partial, X, LABELS, eps=0.1), wanted)
+  assert attacks.error_rate(partial, X, LABELS) == attacks.error_rate(attacks.logits_fn(module, variables), X, LABELS)
+  assert as_partial(partial).func == as_partial(Partial(module.apply, variables, train=False)).func  # compiled once
+  bare = attacks.logits_fn(Bare(), Bare().init(KEY, X))
+  assert bare(X).shape == (3, 2)
 
 
 def test_an_ensemble_needs_sources():
@@ -368,6 +435,11 @@ def test_a_confident_network_has_the_gradients_of_a_doubtful_one(name, targeted)
   labels = 1 - LABELS if targeted else LABELS
   made = [getattr(attacks, name)(KEY, f, X, labels, eps=0.1, targeted=targeted) for f in (PLANE, confident)]
   np.testing.assert_allclose(*made, atol=1e-6)
+  # So has the mean of several losses, here of two networks alike, whose direction is that of each.
+  settings = dict(eps=0.1, targeted=targeted, loss=attacks.mean_of_losses)
+  for network, wanted in zip((PLANE, confident), made, strict=True):
+    both = getattr(attacks, name)(KEY, attacks.stack(network, network), X, labels, **settings)
+    np.testing.assert_allclose(both, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', ['spsa', 'nes', 'pgd', 'square'])

@@ -29,7 +29,7 @@ from benchmarks import (
 )
 from benchmarks.works import WORKS
 from gan_jax import config as config_lib
-from gan_jax import runs
+from gan_jax import main, runs
 from gan_jax.base.errors import UserError
 from gan_jax.data.streams import Stream
 from gan_jax.runs.experiment import experiment_of
@@ -305,6 +305,10 @@ def test_tables_of_adversarial_examples(tmp_path):
     assert title in printed
   assert '| trained | clean error, % |' in printed and '40 test pictures' not in printed.split('## seeds')[1]
   assert (tmp_path / 'digits-plain.png').exists()
+  gan = str(tmp_path / 'gan')
+  main.main(['--config', 'configs/gan.py:digits', '--workdir', gan, '--config.steps=2', '--config.devices=1'])
+  printed = attacks.main([*common, '--quick', '--parts', 'density,project', '--gan', gan, '--restarts', '1'])
+  assert 'logit of the discriminator' in printed and f'in the range of {gan}' in printed
 
 
 #: Stands for a training: rows of metrics, and a checkpoint when it is asked to end. A second request would kill it.

@@ -71,6 +71,11 @@ def test_overrides_keep_types():
     ('game.sizes[1]=x', "config.game.sizes[1]='x' must be a whole number, such as 2"),
     ('remat=yes', "config.remat='yes' must be true or false"),
     ('data=mnist', "config.data='mnist' must be a dict of settings: write --config.data.name=mnist"),
+    (
+      'optimizers.generator=optax.sgd',
+      "config.optimizers.generator='optax.sgd' must be a dict of settings: write "
+      "--config.optimizers.generator=\"{'name': 'optax.sgd'}\"",
+    ),
     ('optimizers=adam', "config.optimizers='adam' must be a dict of settings"),
     ('data={2', "config.data='{2' must be a dict of settings"),
     (

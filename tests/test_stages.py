@@ -448,6 +448,7 @@ def test_numbers_that_every_stage_sets_itself_are_told():
 def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_told(capsys):
   stages = ({'steps': 2}, {'steps': 1, 'batch_size': 8, 'game': {'levels': (0,), 'network': {'name': 'x'}}})
   config = config_of(stages=stages)
+  config.game.network = {'name': 'x', 'width': 1}
   assert not notes.on_given(config_of(), ['batch_size', 'game.levels'])
   assert not notes.on_given(config, ['steps', 'log_every', 'game.name', 'game.network.width', 'game.network'])
   given = config_of(
@@ -460,6 +461,13 @@ def test_settings_of_the_command_line_that_some_stages_have_of_their_own_are_tol
     ['config.game.levels[0]', 'has', 'no', 'effect', 'in', 'stage'],
   ]
   assert all('in stage 2 of 2, where it is set anew: change config.stages[i] too, i = 1' in line for line in lines)
+  # Another optimizer keeps only settings that the stage gives it too; one of the same name keeps all others.
+  turned = {'optimizers': {'generator': {'name': 'optax.sgd', 'learning_rate': 1.0}}, 'ema': {'generator': 0.9}}
+  slower = {'optimizers': {'generator': {'name': 'optax.adam', 'learning_rate': 0.01}}}
+  rates = ['optimizers.generator.learning_rate', 'optimizers.generator.b1', 'optimizers.generator', 'ema.generator']
+  found = [notes.on_given(config_of(stages=(change,)), rates) for change in (turned, slower)]
+  told = [[line.split()[1] for line in lines] for lines in found]
+  assert told == [[f'config.{name}' for name in rates], [f'config.{rates[0]}']]
   probe = pathlib.Path(__file__).parent / 'probes' / 'growing.py'
   main.main(['--config', str(probe), '--config.batch_size=6', '--config.devices=1', '--dry_run'])
   assert 'note: config.batch_size has no effect in stage 2 of 2' in capsys.readouterr().out

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
+from gan_jax.attacks.losses import Loss
 from gan_jax.attacks.norms import NORMS
 from gan_jax.base.errors import UserError, one_of, short
 from gan_jax.base.functions import as_partial
@@ -17,12 +18,18 @@ LogitsFn = Callable[[jax.Array], jax.Array]
 
 
 def _known(*values: Any) -> bool:
-  """Whether values can be looked at: inside `jax.jit` they cannot."""
-  return not any(isinstance(value, jax.core.Tracer) for value in values)
+  """Whether values can be looked at: inside `jax.jit`, and of other processes, they cannot."""
+  return not any(isinstance(value, jax.core.Tracer) or is_elsewhere(value) for value in values)
+
+
+def is_elsewhere(value: Any) -> bool:
+  """Whether parts of an array are in other processes."""
+  array = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+  return array and not value.is_fully_addressable
 
 
 def checked(
-  logits_fn: LogitsFn, x: Any, labels: Any, *, low: float, high: float, rank: int = 2
+  logits_fn: LogitsFn, x: Any, labels: Any, *, low: float, high: float, loss: Loss | None = None
 ) -> tuple[Partial, jax.Array, jax.Array]:
   """The arguments that all attacks share, ready for a compiled function.
 
@@ -33,14 +40,15 @@ def checked(
     labels: (B,) integers in [0, classes).
     low: the least value of a pixel.
     high: the greatest.
-    rank: of the logits; 3 for a stack of networks, (B, networks, classes).
+    loss: (logits, labels) -> (B,), of attacks that take one; its `rank` is that of the logits, 3 for a stack of
+      networks, (B, networks, classes).
 
   Returns:
     (logits_fn as a pytree, x, labels as int32).
 
   Raises:
     UserError: the range is empty, examples are no floats or lie outside it, there is not an integer label per example,
-      the logits have another shape, or a label is no class.
+      the logits or the loss have another shape, or a label is no class.
   """
   x, labels = (given if isinstance(given, jax.Array) else np.asarray(given) for given in (x, labels))
   check_single(low=low, high=high)
@@ -59,13 +67,16 @@ def checked(
   partial, x = jax.lax.stop_gradient((as_partial(logits_fn), jnp.asarray(x)))
   labels = jnp.asarray(labels)
   logits = shape_of_logits(partial, x)
-  shape = getattr(logits, 'shape', None)
+  shape, rank = getattr(logits, 'shape', None), getattr(loss, 'rank', 2)
   if shape is None or len(shape) != rank or shape[0] != len(x):
     what = f'logits of shape {shape}' if shape is not None else f'a {type(logits).__name__}'
     wanted = '(B, classes)' if rank == 2 else '(B, networks, classes)'
     raise UserError(f'logits_fn gives {what} for {len(x)} examples: let it return one array {wanted}')
   if shape[-1] < 2:
     raise UserError(f'logits_fn gives logits of shape {shape}: an attack needs at least 2 classes')
+  if loss is not None and getattr(found := jax.eval_shape(loss, logits, labels), 'shape', None) != (len(x),):
+    what = f'numbers of shape {found.shape}' if hasattr(found, 'shape') else f'a {type(found).__name__}'
+    raise UserError(f'the loss of an attack gives {what} for {len(x)} examples: let it return one number for each')
   if _known(labels):
     # In NumPy: inside a trace even constants may not be looked at by JAX's own functions.
     given = np.asarray(labels)
@@ -133,6 +144,14 @@ def check_positive(**values: float) -> None:
   for name, value in values.items():
     if _known(value) and not value > 0:
       raise UserError(f'{name}={value:g} must be above 0')
+
+
+def check_least(least: float = 0.0, **values: float) -> None:
+  """Raises a UserError for a number that is less than the least, or none."""
+  check_single(**values)
+  for name, value in values.items():
+    if _known(value) and not value >= least:
+      raise UserError(f'{name}={value:g} must be at least {least:g}')
 
 
 def check_count(**values: int) -> None:

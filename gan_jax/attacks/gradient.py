@@ -21,6 +21,7 @@ from gan_jax.attacks.losses import Loss, against, cross_entropy
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import column, numbers, random_change, scaled, steepest, widened, within
 from gan_jax.base.devices import varying_alike
+from gan_jax.base.errors import UserError
 from gan_jax.base.functions import compiled
 
 
@@ -64,7 +65,7 @@ def fgsm(
   >>> fgsm(jax.random.key(0), network, jnp.array([[0.5, 0.6]]), jnp.array([0]), eps=0.25).tolist()
   [[0.25, 0.3500000238418579]]
   """
-  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, rank=_rank(loss))
+  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, loss=loss)
   checks.check_eps(eps, x, norm, low, high)
   random = isinstance(start, jax.Array) or bool(start != 0)
   if random:
@@ -103,6 +104,8 @@ def bim(
   Returns:
     (B, ...) in [low, high].
   """
+  for name in settings.keys() & {'random_start', 'restarts'}:
+    raise UserError(f'bim has no {name}: it starts at the example; use pgd')
   size = eps / 5 if step_size is None else step_size
   return pgd(key, logits_fn, x, labels, eps=eps, step_size=size, steps=steps, random_start=False, **settings)
 
@@ -150,11 +153,13 @@ def pgd(
   Returns:
     (B, ...) in [low, high], at most eps from x.
   """
-  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, rank=_rank(loss))
+  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, loss=loss)
   checks.check_eps(eps, x, norm, low, high)
   size = eps / 30 if step_size is None else step_size
   checks.check_positive(step_size=size)
   checks.check_count(steps=steps, restarts=restarts)
+  if restarts > 1 and not random_start:
+    raise UserError(f'restarts={restarts} with random_start=False: all would be the same search; leave one of the two')
   return _ascent(
     key, logits_fn, x, labels, eps, size, 0.0, steps, restarts, low, high,
     norm=norm, random=random_start, targeted=targeted, loss=loss, momentum=False,
@@ -199,9 +204,10 @@ def mim(
   Returns:
     (B, ...) in [low, high], at most eps from x.
   """
-  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, rank=_rank(loss))
+  logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high, loss=loss)
   checks.check_eps(eps, x, norm, low, high)
   checks.check_count(steps=steps)
+  checks.check_least(decay=decay)
   size = eps / steps if step_size is None else step_size
   checks.check_positive(step_size=size)
   return _ascent(
@@ -245,11 +251,6 @@ def least_likely(
   return bim(key, logits_fn, x, targets, eps=eps, step_size=step_size, steps=steps, targeted=True, low=low, high=high)
 
 
-def _rank(loss: Loss) -> int:
-  """Of the logits that a loss takes."""
-  return getattr(loss, 'rank', 2)
-
-
 @compiled
 def _least(logits_fn, x, labels):
   logits = logits_fn(x).astype(jnp.float32)
@@ -258,8 +259,11 @@ def _least(logits_fn, x, labels):
 
 
 def _climbed(loss, targeted):
-  """What is climbed: for the cross entropy the odds. They have its direction, and steps have lengths of their own."""
-  loss = against if loss is cross_entropy else loss
+  """What is climbed: for cross entropies what has their direction also where a network is confident.
+
+  It grows with the loss, and steps have lengths of their own.
+  """
+  loss = against if loss is cross_entropy else getattr(loss, 'climbed', loss)
   return (lambda logits, labels: -loss(logits, labels)) if targeted else loss
 
 

@@ -34,6 +34,24 @@ def against(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jax.nn.logsumexp(jnp.where(own, -jnp.inf, logits), -1) - jnp.where(own, logits, 0).sum(-1)
 
 
+def log_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """The logarithm of the cross entropy, which has its direction, and a gradient where that is 0 in float32.
+
+  Args:
+    logits: (B, classes).
+    labels: (B,).
+
+  Returns:
+    (B,) float32.
+
+  >>> log_cross_entropy(jnp.array([[200.0, 0.0]]), jnp.array([0])).tolist()
+  [-200.0]
+  """
+  odds = against(logits, labels)  # the cross entropy is log(1 + exp(odds))
+  small = odds < -15
+  return jnp.where(small, odds, jnp.log(jax.nn.softplus(jnp.where(small, 0.0, odds))))
+
+
 def margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """The label's logit less the greatest other one: below 0 where the network sees another class.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.attacks.checks import LogitsFn, check_count, shape_of_logits
+from gan_jax.attacks.checks import LogitsFn, check_count, is_elsewhere, shape_of_logits
 from gan_jax.attacks.norms import lengths
 from gan_jax.base.errors import UserError
 from gan_jax.base.functions import as_partial, compiled
@@ -38,7 +38,10 @@ def _apply(network, x):
 
 def logits_of(network: LogitsFn, x: Any, size: int = BATCH) -> np.ndarray:
   """Logits (N, classes) of examples (N, ...), in batches of one size."""
-  network, size, x = as_partial(network), min(size, len(x)), np.asarray(x)
+  x = _here(x, 'examples')
+  if not len(x):
+    raise UserError('there are no examples: give at least one')
+  network, size = as_partial(network), min(size, len(x))
   shape = getattr(shape_of_logits(network, x[:size]), 'shape', None)
   if shape is None or len(shape) != 2:
     what = f'logits of shape {shape}' if shape else 'several arrays'
@@ -59,14 +62,30 @@ def _rows(start: int, size: int, count: int) -> np.ndarray:
 def error_rate(network: LogitsFn, x: Any, labels: Any) -> float:
   """The share of examples (N, ...) that a network takes for another class than their labels (N,)."""
   true = _labels_of(labels, len(x))
-  return float((logits_of(network, x).argmax(-1) != true).mean())
+  logits = logits_of(network, x)
+  _check_classes(true, logits)
+  return float((logits.argmax(-1) != true).mean())
+
+
+def _here(values: Any, what: str) -> np.ndarray:
+  if is_elsewhere(values):
+    raise UserError(f'{what} are divided over several processes: give each process its own')
+  return np.asarray(values)
 
 
 def _labels_of(labels: Any, count: int) -> np.ndarray:
-  labels = np.asarray(labels)
-  if labels.shape != (count,) or not count:
-    raise UserError(f'labels are of shape {labels.shape}: give {count or "some"} integers, one per example')
+  labels = _here(labels, 'labels')
+  if labels.shape != (count,) or not count or not np.issubdtype(labels.dtype, np.integer):
+    raise UserError(
+      f'labels are {labels.dtype} of shape {labels.shape}: give {count or "some"} integers, one per example'
+    )
   return labels
+
+
+def _check_classes(labels: np.ndarray, logits: np.ndarray) -> None:
+  wrong = labels[(labels < 0) | (labels >= logits.shape[1])]
+  if len(wrong):
+    raise UserError(f'label {wrong[0]} is out of range: the network has the classes 0 to {logits.shape[1] - 1}')
 
 
 def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
@@ -92,6 +111,7 @@ def report(network: LogitsFn, x: Any, adversarial: Any, labels: Any) -> Report:
     raise UserError(f'examples {np.shape(x)} and adversarial ones {np.shape(adversarial)} are not of one shape')
   true = _labels_of(labels, len(x))
   logits = logits_of(network, adversarial)
+  _check_classes(true, logits)
   wrong = logits.argmax(-1) != true
   # In float32: of half precision NumPy adds up the mean in half precision.
   confidence = np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32), -1)).max(-1)
@@ -133,7 +153,7 @@ def in_batches(
   """
   check_count(size=size)
   network = as_partial(network)
-  size, x, labels = min(size, len(x)), np.asarray(x), _labels_of(labels, len(x))
+  size, x, labels = min(size, len(x)), _here(x, 'examples'), _labels_of(labels, len(x))
   parts = []
   for number, start in enumerate(range(0, len(x), size)):
     rows = _rows(start, size, len(x))

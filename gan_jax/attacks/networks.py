@@ -1,6 +1,7 @@
 """Networks as what attacks take: a logits function that is compiled once for all variables."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,10 @@ class _Logits:
   module: nn.Module
 
   def __call__(self, variables: Any, x: jax.Array) -> jax.Array:
-    return first(self.module.apply(variables, x, train=False))
+    # A module of one's own may be without dropout and batch norm, and so without `train`.
+    taken = inspect.signature(type(self.module).__call__).parameters.values()
+    mode: dict[str, Any] = {'train': False} if any(p.name == 'train' or p.kind is p.VAR_KEYWORD for p in taken) else {}
+    return first(self.module.apply(variables, x, **mode))
 
 
 def first(out: Any) -> jax.Array:
@@ -34,7 +38,7 @@ def logits_fn(module: nn.Module, variables: Any) -> Partial:
   """A classifier in eval mode as a function of examples: (B, ...) -> (B, classes).
 
   Args:
-    module: examples, train -> logits, or (logits, features).
+    module: examples, train -> logits, or (logits, features); or examples -> logits.
     variables: of it.
 
   >>> import jax.numpy as jnp

@@ -65,9 +65,7 @@ def carlini_wagner(
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_positive(learning_rate=learning_rate, constant=constant)
   checks.check_count(steps=steps, searches=searches)
-  checks.check_single(confidence=confidence)
-  if not isinstance(confidence, jax.core.Tracer) and confidence < 0:
-    raise UserError(f'confidence={confidence} must be at least 0')
+  checks.check_least(confidence=confidence)
   settings = (confidence, steps, learning_rate, searches, constant, low, high)
   return _carlini_wagner(logits_fn, x, labels, *settings, targeted=targeted)
 
@@ -154,7 +152,8 @@ def deepfool(
   """
   logits_fn, x, labels = checks.checked(logits_fn, x, labels, low=low, high=high)
   checks.check_eps(high - low, x, norm, low, high)
-  checks.check_count(steps=steps)
+  checks.check_count(steps=steps, candidates=candidates)
+  checks.check_least(overshoot=overshoot)
   if candidates < 2:
     raise UserError(f'candidates={candidates} must be at least 2: the class itself counts')
   return _deepfool(logits_fn, x, labels, steps, overshoot, low, high, candidates=candidates, norm=norm)

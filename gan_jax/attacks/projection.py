@@ -40,13 +40,18 @@ def project(
     gradient: Athalye et al. 2018, https://arxiv.org/abs/1802.00420, section 5.4.
 
   Raises:
-    UserError: there is not a start per example, or the generator makes another shape.
+    UserError: there is not a start per example, the generator makes another shape, or examples are no finite floats.
 
   >>> line = lambda z: jnp.concatenate([z, z], -1)
   >>> project(line, np.array([[0.0, 1.0]]), np.zeros((1, 1, 1)), steps=300).round(2).tolist()
   [[0.5, 0.5]]
   """
   check_count(steps=steps, batch=batch)
+  x = np.asarray(x)
+  if not jnp.issubdtype(x.dtype, jnp.floating) or not np.isfinite(np.asarray(x, np.float32)).all():
+    raise UserError(
+      f'examples are {x.dtype}, or not all are finite: scale them to floats in the range of the generator'
+    )
   if np.ndim(latents) < 3:
     raise UserError(f'latents have the shape {np.shape(latents)}: give (restarts, {len(x)}, ...)')
   one = jnp.zeros((len(x), *np.shape(latents)[2:]))

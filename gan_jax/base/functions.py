@@ -1,5 +1,6 @@
 """Functions as arguments of compiled ones."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,17 +20,36 @@ class _Once:
     return self.function(*arguments)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+  """A function with some of its keywords. Those of the same function and keywords are equal, for JAX's cache."""
+
+  function: Callable[..., Any]
+  keywords: tuple[tuple[str, Any], ...]
+
+  def __call__(self, *arguments: Any, **settings: Any) -> Any:
+    return self.function(*arguments, **dict(self.keywords), **settings)
+
+
 def as_partial(function: Callable[..., Any]) -> Partial:
   """The function as a pytree, an argument of `jax.jit`.
 
-  A `jax.tree_util.Partial(apply, variables)` is compiled once for all variables. Any other function is traced anew by
+  A `jax.tree_util.Partial(apply, variables)` is compiled once for all variables; its keywords may be words and truth
+  values, such as train=False. Any other function is traced anew by
   each call that makes a partial of it: what it has inside, such as the weights of a module that trains, may have
   changed, and jax would go on with what it was.
 
   >>> as_partial(len)([1, 2])
   2
   """
-  return function if isinstance(function, Partial) else Partial(_Once(function))
+  if not isinstance(function, Partial):
+    return Partial(_Once(function))
+  # Such as train=False: as arguments of a compiled function they would be no longer known.
+  fixed = {name: value for name, value in function.keywords.items() if isinstance(value, bool | str)}
+  if not fixed:
+    return function
+  others = {name: value for name, value in function.keywords.items() if name not in fixed}
+  return Partial(_Fixed(function.func, tuple(sorted(fixed.items()))), *function.args, **others)
 
 
 def compiled(function: Callable[..., Any], static: Sequence[str] = ()) -> Callable[..., Any]:

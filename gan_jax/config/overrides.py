@@ -56,7 +56,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
       here = _within(_holder(config, argument), name[-1])
       if '=' in argument and (wanted := _wanted(here)):
         named = wanted == GROUP and 'name' in here and isinstance(_literal(value), str) and DOTTED.fullmatch(value)
-        more = f': write --config.{".".join(name)}.name={value}' if named else ''
+        # All settings anew: those of the old name need not be those of the new one.
+        more = f': write --config.{".".join(name)}{_named(name, value)}' if named else ''
         raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}{more}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
@@ -194,6 +195,11 @@ def _is_other_kind(config: Any, argument: str, value: Any) -> bool:
   if isinstance(value, str):  # a file or a number in words would be a mistake
     return path[:-1] == ['game'] and DOTTED.fullmatch(value) is not None and takes_text(config.game.name, path[-1])
   return isinstance(value, int | float)
+
+
+def _named(path: Sequence[str], name: str) -> str:
+  """How something is chosen by its name; settings of another class would be none of its own, those of data are all."""
+  return f'.name={name}' if path[0] == 'data' else f"""="{{'name': '{name}'}}\""""
 
 
 def _wanted(here: Any) -> str:

@@ -1,6 +1,6 @@
 """The settings that differ between the members of a population: their seeds and the numbers in `config.vary`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -46,7 +46,7 @@ def varied(config: ml_collections.ConfigDict) -> dict[str, tuple[float, ...]]:
           f'{where}={values}: {value!r} is not {words}, and only numbers vary: train each value in a run of its own'
         )
     for i, changes in enumerate(config.stages):
-      if _has(changes, path.split('.'), config.to_dict(), path.split('.')[0] in ('optimizers', 'ema')):
+      if sets_anew(changes, path, config.to_dict()):
         raise UserError(f'{where}: config.stages[{i}] sets it for all members: leave it out of one of the two')
   return found
 
@@ -64,16 +64,32 @@ def _collect(settings: Mapping[str, Any], path: tuple[str, ...], found: dict[str
       )
 
 
-def _has(changes: Any, path: Sequence[str], settings: Any, whole: bool) -> bool:
-  """Whether changes of settings set what is at a path; with `whole`, also by another name of what holds it."""
-  if not path or not isinstance(changes, Mapping):
-    return True
-  settings = settings if isinstance(settings, Mapping) else {}
-  if whole and 'name' in changes and changes['name'] != settings.get('name'):
-    return True
-  if '[' in path[0]:  # a sequence is set as a whole
-    return path[0].partition('[')[0] in changes
-  return path[0] in changes and _has(changes[path[0]], path[1:], settings.get(path[0]), whole)
+def sets_anew(changes: Mapping[str, Any], path: str, settings: Mapping[str, Any]) -> bool:
+  """Whether the changes of a stage take the place of what is at a dotted path, not only of parts of it.
+
+  An optimizer and a running average are set anew as a whole where they get another name.
+
+  Args:
+    changes: of the stage.
+    path: such as 'optimizers.generator.b1' or 'game.generators[0].channels'.
+    settings: of the run.
+
+  >>> adam, sgd = dict(name='optax.adam', b1=0.5), dict(name='optax.sgd')
+  >>> sets_anew({'optimizers': {'generator': sgd}}, 'optimizers.generator.b1', {'optimizers': {'generator': adam}})
+  True
+  """
+  whole = path.partition('.')[0] in ('optimizers', 'ema')
+  renamed = lambda new, old: whole and 'name' in new and new['name'] != old.get('name')
+  new: Any = changes
+  old: Any = settings
+  for part in path.split('.'):
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping) or renamed(new, old):
+      return True
+    name, _, number = part.partition('[')
+    if name not in new or number:  # a sequence is set as a whole
+      return name in new
+    new, old = new[name], old.get(name)
+  return not isinstance(new, Mapping) or not isinstance(old, Mapping) or renamed(new, old)
 
 
 def put(settings: dict[str, Any], path: str, value: Any) -> None:

@@ -50,6 +50,8 @@ class ProgressiveGAN(nn.Module):
 
   @property
   def turns(self) -> tuple[Turn, ...]:
+    if self.fade < 0:
+      raise UserError(f'config.game.fade={self.fade} must be 0 (nothing fades in) or more steps')
     if not isinstance(self.target, jax.core.Tracer) and self.target <= 0:  # members of a population may differ in it
       raise UserError(f'config.game.target={self.target} must be above 0: it is the norm of gradients, such as 1.0')
     return (

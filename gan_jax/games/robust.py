@@ -50,12 +50,21 @@ class Robust(nn.Module):
     )
 
   def check_training(self, streams: Mapping[str, Stream]) -> None:
-    """The limits are the range of the data: attacks would cut off what lies outside."""
+    """The limits are the range of the data, or attacks would cut off what lies outside; each class has a logit."""
     if 'images' not in streams:
       return
-    limits, wanted = tuple(self.limits), tuple(streams['images'].range_of('image'))
+    stream = streams['images']
+    limits, wanted = tuple(self.limits), tuple(stream.range_of('image'))
     if limits != wanted:
       raise UserError(f'config.game.limits={limits} but config.data.range={wanted}: make them equal')
+    networks = {'classifier': self.classifier, **{f'sources[{i}]': source for i, source in enumerate(self.sources)}}
+    for name, network in networks.items():
+      out = lambda x, network=network: first(network.init_with_output(jax.random.key(0), x, train=False)[0])
+      count = jax.eval_shape(out, stream.fields(1)['image']).shape[-1]
+      if count < stream.classes:
+        raise UserError(
+          f'config.game.{name} gives {count} logits, but config.data.classes={stream.classes}: give it as many'
+        )
 
   def _examples(self, batch) -> tuple[jax.Array, jax.Array]:
     return batch['images']['image'], batch['images']['label']
@@ -77,7 +86,10 @@ class Robust(nn.Module):
     attacked = [self._pure(network) for network in (self.classifier, *self.sources)]
     loss, made = self.defence(train, attacked, self.make_rng('noise'), x, labels, eps=self.eps, **self._limits)
     right = lambda x: (attacked[0](x).argmax(-1) == labels).mean(dtype=jnp.float32)
-    return loss, {'accuracy': right(x), 'adversarial_accuracy': right(jax.lax.stop_gradient(made))}
+    metrics = {'accuracy': right(x)}
+    if made is not None:
+      metrics[f'{getattr(self.defence, "made", "adversarial")}_accuracy'] = right(jax.lax.stop_gradient(made))
+    return loss, metrics
 
   def sources_loss(self, batch):
     x, labels = self._examples(batch)

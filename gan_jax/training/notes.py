@@ -39,7 +39,9 @@ def on_given(config: ml_collections.ConfigDict, names: Iterable[str]) -> list[st
     names: their dotted names, such as 'game.generators[0].sigmoid'.
   """
   names = list(names)
-  own = {name: [i for i, stage in enumerate(config.stages) if _has(stage, name.split('.'))] for name in names}
+  settings = config.to_dict()
+  sets = lambda changes, name: vary.sets_anew(changes, name, settings)
+  own = {name: [i for i, stage in enumerate(config.stages) if sets(stage, name)] for name in names}
   listed = lambda numbers: ', '.join(map(str, numbers))
   each = vary.varied(config) if config.population else {}
   return [
@@ -52,18 +54,6 @@ def on_given(config: ml_collections.ConfigDict, names: Iterable[str]) -> list[st
     for name, stages in own.items()
     if stages and name not in _in_vain(config)  # of those `on_settings` tells
   ]
-
-
-def _has(changes: Any, path: Sequence[str]) -> bool:
-  """Whether the changes of a stage set what is at a path, not only parts of it."""
-  for part in path:
-    if not hasattr(changes, 'keys'):
-      return True
-    part = part.partition('[')[0]
-    if part not in changes:
-      return False
-    changes = changes[part]
-  return not hasattr(changes, 'keys')
 
 
 def on_settings(config: ml_collections.ConfigDict) -> list[str]:

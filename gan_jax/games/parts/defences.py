@@ -2,8 +2,9 @@
 
 A defence is called with the network in training mode, networks to attack (in eval mode, nothing of theirs is
 differentiated), a key, examples, labels and what attacks take: `(train, attacked, key, x, labels, *, eps, low, high)`.
-It returns (loss, the adversarial examples). differs: adversarial examples are made for the network in eval mode, as in
-the code of TRADES; Madry et al. attack the network of CIFAR-10 as it trains (batch statistics of the batch).
+It returns (loss, the changed examples or None); its `made` says what these are, for the name of their accuracy.
+differs: adversarial examples are made for the network in eval mode, as in the code of TRADES; Madry et al. attack the
+network of CIFAR-10 as it trains (batch statistics of the batch).
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import attacks
+from gan_jax.attacks.checks import check_count, check_eps, check_least, check_positive
 from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import widened
@@ -32,12 +34,18 @@ def divergence(logits: jax.Array, target: jax.Array) -> jax.Array:
   return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
 
+def _check_share(defence: Any) -> None:
+  alpha = defence.alpha
+  if not isinstance(alpha, jax.core.Tracer) and not 0 <= alpha <= 1:  # members of a population may differ in it
+    raise UserError(f'alpha={alpha} of {type(defence).__name__} must be from 0 to 1: it is a share of the loss')
+
+
 @dataclasses.dataclass(frozen=True)
 class Plain:
   """No defence: the cross entropy of the examples as they are."""
 
-  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, **settings) -> tuple[Any, jax.Array]:
-    return cross_entropy(train(x), labels).mean(), x
+  def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, **settings) -> tuple[Any, None]:
+    return cross_entropy(train(x), labels).mean(), None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,9 @@ class FGSM:
 
   alpha: float = 0.5
   start: float = 0.0
+
+  def __post_init__(self) -> None:
+    _check_share(self)
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
     # eps may vary over a population, and then tells nothing of whether there is a start.
@@ -73,8 +84,13 @@ class Noise:
   """
 
   alpha: float = 0.5
+  made = 'noisy'
+
+  def __post_init__(self) -> None:
+    _check_share(self)
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
+    check_eps(eps, x, 'linf', low, high)
     made = jnp.clip(x + eps * jax.random.rademacher(key, x.shape, x.dtype), low, high).astype(x.dtype)
     clean, noisy = cross_entropy(train(x), labels).mean(), cross_entropy(train(made), labels).mean()
     return self.alpha * clean + (1 - self.alpha) * noisy, made
@@ -93,6 +109,10 @@ class PGD:
 
   steps: int = 40
   step_size: float = 1 / 30
+
+  def __post_init__(self) -> None:
+    check_count(steps=self.steps)
+    check_positive(step_size=self.step_size)
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
     size = self.step_size * eps
@@ -118,13 +138,19 @@ class TRADES:
   step_size: float = 1 / 30
   noise: float = 1e-3
 
+  def __post_init__(self) -> None:
+    check_count(steps=self.steps)
+    check_positive(step_size=self.step_size)
+    check_least(beta=self.beta, noise=self.noise)
+
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
+    check_eps(eps, x, 'linf', low, high)
     network, size, given = seeing(x.dtype, attacked[0]), self.step_size * eps, x
     target, x = network(x), widened(x)
     begun = x + self.noise * jax.random.normal(key, x.shape, x.dtype)
 
     def step(_, at):
-      slope = jax.grad(lambda at: divergence(network(at), target).sum())(at)
+      slope = jnp.nan_to_num(jax.grad(lambda at: divergence(network(at), target).sum())(at))
       return jnp.clip(x + jnp.clip(at + size * jnp.sign(slope) - x, -eps, eps), low, high)
 
     made = jax.lax.fori_loop(0, self.steps, step, begun).astype(given.dtype)
