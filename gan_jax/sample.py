@@ -20,6 +20,7 @@ from gan_jax.base import flags as flag_lib
 from gan_jax.base.errors import UserError
 from gan_jax.data.sources.columned import fitted_kind
 from gan_jax.data.text import Text
+from gan_jax.games.parts.drawn import SHOWN
 from gan_jax.sampling import conditions, exploration, files, pictures
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling.outputs import imitated, named, pick
@@ -43,7 +44,9 @@ def _define(values: flags.FlagValues) -> None:
   flags.DEFINE_list(
     'concepts', [], 'Three concepts for --picture=arithmetic, such as 3:bright,3:dark,7:dark.', flag_values=values
   )
-  flags.DEFINE_integer('seed', 0, 'Seed of the latents.', flag_values=values)
+  flags.DEFINE_integer(
+    'seed', 0, 'Seed of the latents, or of the noise of games that draw none, if they have any.', flag_values=values
+  )
   flags.DEFINE_integer('label', None, 'Class of the samples, for a conditional game.', flag_values=values)
   flags.DEFINE_multi_string(
     'condition',
@@ -138,7 +141,10 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     drawn = _sheets(run, made, inputs, samples)
     if values.output and values.output in drawn:
       drawn = {'': drawn[values.output]}
-    what = 'samples'  # of voxels and sequences a sheet has room for fewer than were made
+    what = 'samples'
+    shown = min((picture.info.get(SHOWN, count) for picture in drawn.values()), default=count)
+    if shown < count and values.count:
+      console.say(f'a picture has room for the first {shown} of {count}: --format=npz or folder writes all')
   out = paths.expand(values.out)
   for name, picture in drawn.items():
     path = out.with_name(f'{out.stem}_{name}.png') if name else out
@@ -199,7 +205,7 @@ def _translate(values: flags.FlagValues) -> None:
   """Writes what a game makes of each picture of a folder, under the same name."""
   if values.out.endswith(('.png', '.npz')):
     raise UserError(f'--out={values.out} with --inputs: name a folder, in which each picture keeps its name')
-  for name, default in (('picture', 'grid'), ('count', None), ('split', ''), ('format', '')):
+  for name, default in (('picture', 'grid'), ('count', None), ('split', ''), ('format', ''), ('concepts', [])):
     if getattr(values, name) != default:
       raise UserError(f'--{name} with --inputs, which makes one picture of each of the folder: leave it out')
   folder = paths.expand(values.inputs.partition('=')[2] or values.inputs)

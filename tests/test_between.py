@@ -1,5 +1,6 @@
 """Pictures of the way between two conditions: texts, classes, attributes, numbers."""
 
+import contextlib
 import dataclasses
 
 import flax.linen as nn
@@ -14,11 +15,20 @@ from gan_jax.base.errors import UserError
 from gan_jax.latents.distributions import Attributes, Label, Normal, Scales, Uniform
 from gan_jax.nets import stackgan
 from gan_jax.nets.layers.text import TextEncoder
-from gan_jax.sampling import between, conditions, inputs
+from gan_jax.sampling import between, conditions, inputs, reading
 from gan_jax.sampling.run import Run
 
 
-class Shown:
+class Untrained:
+  """What runs without a folder have: nobody knows what their games read."""
+
+  read = None
+
+  def remembering(self):
+    return contextlib.nullcontext()
+
+
+class Shown(Untrained):
   """A run whose pictures are made of what it is asked for."""
 
   workdir = 'runs/x'
@@ -57,6 +67,9 @@ def test_the_way_between_two_texts_or_classes():
   for ends in ([], [{'label': '3'}], [{'label': '3'}, {'text': 'a'}]):
     with pytest.raises(UserError, match='two with the same names'):
       between.between_conditions(run, 2, ends=ends)
+  run.read = reading.Read({}, frozenset({('images', 'image')}))  # what is not read changes nothing
+  with pytest.raises(UserError, match="unknown condition of StackGAN 'label'"):
+    between.between_conditions(run, 2, ends=[{'label': '3'}, {'label': '5'}])
 
 
 def test_the_way_between_classes_that_are_asked_for_under_another_name():
@@ -95,7 +108,7 @@ class Painted(nn.Module):
     return jnp.broadcast_to(value.reshape(-1, 1, 1, 1).astype(jnp.float32), (len(value), 4, 4, 3))
 
 
-class Painter(Run):
+class Painter(Untrained, Run):
   """A run of such a game."""
 
   def __init__(self, game, columns=None):

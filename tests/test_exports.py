@@ -201,7 +201,7 @@ def test_the_lines_of_the_card_draw_as_the_game_does():
   said = {line.split(' = ')[0]: line.partition('#')[2] for line in lines}
   assert 'numbers as the game draws them' in said['own'] and 'as the game draws them' in said['many']
   assert 'fields of your data' in said['a_image'] and not said['z']
-  text = card._described(made)
+  text = card._described(made, {'a_label': 'of your data, a class from 0 to 2'})
   for words in (
     '`z` float32 (batch, 50, 40), normal with mean 0 and deviation 1',
     '`parts_low` float32 (batch, 50), uniform from 2 to 3; `parts_odd` int32 (batch), a class from 0 to 2, as often as',
@@ -230,6 +230,17 @@ def card_of(row, member=None):
   )
   run.range_of = lambda output: Run.range_of(run, output)
   return lambda **how: card.card(run, function.of_game(stage.game, variables, drawn, {}), (), pictured=False, **how)
+
+
+def test_the_card_says_which_values_fields_of_data_have():
+  given = types.SimpleNamespace(
+    inputs={'a_image': np.zeros((2, 8, 8, 1)), 'a_label': np.zeros(2, int), 'z': np.zeros((2, 3))}
+  )
+  run = types.SimpleNamespace(stage=types.SimpleNamespace(streams={'a': Stream(name='digits', size=8, classes=10)}))
+  assert card._of_data(run, given) == {
+    'a_image': 'of your data, from -1 (black) to 1 (white): height, width, channels',
+    'a_label': 'of your data, a class from 0 to 9',
+  }
 
 
 def test_the_card_says_which_weights_are_in_the_files():

@@ -258,9 +258,10 @@ def test_a_translating_game_samples_by_itself(both):
 
 def test_the_lines_at_the_end_of_a_run_work(both, tmp_path, monkeypatch, capsys):
   """Both are run as they are printed."""
-  lines = summary.closing(both.workdir, done=True).splitlines()
+  lines = summary.closing(both.workdir, done=True, seeded=False).splitlines()
   shell, python = (next(line for line in lines if word in line) for word in ('python -m', 'gan_jax.load'))
   arguments = shell.split('gan_jax.sample ')[1].split()
+  assert '--seed' not in arguments and '--seed' in summary.closing(both.workdir, done=True)  # Both draws nothing
   sampled(*arguments)
   # The main output first, each beside what it was made of.
   assert capsys.readouterr().out.split()[-1].endswith('more_ba.png')
@@ -408,6 +409,7 @@ def test_what_cannot_be_translated_is_one_line(both, tmp_path, capsys):
       "--inputs of 'a': --output=ba is made of another stream",
     ),
     (['--inputs', str(tmp_path), '--count', '3', '--out', 'out'], '--count with --inputs'),
+    (['--inputs', str(tmp_path), '--concepts', '1,2,3', '--out', 'out'], '--concepts with --inputs'),
     (['--split', 'b=tset', '--out', str(tmp_path / 'y.png')], "unknown split of digits in --split 'tset'"),
     (['--split', 'a=', '--out', str(tmp_path / 'y.png')], 'STREAM=SPLIT'),
     (['--checkpoint=1', '--out', str(tmp_path / 'y.png')], 'step 1'),
@@ -501,6 +503,7 @@ class Unsaid(Both):
     ('Both', {'features': 'test_inputs.nothing'}, '--features or config.eval.features: nothing is called'),
     ('Both', {'metrics': ('test_inputs.STREAM',)}, 'test_inputs.STREAM is not a function'),
     ('Both', {'metrics': ('fud',)}, "unknown metric .*'fud'"),
+    ('Both', {'metrics': ('targets',)}, "is of outputs with a target, which Both's has not"),
   ],
 )
 def test_evaluations_that_cannot_work_are_told_before_training(game, settings, words, tmp_path):
@@ -686,6 +689,7 @@ def test_a_rival_is_judged_by_as_many_samples_of_as_many_bits(monkeypatch):
     stage=types.SimpleNamespace(game=Judge()),
     workdir=types.SimpleNamespace(name='other'),
     step=3,
+    member=1,
     range=(0.0, 1.0),
     variables=lambda **how: asked.append(how) or {},
     sample=lambda count, **how: asked.append(how) or uneven[:count],

@@ -19,8 +19,9 @@ from gan_jax.base import command
 from gan_jax.base.errors import UserError
 from gan_jax.core.game import Turn
 from gan_jax.data.streams import Stream
+from gan_jax.games.parts import drawn
 from gan_jax.latents.distributions import Attributes, Label, Latents, Normal, draw
-from gan_jax.sampling import conditions, files, pictures
+from gan_jax.sampling import conditions, files, pictures, shapes
 from gan_jax.training import loop
 
 BATCH = 8
@@ -380,6 +381,28 @@ def test_voxels_as_binvox():
   solid = np.random.RandomState(0).rand(9, 9, 9) > 0.4
   solid[4:] = True  # a run of more than 255
   np.testing.assert_array_equal(read_binvox(files.binvox(solid)), solid)
+
+
+def test_a_folder_has_the_samples_of_one_call(tmp_path):
+  write = lambda count, value=0.0: files.write(
+    {'': np.full((count, 8, 8, 1), value)}, {'': (0.0, 1.0)}, 'folder', tmp_path
+  )
+  write(2)
+  write(3, 1.0)
+  (tmp_path / 'note.png').touch()
+  with pytest.raises(UserError, match=r'has 1 files of other samples, such as 000002.png: name a new folder'):
+    write(2)
+  assert np.asarray(Image.open(tmp_path / '000000.png')).max() == 255  # nothing was written
+
+
+def test_a_picture_knows_how_many_samples_it_shows():
+  pictures = {
+    64: drawn.symbols(np.ones((70, 3), int)),
+    8: drawn.piano_rolls(np.full((9, 3, 4), 0.5)),
+    16: shapes.sequences(np.zeros((17, 4, 2)), (-1.0, 1.0)),
+    2: shapes.voxels(np.ones((2, 2, 2, 2)), (0.0, 1.0)),
+  }
+  assert all(picture.info[drawn.SHOWN] == room for room, picture in pictures.items())
 
 
 def test_what_has_no_file_is_one_line(tmp_path):

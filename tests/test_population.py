@@ -235,7 +235,7 @@ def test_the_best_member_is_a_run_of_its_own(trained, tmp_path, capsys):
   run = gan_jax.load(folder)
   assert run.member == best
   said = capsys.readouterr().err
-  assert f'population of 3: member {best}, the best by -discriminator_loss; member=I chooses another' in said
+  assert f'population of 3: member {best}, the best by -discriminator_loss; --member=I chooses another' in said
   shutil.copytree(folder / 'best', tmp_path / 'best')
   exported = gan_jax.load(tmp_path / 'best', 'best')
   assert (tmp_path / 'best' / 'examples.json').read_text() == (folder / 'examples.json').read_text()

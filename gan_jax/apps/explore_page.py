@@ -26,7 +26,8 @@ def page(explorer: Explorer) -> Any:
   """The page, `gradio.Blocks`."""
   gr = serving.gradio()
   run = explorer.run
-  title = f'{run.workdir.name}: {type(run.stage.game).__name__}, step {run.step:,}'
+  member = '' if run.member is None else f', member {run.member}'
+  title = f'{run.workdir.name}: {type(run.stage.game).__name__}, step {run.step:,}{member}'
   with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
     gr.Markdown(f'## {title}')
     for note in explorer.notes:

@@ -20,7 +20,7 @@ from gan_jax.core.sampled import truncated
 from gan_jax.data import alike, sets
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
-from gan_jax.evaluation import measures
+from gan_jax.evaluation import measures, of_targets
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
@@ -176,6 +176,8 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
         f'classes_of={options.classes_of!r} (config.eval.classes_of) with the metric classifier, which is of the '
         "game's own classes, 'label': leave one of them out"
       )
+  if 'targets' in options.metrics and not _output_of(stage, options).paired:
+    raise of_targets.lacking(stage.game)
   stream = _reference(stage, options, options.split or None)
   stream.open()
   measures.check_needs(options.metrics, stream, options.features)

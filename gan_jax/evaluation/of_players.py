@@ -108,11 +108,12 @@ def gmam_figures(e: Evidence) -> Iterable[Figure]:
       raise UserError(f'--rivals: {path} makes {theirs.shape[1:]} in {rival.range}, this run another: leave it out')
     if e.pictures:  # of 8 bits, as data and own samples: discriminators may tell by less
       theirs = e.in_range(to_uint8(theirs, e.stream.range))
+    member = '' if rival.member is None else f', member {rival.member},'
     here = [value(e.game, e.variables, fake) for fake in (own, theirs)]
     there = [value(game, variables, fake) for fake in (theirs, own)]
     yield Figure(
-      f'gmam_{name}', gmam(*here, *there), f'of {path} at step {rival.step}: positive if this run is '
-      f'the better; discriminators in eval mode on {len(real)} real and generated examples'
+      f'gmam_{name}', gmam(*here, *there), f'of {path}{member} at step {rival.step}: positive if this run '
+      f'is the better; discriminators in eval mode on {len(real)} real and generated examples'
     )  # fmt: skip
 
 

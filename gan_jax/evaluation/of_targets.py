@@ -14,12 +14,17 @@ from gan_jax.metrics import paired, similarity
 BATCH = 256
 
 
+def lacking(game: object) -> UserError:
+  """The error of a game whose outputs have no targets."""
+  return UserError(
+    f"the metric targets is of outputs with a target, which {type(game).__name__}'s has not: let its outputs say "
+    "core.Output(STREAM, FIELD, of='STREAM.OTHER'), or leave the metric out"
+  )
+
+
 def target_figures(e: Evidence) -> Iterable[Figure]:
   if e.targets is None:
-    raise UserError(
-      f"the metric targets is of outputs with a target, which {type(e.game).__name__}'s has not: let its outputs say "
-      "core.Output(STREAM, FIELD, of='STREAM.OTHER'), or leave the metric out"
-    )
+    raise lacking(e.game)
   count = min(e.samples, len(e.targets.open()), len(e.fake.examples))
   wanted = e.target_examples(count)
   made = e.fake.examples[: len(wanted)]

@@ -1,9 +1,11 @@
 """The card of an exported generator, README.md as the Hugging Face hub shows it: data, figures, lines to load it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import gan_jax
 from gan_jax import runs
@@ -79,7 +81,7 @@ def card(
     f'{told}.\n',
     _weights(run, ema, standing),
     f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
-    f'**Inputs** {_described(made)}; **outputs** {outputs}.\n',
+    f'**Inputs** {_described(made, _of_data(run, made))}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]
@@ -119,14 +121,32 @@ def _limits(run: Run, output: str, x: Any) -> str:
   """The values of a picture, and what its axes are; empty for other examples."""
   if not _is_picture(x):
     return ''
-  low, high = run.range_of('' if output == 'samples' else output)
-  return f' from {low:g} (black) to {high:g} (white): height, width, channels'
+  return _values(run.range_of('' if output == 'samples' else output))
 
 
-def _described(made: Exported) -> str:
-  """The inputs with their shapes and distributions; those that are no latents are fields of data."""
-  given = made.inputs.items()
-  return '; '.join(f'{_array(name, x)}, {_distribution(made.drawn.get(name))}' for name, x in given)
+def _values(limits: tuple[float, float]) -> str:
+  return f' from {limits[0]:g} (black) to {limits[1]:g} (white): height, width, channels'
+
+
+def _described(made: Exported, of_data: Mapping[str, str]) -> str:
+  """The inputs with their shapes and distributions, or what is known of the fields of data."""
+  what = lambda name: of_data.get(name, _distribution(made.drawn.get(name)))
+  return '; '.join(f'{_array(name, x)}, {what(name)}' for name, x in made.inputs.items())
+
+
+def _of_data(run: Run, made: Exported) -> dict[str, str]:
+  """{input that is a field of the data: which values it has}, of pictures and classes."""
+  found = {}
+  for stream, settings in run.stage.streams.items():
+    fields = {name: name.removeprefix(f'{stream}_') for name in made.inputs if name.startswith(f'{stream}_')}
+    for name, field in fields.items():
+      x, kind = made.inputs[name], settings.kinds.get(field)
+      count = settings.classes if kind is None and field == 'label' else getattr(kind, 'count', 0)
+      if _is_picture(x):
+        found[name] = f'of your data,{_values(settings.range_of(field))}'
+      elif count and x.ndim == 1 and np.issubdtype(x.dtype, np.integer):
+        found[name] = f'of your data, a class from 0 to {count - 1}'
+  return found
 
 
 def _array(name: str, x: Any) -> str:

@@ -120,4 +120,8 @@ def choose(workdir: epath.Path, config: ml_collections.ConfigDict, step: int, me
   if not config.keep_best:
     none = 'the first, for config.keep_best names no metric'
   why = f'the best by {config.keep_best}' if values else none
-  return best, f'{workdir} is a population of {config.population}: member {best}, {why}; member=I chooses another'
+  return (
+    best,
+    f'{workdir} is a population of {config.population}: member {best}, {why}; --member=I chooses another '
+    '(member=I in Python)',
+  )

@@ -62,7 +62,7 @@ def _read(workdir: epath.Path, step: int | str | None, member: int | None, say: 
   config = run_config.read_config(workdir)
   experiment = experiment_of(config, run_config.read_learnt(workdir))
   if member is not None and not config.population:
-    raise UserError(f'member={member} but {workdir} is a run of one game, not a population: leave out member')
+    raise UserError(f'member={member} but {workdir} is a run of one game, not a population: leave member out')
   # With several processes an array spans all of them, and each device has all of it.
   one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   sharding = one if jax.process_count() == 1 else parallel.replicated(parallel.make_mesh())

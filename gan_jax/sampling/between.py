@@ -71,13 +71,15 @@ def between_conditions(
     )
   latents = None if run.stage.game.latents is None else start_of(run, count, options)
   inputs = run.inputs(count, split, ends[0])
-  first, last = (conditions.apply(run.stage, end, latents, inputs, count) for end in ends)
+  with run.remembering():
+    first, last = (conditions.apply(run.stage, end, latents, inputs, count, run.read) for end in ends)
   if not any(jax.tree.leaves(jax.tree.map(lambda a, b: not conditions.same(a, b), first, last))):
     raise UserError(
       f'the conditions {dict(ends[0])} and {dict(ends[1])} say the same to this run (words that its data have not are '
       'one unknown word): there is no way between them'
     )
-  latents, inputs = conditions.between(run.stage, first, last, steps)
+  with run.remembering():
+    latents, inputs = conditions.between(run.stage, first, last, steps)
   with inputs_lib.missing(run.stage, count, split):
     made = images_of(run, latents, options, inputs)
   return pictures.grid(made, run.range_of(options.output), columns=steps)

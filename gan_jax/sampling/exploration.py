@@ -79,7 +79,7 @@ def with_nearest(samples: np.ndarray, train: np.ndarray, nearest_count: int = 5)
 
 
 def interpolation(run: 'Run', count: int = 8, options: Options = Options(), *, steps: int = 9, kind: str = '') -> Image:
-  """Interpolation: a row for each pair of samples, from one to the other.
+  """Interpolation: a row for each pair of samples, from one to the other; class, maker and codes stay the first's.
 
   Args:
     run: from `gan_jax.load`.

@@ -142,18 +142,25 @@ def write(
     folder: where.
 
   Raises:
-    UserError: nothing that the game makes can be written so.
+    UserError: nothing that the game makes can be written so, or the folder has files of other samples.
   """
   form = FORMATS[how]
   fitting = {name: array for name, array in samples.items() if form.fits(array)}
   if not fitting:
     shapes = ', '.join(str(array.shape[1:]) for array in samples.values())
     raise UserError(f'--format={how} writes {form.what}, the samples are {shapes}: use --format=npz')
-  folders = []
-  for name, array in fitting.items():
-    where = folder / name if len(samples) > 1 else folder
+  folders = {name: folder / name if len(samples) > 1 else folder for name in fitting}
+  for name, where in folders.items():
+    names = {_file(i, form) for i in range(len(fitting[name]))}
+    others = sorted({file.name for file in where.glob(f'[0-9]*{form.suffix}')} - names) if where.is_dir() else []
+    if others:
+      raise UserError(f'{where} has {len(others)} files of other samples, such as {others[-1]}: name a new folder')
+  for name, where in folders.items():
     where.mkdir(parents=True, exist_ok=True)
-    for i, sample in enumerate(array):
-      form.write(sample, limits[name], where / f'{i:06d}{form.suffix}')
-    folders.append(where)
-  return folders
+    for i, sample in enumerate(fitting[name]):
+      form.write(sample, limits[name], where / _file(i, form))
+  return list(folders.values())
+
+
+def _file(number: int, form: _Format) -> str:
+  return f'{number:06d}{form.suffix}'

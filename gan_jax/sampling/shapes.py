@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gan_jax.games.parts.drawn import with_count
+
 #: Samples of voxels and sequences that are drawn at most: each takes as much room as several pictures.
 MOST = 16
 #: Turn about the vertical and tilt of the two views of voxels, degrees.
@@ -103,4 +105,4 @@ def _sheet(cells: list[np.ndarray]) -> Image.Image:
   for i, cell in enumerate(cells):
     top, left = (i // columns) * height, (i % columns) * width
     page[top : top + height - 1, left : left + width - 1] = cell
-  return Image.fromarray(page)
+  return with_count(Image.fromarray(page), len(cells))

@@ -83,7 +83,8 @@ def _run(config: ml_collections.ConfigDict, workdir: epath.Path, silent: bool) -
             member = '' if view.number is None else f' --member {view.number}'
             session.say(f'note: step {last} was not evaluated: python -m gan_jax.evaluate --workdir {workdir}{member}')
   if not silent:
-    console.say('\n'.join([*ended, summary.closing(workdir, done=step == last)]))
+    seeded = experiment.stages[session.place.stage].game.latents is not None
+    console.say('\n'.join([*ended, summary.closing(workdir, done=step == last, seeded=seeded)]))
   if signal:
     raise interrupt.Stopped(signal)
   return session.state

@@ -139,8 +139,14 @@ def evaluated(workdir: epath.Path, step: int, view: View) -> bool:
   return any(name.startswith('eval_') for row in rows if row['step'] == step for name in view.own(row))
 
 
-def closing(workdir: epath.Path, *, done: bool) -> str:
-  """What a run says at its end: where things are, and what to do next."""
+def closing(workdir: epath.Path, *, done: bool, seeded: bool = True) -> str:
+  """What a run says at its end: where things are, and what to do next.
+
+  Args:
+    workdir: of the run.
+    done: whether it is at its last step.
+    seeded: whether samples of another seed are others, as of games that draw latents.
+  """
   folder = epath.Path(workdir) / 'samples'
   drawn = sorted(folder.iterdir()) if folder.is_dir() else []
   # What has no picture is written as arrays.
@@ -151,8 +157,9 @@ def closing(workdir: epath.Path, *, done: bool) -> str:
     f'metrics   {workdir}/metrics.jsonl, tensorboard --logdir {workdir}/tensorboard',
   ]
   if done:
+    seed = ' --seed 1' if seeded else ''
     lines += [
-      f'next      python -m gan_jax.sample --workdir {workdir} --count 100 --seed 1 --out {workdir}/more.{suffix}',
+      f'next      python -m gan_jax.sample --workdir {workdir} --count 100{seed} --out {workdir}/more.{suffix}',
       f"          or in Python: gan_jax.load('{workdir}').sample(16, seed=0)",
     ]
   else:

@@ -11,6 +11,14 @@ from gan_jax.data.tones import LENGTH, heard, unscaled
 SIDE, MOST = 16, 64
 #: Piano rolls that are drawn at most, and their width.
 ROLLS, WIDTH = 8, 512
+#: Where a picture keeps how many samples it shows, if that may be fewer than there are.
+SHOWN = 'shown'
+
+
+def with_count(picture: Image.Image, count: int) -> Image.Image:
+  """The picture, which knows how many samples it shows."""
+  picture.info[SHOWN] = count
+  return picture
 
 
 def symbols(tokens: np.ndarray) -> Image.Image:
@@ -23,7 +31,7 @@ def symbols(tokens: np.ndarray) -> Image.Image:
   # Steps of the golden ratio around the circle of colours: neighbours differ.
   colours = np.array([colorsys.hsv_to_rgb(n * 0.618034 % 1, 0.6, 0.95 if n else 0.0) for n in map(int, numbers)])
   squares = np.round(255 * colours[places.reshape(np.shape(tokens[:MOST]))]).astype(np.uint8)
-  return Image.fromarray(squares.repeat(SIDE, 0).repeat(SIDE, 1))
+  return with_count(Image.fromarray(squares.repeat(SIDE, 0).repeat(SIDE, 1)), len(squares))
 
 
 def piano_rolls(tones: np.ndarray) -> Image.Image:
@@ -34,7 +42,7 @@ def piano_rolls(tones: np.ndarray) -> Image.Image:
   """
   rolls = [_roll(*heard(sequence)) for sequence in unscaled(tones[:ROLLS])]
   line = np.full((6, WIDTH), 128, np.uint8)
-  return Image.fromarray(np.concatenate([part for roll in rolls for part in (line, roll)][1:]))
+  return with_count(Image.fromarray(np.concatenate([part for roll in rolls for part in (line, roll)][1:])), len(rolls))
 
 
 def _roll(tones: np.ndarray, times: np.ndarray) -> np.ndarray:
