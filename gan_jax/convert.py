@@ -57,10 +57,12 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise one_of('--layout (or a dotted name of yours)', layout, ours)
   variables_of = resolve(f'{layout}.variables_of', 'gan_jax.nets.published', '--layout')
   config = config_lib.read(values.config, rest)
-  write_run(config, values.workdir, files, variables_of)
+  untrained = write_run(config, values.workdir, files, variables_of)
   stage = runs.stages_of(config)[-1]
   translates = stage.game.latents is None and core.inputs_of(stage.game, stage.streams)
   how = ' --truncation=0.5' if layout == 'biggan' else ' --inputs=photos --out=translated' if translates else ''
+  if untrained:
+    console.say(f'note: no file was given for {", ".join(untrained)}: they keep their initial weights, untrained')
   console.say(f'run       {values.workdir}\nnext      python -m gan_jax.sample --workdir {values.workdir}{how}')
 
 

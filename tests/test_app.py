@@ -358,6 +358,7 @@ def test_what_the_lab_refuses_is_told_while_it_plays(small):
   _, _, later = lab_page.after(small, lambda: small.advance(1))
   assert later.startswith('Step ') and 'The controls are not taken: **' in later and small.settings == taken
   assert of(generator_moves=1) == f'Step {small.step:,}' == lab_page.look(small)[2]
+  assert 'load it anew' in lab_page.after(None, lambda: small.advance(1))[2]  # a page that outlived its program
 
 
 @pytest.mark.parametrize('kind', ['turned', 'clear', 'sixteen', 'palette', 'ink'])

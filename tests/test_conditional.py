@@ -23,8 +23,8 @@ from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
 from gan_jax.latents.distributions import Label, Normal, Scales, Tags, Uniform, draw
 from gan_jax.metrics.codes import code_error
-from gan_jax.nets import cdcgan, cgan, dcgan, infogan
-from gan_jax.nets.layers.basic import condition
+from gan_jax.nets import cdcgan, cgan, dcgan, infogan, stackgan
+from gan_jax.nets.layers.basic import beside_pixels, condition
 from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import loop as train
 
@@ -421,3 +421,17 @@ def test_numbers_are_conditions_as_they_are():
   # They would be no class of any: one-hot of a real number is zeros.
   assert condition(jnp.array([0.5, 2.0]), 1).tolist() == [[0.5], [2.0]]
   assert condition(jnp.array([0, 2]), 3).tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+  assert condition(jnp.array([[0.5, 2.0]]), 3).tolist() == [[0.5, 2.0]]  # tags
+
+
+def test_classes_of_another_form_are_no_conditions():
+  nobody = np.asarray(condition(jnp.array([-1, 1, 3]), 3))
+  assert np.isnan(nobody[[0, 2]]).all() and nobody[1].tolist() == [0, 1, 0]
+  for wrong in (jnp.array([[1], [2]]), jnp.array([1.0, 2.0])):
+    with pytest.raises(UserError, match='with classes=3: give whole numbers'):
+      condition(wrong, 3)
+  with pytest.raises(UserError, match='give classes as whole numbers'):
+    stackgan.embedded(jnp.array([0.0, 1.0]), 3)
+  for vector in (jnp.arange(2), jnp.ones((1, 3))):
+    with pytest.raises(UserError, match='2 pictures and a condition of shape'):
+      beside_pixels(jnp.zeros((2, 2, 2, 1)), vector)

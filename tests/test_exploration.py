@@ -503,3 +503,16 @@ def test_labels_that_are_no_class_are_one_line():
 def test_ways_between_latents_in_bfloat16_move():
   ends = [jax.numpy.asarray(rows, jax.numpy.bfloat16) for rows in ([[0.0, 2.0]], [[4.0, 0.0]])]
   assert latent_paths.walk(*ends, 3, kind='linear').tolist() == [[0, 2], [2, 1], [4, 0]]
+
+
+def test_walks_go_between_as_many_ends_of_numbers():
+  z = np.zeros((1, 2), np.float32)
+  with pytest.raises(UserError, match='1 starts and 4 ends'):
+    latent_paths.walk(z, np.ones((4, 2), np.float32), 3)
+  with pytest.raises(UserError, match='has whole numbers'):
+    latent_paths.walk(np.zeros((1, 2), int), np.ones((1, 2), int), 3)
+  for start, end in ((0, -1), (-1, 0), (0, 3)):
+    with pytest.raises(UserError, match='is none of 0 to 2'):
+      latent_paths.between_classes({'z': z, 'label': np.array([start])}, [end], 3, 3)
+  with pytest.raises(UserError, match='no values'):
+    latent_paths.varied({'z': z}, 'z', [], 0)

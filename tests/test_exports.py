@@ -214,7 +214,7 @@ def test_the_lines_of_the_card_draw_as_the_game_does():
     assert words in text, words
 
 
-def card_of(row, member=None):
+def card_of(row, member=None, origin=None):
   """The card of a config, or of a member of a population, of shapes."""
   stage, state = described(row)[0][-1], described(row)[1][-1]
   variables = core.game_variables(stage.game, state, clock=runs.clock_at(stage, stage.last_step))
@@ -225,6 +225,7 @@ def card_of(row, member=None):
     state=state,
     step=1,
     member=member,
+    imported=origin or {},
     evaluation_file=pathlib.Path('none'),
     read=read_by_sample(stage, variables),
   )
@@ -251,6 +252,10 @@ def test_the_card_says_which_weights_are_in_the_files():
   )
   assert '**Weights**' not in card_of('configs/gan.py:ring')()
   assert 'after 1 steps, member 3 of a population (seed 0), trained with' in card_of('configs/gan.py:ring', 3)()
+  text = card_of('configs/gan.py:ring', origin={'step': 1, 'files': {'generator': 'G.pth'}})()
+  assert 'of other code (generator of `G.pth`): ' in text and 'trained' not in text and '**Data**' not in text
+  text = card_of('configs/gan.py:ring', origin={'step': 0, 'files': {'generator': 'G.pth'}})()
+  assert ', then trained for 1 steps: ' in text and 'It was trained with discriminator' in text and '**Data**' in text
   assert '**Weights**' not in card_of('configs/semi_supervised.py:digits')(), 'those of the discriminator alone'
 
 

@@ -526,3 +526,17 @@ def test_lookahead_as_the_last_link_equals_the_rule():
     fast = jax.tree.map(lambda p, g: p - 0.3 * g, fast, ROTATION(fast))
     slow, fast = dynamics.lookahead(slow, fast, jnp.int32(step), every=5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), params, fast)
+
+
+def test_what_optimizers_cannot_do_is_one_line():
+  one = jnp.ones(())
+  for tx in (minimax.clip_weights(0.1), minimax.max_column_norm(1.0), minimax.orthogonal(0.1),
+             minimax.historical_averaging(0.1), minimax.lookahead(2)):  # fmt: skip
+    with pytest.raises(UserError, match=r'call tx.update'):
+      tx.update(one, tx.init(one))
+  with pytest.raises(UserError, match='keep them in float32'):  # b2 would be 1
+    minimax.adam(1e-3).init({'w': one.astype(jnp.bfloat16)})
+  with pytest.raises(ValueError, match='whole number'):
+    minimax.alternate(generator=optax.sgd(1.0), discriminator=optax.sgd(1.0), discriminator_steps=1.5)
+  with pytest.raises(UserError, match='every=0'):
+    dynamics.lookahead(one, one, jnp.int32(5), every=0)

@@ -375,6 +375,8 @@ def test_the_first_training_batch_sets_scale_and_offset_and_no_later_one():
   scale, shift = (written['data_scale'][name] for name in ('scale', 'shift'))
   np.testing.assert_allclose(later, 5 * x * scale[None] + shift[None], rtol=1e-4, atol=1e-4)
   jax.tree.map(np.testing.assert_array_equal, again, written)
+  with pytest.raises(UserError, match='2 examples or more'):  # its deviation is 0, and would be kept
+    layer.apply(variables, x[:1], train=True, mutable=['data_scale'])
 
 
 def test_a_trained_scale_moves_the_scale_and_not_the_offset():

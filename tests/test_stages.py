@@ -394,11 +394,32 @@ def test_the_optimizer_of_a_warm_start_begins_at_its_weights(monkeypatch):
 
 
 def test_the_optimizer_of_converted_weights_begins_at_them(monkeypatch, tmp_path):
-  monkeypatch.setattr(imported, 'read_tensors', lambda file: None)
+  monkeypatch.setattr(imported, 'read_tensors', lambda file: {'w': np.ones(1)})
   seven = lambda tensors, like: jax.tree.map(lambda x: np.full(x.shape, 7.0, x.dtype), like)
-  imported.write_run(looking_ahead(), tmp_path / 'run', {'generator_0': 'file'}, seven)
-  player = gan_jax.load(tmp_path / 'run').state.players['generator']
+  left = imported.write_run(looking_ahead(), tmp_path / 'run', {'generator_0': 'here/file'}, seven)
+  run = gan_jax.load(tmp_path / 'run')
+  assert run.imported == {'step': run.step, 'files': {'generator_0': 'file'}} and 'generator_0' not in left
+  player = run.state.players['generator']
   same(player.opt_state[1].slow, jax.tree.map(lambda x: np.full(x.shape, 7.0, x.dtype), player.params))
+
+
+@pytest.mark.parametrize(
+  ('found', 'words'),
+  [
+    ({}, 'it holds no tensors'),
+    ({'g': {'w': np.ones(1)}, 'd': {}}, r"several state dicts \(g, d\): .*torch.load\('G.pth'\)\['g'\]"),
+    ({'w': np.array([1.0, np.nan, np.inf])}, '2 numbers of w are not finite'),
+  ],
+)
+def test_files_that_are_no_weights_of_a_network_are_one_line(monkeypatch, tmp_path, found, words):
+  monkeypatch.setattr(imported, 'read_tensors', lambda file: found)
+  with pytest.raises(UserError, match=words):
+    imported.write_run(looking_ahead(), tmp_path / 'run', {'generator_0': 'x/G.pth'}, lambda tensors, like: like)
+
+
+def test_the_prefix_of_data_parallel_is_left_out(monkeypatch):
+  monkeypatch.setattr(imported, 'read_tensors', lambda file: {'module.a': np.ones(1), 'module.b': np.ones(1, int)})
+  assert set(imported._read('generator', 'G.pth')) == {'a', 'b'}
 
 
 def test_a_part_of_a_run_may_name_the_players_of_all():

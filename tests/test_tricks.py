@@ -205,6 +205,35 @@ def test_decays_of_averages():
   np.testing.assert_allclose(decay(clock(0, 2000.0)) ** 10, 0.5, rtol=1e-5)  # 5 % of 2000 images
 
 
+def test_decays_take_a_number_of_steps_too():
+  for decay in (averages.warm_up(0.9), averages.unbiased(0.9), averages.starting_at(0.9, 5), averages.half_life(64, 8)):
+    for step in (1, 4, 9):
+      np.testing.assert_allclose(decay(step), decay(clock(step, 8.0 * step)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'wrong',
+  [lambda: averages.warm_up(-1.0), lambda: averages.starting_at(2.0, 3), lambda: averages.unbiased(1 - 1e-9),
+   lambda: averages.half_life(64, -64), lambda: latents.Uniform((3,), 1.0, -1.0),
+   lambda: latents.Truncated((3,), np.nan), lambda: latents.Label(0), lambda: latents.Label(2.5),
+   lambda: latents.Tags(())],
+)  # fmt: skip
+def test_numbers_that_would_give_others_are_refused(wrong):
+  with pytest.raises(UserError):
+    wrong()
+
+
+def test_shares_may_be_arrays():
+  assert latents.Label(3, np.array([0, 1, 0])) == latents.Label(3, (0, 1, 0))
+  assert latents.Attributes(('a', 'b'), np.array([0.0, 1.0])) == latents.Attributes(('a', 'b'), (0.0, 1.0))
+
+
+def test_a_key_augments_pictures_of_each_dtype_alike():
+  images = jax.random.uniform(KEY, (4, 8, 8, 3), jnp.float32, -1, 1)
+  for made in (augment.color, augment.translation, augment.cutout):
+    np.testing.assert_allclose(made(KEY, images.astype(jnp.bfloat16)), made(KEY, images), atol=0.06)
+
+
 def test_an_unbiased_average_is_that_of_the_weights_of_all_steps():
   weights, average = np.random.RandomState(0).randn(50), 100.0  # what was before the first step is forgotten
   for t, weight in enumerate(weights):
@@ -230,6 +259,9 @@ def test_standing_statistics_are_those_of_the_batches():
   projected = (np.asarray(z) @ np.asarray(variables['params']['project']['kernel'])).reshape(4, 32, 2, 2, 8)
   np.testing.assert_allclose(first['mean'], projected.mean((1, 2, 3)).mean(0), atol=1e-5)
   np.testing.assert_allclose(first['var'], projected.var((1, 2, 3)).mean(0), rtol=1e-3)
+  for wrong, message in ((z, 'give a list'), ([], 'at least one')):
+    with pytest.raises(UserError, match=message):
+      standing.standing_statistics(lambda *a, **k: net.apply(*a, train=True, **k), variables, wrong)
 
 
 SETTINGS = {

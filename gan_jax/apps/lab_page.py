@@ -52,7 +52,11 @@ def page() -> Any:
       return changed(lab, lambda: lab.change(settings_of(*values, drawn=lab.drawing is not None)))
 
     def draw(lab: Lab, sketch: Any) -> tuple[Any, ...]:
-      seen = after(lab, lambda: lab.draw(ink_of(sketch)))
+      def taken() -> None:
+        lab.draw(ink_of(sketch))
+        lab.refused = ''  # that there was no drawing
+
+      seen = after(lab, taken)
       return (lab.settings.distribution, *seen)
 
     def toggle(label: str) -> tuple[Any, Any]:
@@ -122,8 +126,10 @@ def settings_of(*values: Any, drawn: bool = False) -> Settings:
   )
 
 
-def after(lab: Lab, change: Callable[[], Any]) -> tuple[str, str, str]:
+def after(lab: Lab | None, change: Callable[[], Any]) -> tuple[str, str, str]:
   """What is seen after a change, or why there was none."""
+  if lab is None:  # a page of a program that has started again since
+    return '', '', '**This page is of another session: load it anew.**'
   with lab.lock:
     try:
       change()

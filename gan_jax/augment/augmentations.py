@@ -19,7 +19,8 @@ Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def _each(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
-  return jax.random.uniform(key, (images.shape[0], 1, 1, 1), images.dtype, low, high)
+  # In float32, so that the same key says the same for pictures of every dtype.
+  return jax.random.uniform(key, (images.shape[0], 1, 1, 1), jnp.float32, low, high).astype(images.dtype)
 
 
 def color(key: jax.Array, images: jax.Array) -> jax.Array:

@@ -70,22 +70,34 @@ def card(
   shapes = jax.eval_shape(made.apply, made.weights, made.inputs)
   outputs = '; '.join(f'{_array(name, shapes[name])}{_limits(run, name, shapes[name])}' for name in made.outputs)
   tag = '- image-generation\n' if any(map(_is_picture, shapes.values())) else ''
+  trained = run.step > run.imported.get('step', 0)
   told = f', words and classes by their numbers in `{VOCABULARY}`' if named else ''
   parts = [
     f'---\nlibrary_name: gan_jax\ntags:\n- gan\n- jax\n{tag}---\n',
     f'# {run.config.game.name}, {", ".join(stream.name for stream in run.stage.streams.values())}\n',
     '![samples](samples.png)\n' if pictured else '',
-    f'A generator after {run.step:,} steps{_stage(run)}{_member(run)}, trained with gan_jax {gan_jax.__version__}: '
-    f'{", ".join(networks)}; {count:,} parameters. '
-    f'{f"It was trained with {others}. " if others else ""}All settings are in `config.json`'
+    f'A generator {_origin(run)}: {", ".join(networks)}; {count:,} parameters. '
+    f'{f"It was trained with {others}. " if others and trained else ""}All settings are in `config.json`'
     f'{told}.\n',
     _weights(run, ema, standing),
-    f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams else '',
+    f'**Data**: {", ".join(data) or "not on the machine that exported it"}.\n' if run.stage.streams and trained else '',
     f'**Inputs** {_described(made, _of_data(run, made))}; **outputs** {outputs}.\n',
     *(f'## {kind}\n\n`pip install {PACKAGES[kind]}`\n\n```python\n{_lines(kind, made)}\n```\n' for kind in formats),
     _figures(run),
   ]
   return '\n'.join(part for part in parts if part)
+
+
+def _origin(run: Run) -> str:
+  """How the weights came to be: trained here, read from files of other code, or both."""
+  version, known = f'gan_jax {gan_jax.__version__}', run.imported
+  if not known:
+    return f'after {run.step:,} steps{_stage(run)}{_member(run)}, trained with {version}'
+  files = ', '.join(f'{name} of `{file}`' for name, file in known['files'].items())
+  more = run.step - known['step']
+  return (
+    f'converted with {version} from weights of other code ({files}){f", then trained for {more:,} steps" * (more > 0)}'
+  )
 
 
 def _stage(run: Run) -> str:

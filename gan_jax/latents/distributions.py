@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.base.errors import UserError
 
@@ -24,6 +25,11 @@ class Distribution(Protocol):
 
 #: The type of a game's `latents`: one distribution, or a dict of them.
 Latents = Distribution | Mapping[str, Distribution]
+
+
+def _varies(*values: Any) -> bool:
+  """Whether members of a population differ in values, which each was checked with."""
+  return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ class Uniform:
   low: float = -1.0
   high: float = 1.0
 
+  def __post_init__(self) -> None:
+    if not _varies(self.low, self.high) and not self.low < self.high:
+      raise UserError(f'Uniform: low={self.low} and high={self.high} must be low < high')
+
   def sample(self, key: jax.Array) -> jax.Array:
     return jax.random.uniform(key, self.shape, jnp.float32, self.low, self.high)
 
@@ -69,6 +79,10 @@ class Truncated:
 
   shape: tuple[int, ...]
   threshold: float = 1.0
+
+  def __post_init__(self) -> None:
+    if not _varies(self.threshold) and not self.threshold > 0:
+      raise UserError(f'Truncated: threshold={self.threshold} must be above 0')
 
   def sample(self, key: jax.Array) -> jax.Array:
     return jax.random.truncated_normal(key, -self.threshold, self.threshold, self.shape, jnp.float32)
@@ -93,6 +107,9 @@ class Label:
   shares: tuple[float, ...] = ()
 
   def __post_init__(self) -> None:
+    if isinstance(self.classes, bool) or int(self.classes) != self.classes or self.classes < 1:
+      raise UserError(f'Label: classes={self.classes} must be a whole number of at least 1')
+    object.__setattr__(self, 'shares', tuple(self.shares))
     if self.shares and len(self.shares) != self.classes:
       raise UserError(f'Label(classes={self.classes}) has {len(self.shares)} shares: give one for each class')
     if self.shares and not (all(0 <= share < math.inf for share in self.shares) and any(self.shares)):
@@ -120,6 +137,8 @@ class Attributes:
   share: float | tuple[float, ...] = 0.5
 
   def __post_init__(self) -> None:
+    if not isinstance(self.share, float | int | jax.Array) or np.ndim(self.share):
+      object.__setattr__(self, 'share', tuple(self.share))  # type: ignore[arg-type]
     shares = self.share if isinstance(self.share, tuple) else (self.share,) * len(self.names)
     if len(shares) != len(self.names) or not all(0 <= share <= 1 for share in shares):
       raise UserError(f'Attributes: share={self.share} must be 0 to 1, one number or one for each of {self.names}')
@@ -138,6 +157,10 @@ class Tags:
   """
 
   table: tuple[tuple[int, ...], ...]
+
+  def __post_init__(self) -> None:
+    if not len(self.table):
+      raise UserError('Tags: the table has no rows')
 
   def sample(self, key: jax.Array) -> jax.Array:
     return jnp.asarray(self.table, jnp.float32)[jax.random.randint(key, (), 0, len(self.table), jnp.int32)]

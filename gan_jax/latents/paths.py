@@ -78,7 +78,11 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
   """
   if steps < 2:
     raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
-  first, last = _one(starts, part), _one(ends, part)
+  first, last = np.asarray(_one(starts, part)), np.asarray(_one(ends, part))
+  if len(first) != len(last):
+    raise UserError(f'{len(first)} starts and {len(last)} ends: a walk goes from each start to an end of its own')
+  if not all(jax.dtypes.issubdtype(points.dtype, np.floating) for points in (first, last)):
+    raise UserError(f'part {part!r} has whole numbers, between which is nothing: walk with between_classes')
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)
 
@@ -177,6 +181,8 @@ def varied(latents: Any, part: str, values: Sequence[float] | np.ndarray, index:
   """
   if not isinstance(latents, Mapping):
     raise UserError(f'the latents are one array without named parts: {part!r} cannot be changed on its own')
+  if not len(values):
+    raise UserError(f'no values for part {part!r}: give at least one')
   rows = repeated(latents, len(values))
   value = part_of(rows, part)
   if value.ndim != (1 if index is None else 2) or (index is not None and not 0 <= index < value.shape[1]):
@@ -204,11 +210,11 @@ def between_classes(latents: Any, ends: Sequence[int] | np.ndarray, classes: int
   >>> path['label'].tolist()
   [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
   """
-  table = np.eye(classes, dtype=np.float32)
-  return {
-    **repeated(latents, steps),
-    'label': walk(table[np.asarray(latents['label'])], table[np.asarray(ends)], steps, kind='linear'),
-  }
+  table, starts, ends = np.eye(classes, dtype=np.float32), np.asarray(latents['label']), np.asarray(ends)
+  for label in (*starts, *ends):
+    if not 0 <= label < classes:
+      raise UserError(f'class {label} is none of 0 to {classes - 1}')
+  return {**repeated(latents, steps), 'label': walk(table[starts], table[ends], steps, kind='linear')}
 
 
 def chosen(latents: Any, having: np.ndarray, count: int = 3, *, concept: str = 'the concept') -> Any:

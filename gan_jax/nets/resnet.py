@@ -170,7 +170,7 @@ class DeepGeneratorBlock(nn.Module):
     if self.features > channels:
       raise ValueError(f'DeepGeneratorBlock: features={self.features} exceeds the {channels} of its input')
     grow = upsample if self.up else lambda y: y
-    narrow = channels // self.ratio
+    narrow = max(channels // self.ratio, 1)
     y = x
     for i, (features, window) in enumerate(((narrow, 1), (narrow, 3), (narrow, 3), (self.features, 1)), 1):
       y = nn.relu(self.norm(f'norm_{i}')(y, *condition, train=train))
@@ -206,7 +206,7 @@ class DeepDiscriminatorBlock(nn.Module):
     conv = lambda features, window, name: Conv(
       features, (window, window), kind=self.kind, kernel_init=ORTHOGONAL, name=name
     )
-    narrow = self.features // self.ratio
+    narrow = max(self.features // self.ratio, 1)
     y = conv(narrow, 1, 'conv_1')(nn.relu(x), train=train)
     y = conv(narrow, 3, 'conv_2')(nn.relu(y), train=train)
     y = conv(narrow, 3, 'conv_3')(nn.relu(y), train=train)

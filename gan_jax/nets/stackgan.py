@@ -35,6 +35,8 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
   [[0.0, 0.25, 0.75], [0.0, 1.0, 0.0]]
   """
   if jnp.issubdtype(condition.dtype, jnp.floating):
+    if condition.ndim == 1 and words > 1:
+      raise UserError(f'a condition {condition.dtype} (B,) of {words} words or classes: give classes as whole numbers')
     condition = condition.reshape(condition.shape[0], -1)  # of a number too
     return jnp.pad(condition, ((0, 0), (0, max(words - condition.shape[1], 0))))
   if not words:

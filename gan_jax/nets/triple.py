@@ -9,6 +9,7 @@ import math
 import flax.linen as nn
 import jax
 
+from gan_jax.base.errors import UserError
 from gan_jax.nets.layers.basic import BatchNorm, GaussianNoise, beside, condition, dense, head
 from gan_jax.nets.layers.conv import Conv
 from gan_jax.nets.layers.weights import Dense
@@ -90,7 +91,9 @@ class Classifier(nn.Module):
       x = Conv(width, (window, window), use_bias=False, kernel_init=normal, padding=padding)(x)
       x = nn.relu(BatchNorm(epsilon=1e-4)(x, train=train))
       if ends:
-        count, height, channels = x.shape[0], x.shape[1], x.shape[3]
-        x = x.reshape(count, height // 2, 2, height // 2, 2, channels).max((2, 4))
+        count, height, width, channels = x.shape
+        if height % 2 or width % 2:
+          raise UserError(f'the classifier pools maps of {height}x{width}: give pictures whose sides divide by 4')
+        x = x.reshape(count, height // 2, 2, width // 2, 2, channels).max((2, 4))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return dense(x.mean((1, 2)), self.classes, kernel_init=nn.initializers.normal(0.01))

@@ -1,5 +1,7 @@
 """Decay schedules for the running averages of weights, as functions of the clock, for `config.ema`.
 
+In a training loop of your own they take the number of finished steps in place of the clock.
+
 Write in a config: ema=dict(generator=dict(name='averages.warm_up', decay=0.999)).
 """
 
@@ -7,12 +9,23 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
 from gan_jax.optim.schedules import Schedule, at
 
 Decay = Callable[[Any], Any]
+
+
+def _step(clock: Any) -> Any:
+  """The number of finished steps, of a clock or as it is given."""
+  return getattr(clock, 'step', clock)
+
+
+def _check(decay: float) -> None:
+  if not isinstance(decay, jax.core.Tracer) and not 0 <= decay <= 1:  # members of a population may differ in it
+    raise UserError(f'a decay of {decay} must be from 0 to 1, such as 0.999')
 
 
 def warm_up(decay: float) -> Decay:
@@ -27,10 +40,11 @@ def warm_up(decay: float) -> Decay:
 
   >>> from gan_jax.core.clock import Clock
   >>> clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(9), jnp.float32(0))
-  >>> round(float(warm_up(0.999)(clock)), 3)
-  0.1
+  >>> round(float(warm_up(0.999)(clock)), 3), round(float(warm_up(0.999)(0)), 3)
+  (0.1, 0.1)
   """
-  return lambda clock: jnp.minimum(decay, (1.0 + clock.step) / (10.0 + clock.step))
+  _check(decay)
+  return lambda clock: jnp.minimum(decay, (1.0 + _step(clock)) / (10.0 + _step(clock)))
 
 
 def unbiased(decay: float) -> Decay:
@@ -54,10 +68,10 @@ def unbiased(decay: float) -> Decay:
   >>> [round(x, 3) for x in decays]  # the first is forgotten; then 1 / 3 old and 2 / 3 new
   [0.0, 0.333, 0.429]
   """
-  if not 0 < decay < 1:
+  if not 0 < jnp.float32(decay) < 1:
     raise UserError(f'averages.unbiased(decay={decay}) must lie between 0 and 1, such as 0.999')
   share = lambda steps: -jnp.expm1(steps * jnp.log(jnp.float32(decay)))
-  return lambda clock: decay * share(clock.step) / share(clock.step + 1)
+  return lambda clock: decay * share(_step(clock)) / share(_step(clock) + 1)
 
 
 def starting_at(decay: float, step: int) -> Decay:
@@ -69,13 +83,14 @@ def starting_at(decay: float, step: int) -> Decay:
     decay: the decay from that step on.
     step: the first step that is averaged, counted from 1, as in the log.
 
-  >>> from gan_jax.game import Clock
+  >>> from gan_jax.core.clock import Clock
   >>> clock = lambda finished: Clock(jnp.int32(finished), jnp.int32(0), jnp.int32(9), jnp.float32(0))
   >>> [round(float(starting_at(0.9, 3)(clock(finished))), 1) for finished in range(4)]  # of steps 1 to 4
   [0.0, 0.0, 0.9, 0.9]
   """
-  # `clock.step` counts finished steps, so the step in progress has number clock.step + 1.
-  return lambda clock: jnp.where(clock.step + 1 < step, 0.0, decay)
+  _check(decay)
+  # The clock counts finished steps, so the step in progress has the next number.
+  return lambda clock: jnp.where(_step(clock) + 1 < step, 0.0, decay)
 
 
 def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None = 0.05) -> Decay:
@@ -96,7 +111,8 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
   >>> round(float(half_life(64.0, 64)(clock)), 3)
   0.5
   """
-
+  if not isinstance(batch_size, jax.core.Tracer) and not batch_size > 0:
+    raise UserError(f'averages.half_life(batch_size={batch_size}) must be above 0')
   return HalfLife(images, batch_size, ramp_up)
 
 
@@ -109,6 +125,8 @@ class HalfLife:
   ramp_up: float | None
 
   def __call__(self, clock: Any) -> Any:
-    life = at(self.images, clock.step)
-    life = life if self.ramp_up is None else jnp.minimum(life, clock.images * self.ramp_up)
+    life = at(self.images, _step(clock))
+    if self.ramp_up is not None:
+      seen = getattr(clock, 'images', _step(clock) * self.batch_size)
+      life = jnp.minimum(life, seen * self.ramp_up)
     return 0.5 ** (self.batch_size / jnp.maximum(life, 1e-8))

@@ -143,6 +143,8 @@ def lookahead(slow: Any, fast: Any, step: jax.Array, *, every: int = 5, share: f
   >>> [float(x) for x in lookahead(jnp.float32(0.0), jnp.float32(2.0), jnp.int32(5))]
   [1.0, 1.0]
   """
+  if every < 1:
+    raise UserError(f'lookahead: every={every} must be at least 1')
   due = step % every == 0
   slow = jax.tree.map(lambda s, f: jnp.where(due, s + share * (f - s), s), slow, fast)
   return slow, jax.tree.map(lambda s, f: jnp.where(due, s, f), slow, fast)

@@ -10,7 +10,7 @@ This module holds optimizers. The game `Minimax` is in `gan_jax.games.minimax`, 
 (0.1, 0.0)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import optax
 
 # In configs they are named beside the optimizers.
+from gan_jax.base.errors import UserError
+from gan_jax.optim.weights import check_params
 from gan_jax.optim.weights import clip_weights as clip_weights
 from gan_jax.optim.weights import max_column_norm as max_column_norm
 from gan_jax.optim.weights import orthogonal as orthogonal
@@ -95,15 +97,29 @@ def adam(
 ) -> optax.GradientTransformationExtraArgs:
   """Adam whose b1 and b2 may be schedules too, as in R3GAN, whose b2 rises. With numbers it is `optax.adam`.
 
-  The correction of the start uses the b1 and b2 of the step, as PyTorch's Adam does when they are changed.
+  The correction of the start uses the b1 and b2 of the step, as PyTorch's Adam does when they are changed. To change a
+  number while training, give a schedule: numbers in the state are overwritten by those that are given here.
 
   Args:
     learning_rate: a number or a schedule.
     b1: of the mean of the gradients.
     b2: of the mean of their squares.
     eps: added to the root.
+
+  Raises:
+    UserError: parameters are of 16 bits, in which b2=0.999 is 1.
   """
-  return _injected(optax.adam, 'nesterov', 'mu_dtype')(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+  tx = _injected(optax.adam, 'nesterov', 'mu_dtype')(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+
+  def init(params):
+    for dtype in {jnp.result_type(leaf) for leaf in jax.tree.leaves(params)}:
+      if dtype in (jnp.bfloat16, jnp.float16):
+        raise UserError(
+          f'minimax.adam computes in the dtype of the parameters, {dtype}: keep them in float32, or take optax.adam'
+        )
+    return tx.init(params)
+
+  return optax.GradientTransformationExtraArgs(init, tx.update)
 
 
 def alternate(
@@ -126,8 +142,10 @@ def alternate(
   Raises:
     ValueError: discriminator_steps is below 1.
   """
-  if discriminator_steps < 1:
-    raise ValueError(f'alternate: discriminator_steps is {discriminator_steps}, must be at least 1')
+  if (
+    isinstance(discriminator_steps, bool) or int(discriminator_steps) != discriminator_steps or discriminator_steps < 1
+  ):
+    raise ValueError(f'alternate: discriminator_steps is {discriminator_steps}, must be a whole number of at least 1')
   cycle = discriminator_steps + 1
   generators_turn = lambda count, **_: count % cycle == discriminator_steps
   discriminators_turn = lambda count, **_: count % cycle != discriminator_steps
@@ -147,7 +165,9 @@ def alternate(
     moved = {name: tx.update(updates[name], state.players[name], of(name), **more) for name, tx in players.items()}
     # In the container that was given, and its order: that of names, or of an OrderedDict its own.
     parts, _ = jax.tree_util.tree_flatten_with_path(updates, is_leaf=lambda part: part is not updates)
-    names = [getattr(path[0], 'key', getattr(path[0], 'name', '')) for path, _ in parts]  # of a dict, of a dataclass
+    names = [
+      getattr(path[0], 'key', getattr(path[0], 'name', '')) for path, _ in parts
+    ]  # of a dict, of chex's dataclass
     leaves = [leaf for name in names for leaf in jax.tree.leaves(moved[name][0])]
     new = jax.tree.unflatten(jax.tree.structure(updates), leaves)
     return new, AlternateState({name: after for name, (_, after) in moved.items()})
@@ -166,6 +186,8 @@ class AlternateState(NamedTuple):
 
 
 def _check_players(tree: Any) -> None:
+  if not isinstance(tree, Mapping):
+    raise ValueError(f'alternate: the tree is a {type(tree).__name__}: give a dict of generator and discriminator')
   if set(tree) != {'generator', 'discriminator'}:
     raise ValueError(f'alternate: the tree has {", ".join(map(str, tree))}, must have generator and discriminator')
 
@@ -242,8 +264,7 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
     return AverageState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32))
 
   def update(updates, state, params=None):
-    if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+    check_params(params)
     seen = state.seen + 1
     mean = jax.tree.map(lambda m, p: m + (p - m) / seen.astype(p.dtype), state.mean, params)
     updates = jax.tree.map(lambda u, p, m: u + 2 * weight * (p - m), updates, params, mean)
@@ -289,8 +310,7 @@ def lookahead(every: int = 5, share: float = 0.5) -> optax.GradientTransformatio
     return LookaheadState(jax.tree.map(jnp.copy, params), jnp.zeros((), jnp.int32))
 
   def update(updates, state, params=None):
-    if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+    check_params(params)
     due = state.since + 1 >= every  # more where `every` was larger before: in another stage, or before a resume
     fast = jax.tree.map(jnp.add, params, updates)
     slow = jax.tree.map(lambda s, f: jnp.where(due, s + share * (f - s), s), state.slow, fast)

@@ -10,6 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.base.errors import UserError
+
+
+def check_params(params: Any) -> None:
+  """Raises a UserError if an update was asked for without the parameters."""
+  if params is None:
+    raise UserError('this optimizer needs the parameters: call tx.update(gradients, state, params)')
+
 
 def clip_weights(limit: float) -> optax.GradientTransformation:
   """Clips every parameter to [-limit, limit] after the update. Put it last in the chain of a WGAN critic.
@@ -32,8 +40,7 @@ def clip_weights(limit: float) -> optax.GradientTransformation:
     raise ValueError(f'clip_weights: limit is {limit}, must be positive')
 
   def update(updates, state, params=None):
-    if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+    check_params(params)
     return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params), state
 
   return optax.GradientTransformation(optax.init_empty_state, update)
@@ -67,8 +74,7 @@ def max_column_norm(limit: float) -> optax.GradientTransformation:
     return moved * jnp.minimum(1.0, limit / jnp.maximum(norms, 1e-7)) - param
 
   def update(updates, state, params=None):
-    if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+    check_params(params)
     axes = _axes_of_copies(params)
     each = lambda path, u, p: u if _is_bias(path) else _of_each(kept, axes.get(path, 0))(u, p)
     return jax.tree_util.tree_map_with_path(each, updates, params), state
@@ -103,8 +109,7 @@ def orthogonal(weight: float, *, off_diagonal: bool = True, skip: Sequence[str] 
     return weight * jnp.sum((gram * (1 - eye) if off_diagonal else gram - eye) ** 2)
 
   def update(updates, state, params=None):
-    if params is None:
-      raise ValueError(optax.NO_PARAMS_MSG)
+    check_params(params)
     axes = _axes_of_copies(params)
     skipped = lambda path: any(_name(part) in skip for part in path) or _is_bias(path)
     pulled = lambda u, p: u + jax.grad(penalty)(p) if p.ndim > 1 else u

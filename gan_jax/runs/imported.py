@@ -1,6 +1,7 @@
 """Makes a run from weights that other code trained."""
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,13 +19,16 @@ from gan_jax.runs import entering, learnt, lock, run_config
 from gan_jax.runs.checkpoint import Checkpoints, Place
 from gan_jax.runs.experiment import complete, experiment_of
 
+#: What tells a run of such weights from one that was trained.
+FILE = 'imported.json'
+
 
 def write_run(
   config: Any,
   workdir: epath.PathLike,
   files: Mapping[str, str],
   variables_of: Callable[[Mapping[str, np.ndarray], Mapping[str, Any]], dict[str, Any]],
-) -> None:
+) -> tuple[str, ...]:
   """Writes a run, with a checkpoint at step config.steps, from PyTorch files of weights.
 
   Args:
@@ -33,6 +37,9 @@ def write_run(
     files: {network: file of its state dict}; other networks keep their initial weights.
     variables_of: ({PyTorch name: array}, variables of our network) -> the variables with the arrays of the file. Each
       module of `gan_jax.nets.published` has such a function.
+
+  Returns:
+    The networks that keep their initial weights.
 
   Raises:
     UserError: the workdir holds a run already, a file cannot be read, or the networks differ.
@@ -76,14 +83,36 @@ def write_run(
       checkpoints.save(state, Place(int(config.steps), 0, {}))
       checkpoints.close()
       run_config.write_config(workdir, config)
+      noted = {'step': int(config.steps), 'files': {name: epath.Path(file).name for name, file in files.items()}}
+      (workdir / FILE).write_text(json.dumps(noted))
       with contextlib.suppress(UserError):  # its data need not be here
         whole = complete(experiment, learnt.NOTHING)
         run_config.write_examples(workdir, whole.stages, whole.known, counted=False)
+  return tuple(name for player in players.values() for name in player.params if name not in files)
 
 
 def _read(name: str, file: str) -> dict[str, Any]:
-  """The tensors of the file of a network's weights."""
+  """The tensors of the file of a network's weights; 'module.' in front of all of them, DataParallel's, is left out."""
   try:
-    return read_tensors(paths.expand(file))
+    found = read_tensors(paths.expand(file))
   except UserError as error:
     raise UserError(f'{name}={file}: {error}') from error
+  if not found:
+    raise UserError(f'{name}={file}: it holds no tensors')
+  if inner := [key for key, value in found.items() if isinstance(value, Mapping)]:
+    raise UserError(
+      f'{name}={file}: it holds several state dicts ({", ".join(inner)}): save the one of the network, such as '
+      f"torch.save(torch.load('{epath.Path(file).name}')['{inner[0]}'], 'G.pth')"
+    )
+  for key, value in found.items():
+    wrong = 0 if np.issubdtype(value.dtype, np.integer) else int((~np.isfinite(np.asarray(value, np.float64))).sum())
+    if wrong:
+      raise UserError(f'{name}={file}: {wrong} numbers of {key} are not finite')
+  parallel_prefix = all(key.startswith('module.') for key in found)
+  return {key.removeprefix('module.'): value for key, value in found.items()} if parallel_prefix else found
+
+
+def noted(workdir: epath.PathLike) -> dict[str, Any]:
+  """What `write_run` noted of a run: the step that its weights have, and {network: file}; {} of other runs."""
+  file = paths.expand(workdir) / FILE
+  return dict(json.loads(file.read_text())) if file.exists() else {}

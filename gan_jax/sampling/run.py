@@ -14,7 +14,7 @@ from gan_jax.base import console, paths
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.core.sampled import truncated
 from gan_jax.data.sources import remembered
-from gan_jax.runs import run_config, saved
+from gan_jax.runs import imported, run_config, saved
 from gan_jax.sampling import conditions, sheets
 from gan_jax.sampling import inputs as inputs_lib
 from gan_jax.sampling import standing as standing_lib
@@ -45,6 +45,11 @@ class Run:
     if data_path:
       self.stage = self.stage._replace(streams=moved(self.stage.streams, data_path))
     self._samplers: dict[float, Sampler] = {}
+
+  @property
+  def imported(self) -> dict[str, Any]:
+    """What is known of weights that `gan_jax.convert` read: {'step': ..., 'files': {network: file}}; else {}."""
+    return imported.noted(self.workdir)
 
   def variables(self, ema: bool = True, standing: int = 0, truncation: float = 0.0) -> dict[str, Any]:
     """The game's variables.

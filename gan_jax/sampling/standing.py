@@ -48,8 +48,14 @@ def standing_statistics(apply: Apply, variables: Mapping[str, Any], inputs: Sequ
     The variables with the averages as their 'batch_stats'.
 
   Raises:
-    UserError: nothing is written.
+    UserError: nothing is written, or there are no batches.
   """
+  if isinstance(inputs, jax.Array | np.ndarray):
+    raise UserError(f'standing: one array of shape {inputs.shape}: give a list of batches')
+  inputs = list(inputs)
+  if not inputs or 'batch_stats' not in variables:
+    what = 'the variables have no batch_stats' if inputs else 'there are no batches, give at least one'
+    raise UserError(f'standing: {what}')
   old = variables['batch_stats']
   over = lambda statistics, batch: apply({**variables, 'batch_stats': statistics}, batch, mutable=['batch_stats'])[1]
   zeros = jax.tree.map(jnp.zeros_like, old)

@@ -46,14 +46,24 @@ def head(logits: jax.Array) -> jax.Array:
 def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.Array:
   """The input of a conditional network: classes (B,) become one-hot (B, classes), tags (B, n) stay as they are.
 
-  Real numbers (B,) become (B, 1).
+  Real numbers (B,) become (B, 1). A class below 0, by which some sets say that there is none, or beyond the classes
+  gives NaN, as in `weights.rows_of`.
+
+  Raises:
+    UserError: classes are real numbers, or in a column (B, 1).
 
   >>> condition(jnp.array([1]), 3).tolist(), condition(jnp.array([[1.0, 1.0]]), 3).tolist()
   ([[0.0, 1.0, 0.0]], [[1.0, 1.0]])
   """
-  if label.ndim == 1 and not jnp.issubdtype(label.dtype, jnp.integer):
-    label = label[:, None]
-  return label.astype(dtype) if label.ndim == 2 else jax.nn.one_hot(label, classes, dtype=dtype)
+  whole = jnp.issubdtype(label.dtype, jnp.integer)
+  if classes > 1 and label.shape[1:] == ((1,) if whole else ()):
+    raise UserError(
+      f'a condition {label.dtype} {label.shape} with classes={classes}: give whole numbers (B,), or (B, n)'
+    )
+  if label.ndim == 2 or not whole:
+    return label.reshape(len(label), -1).astype(dtype)
+  known = (label >= 0) & (label < classes)
+  return jnp.where(known[:, None], jax.nn.one_hot(label, classes, dtype=dtype), jnp.nan)
 
 
 def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
@@ -69,8 +79,8 @@ def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:
   """
   if classes and label is None:
     raise UserError(
-      f"the {of} has classes={classes} but the game passes no label: set config.game.latents to {{'z', 'label'}}, or "
-      'classes=0'
+      f'the {of} has classes={classes} but gets no label: pass one (of a game, set config.game.latents to '
+      "{'z', 'label'}), or set classes=0"
     )
   if label is not None and not classes:
     raise UserError(
@@ -90,6 +100,8 @@ def beside_pixels(maps: jax.Array, vector: jax.Array) -> jax.Array:
   >>> beside_pixels(jnp.zeros((1, 1, 2, 1)), jnp.array([[3.0]]))[0, 0].tolist()
   [[0.0, 3.0], [0.0, 3.0]]
   """
+  if vector.ndim != 2 or len(vector) != len(maps):
+    raise UserError(f'{len(maps)} pictures and a condition of shape {vector.shape}: give a row (B, n) for each picture')
   planes = vector.astype(maps.dtype)[:, None, None]
   return jnp.concatenate([maps, jnp.broadcast_to(planes, (*maps.shape[:3], vector.shape[-1]))], -1)
 
@@ -134,8 +146,7 @@ def check_several(count: int) -> None:
   if count == 1:
     raise UserError(
       'batch norm has only one value per channel, so its result is 0 for any input and all gradients before it are 0: '
-      ' set config.batch_size (over accumulate, for pmap over devices too) to 2 or more, or '
-      'choose another norm'
+      'give 2 examples or more (config.batch_size, over accumulate, for pmap over devices too), or choose another norm'
     )
 
 
@@ -238,6 +249,8 @@ class Dropout(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    if not isinstance(self.rate, jax.core.Tracer) and not 0 <= self.rate <= 1:
+      raise UserError(f'a rate of dropout of {self.rate} must be from 0 to 1')
     if self.deterministic or self.rate == 0.0:
       return x
     kept = jax.random.bernoulli(self.make_rng('dropout'), jnp.float32(1.0 - self.rate), x.shape)

@@ -54,6 +54,8 @@ def minibatch_stddev(x: jax.Array, *, group: int = 4) -> jax.Array:
   [1.0, 1.0]
   """
   batch, height, width, channels = x.shape
+  if group < 1:
+    raise UserError(f'minibatch_stddev: group={group} must be at least 1')
   group = min(group, batch)
   if batch % group:
     raise ValueError(f'minibatch_stddev: group={group} does not divide the batch of {batch}')

@@ -71,7 +71,10 @@ def _layer(path: tuple[str, ...], layers: set[str]) -> str:
     return 'down_from_big.0'
   if first in ALONE:
     return ALONE[first]
-  kind, size = re.fullmatch(r'([a-z_]+)(\d+)', first).groups()  # type: ignore[union-attr]
+  match = re.fullmatch(r'([a-z_]+)(\d+)', first)
+  if match is None:
+    raise UserError(f'the config has a layer {"/".join(path)}, which FastGAN has not: {CURE}')
+  kind, size = match[1], match[2]
   if kind == 'up':
     return f'feat_{size}.{(NOISY if int(size) in (8, 32, 128, 512) else SIMPLE)[path[1]]}'
   sizes = _sizes('down', layers)

@@ -63,11 +63,14 @@ def _name(path: tuple[str, ...], *, generates: bool, last: int, names: set[str])
       return f'{place}.Basis' if generates else f'{place}.Basis.weight'
     return f'{place}.LinearLayer.weight'
   if path[0].startswith('change'):
-    stage = int(path[0].removeprefix('change'))
+    stage = int(path[0].removeprefix('change') or 0)
     # The generator changes the width before a resolution's blocks, the discriminator behind those of the one before.
     at, layer = (stage, 0) if generates else (stage - 1, _blocks(stage - 1, names))
     return f'MainLayers.{at}.Layers.{layer}.LinearLayer.Layer.weight'
-  stage, block = (int(number) for number in path[0].removeprefix('block').split('_'))
+  match = re.fullmatch(r'block(\d+)_(\d+)', path[0])
+  if match is None or path[1] not in LAYERS:
+    raise UserError(f'the config has a layer {"/".join(path)}, which R3GAN has not: {CURE}')
+  stage, block = int(match[1]), int(match[2])
   return f'MainLayers.{stage}.Layers.{block + generates}.{LAYERS[path[1]]}'
 
 
