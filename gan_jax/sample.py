@@ -144,7 +144,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     what = 'samples'
     shown = min((picture.info.get(SHOWN, count) for picture in drawn.values()), default=count)
     if shown < count and values.count:
-      console.say(f'a picture has room for the first {shown} of {count}: --format=npz or folder writes all')
+      console.say(f'a picture has room for the first {shown} of {count}: --out=samples.npz writes all')
   out = paths.expand(values.out)
   for name, picture in drawn.items():
     path = out.with_name(f'{out.stem}_{name}.png') if name else out

@@ -387,6 +387,10 @@ def test_a_partial_may_say_that_a_network_is_in_eval_mode_and_a_module_need_not(
   np.testing.assert_array_equal(attacks.fgsm(KEY, partial, X, LABELS, eps=0.1), wanted)
   assert attacks.error_rate(partial, X, LABELS) == attacks.error_rate(attacks.logits_fn(module, variables), X, LABELS)
   assert as_partial(partial).func == as_partial(Partial(module.apply, variables, train=False)).func  # compiled once
+  both = attacks.fgsm(KEY, attacks.stack(partial, partial), X, LABELS, eps=0.1, loss=attacks.mean_of_losses)
+  np.testing.assert_allclose(both, wanted, atol=1e-6)
+  dense = attacks.logits_fn(sequential := nn.Sequential([nn.Dense(2)]), sequential.init(KEY, X))
+  assert dense(X).shape == (3, 2)
   bare = attacks.logits_fn(Bare(), Bare().init(KEY, X))
   assert bare(X).shape == (3, 2)
 

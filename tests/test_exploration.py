@@ -510,7 +510,8 @@ def test_walks_go_between_as_many_ends_of_numbers():
   with pytest.raises(UserError, match='1 starts and 4 ends'):
     latent_paths.walk(z, np.ones((4, 2), np.float32), 3)
   with pytest.raises(UserError, match='has whole numbers'):
-    latent_paths.walk(np.zeros((1, 2), int), np.ones((1, 2), int), 3)
+    latent_paths.walk({'z': np.zeros((1, 2), int)}, {'z': np.ones((1, 2), int)}, 3)
+  assert latent_paths.walk(np.ones((4, 2)), z, 3, kind='linear')[::3].tolist() == np.ones((4, 2)).tolist()
   for start, end in ((0, -1), (-1, 0), (0, 3)):
     with pytest.raises(UserError, match='is none of 0 to 2'):
       latent_paths.between_classes({'z': z, 'label': np.array([start])}, [end], 3, 3)

@@ -390,7 +390,7 @@ def test_a_folder_has_the_samples_of_one_call(tmp_path):
   write(2)
   write(3, 1.0)
   (tmp_path / 'note.png').touch()
-  with pytest.raises(UserError, match=r'has 1 files of other samples, such as 000002.png: name a new folder'):
+  with pytest.raises(UserError, match=r'has 1 samples of another call, such as 000002.png: name a new folder'):
     write(2)
   assert np.asarray(Image.open(tmp_path / '000000.png')).max() == 255  # nothing was written
 

@@ -71,7 +71,7 @@ def test_networks_that_do_not_fit_say_so():
     r3gan.Discriminator((8, 8), (1, 1)).init(key, normal(1, 16, 16, 3), train=True)
   for network, x in ((r3gan.Generator((8,), (1,), classes=3), normal(1, 4)),
                      (r3gan.Discriminator((8,), (1,), classes=3), normal(1, 4, 4, 3))):  # fmt: skip
-    with pytest.raises(UserError, match='classes=3 but the game passes no label'):
+    with pytest.raises(UserError, match='classes=3 but gets no label'):
       network.init(key, x, train=True)
 
 
@@ -142,7 +142,7 @@ def test_classes_by_number_and_by_shares():
     number = network.apply(variables, x, train=False, label=jnp.array([2, 1]))
     shares = network.apply(variables, x, train=False, label=jnp.eye(3)[jnp.array([2, 1])])
     np.testing.assert_allclose(number, shares, atol=1e-6)
-    with pytest.raises(UserError, match='classes=3 but the game passes no label'):
+    with pytest.raises(UserError, match='classes=3 but gets no label'):
       network.apply(variables, x, train=False)
     with pytest.raises(UserError, match='classes=0'):
       network.clone(classes=0).init(jax.random.key(0), x, train=True, label=jnp.array([0, 1]))

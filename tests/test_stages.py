@@ -407,7 +407,10 @@ def test_the_optimizer_of_converted_weights_begins_at_them(monkeypatch, tmp_path
   ('found', 'words'),
   [
     ({}, 'it holds no tensors'),
-    ({'g': {'w': np.ones(1)}, 'd': {}}, r"several state dicts \(g, d\): .*torch.load\('G.pth'\)\['g'\]"),
+    (
+      {'g': {'w': np.ones(1)}, 'd': {}},
+      r"several state dicts \(g, d\): .*torch.load\('x/G.pth'\)\['g'\], 'g-alone.pth'\)",
+    ),
     ({'w': np.array([1.0, np.nan, np.inf])}, '2 numbers of w are not finite'),
   ],
 )

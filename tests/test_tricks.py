@@ -212,20 +212,34 @@ def test_decays_take_a_number_of_steps_too():
 
 
 @pytest.mark.parametrize(
-  'wrong',
-  [lambda: averages.warm_up(-1.0), lambda: averages.starting_at(2.0, 3), lambda: averages.unbiased(1 - 1e-9),
-   lambda: averages.half_life(64, -64), lambda: latents.Uniform((3,), 1.0, -1.0),
-   lambda: latents.Truncated((3,), np.nan), lambda: latents.Label(0), lambda: latents.Label(2.5),
-   lambda: latents.Tags(())],
-)  # fmt: skip
-def test_numbers_that_would_give_others_are_refused(wrong):
-  with pytest.raises(UserError):
+  ('word', 'wrong'),
+  [
+    ('decay of -1.0', lambda: averages.warm_up(-1.0)),
+    ('decay of 2.0', lambda: averages.starting_at(2.0, 3)),
+    ('between 0 and 1', lambda: averages.unbiased(1 - 1e-9)),
+    ('batch_size=-64', lambda: averages.half_life(64, -64)),
+    ('low < high', lambda: latents.Uniform((3,), 1.0, -1.0)),
+    ('threshold=nan', lambda: latents.Truncated((3,), np.nan)),
+    ('classes=0', lambda: latents.Label(0)),
+    ('classes=2.5', lambda: latents.Label(2.5)),
+    ('no rows', lambda: latents.Tags(())),
+  ],
+)
+def test_numbers_that_would_give_others_are_refused(word, wrong):
+  with pytest.raises(UserError, match=word):
     wrong()
+
+
+def test_averages_are_built_while_a_population_is_traced():
+  decay = jax.jit(lambda x: x * averages.unbiased(0.9)(4) * averages.warm_up(x)(4))(0.5)
+  np.testing.assert_allclose(decay, 0.5 * averages.unbiased(0.9)(4) * 5 / 14, rtol=1e-6)
 
 
 def test_shares_may_be_arrays():
   assert latents.Label(3, np.array([0, 1, 0])) == latents.Label(3, (0, 1, 0))
-  assert latents.Attributes(('a', 'b'), np.array([0.0, 1.0])) == latents.Attributes(('a', 'b'), (0.0, 1.0))
+  for share in (np.array([0.0, 1.0]), [0.0, 1.0]):
+    assert latents.Attributes(('a', 'b'), share) == latents.Attributes(('a', 'b'), (0.0, 1.0))
+  assert latents.draw(latents.Attributes(('a', 'b'), np.float32(1.0)), KEY, 1).tolist() == [[1.0, 1.0]]
 
 
 def test_a_key_augments_pictures_of_each_dtype_alike():

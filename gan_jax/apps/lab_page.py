@@ -54,10 +54,10 @@ def page() -> Any:
     def draw(lab: Lab, sketch: Any) -> tuple[Any, ...]:
       def taken() -> None:
         lab.draw(ink_of(sketch))
-        lab.refused = ''  # that there was no drawing
+        lab.refused = ''  # it may say that there is no drawing
 
       seen = after(lab, taken)
-      return (lab.settings.distribution, *seen)
+      return (gr.skip() if lab is None else lab.settings.distribution, *seen)
 
     def toggle(label: str) -> tuple[Any, Any]:
       playing = label == 'Play'
@@ -69,7 +69,7 @@ def page() -> Any:
     timer.tick(advance, [lab, speed], seen, trigger_mode='once', **quiet)
     one.click(lambda lab: advance(lab, 1), [lab], seen, **quiet)
     play.click(toggle, [play], [timer, play], **quiet)
-    again.click(lambda lab: after(lab, lab.reset), [lab], seen, **quiet)
+    again.click(lambda lab: after(lab, lambda: lab.reset()), [lab], seen, **quiet)
     use.click(draw, [lab, sketch], [controls[0], *seen], **quiet)
     for control in controls:
       control.input(change, [lab, *controls], seen, show_progress='minimal', concurrency_limit=None)

@@ -12,20 +12,19 @@ from jax.tree_util import Partial
 from gan_jax.attacks.losses import Loss
 from gan_jax.attacks.norms import NORMS
 from gan_jax.base.errors import UserError, one_of, short
-from gan_jax.base.functions import as_partial
+from gan_jax.base.functions import as_partial, known
 
 LogitsFn = Callable[[jax.Array], jax.Array]
 
 
 def _known(*values: Any) -> bool:
   """Whether values can be looked at: inside `jax.jit`, and of other processes, they cannot."""
-  return not any(isinstance(value, jax.core.Tracer) or is_elsewhere(value) for value in values)
+  return known(*values) and not any(map(is_elsewhere, values))
 
 
 def is_elsewhere(value: Any) -> bool:
   """Whether parts of an array are in other processes."""
-  array = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
-  return array and not value.is_fully_addressable
+  return isinstance(value, jax.Array) and known(value) and not value.is_fully_addressable
 
 
 def checked(

@@ -12,13 +12,16 @@ from gan_jax.attacks.checks import LogitsFn
 from gan_jax.attacks.losses import cross_entropy, log_cross_entropy
 from gan_jax.attacks.measure import error_rate
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import as_partial
 
 
 def _joined(join: Callable[..., jax.Array], networks: tuple[LogitsFn, ...]) -> LogitsFn:
   """Of partials one, which is compiled once; of other functions, whose weights may change, another such function."""
   if not networks:
     raise UserError('an ensemble of no networks: give at least one')
-  return Partial(join, networks) if all(isinstance(n, Partial) for n in networks) else lambda x: join(networks, x)
+  if not all(isinstance(network, Partial) for network in networks):
+    return lambda x: join(networks, x)
+  return Partial(join, tuple(map(as_partial, networks)))
 
 
 def _mean(networks: tuple[LogitsFn, ...], x: jax.Array) -> jax.Array:

@@ -16,8 +16,9 @@ class _Logits:
 
   def __call__(self, variables: Any, x: jax.Array) -> jax.Array:
     # A module of one's own may be without dropout and batch norm, and so without `train`.
-    taken = inspect.signature(type(self.module).__call__).parameters.values()
-    mode: dict[str, Any] = {'train': False} if any(p.name == 'train' or p.kind is p.VAR_KEYWORD for p in taken) else {}
+    mode: dict[str, Any] = (
+      {'train': False} if 'train' in inspect.signature(type(self.module).__call__).parameters else {}
+    )
     return first(self.module.apply(variables, x, **mode))
 
 

@@ -9,6 +9,15 @@ import jax
 from jax.tree_util import Partial
 
 
+def known(*values: Any) -> bool:
+  """Whether values can be looked at: while JAX traces them, as numbers in which members of a population differ, not.
+
+  >>> known(1.0, jax.numpy.ones(2)), jax.jit(lambda x: known(x))(1.0).item()
+  (True, False)
+  """
+  return not any(isinstance(value, jax.core.Tracer) for value in values)
+
+
 class _Once:
   """A function that is no `Partial`, and the programs that were compiled for it: both are forgotten together."""
 

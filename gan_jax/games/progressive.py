@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import known
 from gan_jax.core.clock import read_clock
 from gan_jax.core.game import Batch, LossAndMetrics, Turn
 from gan_jax.core.gradients import input_gradients
@@ -52,7 +53,7 @@ class ProgressiveGAN(nn.Module):
   def turns(self) -> tuple[Turn, ...]:
     if self.fade < 0:
       raise UserError(f'config.game.fade={self.fade} must be 0 (nothing fades in) or more steps')
-    if not isinstance(self.target, jax.core.Tracer) and self.target <= 0:  # members of a population may differ in it
+    if known(self.target) and self.target <= 0:
       raise UserError(f'config.game.target={self.target} must be above 0: it is the norm of gradients, such as 1.0')
     return (
       Turn(('discriminator',), 'discriminator_loss', repeat=self.discriminator_steps),

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import known
 
 
 @runtime_checkable
@@ -25,11 +26,6 @@ class Distribution(Protocol):
 
 #: The type of a game's `latents`: one distribution, or a dict of them.
 Latents = Distribution | Mapping[str, Distribution]
-
-
-def _varies(*values: Any) -> bool:
-  """Whether members of a population differ in values, which each was checked with."""
-  return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Uniform:
   high: float = 1.0
 
   def __post_init__(self) -> None:
-    if not _varies(self.low, self.high) and not self.low < self.high:
+    if known(self.low, self.high) and not self.low < self.high:
       raise UserError(f'Uniform: low={self.low} and high={self.high} must be low < high')
 
   def sample(self, key: jax.Array) -> jax.Array:
@@ -81,7 +77,7 @@ class Truncated:
   threshold: float = 1.0
 
   def __post_init__(self) -> None:
-    if not _varies(self.threshold) and not self.threshold > 0:
+    if known(self.threshold) and not self.threshold > 0:
       raise UserError(f'Truncated: threshold={self.threshold} must be above 0')
 
   def sample(self, key: jax.Array) -> jax.Array:
@@ -137,8 +133,8 @@ class Attributes:
   share: float | tuple[float, ...] = 0.5
 
   def __post_init__(self) -> None:
-    if not isinstance(self.share, float | int | jax.Array) or np.ndim(self.share):
-      object.__setattr__(self, 'share', tuple(self.share))  # type: ignore[arg-type]
+    if isinstance(self.share, list) or np.ndim(self.share):
+      object.__setattr__(self, 'share', tuple(np.asarray(self.share).tolist()))
     shares = self.share if isinstance(self.share, tuple) else (self.share,) * len(self.names)
     if len(shares) != len(self.names) or not all(0 <= share <= 1 for share in shares):
       raise UserError(f'Attributes: share={self.share} must be 0 to 1, one number or one for each of {self.names}')

@@ -62,7 +62,7 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
 
   Args:
     starts: (B, ...), or a dict of such arrays.
-    ends: the same form.
+    ends: the same form, or one end for all.
     steps: points on each path, at least 2.
     kind: 'spherical' for normal latents, 'linear' for uniform ones.
     part: the part of a dict that changes; the others keep the values of the start.
@@ -71,7 +71,8 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
     (B * steps, ...), or a dict of such arrays; the part that changes is float32.
 
   Raises:
-    UserError: the kind or the part does not exist or has several arrays, or there are fewer than 2 steps.
+    UserError: the kind or the part does not exist, or has several arrays or whole numbers; there are fewer than 2
+      steps, or other numbers of starts and ends.
 
   >>> walk(np.array([[0.0]]), np.array([[1.0]]), 3, kind='linear').ravel().tolist()
   [0.0, 0.5, 1.0]
@@ -79,9 +80,9 @@ def walk(starts: Any, ends: Any, steps: int, *, kind: str = 'spherical', part: s
   if steps < 2:
     raise UserError(f'steps={steps}: a walk has a start and an end, so give at least 2 steps')
   first, last = np.asarray(_one(starts, part)), np.asarray(_one(ends, part))
-  if len(first) != len(last):
-    raise UserError(f'{len(first)} starts and {len(last)} ends: a walk goes from each start to an end of its own')
-  if not all(jax.dtypes.issubdtype(points.dtype, np.floating) for points in (first, last)):
+  if len(last) not in (1, len(first)):
+    raise UserError(f'{len(first)} starts and {len(last)} ends: give an end for each start, or one for all')
+  if isinstance(starts, Mapping) and not all(jax.dtypes.issubdtype(x.dtype, np.floating) for x in (first, last)):
     raise UserError(f'part {part!r} has whole numbers, between which is nothing: walk with between_classes')
   points = np.stack([interpolate(first, last, share, kind) for share in np.linspace(0, 1, steps)], 1)
   return with_part(repeated(starts, steps), points.reshape(-1, *points.shape[2:]), part)

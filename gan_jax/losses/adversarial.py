@@ -19,6 +19,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.functions import known
 from gan_jax.base.precision import full_precision
 
 Weights = jax.Array | None
@@ -197,7 +198,7 @@ def targets(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
   >>> float(targets(-1.0, 1.0, 0.0).generator(jnp.array([2.0])))
   2.0
   """
-  if not any(isinstance(target, jax.core.Tracer) for target in (a, b)) and not a < b:
+  if known(a, b) and not a < b:
     raise ValueError(f'targets(a={a}, b={b}): the target of data, b, must be above that of generated examples, a')
   half_square = lambda target: lambda x: 0.5 * (x - target) ** 2
   return _separable(half_square(b), half_square(a), half_square(c), boundary=(a + b) / 2)

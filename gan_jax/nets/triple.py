@@ -93,7 +93,9 @@ class Classifier(nn.Module):
       if ends:
         count, height, width, channels = x.shape
         if height % 2 or width % 2:
-          raise UserError(f'the classifier pools maps of {height}x{width}: give pictures whose sides divide by 4')
+          raise UserError(
+            f'the classifier pools maps of {height}x{width}: give pictures whose sides are multiples of 4'
+          )
         x = x.reshape(count, height // 2, 2, width // 2, 2, channels).max((2, 4))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return dense(x.mean((1, 2)), self.classes, kernel_init=nn.initializers.normal(0.01))

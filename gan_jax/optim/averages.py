@@ -9,10 +9,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import known
 from gan_jax.optim.schedules import Schedule, at
 
 Decay = Callable[[Any], Any]
@@ -24,7 +25,7 @@ def _step(clock: Any) -> Any:
 
 
 def _check(decay: float) -> None:
-  if not isinstance(decay, jax.core.Tracer) and not 0 <= decay <= 1:  # members of a population may differ in it
+  if known(decay) and not 0 <= decay <= 1:
     raise UserError(f'a decay of {decay} must be from 0 to 1, such as 0.999')
 
 
@@ -68,7 +69,7 @@ def unbiased(decay: float) -> Decay:
   >>> [round(x, 3) for x in decays]  # the first is forgotten; then 1 / 3 old and 2 / 3 new
   [0.0, 0.333, 0.429]
   """
-  if not 0 < jnp.float32(decay) < 1:
+  if known(decay) and not 0 < np.float32(decay) < 1:
     raise UserError(f'averages.unbiased(decay={decay}) must lie between 0 and 1, such as 0.999')
   share = lambda steps: -jnp.expm1(steps * jnp.log(jnp.float32(decay)))
   return lambda clock: decay * share(_step(clock)) / share(_step(clock) + 1)
@@ -111,7 +112,7 @@ def half_life(images: float | Schedule, batch_size: float, ramp_up: float | None
   >>> round(float(half_life(64.0, 64)(clock)), 3)
   0.5
   """
-  if not isinstance(batch_size, jax.core.Tracer) and not batch_size > 0:
+  if known(batch_size) and not batch_size > 0:
     raise UserError(f'averages.half_life(batch_size={batch_size}) must be above 0')
   return HalfLife(images, batch_size, ramp_up)
 

@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-# In configs they are named beside the optimizers.
 from gan_jax.base.errors import UserError
 from gan_jax.optim.weights import check_params
+
+# In configs they are named beside the optimizers.
 from gan_jax.optim.weights import clip_weights as clip_weights
 from gan_jax.optim.weights import max_column_norm as max_column_norm
 from gan_jax.optim.weights import orthogonal as orthogonal
@@ -107,7 +108,7 @@ def adam(
     eps: added to the root.
 
   Raises:
-    UserError: parameters are of 16 bits, in which b2=0.999 is 1.
+    UserError: parameters are of 16 bits, in which b2=0.999 is 1 (bfloat16) or eps=1e-8 is 0 (float16).
   """
   tx = _injected(optax.adam, 'nesterov', 'mu_dtype')(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
 

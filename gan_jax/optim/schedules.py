@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import known
 
 #: A function of the number of finished steps.
 Schedule = Callable[[Any], Any]
@@ -30,7 +30,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
   [0.0, 0.15, 0.5, 1.0, 1.0]
   """
 
-  if not isinstance(steps, jax.core.Tracer) and steps < 1:  # members of a population may differ in it
+  if known(steps) and steps < 1:
     raise UserError(
       f'steps={steps} of the schedule cosine must be at least 1: or give a number in place of the schedule'
     )

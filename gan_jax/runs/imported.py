@@ -102,7 +102,7 @@ def _read(name: str, file: str) -> dict[str, Any]:
   if inner := [key for key, value in found.items() if isinstance(value, Mapping)]:
     raise UserError(
       f'{name}={file}: it holds several state dicts ({", ".join(inner)}): save the one of the network, such as '
-      f"torch.save(torch.load('{epath.Path(file).name}')['{inner[0]}'], 'G.pth')"
+      f"torch.save(torch.load('{file}')['{inner[0]}'], '{inner[0]}-alone.pth')"
     )
   for key, value in found.items():
     wrong = 0 if np.issubdtype(value.dtype, np.integer) else int((~np.isfinite(np.asarray(value, np.float64))).sum())

@@ -14,6 +14,8 @@ from gan_jax.sampling import pictures
 #: Ticks of a quarter note, and steps of a piano roll in it: a step is a sixteenth.
 QUARTER, STEPS = 480, 4
 LOUD = 90
+#: Digits of the name of a sample's file.
+DIGITS = 6
 #: {features: the MIDI number of the first}; of other counts the middle is middle C.
 LOWEST = {128: 0, 88: 21}
 
@@ -142,7 +144,7 @@ def write(
     folder: where.
 
   Raises:
-    UserError: nothing that the game makes can be written so, or the folder has files of other samples.
+    UserError: nothing that the game makes can be written so, or the folder has more samples, of another call.
   """
   form = FORMATS[how]
   fitting = {name: array for name, array in samples.items() if form.fits(array)}
@@ -152,9 +154,9 @@ def write(
   folders = {name: folder / name if len(samples) > 1 else folder for name in fitting}
   for name, where in folders.items():
     names = {_file(i, form) for i in range(len(fitting[name]))}
-    others = sorted({file.name for file in where.glob(f'[0-9]*{form.suffix}')} - names) if where.is_dir() else []
-    if others:
-      raise UserError(f'{where} has {len(others)} files of other samples, such as {others[-1]}: name a new folder')
+    there = {file.name for file in where.glob(f'{"[0-9]" * DIGITS}{form.suffix}')} if where.is_dir() else set()
+    if others := sorted(there - names):
+      raise UserError(f'{where} has {len(others)} samples of another call, such as {others[-1]}: name a new folder')
   for name, where in folders.items():
     where.mkdir(parents=True, exist_ok=True)
     for i, sample in enumerate(fitting[name]):
@@ -163,4 +165,4 @@ def write(
 
 
 def _file(number: int, form: _Format) -> str:
-  return f'{number:06d}{form.suffix}'
+  return f'{number:0{DIGITS}d}{form.suffix}'

@@ -8,6 +8,7 @@ network of CIFAR-10 as it trains (batch statistics of the batch).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,11 +16,12 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import attacks
-from gan_jax.attacks.checks import check_count, check_eps, check_least, check_positive
+from gan_jax.attacks.checks import check_eps
 from gan_jax.attacks.losses import cross_entropy
 from gan_jax.attacks.networks import seeing
 from gan_jax.attacks.norms import widened
 from gan_jax.base.errors import UserError
+from gan_jax.base.functions import known
 
 Network = Callable[[jax.Array], jax.Array]
 
@@ -34,10 +36,22 @@ def divergence(logits: jax.Array, target: jax.Array) -> jax.Array:
   return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
 
 
-def _check_share(defence: Any) -> None:
-  alpha = defence.alpha
-  if not isinstance(alpha, jax.core.Tracer) and not 0 <= alpha <= 1:  # members of a population may differ in it
-    raise UserError(f'alpha={alpha} of {type(defence).__name__} must be from 0 to 1: it is a share of the loss')
+def _check(defence: Any, **ranges: tuple[float, float]) -> None:
+  """Raises a UserError for a number of a defence that is outside its range."""
+  for name, (low, high) in ranges.items():
+    value = getattr(defence, name)
+    if known(value) and not low <= value <= high:
+      where = f'from {low:g} to {high:g}' if high < math.inf else f'at least {low:g}'
+      raise UserError(f'config.game.defence: {name}={value!r} of {type(defence).__name__} must be {where}')
+
+
+def _check_steps(defence: Any) -> None:
+  if known(defence.steps):
+    if isinstance(defence.steps, bool) or int(defence.steps) != defence.steps:
+      raise UserError(f'config.game.defence: steps={defence.steps!r} must be a whole number')
+    _check(defence, steps=(1, math.inf))
+  if known(defence.step_size) and not defence.step_size > 0:
+    raise UserError(f'config.game.defence: step_size={defence.step_size} of {type(defence).__name__} must be above 0')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +77,7 @@ class FGSM:
   start: float = 0.0
 
   def __post_init__(self) -> None:
-    _check_share(self)
+    _check(self, alpha=(0, 1))
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
     # eps may vary over a population, and then tells nothing of whether there is a start.
@@ -87,7 +101,7 @@ class Noise:
   made = 'noisy'
 
   def __post_init__(self) -> None:
-    _check_share(self)
+    _check(self, alpha=(0, 1))
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
     check_eps(eps, x, 'linf', low, high)
@@ -111,8 +125,7 @@ class PGD:
   step_size: float = 1 / 30
 
   def __post_init__(self) -> None:
-    check_count(steps=self.steps)
-    check_positive(step_size=self.step_size)
+    _check_steps(self)
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, **limits):
     size = self.step_size * eps
@@ -139,9 +152,8 @@ class TRADES:
   noise: float = 1e-3
 
   def __post_init__(self) -> None:
-    check_count(steps=self.steps)
-    check_positive(step_size=self.step_size)
-    check_least(beta=self.beta, noise=self.noise)
+    _check_steps(self)
+    _check(self, beta=(0, math.inf), noise=(0, math.inf))
 
   def __call__(self, train: Network, attacked: Sequence[Network], key, x, labels, *, eps, low, high):
     check_eps(eps, x, 'linf', low, high)

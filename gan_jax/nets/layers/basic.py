@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError, one_of
+from gan_jax.base.functions import known
 from gan_jax.base.precision import full_precision
 from gan_jax.nets.layers.conv import kept
 
@@ -249,7 +250,7 @@ class Dropout(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    if not isinstance(self.rate, jax.core.Tracer) and not 0 <= self.rate <= 1:
+    if known(self.rate) and not 0 <= self.rate <= 1:
       raise UserError(f'a rate of dropout of {self.rate} must be from 0 to 1')
     if self.deterministic or self.rate == 0.0:
       return x

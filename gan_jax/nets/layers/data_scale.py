@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.base.errors import UserError
 from gan_jax.base.precision import full_precision
-from gan_jax.nets.layers.basic import check_several
 
 
 class DataScale(nn.Module):
@@ -31,8 +31,10 @@ class DataScale(nn.Module):
     shift = self.variable('data_scale', 'shift', jnp.zeros, (units,), jnp.float32)
     used = scale.value, shift.value
     if train:
-      if not self.is_initializing():
-        check_several(x.size // units)  # the deviation of one value is 0, and what it sets is kept
+      if x.size == units and not self.is_initializing():  # its deviation is 0, and what it sets is kept
+        raise UserError(
+          'the first training batch sets the scale of each unit by its deviation: give 2 examples or more'
+        )
       exact = jax.lax.stop_gradient(full_precision(x)).reshape(-1, units)
       fresh = self.stddev * jax.lax.rsqrt(exact.var(0) + 1e-8)
       first = seen.value == 0
