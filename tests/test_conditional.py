@@ -430,6 +430,7 @@ def test_classes_of_another_form_are_no_conditions():
   for wrong in (jnp.array([[1], [2]]), jnp.array([1.0, 2.0])):
     with pytest.raises(UserError, match='with classes=3: give whole numbers'):
       condition(wrong, 3)
+  assert np.isnan(np.asarray(stackgan.embedded(jnp.array([-1, 1]), 3))).any(1).tolist() == [True, False]
   with pytest.raises(UserError, match='give classes as whole numbers'):
     stackgan.embedded(jnp.array([0.0, 1.0]), 3)
   for vector in (jnp.arange(2), jnp.ones((1, 3))):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.base.errors import UserError
+from gan_jax.nets.layers import basic
 from gan_jax.nets.layers.basic import BatchNorm, beside, beside_pixels, dense, head
 from gan_jax.nets.layers.text import word_shares
 from gan_jax.nets.layers.weights import Conv
@@ -41,7 +42,7 @@ def embedded(condition: jax.Array, words: int) -> jax.Array:
     return jnp.pad(condition, ((0, 0), (0, max(words - condition.shape[1], 0))))
   if not words:
     raise UserError('the condition is a class or a text, but words=0 of the networks: set it to their number')
-  return jax.nn.one_hot(condition, words) if condition.ndim == 1 else word_shares(condition, words)
+  return basic.condition(condition, words) if condition.ndim == 1 else word_shares(condition, words)
 
 
 def side_by_side(*parts: nn.initializers.Initializer) -> nn.initializers.Initializer:

@@ -63,8 +63,8 @@ def condition(label: jax.Array, classes: int, dtype: Any = jnp.float32) -> jax.A
     )
   if label.ndim == 2 or not whole:
     return label.reshape(len(label), -1).astype(dtype)
-  known = (label >= 0) & (label < classes)
-  return jnp.where(known[:, None], jax.nn.one_hot(label, classes, dtype=dtype), jnp.nan)
+  inside = (label >= 0) & (label < classes)
+  return jnp.where(inside[:, None], jax.nn.one_hot(label, classes, dtype=dtype), jnp.nan)
 
 
 def checked_label(label: jax.Array | None, classes: int, of: str) -> Any:

@@ -62,8 +62,8 @@ def _name(path: tuple[str, ...], *, generates: bool, last: int, names: set[str])
     if path[0] == 'basis':
       return f'{place}.Basis' if generates else f'{place}.Basis.weight'
     return f'{place}.LinearLayer.weight'
-  if path[0].startswith('change'):
-    stage = int(path[0].removeprefix('change') or 0)
+  if match := re.fullmatch(r'change(\d+)', path[0]):
+    stage = int(match[1])
     # The generator changes the width before a resolution's blocks, the discriminator behind those of the one before.
     at, layer = (stage, 0) if generates else (stage - 1, _blocks(stage - 1, names))
     return f'MainLayers.{at}.Layers.{layer}.LinearLayer.Layer.weight'
