@@ -16,8 +16,8 @@ from gan_jax import config as config_lib
 from gan_jax import core, runs
 from gan_jax.base.errors import UserError
 from gan_jax.data import sets
-from gan_jax.data.streams import streams_of
-from gan_jax.evaluation import of_features, of_networks
+from gan_jax.data.streams import Stream, streams_of
+from gan_jax.evaluation import measures, of_features, of_networks, suited
 from gan_jax.games.infogan import InfoGAN
 from gan_jax.games.parts.penalties import GradientPenalty
 from gan_jax.games.standard import Standard
@@ -247,8 +247,12 @@ def test_tag_figures_by_hand():
   figures = {figure.name: figure for figure in of_features.tag_figures(found)}
   assert figures['tag_precision'].parts == [0.5, 1.0] and figures['tag_precision'].value == 0.75
   assert figures['all_tags_right'].value == 0.5
+  tagged = types.SimpleNamespace(latents={'z': Normal((2,)), 'tags': Normal((2,))})
+  assert suited.lack('tags', tagged) == ''
   with pytest.raises(UserError, match='is not asked for tags'):
-    list(of_features.tag_figures(evidence([0], None, TABLE)))
+    suited.check_game('tags', types.SimpleNamespace(latents={'z': Normal((2,)), 'label': Label(2)}))
+  with pytest.raises(UserError, match='the metric tags needs tags of its classes'):
+    measures.check_needs(['tags'], Stream(name='digits', size=8, channels=1, classes=10), 'auto')
 
 
 def test_code_error_by_hand():
@@ -301,9 +305,8 @@ def test_the_code_error_of_held_out_digits_is_that_of_its_classifier():
   assert figure.value == pytest.approx(np.mean(order[nearest_of(test)] != test_labels), abs=0.003)
   assert on_training.name == 'code_error_digit_training'
   assert on_training.value == pytest.approx(np.mean(order[nearest_of(train)] != train_labels), abs=0.003)
-  found.game = object()
   with pytest.raises(UserError, match='reads no codes'):
-    list(of_networks.code_figures(found))
+    suited.check_game('codes', object())
 
 
 def small_infogan():

@@ -30,7 +30,7 @@ from gan_jax.data.sources import builtin
 from gan_jax.data.sources.builtin import digits
 from gan_jax.distributed import parallel
 from gan_jax.evaluation import evaluator as evaluator_lib
-from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores
+from gan_jax.evaluation import measures, of_examples, of_features, of_networks, reference, scores, suited
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.options import options_of
@@ -313,12 +313,16 @@ def test_evaluating_again_compiles_little(run, monkeypatch):
   assert all(first[name] != second[name] for name in ('fid', 'ppl', 'inversion_training', 'overfitting'))
 
 
-@pytest.mark.parametrize('metric', [of_networks.ppl, of_networks.inversion_figures])
+@pytest.mark.parametrize('metric', ['ppl', 'inversion'])
 @pytest.mark.parametrize('latents', [Scales(((2,), (3,))), Scales(((2,), (2,))), {'z': Normal((2,))}, None])
 def test_paths_and_searches_are_of_one_vector(metric, latents):
-  evidence = types.SimpleNamespace(game=types.SimpleNamespace(latents=latents))
-  with pytest.raises(UserError, match='other latents than one vector: leave the metrics ppl and inversion out'):
-    list(metric(evidence))
+  with pytest.raises(UserError, match=f'other latents than one vector: leave the metric {metric} out'):
+    suited.check_game(metric, types.SimpleNamespace(latents=latents))
+
+
+def test_paths_and_searches_are_of_latents_alone():
+  game = types.SimpleNamespace(latents=Normal((2,)))
+  assert suited.lack('ppl', game) == '' and suited.lack('ppl', game, lambda: True) == 'reads examples when it samples'
 
 
 def test_wasserstein_critics_have_no_share(tmp_path):

@@ -19,7 +19,6 @@ from gan_jax.evaluation import evaluator, of_networks, reference, scores
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.features import choose
-from gan_jax.latents.distributions import Normal
 from gan_jax.sampling import inputs
 
 MESH = parallel.make_mesh(1)
@@ -126,13 +125,6 @@ def test_values_are_of_0_to_1_where_they_were_brought_to_a_range(tmp_path):
     assert (given.min(), given.max()) == pytest.approx((0.0, most), abs=1e-6)
 
 
-@pytest.mark.parametrize('metric', [of_networks.ppl, of_networks.inversion_figures])
-def test_paths_and_searches_need_nothing_but_latents(metric):
-  evidence = types.SimpleNamespace(game=types.SimpleNamespace(latents=Normal((2,))), makes_of_examples=True)
-  with pytest.raises(UserError, match='reads examples when it samples'):
-    list(metric(evidence))
-
-
 @pytest.mark.parametrize(
   ('sides', 'grid'), [((16, 8, 4), 4), ((14, 7), 7), ((14, 7, 4, 2), 1), ((12, 6), 6), ((32, 16, 8), 4), ((2, 1), 1)]
 )
@@ -144,7 +136,6 @@ def test_layers_are_pooled_to_a_size_that_divides_all(monkeypatch, sides, grid):
     game=game, once=lambda name, make: make(), stream=types.SimpleNamespace(classes=2), labelled_held_out=1
   )
   evidence.need_pictures = lambda name: None
-  monkeypatch.setattr(of_networks.core, 'HasLayers', object)
   monkeypatch.setattr(of_networks.sets, 'examples', lambda *_: (np.zeros((2, 8, 8, 1)), np.zeros(2)))
 
   def in_batches(e, network, pictures):

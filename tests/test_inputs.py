@@ -23,7 +23,7 @@ from gan_jax.core.game import Turn
 from gan_jax.data import sets, sources
 from gan_jax.data.streams import Stream
 from gan_jax.data.transforms import to_uint8
-from gan_jax.evaluation import evaluator, measures, of_features, of_networks, of_players
+from gan_jax.evaluation import evaluator, measures, of_features, of_networks, of_players, suited
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
@@ -504,6 +504,13 @@ class Unsaid(Both):
     ('Both', {'metrics': ('test_inputs.STREAM',)}, 'test_inputs.STREAM is not a function'),
     ('Both', {'metrics': ('fud',)}, "unknown metric .*'fud'"),
     ('Both', {'metrics': ('targets',)}, "is of outputs with a target, which Both's has not"),
+    ('Both', {'metrics': ('gmam',)}, 'Both has no objective of its discriminators: leave the metric gmam out'),
+    ('Both', {'metrics': ('held_out',)}, r'Both has no method logits.*leave the metric held_out out'),
+    ('Both', {'metrics': ('probe',)}, 'Both has no discriminator that gives its layers'),
+    ('Both', {'metrics': ('ppl',)}, 'Both has other latents than one vector'),
+    ('Both', {'metrics': ('makers',)}, "Both has no 'maker' among its latents"),
+    ('Both', {'metrics': ('likelihood',)}, 'Both has no log_likelihood'),
+    ('Both', {'metrics': ('histogram',)}, 'the metric histogram needs single numbers'),
   ],
 )
 def test_evaluations_that_cannot_work_are_told_before_training(game, settings, words, tmp_path):
@@ -708,9 +715,8 @@ def test_a_rival_is_judged_by_as_many_samples_of_as_many_bits(monkeypatch):
   rival.stage.game.latents = {'z': Normal((1,)), 'label': None}
   with pytest.raises(UserError, match='--rivals: one/run: Judge is conditional, and gmam is of games without'):
     list(of_players.gmam_figures(evidence))
-  evidence.game = rival.stage.game
   with pytest.raises(UserError, match=r'Judge is conditional.*leave the metric gmam out'):
-    list(of_players.gmam_figures(evidence))
+    suited.check_game('gmam', rival.stage.game)
 
 
 def test_values_of_the_runs_own_arrays_say_nothing_of_your_pictures(tmp_path):

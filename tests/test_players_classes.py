@@ -304,8 +304,6 @@ def test_the_error_of_a_game_s_classifier_is_that_on_held_out_examples():
   (figure,) = of_players.classifier_figures(Evidence(Fixed(), {}, 'digits'))
   labels = Stream(name='digits', split='test', size=8, channels=1, classes=10).open().arrays['label']
   assert figure.name == 'test_error' and figure.value == pytest.approx((labels != 3).mean())
-  with pytest.raises(UserError, match='classifies nothing'):
-    list(of_players.classifier_figures(Evidence(Pair(), {}, 'digits')))
 
 
 def test_pairs_agree_by_the_distance_of_their_pixels():
@@ -422,3 +420,10 @@ def test_the_classifier_of_cogan_is_of_its_second_domain():
   evaluator.check(stage, Options(metrics=('kid', 'classifier')))
   (stage,) = runs.stages_of(config_lib.load('configs/semi_supervised.py:digits'))
   evaluator.check(stage, Options(metrics=('classifier',)))
+
+
+def test_gmam_is_told_its_rivals():
+  (stage,) = runs.stages_of(config_lib.load('configs/gman.py:digits'))
+  evaluator.check(stage, Options(metrics=('gmam',), rivals=('runs/other',)))
+  with pytest.raises(UserError, match='name them by --rivals=RUN,RUN'):
+    evaluator.check(stage, Options(metrics=('gmam',)))

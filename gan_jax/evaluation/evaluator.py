@@ -20,7 +20,7 @@ from gan_jax.core.sampled import truncated
 from gan_jax.data import alike, sets
 from gan_jax.data.streams import Stream
 from gan_jax.distributed import parallel
-from gan_jax.evaluation import measures, of_targets
+from gan_jax.evaluation import measures, of_targets, suited
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
 from gan_jax.evaluation.scores import Generated, Scorer
@@ -169,13 +169,17 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
     check(stage, own, made)
   if each:
     return
-  if 'classifier' in options.metrics:
-    _check_classified(stage, _output_of(stage, options).stream)
-    if options.classes_of != 'label':
+  for metric in options.metrics:
+    suited.check_game(metric, stage.game, lambda: bool(inputs_lib.streams_for(stage)))
+    if metric in ('classifier', 'tags') and options.classes_of != 'label':
       raise UserError(
-        f'classes_of={options.classes_of!r} (config.eval.classes_of) with the metric classifier, which is of the '
+        f'classes_of={options.classes_of!r} (config.eval.classes_of) with the metric {metric}, which is of the '
         "game's own classes, 'label': leave one of them out"
       )
+  if 'classifier' in options.metrics:
+    _check_classified(stage, _output_of(stage, options).stream)
+  if 'gmam' in options.metrics and not options.rivals:
+    raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
   if 'targets' in options.metrics and not _output_of(stage, options).paired:
     raise of_targets.lacking(stage.game)
   stream = _reference(stage, options, options.split or None)

@@ -138,11 +138,6 @@ class Evidence:
     return self.once(f'trained_examples {count}', lambda: sets.examples(self.trained, count, parts=parts)[0])
 
   @property
-  def makes_of_examples(self) -> bool:
-    """Whether the game reads examples when it samples."""
-    return self._generated.reads
-
-  @property
   def sampler(self) -> Sampler:
     """Makes the samples: with the truncation that was asked for."""
     return self._generated.sampler

@@ -1,19 +1,26 @@
 """The metrics of evaluations by name, and what each requires of the data set."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
-from gan_jax import core
 from gan_jax.base.calls import resolve
 from gan_jax.base.errors import UserError, one_of
 from gan_jax.config.evaluation import Options
 from gan_jax.data import sets
 from gan_jax.data.streams import Stream
-from gan_jax.evaluation import of_examples, of_features, of_music, of_networks, of_players, of_symbols, of_targets
+from gan_jax.evaluation import (
+  of_examples,
+  of_features,
+  of_music,
+  of_networks,
+  of_players,
+  of_symbols,
+  of_targets,
+  suited,
+)
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure, Measure
-from gan_jax.games.parts.conditions import condition_of
 
 MEASURES: dict[str, Measure] = {
   'fid': of_features.fid,
@@ -53,26 +60,32 @@ def default_measures(e: Evidence) -> tuple[str, ...]:
   """The quick metrics that suit the set."""
   if of_symbols.is_text(e.stream) or e.stream.name.startswith('oracle/'):  # of which distances say nothing
     own = ['bleu', 'self_bleu'] if of_symbols.is_text(e.stream) else ['oracle_nll']
-    return tuple(own + (['likelihood'] if e.held_out is not None and hasattr(e.game, 'log_likelihood') else []))
+    likely = e.held_out is not None and not suited.lack('likelihood', e.game)
+    return tuple(own + (['likelihood'] if likely else []))
   if of_music.is_music(e.stream):
     return ('music',)
   names = ['fid', 'kid']
   if min(e.samples, len(e.stream.open())) > of_features.NEIGHBOURS:
     names.append('prdc')
-  several = isinstance(e.game.latents, Mapping) and 'maker' in e.game.latents
+  several = not suited.lack('makers', e.game)
   if e.stream.name in of_examples.MIXTURES or e.stream.name.startswith('stacked/'):
     names += ['modes', 'makers'] if several else ['modes']
   elif e.extractor.name.startswith('classifier'):
     names += ['classes', 'makers'] if several else ['classes']
-    if condition_of(e.game.latents) == 'tags' and e.stream.tags:
+    if e.stream.tags and e.fake.tags is not None:
       names.append('tags')
-    if isinstance(e.game, core.HasCodes) and e.labelled_held_out is not None:
+    if not suited.lack('codes', e.game) and e.labelled_held_out is not None:
       names.append('codes')
-  if not e.pictures and np.prod(e.stream.fields(1)[e.stream.main].shape[1:]) == 1:
+  if not e.pictures and _numbers(e.stream):
     names.append('histogram')
   if e.targets is not None:
     names.append('targets')
   return tuple(names + (['neighbours'] if e.held_out is not None and e.pictures else []))
+
+
+def _numbers(stream: Stream) -> bool:
+  """Whether an example is a single number."""
+  return bool(np.prod(stream.fields(1)[stream.main].shape[1:]) == 1)
 
 
 #: Metrics without features: they use only the examples, or the game's own networks.
@@ -89,11 +102,12 @@ NEEDS = {
   'is': ('predicts_classes',),
   'ifid': ('labels',),
   'classes': ('predicts_classes',),
-  'tags': ('predicts_classes',),
+  'tags': ('predicts_classes', 'tags'),
   'codes': ('classes', 'labelled_held_out'),
   'classifier': ('labels', 'labelled_held_out'),
   'parzen': ('held_out',),
   'modes': ('modes',),
+  'histogram': ('numbers',),
   'pairs': ('pictures',),
   'pair_classes': ('predicts_classes',),
   'swd': ('pictures',),
@@ -127,8 +141,10 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     ),
     'held_out': lambda: sets.held_out_stream(stream, labelled=False) is not None,
     'labelled_held_out': lambda: sets.held_out_stream(stream) is not None,
+    'numbers': lambda: _numbers(stream),
     'music': lambda: of_music.is_music(stream),
     'oracle': lambda: stream.name.startswith('oracle/'),
+    'tags': lambda: bool(stream.tags),
     'text': lambda: of_symbols.is_text(stream),
     'modes': lambda: stream.name in of_examples.MIXTURES or stream.name.startswith('stacked/'),
   }
@@ -139,8 +155,10 @@ def check_needs(names: Iterable[str], stream: Stream, features: str) -> None:
     'predicts_classes': 'features that predict classes (classifier or inception)',
     'held_out': "a held-out split 'test' beside 'train'",
     'labelled_held_out': "a held-out split 'test' beside 'train', with the same classes",
+    'numbers': 'single numbers',
     'music': 'tones (a column Tones)',
     'oracle': 'sequences of an oracle (oracle/5000x20)',
+    'tags': 'tags of its classes (config.data.tags)',
     'text': 'texts (a column Text)',
     'modes': f'a set with known modes ({", ".join(of_examples.MIXTURES)}, stacked/NAME)',
   }

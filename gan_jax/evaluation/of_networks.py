@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import core
 from gan_jax.base.errors import UserError
 from gan_jax.base.seeds import key_of
 from gan_jax.data import sets
 from gan_jax.data.sets import title
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure
-from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics import codes, held_out, inversion, path_length, probe
 from gan_jax.metrics.checks import share_error
@@ -36,12 +34,8 @@ def in_batches(e: Evidence, network: Callable[..., Any], pictures: np.ndarray) -
 
 
 def code_figures(e: Evidence) -> Iterable[Figure]:
-  if not isinstance(e.game, core.HasCodes) or not e.stream.classes or e.labelled_held_out is None:
-    raise UserError(
-      f'{type(e.game).__name__} reads no codes, or {e.stream.name!r} has no labels or no held-out split: leave the '
-      'metric codes out'
-    )
   game = e.game
+  assert e.labelled_held_out is not None  # by the needs of the metric
   read = e.once('codes', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='codes')))
   sides = []
   for stream in (e.stream, e.labelled_held_out):
@@ -66,11 +60,6 @@ def code_figures(e: Evidence) -> Iterable[Figure]:
 
 def held_out_figures(e: Evidence) -> Iterable[Figure]:
   game = e.game
-  if not isinstance(game, core.HasLogits) or condition_of(game.latents) or core.asked_in(game):
-    raise UserError(
-      f'{type(game).__name__} has no unconditional discriminator to ask: leave the metric held_out out, or give the '
-      'game a method logits(image) -> (B,), high on data, and a field boundary'
-    )
   judged = lambda variables, examples: game.apply(variables, examples, method='logits')
   judge = e.once('judge', lambda: jax.jit(judged))
   sets = (e.trained_examples(2000), e.held_out_examples(2000), e.fake.examples[:2000])
@@ -88,11 +77,6 @@ def held_out_figures(e: Evidence) -> Iterable[Figure]:
 
 def probe_figure(e: Evidence) -> Iterable[Figure]:
   game = e.game
-  if not isinstance(game, core.HasLayers):
-    raise UserError(f'{type(game).__name__} has no discriminator that gives its layers: leave the metric probe out')
-  if not e.stream.classes or e.labelled_held_out is None:
-    raise UserError(f'{e.stream.name!r} has no labels or no held-out split to probe: leave the metric probe out')
-  e.need_pictures('probe')
 
   def pooled(variables, pictures):
     layers = game.apply(variables, pictures, method='layers')
@@ -105,6 +89,7 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
 
   pictures, labels = sets.examples(e.stream, PROBED)
   held_out = e.labelled_held_out
+  assert held_out is not None  # by the needs of the metric
   unseen, unseen_labels = sets.examples(held_out, PROBED)
   assert labels is not None and unseen_labels is not None  # the stream has classes
   train, test = (in_batches(e, features, side) for side in (pictures, unseen))
@@ -127,17 +112,6 @@ def probe_figure(e: Evidence) -> Iterable[Figure]:
 
 
 def _generator(e: Evidence) -> Callable[[jax.Array], jax.Array]:
-  kind = e.game.latents
-  one = isinstance(kind, latents_lib.Distribution) and jax.eval_shape(kind.sample, jax.random.key(0))
-  if not isinstance(one, jax.ShapeDtypeStruct):  # a dict, a tuple of `Scales`
-    raise UserError(
-      f'{type(e.game).__name__} has other latents than one vector: leave the metrics ppl and inversion out'
-    )
-  if e.makes_of_examples:
-    raise UserError(
-      f'{type(e.game).__name__} reads examples when it samples, and ppl and inversion give it latents alone: leave '
-      'them out'
-    )
   # Only what stays the same: the function outlives this state's evidence.
   game, seed, picked = e.sampler.game, e.seed, e.picked
 

@@ -5,19 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import jax
 import numpy as np
 
-from gan_jax import core
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError
 from gan_jax.data import sets
 from gan_jax.data.sets import title
 from gan_jax.data.sources.transformed import TRANSFORMS, transform_of
 from gan_jax.data.transforms import to_uint8
+from gan_jax.evaluation import suited
 from gan_jax.evaluation.evidence import Evidence
 from gan_jax.evaluation.figures import Figure, mean_figure
 from gan_jax.evaluation.of_examples import MIXTURES
 from gan_jax.evaluation.of_networks import in_batches
 from gan_jax.features.choose import channel_labels
-from gan_jax.games.parts.conditions import condition_of
 from gan_jax.latents import distributions as latents_lib
 from gan_jax.metrics.checks import share_error
 from gan_jax.metrics.gmam import gmam
@@ -29,12 +28,8 @@ CLASSIFIED, JUDGED, PAIRS = 10_000, 2000, 10_000
 
 
 def classifier_figures(e: Evidence) -> Iterable[Figure]:
-  if not isinstance(e.game, core.HasClassifier) or not e.stream.classes or e.labelled_held_out is None:
-    raise UserError(
-      f'{type(e.game).__name__} classifies nothing, or {e.stream.name!r} has no labels or no held-out split: leave the '
-      'metric classifier out'
-    )
   game = e.game
+  assert e.labelled_held_out is not None  # by the needs of the metric
   classify = e.once('classify', lambda: jax.jit(lambda variables, x: game.apply(variables, x, method='classify')))
   pictures, labels = sets.examples(e.labelled_held_out, CLASSIFIED)
   assert labels is not None  # the stream has classes
@@ -91,18 +86,14 @@ def _pairs(e: Evidence) -> tuple[str, np.ndarray, np.ndarray]:
 
 
 def gmam_figures(e: Evidence) -> Iterable[Figure]:
-  if not e.rivals:
-    raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
-  if lack := _lacks_objective(e.game):
-    raise UserError(f'{lack}: leave the metric gmam out')
   real = e.in_range(e.real_examples(min(JUDGED, len(e.fake.examples))))
   own = e.in_range(e.fake.examples[: len(real)])
   value = lambda game, variables, fake: float(game.apply(variables, real, fake, method='objective'))
   for path, name in zip(e.rivals, rival_names(e.rivals), strict=True):
     rival = load(path)
     game, variables = rival.stage.game, rival.variables(**e.sampling)
-    if lack := _lacks_objective(game):
-      raise UserError(f'--rivals: {path}: {lack}: leave it out')
+    if words := suited.lack('gmam', game):
+      raise UserError(f'--rivals: {path}: {type(game).__name__} {words}: leave it out')
     theirs = np.asarray(rival.sample(len(real), seed=e.seed, **e.sampling))
     if theirs.shape[1:] != real.shape[1:] or rival.range != e.stream.range:
       raise UserError(f'--rivals: {path} makes {theirs.shape[1:]} in {rival.range}, this run another: leave it out')
@@ -115,15 +106,6 @@ def gmam_figures(e: Evidence) -> Iterable[Figure]:
       f'gmam_{name}', gmam(*here, *there), f'of {path}{member} at step {rival.step}: positive if this run '
       f'is the better; discriminators in eval mode on {len(real)} real and generated examples'
     )  # fmt: skip
-
-
-def _lacks_objective(game: object) -> str:
-  """Why a game's discriminators cannot judge another's samples, in words; '' if they can."""
-  if not isinstance(game, core.HasObjective):
-    return f'{type(game).__name__} has no objective of its discriminators'
-  if condition_of(getattr(game, 'latents', None)) or core.asked_in(game):
-    return f'{type(game).__name__} is conditional, and gmam is of games without a condition'
-  return ''
 
 
 def rival_names(rivals: Sequence[str]) -> list[str]:
@@ -143,8 +125,6 @@ def rival_names(rivals: Sequence[str]) -> list[str]:
 
 def maker_figures(e: Evidence) -> Iterable[Figure]:
   latents = e.game.latents
-  if not isinstance(latents, Mapping) or 'maker' not in latents:
-    raise UserError(f"{type(e.game).__name__} has no 'maker' among its latents: leave the metric makers out")
   makers, least = latents['maker'].classes, 0.01
   if e.stream.name in MIXTURES:
     centers, stddev = MIXTURES[e.stream.name]

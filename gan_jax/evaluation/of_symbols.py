@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax.base.errors import UserError
 from gan_jax.data.sets import title
 from gan_jax.data.sources import oracle
 from gan_jax.data.streams import Stream
@@ -36,8 +35,6 @@ def oracle_figures(e: Evidence) -> Iterable[Figure]:
 
 
 def likelihood_figures(e: Evidence) -> Iterable[Figure]:
-  if not hasattr(e.game, 'log_likelihood'):
-    raise UserError(f'the metric likelihood is of games with log_likelihood, {type(e.game).__name__} has none')
   held_out = e.held_out_examples(LIKELY)
   score = e.once('likelihood', lambda: jax.jit(_likelihood(e.game)))
   parts = [held_out[i : i + BATCH] for i in range(0, len(held_out), BATCH)]

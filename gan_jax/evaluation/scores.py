@@ -197,11 +197,6 @@ class Generated:
     self._asked, self._classes_of = asked, classes_of
     self._make = jax.jit(self._made)
 
-  @property
-  def reads(self) -> bool:
-    """Whether samples are made of examples."""
-    return self._inputs is not None
-
   def picked(self, made: Any) -> Any:
     """The output that is measured, of what the game makes."""
     return pick(made, self._output, '--output or config.eval.output', self._declared)
