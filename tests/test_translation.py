@@ -302,6 +302,12 @@ def test_stargan_of_classes():
   logits = np.array([1.0, 2.0])[:, None] * np.arange(1, 4)
   assert terms['classified'] == pytest.approx(np.mean(np.log(np.exp(logits).sum(-1)) - logits[[0, 1], [0, 2]]))
   assert game.wanted(jnp.array([[1.0, 0, 0]]), '2').tolist() == [[0, 0, 1]]
+  # A class that there is not is not taken for a picture without attributes.
+  for none in (
+    game.attributes({'label': jnp.array([3, 1])}),
+    game.obeyed(jnp.eye(3)[:2], {'wanted': jnp.array([-1, 1])}),
+  ):
+    np.testing.assert_array_equal(none, [[np.nan] * 3, [0, 1, 0]])
   # The last logit is the largest of a bright picture.
   assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):

@@ -24,6 +24,7 @@ from gan_jax.core.sampled import Output
 from gan_jax.games.parts.fit import check_head, check_same_shape
 from gan_jax.games.parts.pairs import pair_of
 from gan_jax.games.parts.penalties import check_eager, penalty_of
+from gan_jax.nets.layers.basic import condition
 
 
 class StarGAN(nn.Module):
@@ -94,9 +95,9 @@ class StarGAN(nn.Module):
         raise one_of('config.game.exclusive', name, self.domains)
 
   def attributes(self, fields: Any) -> jax.Array:
-    """(B, n) attributes of examples: 0 and 1, of classes one 1."""
+    """(B, n) attributes of examples: 0 and 1, of classes one 1; NaN of a class that there is not."""
     known = fields[self.field]
-    found = jax.nn.one_hot(known, len(self.domains)) if self.field == 'label' else known
+    found = condition(known, len(self.domains)) if self.field == 'label' else known
     if found.shape[-1] != len(self.domains):
       raise UserError(
         f'the data have {found.shape[-1]} attributes but config.game.domains names {len(self.domains)}: name each once'
@@ -170,7 +171,7 @@ class StarGAN(nn.Module):
       return wanted
     asked = fields['wanted']
     if self.field == 'label':  # of a way between two classes their shares
-      return jax.nn.one_hot(asked, len(self.domains)) if asked.ndim == 1 else asked
+      return condition(asked, len(self.domains))
     said = ~jnp.isnan(asked)
     places = jnp.array([self.domains.index(name) for name in self.exclusive], jnp.int32)
     set_one = (said & (asked > 0))[:, places].any(-1, keepdims=True)
