@@ -240,6 +240,17 @@ def test_each_setting_that_the_page_calls_free_may_change(tmp_path):
     run_config.check_resumable(tmp_path, ml_collections.ConfigDict(settings))
 
 
+def test_evaluations_may_begin_but_not_change(tmp_path):
+  config = small()
+  run_config.write_config(tmp_path, config)
+  others = config_lib.override(config, ['--config.eval.every=2', '--config.eval.samples=64'])
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "loss": 0.5}\n')
+  run_config.check_resumable(tmp_path, others)
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "eval_fid": 0.5}\n')
+  with pytest.raises(UserError, match=r'config\.eval\.samples: \d+ -> 64'):
+    run_config.check_resumable(tmp_path, others)
+
+
 def test_stages_that_share_their_steps_keep_their_ends(tmp_path):
   config = small('--config.stages=({}, {"batch_size": 8})')
   run_config.write_config(tmp_path, config)

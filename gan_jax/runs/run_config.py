@@ -183,9 +183,10 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
   defaults = config_lib.base(game={}, optimizers={}, data={})  # of settings that an older version did not have
   known = json.loads(config_lib.to_json(defaults))
   old = {**known, **json.loads(_config_text(workdir))}
-  old['eval'] = {**known['eval'], **old['eval']}
-  old['data'] = config_lib.with_stream_defaults(old['data'])
   new = json.loads(config_lib.to_json(config))
+  # Of a run without figures all is new: there are none that others would not compare with.
+  old['eval'] = {**known['eval'], **old['eval']} if _was_evaluated(workdir) else new['eval']
+  old['data'] = config_lib.with_stream_defaults(old['data'])
   new['data'] = config_lib.with_stream_defaults(new['data'])
   lines = config_lib.differences(old, new)
   free = lambda line: FREE.match(line.split(':')[0]) or FIRST_NAMES.match(line)
@@ -197,6 +198,12 @@ def check_resumable(workdir: epath.Path, config: Any) -> None:
       f'{workdir} holds a run with other settings ({"; ".join(changed)}): give the same ones to resume it, another '
       '--workdir, or --config.resume=force to go on with the new ones'
     )
+
+
+def _was_evaluated(workdir: epath.Path) -> bool:
+  """Whether metrics.jsonl has figures of an evaluation in training."""
+  file = workdir / 'metrics.jsonl'
+  return file.exists() and '"eval_' in file.read_text()
 
 
 def changed_rates(old: Any, new: Any) -> list[str]:
