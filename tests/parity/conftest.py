@@ -1,6 +1,7 @@
 """Makes torch_fidelity importable where torchvision is not: it imports it for data sets and networks unused here.
 
-`make test-parity` installs all that these tests need: there, none may be skipped for want of a library.
+`make test-parity` installs all that these tests need: there, none may be skipped for want of a library. Without PyTorch
+none is collected.
 """
 
 import importlib.util
@@ -38,6 +39,9 @@ def import_torch_fidelity() -> None:
 found = {name: importlib.util.find_spec(name) is not None for name in ('torch', 'torch_fidelity', 'torchvision')}
 if found['torch'] and found['torch_fidelity'] and not found['torchvision']:
   import_torch_fidelity()
+
+if not found['torch'] and not os.environ.get('GAN_JAX_PARITY'):
+  collect_ignore_glob = ['test_*.py']  # plain `pytest` without the extra
 
 if os.environ.get('GAN_JAX_PARITY'):
   pytest.importorskip = lambda name, **_: importlib.import_module(name)
