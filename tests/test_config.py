@@ -38,6 +38,42 @@ def test_an_element_of_a_sequence():
     config_lib.override(config, ['--config.stages.0.game.levels.1=7'])
 
 
+LABELS = {'label': {'name': 'Label', 'classes': 10}}
+
+
+@pytest.mark.parametrize(
+  ('file', 'given', 'wanted'),
+  [
+    ('biggan.py:cifar10', ['data.classes=2'], {'generator.classes': 2, 'latents.label.classes': 2}),
+    ('biggan.py:cifar10', ['data.channels=1'], {'generator.image_channels': 1, 'generator.classes': 10}),
+    ('lapgan.py:digits_classes', ['data.classes=3'], {'generators.1.classes': 3, 'discriminators.0.classes': 3}),
+    # Codes are no classes, and what somebody says stays, before or after.
+    ('infogan.py:digits', ['data.classes=3'], {'latents.digit.classes': 10}),
+    ('biggan.py:digits', ['game.generator.classes=10', 'data.classes=2'], {'generator.classes': 10}),
+    ('biggan.py:digits', ['game.generator.classes=10', 'data.classes=2'], {'discriminator.classes': 2}),
+    ('biggan.py:digits', ['data.classes=2', f'game.latents={LABELS}'], {'latents.label.classes': 10}),
+    # A discriminator of a data set without classes gets none, nor does one without lose them.
+    ('sngan.py:cifar10', ['data.classes=10'], {'discriminator.classes': 0}),
+    ('biggan.py:digits', ['data.classes=0'], {'discriminator.classes': 10}),
+    # Of several streams all that have classes must agree.
+    ('semi_supervised.py:digits', ['data.labelled.classes=4'], {'classes': 4, 'discriminator.classes': 4}),
+    ('triple.py:digits', ['data.labelled.classes=4'], {'latents.label.classes': 10}),
+    ('triple.py:digits', ['data.labelled.classes=4', 'data.real_labelled.classes=4'], {'latents.label.classes': 4}),
+    ('cyclegan.py:digits', ['data.a.channels=3'], {'generator_ab.image_channels': 1, 'generator_ba.image_channels': 1}),
+  ],
+)  # fmt: skip
+def test_numbers_of_the_data_are_given_once(file, given, wanted):
+  config = config_lib.read(f'configs/{file}', [f'--config.{argument}' for argument in given])
+
+  def at(path):
+    here = config.game
+    for part in path.split('.'):
+      here = here[int(part) if part.isdecimal() else part]
+    return here
+
+  assert {path: at(path) for path in wanted} == wanted
+
+
 def test_a_setting_of_an_element_that_its_config_leaves_out_or_leaves_none():
   config = config_lib.load('configs/lapgan.py:digits')
   config.game.generators[0]['irange'] = None

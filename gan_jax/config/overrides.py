@@ -11,6 +11,7 @@ from ml_collections import config_flags
 
 from gan_jax.base.errors import UserError
 from gan_jax.config.build import takes_text
+from gan_jax.config.followers import follow, numbers
 from gan_jax.config.settings import copied, nested
 
 #: What takes the place of settings with settings in them, in words.
@@ -24,9 +25,12 @@ DOTTED = re.compile(r'[A-Za-z_][\w.]*')
 def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
   """Applies `--config.a.b=value` arguments.
 
+  The number of classes and of channels is given for the data alone: `followers` sets it in the networks.
+
   Raises:
     UserError: a setting is unknown, or a value has the wrong type.
   """
+  before = numbers(config)
   for argument in arguments:
     name, value = _path(argument), argument.partition('=')[2]
     if name[0] == 'vary':  # config_flags cannot set it: the entries are new, and lists may change their length
@@ -61,6 +65,7 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
         raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}{more}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
+  follow(config, before, [_parts(argument) for argument in arguments])
   return config
 
 
@@ -129,6 +134,16 @@ def _literal(text: str) -> Any:
 
 def _path(argument: str) -> list[str]:
   return argument.lstrip('-').split('=')[0].split('.')[1:]
+
+
+def _parts(argument: str) -> tuple[str | int, ...]:
+  """The path of an argument, with the numbers of elements.
+
+  >>> _parts('--config.game.generators[0].classes=2')
+  ('game', 'generators', 0, 'classes')
+  """
+  parts = [part for name in _path(argument) for part in name.replace(']', '').split('[')]
+  return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _within(here: Any, part: str) -> Any:
