@@ -1,12 +1,12 @@
 """Numbers of the data that the networks must know, too: given once, for the data, they are set for both."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
 
 #: {setting of a stream: what it is called in the game}.
-FOLLOWERS = {'classes': 'classes', 'channels': 'image_channels'}
+FOLLOWERS = {'classes': ('classes',), 'channels': ('image_channels',), 'size': ('size', 'resolution')}
 Path = tuple[str | int, ...]
 
 
@@ -46,14 +46,14 @@ def follow(config: ml_collections.ConfigDict, before: Mapping[str, int], given: 
         _set(config, path, number)
 
 
-def _named(here: Any, name: str, path: Path) -> Iterator[tuple[Path, Any]]:
-  """(path, value) of the settings of a name below a path."""
+def _named(here: Any, names: Sequence[str], path: Path) -> Iterator[tuple[Path, Any]]:
+  """(path, value) of the settings of some names below a path."""
   if hasattr(here, 'keys'):
     for key in here:
-      yield from [((*path, key), here[key])] if key == name else _named(here[key], name, (*path, key))
+      yield from [((*path, key), here[key])] if key in names else _named(here[key], names, (*path, key))
   elif isinstance(here, tuple | list):
     for i, entry in enumerate(here):
-      yield from _named(entry, name, (*path, i))
+      yield from _named(entry, names, (*path, i))
 
 
 def _set(here: Any, path: Path, value: Any) -> None:

@@ -25,7 +25,7 @@ DOTTED = re.compile(r'[A-Za-z_][\w.]*')
 def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
   """Applies `--config.a.b=value` arguments.
 
-  The number of classes and of channels is given for the data alone: `followers` sets it in the networks.
+  The numbers of classes, channels and pixels are given for the data alone: `followers` sets them in the networks.
 
   Raises:
     UserError: a setting is unknown, or a value has the wrong type.
