@@ -453,7 +453,7 @@ def test_the_scale_of_pixels_does_not_matter(name):
   x, of_bytes = pictures(X), lambda x: PLANE(x / 255)
   made = getattr(attacks, name)(KEY, PLANE, x, LABELS, eps=0.1, **small)
   scaled = getattr(attacks, name)(KEY, of_bytes, 255 * x, LABELS, eps=25.5, low=0.0, high=255.0, **small)
-  np.testing.assert_allclose(scaled / 255, made, atol=2e-3)
+  np.testing.assert_allclose(scaled / 255, made, atol=0.02)  # two steps; without the scale it is 0.1
 
 
 @pytest.mark.parametrize('dtype', [jnp.float16, jnp.bfloat16])
