@@ -58,7 +58,7 @@ def get_config(variant):
       loss='nonsaturating',
       discriminator_steps=1,
       latents=dict(z=dict(name='Uniform', shape=(100,), low=-1.0, high=1.0), **asked),
-      generator=dict(name='cdcgan.Generator', classes=10, kernel=5, **widths),
+      generator=dict(name='cdcgan.Generator', classes=10, image_channels=1, kernel=5, **widths),
       discriminator=dict(
         name='cdcgan.Discriminator', classes=10, kernel=5, channels=widths['channels'][::-1], units=widths['units']
       ),

@@ -56,7 +56,7 @@ def get_config(variant):
       classifier=10.0 if adapt else 0.0,
       matching=0.01 if adapt else 0.0,
       latents=dict(name='Normal', shape=(100,)),
-      generator=dict(name='cogan.Generator', output='sigmoid', conditional=False, **small),
+      generator=dict(name='cogan.Generator', image_channels=1, output='sigmoid', conditional=False, **small),
       discriminator=dict(name='cogan.Discriminator', classes=10 if adapt else 0, conditional=False, **judge),
     ),
     optimizers=dict(generator=decayed, discriminator=decayed),

@@ -80,7 +80,9 @@ def get_config(variant):
 
 def _networks(data):
   if data == 'cifar10_conv':
-    return dict(generator=dict(name='maxout.ConvGenerator'), discriminator=dict(name='maxout.ConvDiscriminator'))
+    return dict(
+      generator=dict(name='maxout.ConvGenerator', image_channels=3), discriminator=dict(name='maxout.ConvDiscriminator')
+    )
   judge = dict(name='mlp.MaxoutDiscriminator', pieces=5, dropout=(0.2, 0.5, 0.5), irange=0.005)
   generator = dict(name='mlp.Generator', irange=0.05)
   if data == 'cifar10_fc':

@@ -48,9 +48,9 @@ def get_config(variant):
     game=dict(
       name='triple.TripleGAN',
       latents=dict(z=dict(name='Uniform', shape=(100,), low=0.0, high=1.0), label=dict(name='Label', classes=10)),
-      generator=dict(name='triple.Generator', hidden=(500, 500), shape=(size, size, 1)),
-      discriminator=dict(name='triple.Discriminator', noise=(0.3, 0.5), **hidden),
-      classifier=dict(name='triple.Classifier', dropout=0.5),
+      generator=dict(name='triple.Generator', classes=10, hidden=(500, 500), shape=(size, size, 1)),
+      discriminator=dict(name='triple.Discriminator', classes=10, noise=(0.3, 0.5), **hidden),
+      classifier=dict(name='triple.Classifier', classes=10, dropout=0.5),
       entropy=(0.3, 0.3),
       balance=(0.001, 0.3),
       decay=1e-4,

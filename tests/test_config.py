@@ -49,6 +49,9 @@ LABELS = {'label': {'name': 'Label', 'classes': 10}}
     ('lapgan.py:digits_classes', ['data.classes=3'], {'generators.1.classes': 3, 'discriminators.0.classes': 3}),
     ('fastgan.py:faces64', ['data.size=128'], {'generator.size': 128, 'discriminator.size': 128}),
     ('stylegan2.py:digits', ['data.size=16'], {'generator.resolution': 16, 'discriminator.resolution': 16}),
+    ('r3gan.py:digits', ['data.channels=3'], {'generator.out_channels': 3}),
+    ('gan.py:digits', ['data.size=16', 'data.channels=3'], {'generator.shape': (16, 16, 3)}),
+    ('lapgan.py:digits', ['data.channels=3'], {'generators.0.shape': (4, 4, 3)}),
     # Codes are no classes, and what somebody says stays, before or after.
     ('infogan.py:digits', ['data.classes=3'], {'latents.digit.classes': 10}),
     ('biggan.py:digits', ['game.generator.classes=10', 'data.classes=2'], {'generator.classes': 10}),

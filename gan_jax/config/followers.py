@@ -1,17 +1,15 @@
 """Numbers of the data that the networks must know, too: given once, for the data, they are set for both."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import ml_collections
 
-#: {setting of a stream: what it is called in the game}.
-FOLLOWERS = {'classes': ('classes',), 'channels': ('image_channels',), 'size': ('size', 'resolution')}
 Path = tuple[str | int, ...]
 
 
 def numbers(config: Mapping[str, Any]) -> dict[str, int]:
-  """{setting of `FOLLOWERS`: its value in the streams}, of those that are above 0 and alike in all streams.
+  """{'classes', 'channels', 'size': its value in the streams}, of those that are above 0 and alike in all streams.
 
   A stream without classes has none to differ by.
 
@@ -21,7 +19,7 @@ def numbers(config: Mapping[str, Any]) -> dict[str, int]:
   """
   data = config.get('data', {})
   streams = [data] if 'name' in data else list(data.values())
-  found = {setting: {stream.get(setting, 0) for stream in streams} - {0, None} for setting in FOLLOWERS}
+  found = {setting: {stream.get(setting, 0) for stream in streams} - {0, None} for setting in _NAMES}
   return {setting: values.pop() for setting, values in found.items() if len(values) == 1}
 
 
@@ -36,17 +34,28 @@ def follow(config: ml_collections.ConfigDict, before: Mapping[str, int], given: 
     before: `numbers` of the config before.
     given: paths that somebody has set.
   """
-  for setting, number in numbers(config).items():
-    old = before.get(setting, number)
-    if old == number:
-      continue
-    for path, value in list(_named(config['game'], FOLLOWERS[setting], ('game',))):
-      own = path[1] == 'latents' and path[2:] != ('label', 'classes')
-      if value == old and not own and not any(path[: len(some)] == some for some in given):
-        _set(config, path, number)
+  old, new = _in_networks(before), _in_networks(numbers(config))
+  changed = {name: value for name, value in new.items() if old.get(name, value) != value}
+  for path, value in list(_named(config['game'], changed, ('game',))) if changed else ():
+    name = path[-1]
+    own = path[1] == 'latents' and path[2:] != ('label', 'classes')
+    if value == old[name] and not own and not any(path[: len(some)] == some for some in given):
+      _set(config, path, changed[name])
 
 
-def _named(here: Any, names: Sequence[str], path: Path) -> Iterator[tuple[Path, Any]]:
+#: {setting of a stream: what networks call it}.
+_NAMES = {'classes': ('classes',), 'channels': ('image_channels', 'out_channels'), 'size': ('size', 'resolution')}
+
+
+def _in_networks(found: Mapping[str, int]) -> dict[str | int, Any]:
+  """{what networks call it: its value}; the `shape` of a picture is made of two of them."""
+  named: dict[str | int, Any] = {name: found[setting] for setting in found for name in _NAMES[setting]}
+  if 'size' in found and 'channels' in found:
+    named['shape'] = (found['size'], found['size'], found['channels'])
+  return named
+
+
+def _named(here: Any, names: Collection[str | int], path: Path) -> Iterator[tuple[Path, Any]]:
   """(path, value) of the settings of some names below a path."""
   if hasattr(here, 'keys'):
     for key in here:

@@ -18,8 +18,8 @@ def check_same_shape(fake: jax.Array, image: jax.Array) -> None:
       )
     raise UserError(
       f'the generator makes examples of shape {fake.shape[1:]} but the data have {image.shape[1:]}: change '
-      'config.data.size and config.data.channels, or the generator until they agree: most networks double the side with '
-      'each entry of channels, from base on, and have image_channels'
+      'config.data.size and config.data.channels, or the generator, until they agree: most double the side with each '
+      'entry of channels, from base on, and have image_channels'
     )
 
 
