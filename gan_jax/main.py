@@ -116,6 +116,7 @@ def _dry_run(config, compiled: bool) -> None:
       *notes.on_new_layers(experiment),
       *notes.on_pauses(experiment),
       *notes.on_schedules(experiment),
+      *(note for stage in experiment.stages for note in notes.on_rests(experiment, stage.number)),
       *notes.on_ranges(experiment.stages),
       *notes.on_averages_of_members(experiment),
     )

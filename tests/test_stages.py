@@ -183,6 +183,29 @@ def test_another_schedule_of_an_optimizer_that_goes_on_is_told():
   assert told({'optimizers': {'generator': other}}), 'its count of updates goes on too'
 
 
+@pytest.mark.parametrize('moves', [1, 3])
+def test_steps_beyond_the_end_of_a_schedule_are_told(moves):
+  rate = {'name': 'optax.linear_schedule', 'init_value': 0.1, 'end_value': 0.0, 'transition_steps': 50 * moves}
+
+  def told(length, learning_rate=rate, **second):
+    config = config_lib.load('configs/quickstart.py')
+    config.game.discriminator_steps, config.steps = moves, length
+    config.optimizers.discriminator = {'name': 'optax.adam', 'learning_rate': learning_rate}
+    if second:
+      config.stages = ({'steps': 40}, second)
+    experiment = experiment_of(config)
+    return notes.on_rests(experiment, len(experiment.stages) - 1)
+
+  (line,) = told(200)
+  assert line.startswith('note: the learning rate of discriminator is 0 from step 50 of 200 on')
+  assert not told(50) and not told(20) and not told(200, 0.1)
+  assert not told(200, {**rate, 'end_value': 0.01})
+  # The count of updates goes on from stage to stage, unless the optimizer is begun anew.
+  (line,) = told(90, steps=50)
+  assert 'is 0 from step 50 of 90 on' in line
+  assert not told(90, steps=50, reset={'optimizer': ('discriminator',)})
+
+
 def test_a_stage_may_give_an_optimizer_another_kind_and_a_rate_another_form():
   schedule = {'name': 'optax.cosine_decay_schedule', 'init_value': 0.1, 'decay_steps': 5}
 

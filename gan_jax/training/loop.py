@@ -98,6 +98,7 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   most, before = session.config.steps_per_call, session.place
   described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
   notes = notes_lib.on_calls(most, before.step, stage.last_step, hooks.periods)
+  notes += notes_lib.on_rests(session.experiment, stage.number)
   if not before.step:
     notes += notes_lib.on_new_layers(session.experiment)
     notes += notes_lib.on_pauses(session.experiment)

@@ -1,6 +1,7 @@
 """What a run says before it trains: settings that will not do what they say, and first steps that will be long."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from gan_jax import core, runs
 from gan_jax.config import vary
+from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
 from gan_jax.optim.averages import HalfLife
 from gan_jax.runs.stages import merged, networks_of
@@ -20,6 +22,8 @@ from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
 STALE = 0.02
+#: The share of a stage with a learning rate of 0 that is told.
+IDLE = 0.01
 #: The values that a network's `output` makes.
 MADE = {'tanh': (-1.0, 1.0), 'sigmoid': (0.0, 1.0)}
 #: {state of an optimizer whose weights are not those that it finds: what they are}.
@@ -264,6 +268,52 @@ def on_schedules(experiment: Experiment) -> list[str]:
           f"updates of the stages before; to begin it at 0, give the stage reset={{'optimizer': ({player!r},)}}"
         )
   return notes
+
+
+def on_rests(experiment: Experiment, number: int) -> list[str]:
+  """A line for players whose learning rate is 0 from a step of a stage on: to its end they learn nothing.
+
+  So it is where a run gets more steps than its schedules have.
+
+  Args:
+    experiment: the games of the run.
+    number: of the stage.
+  """
+  stage, changes = experiment.stages[number], [dict(each) for each in experiment.config.stages] or [{}]
+  settings = merged(experiment.config, changes[number]).optimizers.to_dict()
+  found: dict[int, list[str]] = {}
+  for player in sorted(stage.optimizers):
+    moves = _moves(stage, player)[0]
+    first = _updates_before(experiment.stages[: number + 1], player)
+    schedules = [build(rate, home='gan_jax.optim') for rate in _rates(settings[player]) if isinstance(rate, dict)]
+    if not schedules or len(schedules) < len(_rates(settings[player])):
+      continue
+    rests = lambda update, all_of=schedules: all(float(rate(int(update))) == 0 for rate in all_of)
+    last = int(first + moves * stage.steps) - 1
+    if last <= first or not rests(last):
+      continue
+    low, high = int(first), last  # the rate is 0 from `high` on
+    while high - low > 1:
+      middle = (low + high) // 2
+      low, high = (low, middle) if rests(middle) else (middle, high)
+    idle = (last - high) / (last - first)
+    if idle > IDLE:
+      found.setdefault(stage.first_step + round((high - first) / moves), []).append(player)
+  return [
+    f'note: the learning rate of {" and ".join(players)} is 0 from step {step:,} of {stage.last_step:,} on, and '
+    f'nothing is learnt there: stretch its schedule, as in config.optimizers.{players[0]}, or give fewer steps'
+    for step, players in found.items()
+  ]
+
+
+def _updates_before(stages: Sequence[runs.Stage], player: str) -> float:
+  """The updates of a player before the last of some stages, since its optimizer began."""
+  updates = 0.0
+  for before, stage in itertools.pairwise(stages):
+    updates += _moves(before, player)[0] * before.steps if player in before.optimizers else 0.0
+    if any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer')):
+      updates = 0.0
+  return updates
 
 
 def _rates(settings: Any) -> list[Any]:
