@@ -4,6 +4,7 @@ Paper: Liu et al. 2021, https://arxiv.org/abs/2101.04775, or Huang et al. 2024, 
 Command: python -m gan_jax.main --config configs/folder.py --config.data.path=photos --workdir runs/photos
 
   auto  FastGAN for fewer than 5,000 pictures or a small machine, R3GAN else; the default. It prints what it chose.
+        With --config.data.classes=2 R3GAN can be asked for a class, a subfolder each; FastGAN has no classes.
 
 --config.hours=2 is the time for training; repeat it when you resume. Give --config RUN/config.json --config.steps=N in
 place of this file and its settings to train longer than it chose. Every choice can be overridden, such as
@@ -71,6 +72,17 @@ def get_config(variant, given):
   for network in (config.game.generator, config.game.discriminator):
     if 'out_channels' in network:
       network.out_channels = colours
+  classes = given.get('data.classes', 0)
+  if choice and isinstance(classes, int) and classes > 1:
+    label = dict(name='Label', classes=classes)
+    config.game.latents = dict(z=config.game.latents.to_dict(), label=label)
+    config.game.generator.classes = config.game.discriminator.classes = config.data.classes = classes
+  if seen.classes and not choice:
+    console.say(
+      f'classes   {_listed(seen.classes)}: FastGAN makes all, none can be asked for (docs/choosing.md: BigGAN can)'
+    )
+  elif seen.classes and 'data.classes' not in given:
+    console.say(f'classes   {_listed(seen.classes)}: to ask for one, add --config.data.classes={len(seen.classes)}')
   every = max(config.steps // 20, 100)
   config.sample_every = config.checkpoint_every = every
   if seen.pictures < MANY:
@@ -85,6 +97,11 @@ def get_config(variant, given):
     '--config.data.size, --config.steps, --config.hours'
   )
   return config
+
+
+def _listed(names):
+  more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+  return ', '.join(names[:5]) + more
 
 
 def machine():

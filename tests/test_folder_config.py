@@ -39,13 +39,13 @@ def of(path, *arguments):
   return config_lib.read('configs/folder.py', [f'--config.data.path={path}', *arguments])
 
 
-def as_if(monkeypatch, speed, pictures=None, side=300, grey=False):
+def as_if(monkeypatch, speed, pictures=None, side=300, grey=False, classes=()):
   """The config file on another machine, and with another folder."""
   original = files._module
   module = original(files.find('configs/folder.py'))
   monkeypatch.setattr(module, 'machine', lambda: ('a machine', speed))
   if pictures:
-    monkeypatch.setattr(module, 'look', lambda path: looks.Look(pictures, side, grey))
+    monkeypatch.setattr(module, 'look', lambda path: looks.Look(pictures, side, grey, classes))
   monkeypatch.setattr(files, '_module', lambda file: module if file.name == 'folder.py' else original(file))
   return module
 
@@ -57,6 +57,32 @@ def test_a_look_counts_pictures_and_their_shorter_sides(photos):
   for file in photos.glob('??.png'):
     file.unlink()
   assert looks.look(str(photos)).grey
+
+
+def test_a_look_sees_subfolders_that_hold_all_pictures(photos):
+  for name in ('dog', 'cat'):
+    (photos / name).mkdir()
+  assert looks.look(str(photos)).classes == ()
+  for i, file in enumerate(sorted(photos.glob('*.png'))):
+    file.rename(photos / ('cat', 'dog')[i % 2] / file.name)
+  assert looks.look(str(photos)).classes == ('cat', 'dog')
+  (photos / 'dog').rename(photos / 'cat' / 'dog')
+  assert looks.look(str(photos)).classes == (), 'one class is none'
+
+
+@pytest.mark.parametrize(('speed', 'words'), [(1.5e14, 'add --config.data.classes=7'), (4e10, 'none can be asked for')])
+def test_classes_of_a_folder_are_told(monkeypatch, capsys, speed, words):
+  as_if(monkeypatch, speed, 60_000, classes=tuple('abcdefg'))
+  of('photos')
+  (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith('classes'))
+  assert line.startswith('classes   a, b, c, d, e and 2 more: ') and words in line
+  config = of('photos', '--config.data.classes=7')
+  game, conditional = config.game, speed > 1e12
+  assert ('classes  ' in capsys.readouterr().out) == (not conditional) and config.data.classes == 7
+  if conditional:
+    assert game.latents.label.classes == game.generator.classes == game.discriminator.classes == 7
+    config.data.path, config.game.generator.channels = '', game.generator.channels
+    runs.abstract_state(runs.stages_of(config), 0, jax.random.key(0))
 
 
 def test_a_folder_without_pictures_is_one_line(tmp_path):

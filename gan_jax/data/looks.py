@@ -7,7 +7,7 @@ from PIL import Image
 
 from gan_jax.base import paths
 from gan_jax.base.errors import UserError
-from gan_jax.data.sources.folder import SUFFIXES, files_below, split_folder
+from gan_jax.data.sources.folder import SUFFIXES, files_below, split_folder, subfolders_of
 
 #: How many files are opened.
 OPENED = 200
@@ -20,11 +20,13 @@ class Look(NamedTuple):
     pictures: of the training split.
     side: the shorter side, pixels, that nine of ten pictures have at least.
     grey: whether all pictures that were opened are grey.
+    classes: the subfolders, if there are two or more and every picture is in one.
   """
 
   pictures: int
   side: int
   grey: bool
+  classes: tuple[str, ...] = ()
 
 
 def look(path: str) -> Look:
@@ -53,4 +55,6 @@ def look(path: str) -> Look:
       continue
   if not sides:
     raise UserError(f'config.data.path={path!r}: none of {len(files)} pictures can be read')
-  return Look(len(files), int(np.quantile(sides, 0.1)), modes <= {'1', 'L', 'LA', 'I;16'})
+  names = sorted(set(subfolders_of(files, root)))
+  classes = () if '' in names or len(names) < 2 else tuple(names)
+  return Look(len(files), int(np.quantile(sides, 0.1)), modes <= {'1', 'L', 'LA', 'I;16'}, classes)

@@ -201,7 +201,7 @@ def _unreadable(
   return None
 
 
-def _class_names(files: list[epath.Path], root: epath.Path) -> list[str]:
+def subfolders_of(files: list[epath.Path], root: epath.Path) -> list[str]:
   """The class subfolder of each file; '' for files outside all subfolders."""
   return [path.relative_to(root).parts[0] if len(path.relative_to(root).parts) > 1 else '' for path in files]
 
@@ -250,11 +250,11 @@ def classes_of(stream: 'Stream') -> int:
 
   source = open_source(stream)
   assert isinstance(source, FolderSource)
-  return 0 if '' in _class_names(source.files, source.root) else len(class_names_in(stream))
+  return 0 if '' in subfolders_of(source.files, source.root) else len(class_names_in(stream))
 
 
 def _labels(files: list[epath.Path], root: epath.Path, stream: 'Stream') -> np.ndarray:
-  names = _class_names(files, root)
+  names = subfolders_of(files, root)
   if '' in names:
     raise UserError(
       f'{files[names.index("")]} is in no class subfolder: move it into one, or set config.data.classes=0'

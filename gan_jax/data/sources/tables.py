@@ -212,7 +212,7 @@ class FolderColumns:
   def _plain(self, root: epath.Path) -> None:
     found = self._found(root)
     self.files, self._pictures = found.files, {PICTURE: found.files}
-    names = folder._class_names(found.files, found.root)
+    names = folder.subfolders_of(found.files, found.root)
     self._rows = [{FILE_NAME: str(path.relative_to(found.root))} for path in found.files]
     if '' not in names:
       for row, name in zip(self._rows, names, strict=True):
