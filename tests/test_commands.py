@@ -122,7 +122,7 @@ BAD = [
   ),
   ([*QUICK, '--config.data.split=trian'], ['trian', 'train']),
   ([*QUICK, '--config.data.size=12'], ['(8, 8, 1)', '(12, 12, 1)', 'config.data.size']),
-  ([*QUICK, '--config.data.channels=3'], ['(8, 8, 1)', '(8, 8, 3)', 'config.data.channels']),
+  ([*QUICK, '--config.game.generator.image_channels=3'], ['(8, 8, 3)', '(8, 8, 1)', 'config.data.channels']),
   (['--workdir', 'runs/x'], ['--config is missing', 'repeat the command that started it']),
   ([*QUICK, '--config.game.loss=least_square'], ['did you mean least_squares', 'import it']),
   ([*QUICK, '--config.data.channels=2'], ['config.data.channels=2', '1 (grey) or 3 (colour)']),
