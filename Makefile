@@ -53,9 +53,10 @@ test-fast: .venv/.test  ## for the edit loop: imports, configs, owners of networ
 	@$(call install,.venv-oldest) -e '.[test]' jax==0.7.2 flax==0.11.2
 	@touch $@
 
+# At level 0 jaxlib 0.7.2 computes NaN in the second step of the figures' classifier; at 1 it does not.
 test-oldest: .venv-oldest/.test  ## the tests with the oldest jax and flax that are supported
 	@$(call versions,.venv-oldest)
-	$(call QUICK) .venv-oldest/bin/python $(SUITE) $(SHORT)
+	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=1" .venv-oldest/bin/python $(SUITE) $(SHORT)
 
 # The newest Python that is here and works (pyenv's need not be on the path), or one that uv fetches.
 .venv-newest/bin/python:

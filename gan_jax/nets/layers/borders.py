@@ -46,4 +46,6 @@ def padded(x: jax.Array, window: Sequence[int], padding: Padding) -> jax.Array:
   """
   if not isinstance(padding, str) or padding not in MODES:
     return x
-  return jnp.pad(x, [(0, 0), *(((k - 1) // 2, k // 2) for k in window), (0, 0)], MODES[padding])
+  borders = [*(((k - 1) // 2, k // 2) for k in window), (0, 0)]
+  # Example by example: jax 0.7 pads no batch of an unknown size, which exports have.
+  return jax.vmap(lambda one: jnp.pad(one, borders, MODES[padding]))(x)
