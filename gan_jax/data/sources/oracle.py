@@ -85,8 +85,7 @@ class Oracle:
 @functools.lru_cache(maxsize=2 * 2 * COUNT // BLOCK)
 def _block(vocabulary: int, length: int, split: str, number: int) -> np.ndarray:
   shares = np.random.RandomState([SEEDS[split], number]).random_sample((BLOCK, length)).astype(np.float32)
-  with jax.ensure_compile_time_eval():  # the source may be opened while a step is traced
-    return np.asarray(_draw(vocabulary)(shares))
+  return np.asarray(_draw(vocabulary, length)(shares))
 
 
 @functools.lru_cache(maxsize=2)
@@ -96,6 +95,8 @@ def _score(vocabulary: int) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _draw(vocabulary: int) -> Any:
+def _draw(vocabulary: int, length: int) -> Any:
   lstm, weights = network(vocabulary)
-  return jax.jit(lambda shares: lstm.apply(weights, shares, method='generate'))
+  drawn = jax.jit(lambda shares: lstm.apply(weights, shares, method='generate'))
+  # Compiled, because the source may be opened while a step is traced.
+  return drawn.lower(jax.ShapeDtypeStruct((BLOCK, length), jnp.float32)).compile()
