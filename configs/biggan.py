@@ -63,7 +63,9 @@ def get_config(variant):
   channels = channels_of(multiples.generator, ch)
   # Appendix C: BigGAN-deep has these rates at 128 pixels alone.
   rates = (1e-4, 4e-4) if script else (2.5e-5, 2.5e-5) if deep and size > 128 else (5e-5, 2e-4)
-  generator = dict(channels=channels, classes=1000, attention=(128 if size == 256 and not deep else 64,))
+  generator = dict(
+    channels=channels, classes=1000, image_channels=3, attention=(128 if size == 256 and not deep else 64,)
+  )
   discriminator = dict(
     channels=channels_of(multiples.discriminator, ch), halvings=multiples.halvings, classes=1000, attention=(64,)
   )

@@ -81,7 +81,7 @@ def get_config(variant, given):
     console.say(
       f'classes   {_listed(seen.classes)}: FastGAN makes all, none can be asked for (docs/choosing.md: BigGAN can)'
     )
-  elif seen.classes and 'data.classes' not in given:
+  elif seen.classes and not config.data.classes:
     console.say(f'classes   {_listed(seen.classes)}: to ask for one, add --config.data.classes={len(seen.classes)}')
   every = max(config.steps // 20, 100)
   config.sample_every = config.checkpoint_every = every

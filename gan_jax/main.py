@@ -53,7 +53,7 @@ def _run(values: flags.FlagValues, rest: list[str]) -> None:
     raise UserError('--config is missing: to resume a run, repeat the command that started it, its --config too')
   command.require(values, 'config')
   processes.join(**flag_lib.processes(values))
-  config = config_lib.read(values.config, rest)
+  config = config_lib.read(values.config, rest, console.say if processes.first() else lambda line: None)
   if processes.first():
     from gan_jax.config.overrides import values_of
     from gan_jax.training import notes

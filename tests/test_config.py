@@ -52,6 +52,8 @@ LABELS = {'label': {'name': 'Label', 'classes': 10}}
     ('r3gan.py:digits', ['data.channels=3'], {'generator.out_channels': 3}),
     ('gan.py:digits', ['data.size=16', 'data.channels=3'], {'generator.shape': (16, 16, 3)}),
     ('lapgan.py:digits', ['data.channels=3'], {'generators.0.shape': (4, 4, 3)}),
+    # What a stage sets anew is its own; channels go into the shape all the same.
+    ('lapgan.py:digits', ['data.size=16'], {'generators.0.shape': (4, 4, 1)}),
     # Codes are no classes, and what somebody says stays, before or after.
     ('infogan.py:digits', ['data.classes=3'], {'latents.digit.classes': 10}),
     ('biggan.py:digits', ['game.generator.classes=10', 'data.classes=2'], {'generator.classes': 10}),
@@ -77,6 +79,25 @@ def test_numbers_of_the_data_are_given_once(file, given, wanted):
     return here
 
   assert {path: at(path) for path in wanted} == wanted
+
+
+def test_what_follows_a_number_of_the_data_is_told_in_stages_too():
+  config = config_lib.load('configs/biggan.py:digits')
+  config.stages = ({'steps': 5}, {'game': {'discriminator': {'classes': 10}}})
+  said = []
+  config_lib.override(config, ['--config.data.classes=2'], said.append)
+  assert config.stages[1]['game']['discriminator']['classes'] == 2
+  (line,) = said
+  assert line.startswith('note: ') and 'config.stages[1].game.discriminator.classes=2' in line
+  config_lib.override(config, ['--config.data.classes=2', '--config.steps=9'], said.append)
+  assert len(said) == 1
+
+
+def test_a_stream_that_is_none_is_left_to_the_check_of_streams():
+  config = config_lib.load('configs/cyclegan.py:digits')
+  with config.unlocked():
+    config.data.typo = 3
+  config_lib.override(config, ['--config.steps=9'])
 
 
 def test_a_setting_of_an_element_that_its_config_leaves_out_or_leaves_none():

@@ -197,13 +197,40 @@ def test_steps_beyond_the_end_of_a_schedule_are_told(moves):
     return notes.on_rests(experiment, len(experiment.stages) - 1)
 
   (line,) = told(200)
-  assert line.startswith('note: the learning rate of discriminator is 0 from step 50 of 200 on')
+  assert line.startswith('note: config.optimizers.discriminator.learning_rate is 0 from step 50 of 200 on')
   assert not told(50) and not told(20) and not told(200, 0.1)
   assert not told(200, {**rate, 'end_value': 0.01})
   # The count of updates goes on from stage to stage, unless the optimizer is begun anew.
   (line,) = told(90, steps=50)
   assert 'is 0 from step 50 of 90 on' in line
   assert not told(90, steps=50, reset={'optimizer': ('discriminator',)})
+  (line,) = told(160, {**rate, 'transition_steps': 30 * moves}, steps=120)
+  assert 'is 0 from step 40 of 160 on' in line, 'all of it'
+  # A number has no count; what never moves is meant so.
+  assert not told(90, 0.1, steps=50, optimizers={'discriminator': {'learning_rate': rate}})
+  assert not told(200, {'name': 'optax.constant_schedule', 'value': 0.0})
+  (line,) = told(1000, {'name': 'test_stages.pulse', 'begin': 600 * moves, 'end': 900 * moves})
+  assert 'is 0 from step 900 of 1,000 on' in line
+
+
+def pulse(begin, end):
+  return lambda step: 0.1 if begin <= step < end else 0.0
+
+
+def test_rests_of_members_and_of_updates_that_are_fewer_than_moves_are_not_guessed():
+  rate = {'name': 'optax.linear_schedule', 'init_value': 0.1, 'end_value': 0.0, 'transition_steps': 50}
+
+  def told(optimizer, **vary):
+    config = config_lib.load('configs/quickstart.py')
+    config.steps, config.optimizers.discriminator = 200, optimizer
+    config.population, config.vary = (2, vary) if vary else (0, {})
+    return notes.on_rests(experiment_of(config), 0)
+
+  adam = {'name': 'optax.adam', 'learning_rate': rate}
+  (line,) = told({'name': 'chain', 'links': ({'name': 'optax.clip', 'max_delta': 1.0}, adam)})
+  assert line.startswith('note: config.optimizers.discriminator.links[1].learning_rate is 0 from step 50')
+  assert not told({'name': 'optax.MultiSteps', 'opt': adam, 'every_k_schedule': 4})
+  assert not told(adam, optimizers={'discriminator': {'learning_rate': {'transition_steps': (200, 400)}}})
 
 
 def test_a_stage_may_give_an_optimizer_another_kind_and_a_rate_another_form():

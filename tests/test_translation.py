@@ -308,6 +308,8 @@ def test_stargan_of_classes():
     game.obeyed(jnp.eye(3)[:2], {'wanted': jnp.array([-1, 1])}),
   ):
     np.testing.assert_array_equal(none, [[np.nan] * 3, [0, 1, 0]])
+  wrong = {'images': {**pictures(1.0, 2.0), 'label': jnp.array([0, 3])}}
+  assert np.isnan(first_loss(game, 'discriminator_loss', wrong)[1]['classified'])
   # The last logit is the largest of a bright picture.
   assert made_by(game, 'known', batch, {'images': pictures(1.0)}).tolist() == [[0, 0, 1]]
   with pytest.raises(UserError, match='exclusive'):

@@ -12,7 +12,7 @@ import importlib.util
 import json
 import pathlib
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -71,10 +71,12 @@ def _code_of(file: pathlib.Path, what: str) -> Iterator[None]:
     raise UserError(f'config file {str(file)!r}{where} {what}: {short(error)}') from error
 
 
-def read(path: str, arguments: Sequence[str]) -> ml_collections.ConfigDict:
+def read(
+  path: str, arguments: Sequence[str], say: Callable[[str], object] = lambda line: None
+) -> ml_collections.ConfigDict:
   """The config of 'FILE.py', 'FILE.py:VARIANT' or a run's 'config.json' with `--config.a.b=value` arguments.
 
-  It is `load`, then `override`.
+  It is `load`, then `override`, which tells `say` what else it sets.
 
   Raises:
     UserError: there is no such file, variant or setting, or the file's code fails.
@@ -83,7 +85,8 @@ def read(path: str, arguments: Sequence[str]) -> ml_collections.ConfigDict:
   5
   """
   own = {} if path.endswith('.json') else _own(_module(find(path.partition(':')[0])))
-  return override(load(path, arguments), [given for given in arguments if not values_of([given]).keys() & own.keys()])
+  rest = [given for given in arguments if not values_of([given]).keys() & own.keys()]
+  return override(load(path, arguments), rest, say)
 
 
 def _own(module: ModuleType) -> dict[str, Any]:

@@ -7,9 +7,12 @@ import ml_collections
 
 Path = tuple[str | int, ...]
 
+#: {setting of a stream: what networks call it}.
+NAMES = {'classes': ('classes',), 'channels': ('image_channels', 'out_channels'), 'size': ('size', 'resolution')}
+
 
 def numbers(config: Mapping[str, Any]) -> dict[str, int]:
-  """{'classes', 'channels', 'size': its value in the streams}, of those that are above 0 and alike in all streams.
+  """{'classes', 'channels', 'size': its value in the streams}, of those above 0 that all streams have alike.
 
   A stream without classes has none to differ by.
 
@@ -18,38 +21,47 @@ def numbers(config: Mapping[str, Any]) -> dict[str, int]:
   {'classes': 10}
   """
   data = config.get('data', {})
-  streams = [data] if 'name' in data else list(data.values())
-  found = {setting: {stream.get(setting, 0) for stream in streams} - {0, None} for setting in _NAMES}
+  streams = [data] if 'name' in data else [stream for stream in data.values() if isinstance(stream, _DICTS)]
+  found = {setting: {stream.get(setting, 0) for stream in streams} - {0, None} for setting in NAMES}
   return {setting: values.pop() for setting, values in found.items() if len(values) == 1}
 
 
-def follow(config: ml_collections.ConfigDict, before: Mapping[str, int], given: Collection[Path]) -> None:
-  """Sets, where a number of the data has changed, the settings of the game that were equal to it.
+def follow(config: ml_collections.ConfigDict, before: Mapping[str, int], given: Collection[Path]) -> list[str]:
+  """Sets, where a number of the data has changed, the settings of the game that were equal to it, in stages too.
 
-  Settings that were given stay, and so do parts of the latents other than the label: how many codes or makers there are
-  is no matter of the data.
+  Settings that were given stay, and so do those of a number that a stage sets anew, and parts of the latents other than
+  the label: how many codes or makers there are is no matter of the data.
 
   Args:
     config: it is changed.
     before: `numbers` of the config before.
     given: paths that somebody has set.
+
+  Returns:
+    A line for the settings that have changed; none if there are none.
   """
-  old, new = _in_networks(before), _in_networks(numbers(config))
+  stages = [stage for stage in config.get('stages', ()) if isinstance(stage, _DICTS)]
+  anew = {path[-1] for stage in stages for path, _ in _named(stage.get('data', {}), NAMES, ())}
+  old = _in_networks(before)
+  new = _in_networks({**numbers(config), **{name: before[name] for name in before.keys() & anew}})
   changed = {name: value for name, value in new.items() if old.get(name, value) != value}
-  for path, value in list(_named(config['game'], changed, ('game',))) if changed else ():
-    name = path[-1]
-    own = path[1] == 'latents' and path[2:] != ('label', 'classes')
-    if value == old[name] and not own and not any(path[: len(some)] == some for some in given):
-      _set(config, path, changed[name])
+  games: list[Path] = [('game',), *(('stages', i, 'game') for i in range(len(stages)))]
+  followed = []
+  for path, value in [found for game in games for found in _named(_at(config, game), changed, game)] if changed else ():
+    inner = path[path.index('game') + 1 :]
+    own = inner[0] == 'latents' and inner != ('latents', 'label', 'classes')
+    if value == old[path[-1]] and not own and not any(path[: len(some)] == some for some in given):
+      _at(config, path[:-1])[path[-1]] = changed[path[-1]]
+      followed.append(f'{_shown(path)}={changed[path[-1]]}')
+  return [f'note: as the data have it, too: {", ".join(followed)}'] if followed else []
 
 
-#: {setting of a stream: what networks call it}.
-_NAMES = {'classes': ('classes',), 'channels': ('image_channels', 'out_channels'), 'size': ('size', 'resolution')}
+_DICTS = (Mapping, ml_collections.ConfigDict)
 
 
 def _in_networks(found: Mapping[str, int]) -> dict[str | int, Any]:
   """{what networks call it: its value}; the `shape` of a picture is made of two of them."""
-  named: dict[str | int, Any] = {name: found[setting] for setting in found for name in _NAMES[setting]}
+  named: dict[str | int, Any] = {name: found[setting] for setting in found for name in NAMES[setting]}
   if 'size' in found and 'channels' in found:
     named['shape'] = (found['size'], found['size'], found['channels'])
   return named
@@ -57,7 +69,7 @@ def _in_networks(found: Mapping[str, int]) -> dict[str | int, Any]:
 
 def _named(here: Any, names: Collection[str | int], path: Path) -> Iterator[tuple[Path, Any]]:
   """(path, value) of the settings of some names below a path."""
-  if hasattr(here, 'keys'):
+  if isinstance(here, _DICTS):
     for key in here:
       yield from [((*path, key), here[key])] if key in names else _named(here[key], names, (*path, key))
   elif isinstance(here, tuple | list):
@@ -65,7 +77,16 @@ def _named(here: Any, names: Collection[str | int], path: Path) -> Iterator[tupl
       yield from _named(entry, names, (*path, i))
 
 
-def _set(here: Any, path: Path, value: Any) -> None:
-  for part in path[:-1]:
-    here = here[part]
-  here[path[-1]] = value
+def _at(here: Any, path: Path) -> Any:
+  """What is at a path; {} where there is nothing."""
+  for part in path:
+    here = here.get(part, {}) if isinstance(part, str) else here[part]
+  return here
+
+
+def _shown(path: Path) -> str:
+  """
+  >>> _shown(('game', 'generators', 0, 'shape'))
+  'config.game.generators[0].shape'
+  """
+  return 'config' + ''.join(f'[{part}]' if isinstance(part, int) else f'.{part}' for part in path)

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -22,10 +22,13 @@ ELEMENT = re.compile(r'\.(\d+)(?=\.|$)')
 DOTTED = re.compile(r'[A-Za-z_][\w.]*')
 
 
-def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_collections.ConfigDict:
+def override(
+  config: ml_collections.ConfigDict, arguments: Sequence[str], say: Callable[[str], object] = lambda line: None
+) -> ml_collections.ConfigDict:
   """Applies `--config.a.b=value` arguments.
 
-  The numbers of classes, channels and pixels are given for the data alone: `followers` sets them in the networks.
+  The numbers of classes, channels and pixels are given for the data alone: `followers` sets them in the networks, and
+  `say` is told.
 
   Raises:
     UserError: a setting is unknown, or a value has the wrong type.
@@ -65,7 +68,8 @@ def override(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> ml_
         raise UserError(f'config.{".".join(name)}={value!r} must be {wanted}{more}') from error
       reason = ' '.join(str(error).strip('\'"').split())
       raise UserError(f'{argument}: {reason}; settings here: {_siblings(config, argument)}') from error
-  follow(config, before, [_parts(argument) for argument in arguments])
+  for line in follow(config, before, [_parts(argument) for argument in arguments]):
+    say(line)
   return config
 
 

@@ -179,7 +179,9 @@ def check(stage: runs.Stage, options: Options, made: Any = None) -> None:
   if 'classifier' in options.metrics:
     _check_classified(stage, _output_of(stage, options).stream)
   if 'gmam' in options.metrics and not options.rivals:
-    raise UserError('the metric gmam compares with other runs: name them by --rivals=RUN,RUN, or leave it out')
+    raise UserError(
+      'the metric gmam compares with other runs: name them by --rivals=RUN,RUN or config.eval.rivals, or leave it out'
+    )
   if 'targets' in options.metrics and not _output_of(stage, options).paired:
     raise of_targets.lacking(stage.game)
   stream = _reference(stage, options, options.split or None)

@@ -139,7 +139,8 @@ def class_figures(e: Evidence) -> Iterable[Figure]:
 
 def tag_figures(e: Evidence) -> Iterable[Figure]:
   table = np.array(e.stream.tags, bool)
-  assert e.fake.tags is not None  # by the needs of the metric
+  if e.fake.tags is None:
+    raise UserError(f'{type(e.game).__name__} is not asked for tags, but for classes: leave the metric tags out')
   wanted, predicted = e.fake.tags > 0.5, table[e.predicted_classes]
   # A tag that was never asked for has no precision.
   each = [float(np.mean(predicted[wanted[:, t], t])) if wanted[:, t].any() else math.nan for t in range(table.shape[1])]

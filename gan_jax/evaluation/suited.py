@@ -47,7 +47,7 @@ def _lacks_one_vector(game: Any) -> str:
 
 def _lacks_logits(game: Any) -> str:
   if not isinstance(game, core.HasLogits):
-    return 'has no method logits(image) -> (B,), high on data, and no field boundary'
+    return 'has no method logits(image) -> (B,), high on data, or no field boundary'
   return 'is conditional, and its discriminator gives no logit without a condition' if _conditional(game) else ''
 
 

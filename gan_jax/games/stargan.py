@@ -116,7 +116,8 @@ class StarGAN(nn.Module):
         f'config.game.discriminator.domains={wanted_count}'
       )
     if self.field == 'label':
-      return losses.labels.cross_entropy(logits, wanted.argmax(-1))
+      # NaN of a class that there is not, which has no largest entry.
+      return losses.labels.cross_entropy(logits, wanted.argmax(-1)) + 0.0 * wanted.sum()
     each = optax.sigmoid_binary_cross_entropy(full_precision(logits), full_precision(wanted))
     return each.sum(-1).mean()
 
