@@ -4,7 +4,6 @@ import math
 import re
 import runpy
 import types
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -289,14 +288,6 @@ def test_a_setting_of_another_file_is_unknown(photos):
     config_lib.read('configs/quickstart.py', ['--config.hours=3'])
 
 
-class Looks(NamedTuple):
-  """What `configs/folder.py` sees in a folder."""
-
-  pictures: int
-  side: int = 512
-  grey: bool = False
-
-
 def test_the_table_of_choices_is_what_the_config_for_folders_chooses(monkeypatch):
   text = (pages.ROOT / 'docs' / 'choosing.md').read_text()
   module = runpy.run_path(str(pages.ROOT / 'configs' / 'folder.py'))
@@ -312,7 +303,7 @@ def test_the_table_of_choices_is_what_the_config_for_folders_chooses(monkeypatch
     for speed in speeds[name]:
       found = []
       for count in (1_000, 20_000):
-        monkeypatch.setitem(names, 'look', lambda path, count=count: Looks(count))
+        monkeypatch.setitem(names, 'look', lambda path, count=count: looks.Look(count, 512, False))
         monkeypatch.setitem(names, 'machine', lambda name=name, speed=speed: (name, speed))
         for hours in (2, 12):
           config = choose('auto', {'data.path': 'photos', 'hours': hours})
