@@ -313,7 +313,8 @@ def test_resize_is_jax_images(method):
       ours = resample.resize(x, sizes, method=method, antialias=antialias)
       theirs = jax.image.resize(x, (shape[0], *sizes, shape[-1]), method, antialias)
       np.testing.assert_allclose(ours, theirs, atol=1e-5)
-  assert resample.resize(X.astype(jnp.bfloat16), (3, 3), method=method).dtype == jnp.bfloat16
+  if jax.__version_info__ >= (0, 8):  # before, jaxlib has no product of bfloat16 with sums in float32 on a CPU
+    assert resample.resize(X.astype(jnp.bfloat16), (3, 3), method=method).dtype == jnp.bfloat16
   with pytest.raises(UserError, match='a size of at least 1 per spatial axis'):
     resample.resize(X, (3,), method=method)
   with pytest.raises(UserError, match='choose one of cubic, linear, nearest'):
