@@ -98,6 +98,9 @@ def test_a_stream_that_is_none_is_left_to_the_check_of_streams():
   with config.unlocked():
     config.data.typo = 3
   config_lib.override(config, ['--config.steps=9'])
+  with config.unlocked(), config.ignore_type():
+    config.data, config.stages = 'digits', ('none',)
+  config_lib.override(config, ['--config.steps=9'])
 
 
 def test_a_setting_of_an_element_that_its_config_leaves_out_or_leaves_none():

@@ -21,7 +21,8 @@ def numbers(config: Mapping[str, Any]) -> dict[str, int]:
   {'classes': 10}
   """
   data = config.get('data', {})
-  streams = [data] if 'name' in data else [stream for stream in data.values() if isinstance(stream, _DICTS)]
+  several = data.values() if isinstance(data, _DICTS) and 'name' not in data else [data]
+  streams = [stream for stream in several if isinstance(stream, _DICTS)]
   found = {setting: {stream.get(setting, 0) for stream in streams} - {0, None} for setting in NAMES}
   return {setting: values.pop() for setting, values in found.items() if len(values) == 1}
 
@@ -40,12 +41,12 @@ def follow(config: ml_collections.ConfigDict, before: Mapping[str, int], given: 
   Returns:
     A line for the settings that have changed; none if there are none.
   """
-  stages = [stage for stage in config.get('stages', ()) if isinstance(stage, _DICTS)]
-  anew = {path[-1] for stage in stages for path, _ in _named(stage.get('data', {}), NAMES, ())}
+  stages = {i: stage for i, stage in enumerate(config.get('stages', ())) if isinstance(stage, _DICTS)}
+  anew = {path[-1] for stage in stages.values() for path, _ in _named(stage.get('data', {}), NAMES, ())}
   old = _in_networks(before)
   new = _in_networks({**numbers(config), **{name: before[name] for name in before.keys() & anew}})
   changed = {name: value for name, value in new.items() if old.get(name, value) != value}
-  games: list[Path] = [('game',), *(('stages', i, 'game') for i in range(len(stages)))]
+  games: list[Path] = [('game',), *(('stages', i, 'game') for i in stages)]
   followed = []
   for path, value in [found for game in games for found in _named(_at(config, game), changed, game)] if changed else ():
     inner = path[path.index('game') + 1 :]
