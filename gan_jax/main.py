@@ -101,7 +101,7 @@ def _dry_run(config, compiled: bool) -> None:
   from gan_jax.distributed import parallel
   from gan_jax.nets.layers.conv import chosen_formulation
   from gan_jax.runs.experiment import experiment_of
-  from gan_jax.training import checks, notes, summary
+  from gan_jax.training import checks, notes, rates, summary
 
   experiment = experiment_of(config)
   checks.check_games(experiment)
@@ -115,8 +115,8 @@ def _dry_run(config, compiled: bool) -> None:
       *notes.on_settings(config),
       *notes.on_new_layers(experiment),
       *notes.on_pauses(experiment),
-      *notes.on_schedules(experiment),
-      *(note for stage in experiment.stages for note in notes.on_rests(experiment, stage.number)),
+      *rates.on_schedules(experiment),
+      *(note for stage in experiment.stages for note in rates.on_rests(experiment, stage.number)),
       *notes.on_ranges(experiment.stages),
       *notes.on_averages_of_members(experiment),
     )

@@ -64,7 +64,7 @@ LABELS = {'label': {'name': 'Label', 'classes': 10}}
     ('biggan.py:digits', ['data.classes=0'], {'discriminator.classes': 10}),
     # Of several streams all that have classes must agree.
     ('semi_supervised.py:digits', ['data.labelled.classes=4'], {'classes': 4, 'discriminator.classes': 4}),
-    ('triple.py:digits', ['data.labelled.classes=4'], {'latents.label.classes': 10}),
+    ('triple.py:digits', ['data.labelled.classes=16'], {'latents.label.classes': 10}),
     ('triple.py:digits', ['data.labelled.classes=4', 'data.real_labelled.classes=4'], {'latents.label.classes': 4}),
     ('cyclegan.py:digits', ['data.a.channels=3'], {'generator_ab.image_channels': 1, 'generator_ba.image_channels': 1}),
   ],

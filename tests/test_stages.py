@@ -23,7 +23,7 @@ from gan_jax.nets.layers import conv
 from gan_jax.runs import entering, imported, resume, saved, survival
 from gan_jax.runs.experiment import experiment_of
 from gan_jax.runs.stages import merged
-from gan_jax.training import checks, loop, notes
+from gan_jax.training import checks, loop, notes, rates
 
 
 class Norm(nn.Module):
@@ -172,7 +172,7 @@ def test_another_schedule_of_an_optimizer_that_goes_on_is_told():
   def told(second, first=schedule):
     config = config_of(second=second)
     config.optimizers = {'generator': {'name': 'optax.adam', 'learning_rate': first}}
-    return notes.on_schedules(experiment_of(config))
+    return rates.on_schedules(experiment_of(config))
 
   (line,) = told(rate({'init_value': 0.2}))
   assert line.startswith('note: stage 2 gives generator another schedule') and "('generator',)" in line
@@ -194,7 +194,7 @@ def test_steps_beyond_the_end_of_a_schedule_are_told(moves):
     if second:
       config.stages = ({'steps': 40}, second)
     experiment = experiment_of(config)
-    return notes.on_rests(experiment, len(experiment.stages) - 1)
+    return rates.on_rests(experiment, len(experiment.stages) - 1)
 
   (line,) = told(200)
   assert line.startswith('note: config.optimizers.discriminator.learning_rate is 0 from step 50 of 200 on')
@@ -224,7 +224,7 @@ def test_rests_of_members_and_of_updates_that_are_fewer_than_moves_are_not_guess
     config = config_lib.load('configs/quickstart.py')
     config.steps, config.optimizers.discriminator = 200, optimizer
     config.population, config.vary = (2, vary) if vary else (0, {})
-    return notes.on_rests(experiment_of(config), 0)
+    return rates.on_rests(experiment_of(config), 0)
 
   adam = {'name': 'optax.adam', 'learning_rate': rate}
   (line,) = told({'name': 'chain', 'links': ({'name': 'optax.clip', 'max_delta': 1.0}, adam)})

@@ -19,7 +19,7 @@ from gan_jax.runs import best_member, resume, run_config
 from gan_jax.runs.checkpoint import Place
 from gan_jax.runs.experiment import complete, experiment_of
 from gan_jax.runs.stages import Stage
-from gan_jax.training import checks, summary
+from gan_jax.training import checks, rates, summary
 from gan_jax.training import notes as notes_lib
 from gan_jax.training.calls import Calls, steps_of_call
 from gan_jax.training.hooks import Moment, hooks_of
@@ -98,11 +98,11 @@ def _train_stage(session: Session, stage: Stage, feed: Feed) -> None:
   most, before = session.config.steps_per_call, session.place
   described = summary.describe(session.experiment, stage.number, session.mesh, feed.sizes).splitlines()
   notes = notes_lib.on_calls(most, before.step, stage.last_step, hooks.periods)
-  notes += notes_lib.on_rests(session.experiment, stage.number)
+  notes += rates.on_rests(session.experiment, stage.number)
   if not before.step:
     notes += notes_lib.on_new_layers(session.experiment)
     notes += notes_lib.on_pauses(session.experiment)
-    notes += notes_lib.on_schedules(session.experiment)
+    notes += rates.on_schedules(session.experiment)
     notes += notes_lib.on_optimizers(session.experiment)
     notes += notes_lib.on_ranges(session.experiment.stages)
   if not before.step and not session.config.init_from:

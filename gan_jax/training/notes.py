@@ -1,7 +1,9 @@
-"""What a run says before it trains: settings that will not do what they say, and first steps that will be long."""
+"""What a run says before it trains: settings that will not do what they say, and first steps that will be long.
+
+What it says of learning rates is in `rates`.
+"""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,16 +16,13 @@ import numpy as np
 
 from gan_jax import core, runs
 from gan_jax.config import vary
-from gan_jax.config.build import build
 from gan_jax.config.settings import Settings
 from gan_jax.optim.averages import HalfLife
-from gan_jax.runs.stages import merged, networks_of
+from gan_jax.runs.stages import networks_of
 from gan_jax.runs.views import Experiment
 
 #: The share of the first weights in a running average at the end of a run that is told.
 STALE = 0.02
-#: The share of a stage with a learning rate of 0 that is told.
-IDLE = 0.01
 #: The values that a network's `output` makes.
 MADE = {'tanh': (-1.0, 1.0), 'sigmoid': (0.0, 1.0)}
 #: {state of an optimizer whose weights are not those that it finds: what they are}.
@@ -125,7 +124,7 @@ def on_averages(stages: Sequence[runs.Stage]) -> list[str]:
   """
   notes = []
   for player in stages[-1].ema:
-    moves = [_moves(stage, player) for stage in stages]
+    moves = [moves_of(stage, player) for stage in stages]
     notes += [*_on_first_weights(stages, player, moves), *_on_batches(stages, player, moves)]
   return notes
 
@@ -177,7 +176,7 @@ def _on_batches(stages: Sequence[runs.Stage], player: str, moves: Sequence[tuple
   return []
 
 
-def _moves(stage: runs.Stage, player: str) -> tuple[float, bool]:
+def moves_of(stage: runs.Stage, player: str) -> tuple[float, bool]:
   """The moves of a player in a step, on average; False if a rule asks for more than the clock: then as if always."""
   moves, known = 0.0, True
   for turn in (turn for turn in stage.game.turns if player in turn.movers):
@@ -245,101 +244,6 @@ def _squares(state: Any) -> dict[str, set[str]]:
   name_of = jax.tree_util.keystr
   nodes = [(name_of(path), node) for path, node in named(state, is_leaf=corrects) if corrects(node)]
   return {name: {name_of(path) for path, _ in named(node.nu)} for name, node in nodes}
-
-
-def on_schedules(experiment: Experiment) -> list[str]:
-  """A line for each stage that gives a player another schedule of the learning rate while its optimizer goes on.
-
-  A schedule is read at the number of updates, which goes on too: the new one is entered in its middle or at its end.
-
-  Args:
-    experiment: the games of the run.
-  """
-  notes = []
-  configs = [merged(experiment.config, changes) for changes in experiment.config.stages]
-  for stage in experiment.stages[1:]:
-    before, after = (configs[number].optimizers.to_dict() for number in (stage.number - 1, stage.number))
-    for player in sorted(experiment.stages[stage.number - 1].optimizers.keys() & stage.optimizers.keys()):
-      was, now = _rates(before[player]), _rates(after[player])
-      anew = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
-      if not anew and was != now and all(isinstance(rate, dict) for rate in (*was, *now)):
-        notes.append(
-          f'note: stage {stage.number + 1} gives {player} another schedule of the learning rate, which goes on at the '
-          f"updates of the stages before; to begin it at 0, give the stage reset={{'optimizer': ({player!r},)}}"
-        )
-  return notes
-
-
-def on_rests(experiment: Experiment, number: int) -> list[str]:
-  """A line for players whose learning rate is 0 from a step of a stage on: to its end they learn nothing.
-
-  So it is where a run gets more steps than its schedules have. Players whose number of updates is not known, and those
-  whose rate is 0 from the first on, are passed over.
-
-  Args:
-    experiment: the games of the run.
-    number: of the stage.
-  """
-  stages, varied = experiment.stages[: number + 1], experiment.config.vary.get('optimizers', {})
-  stage, changes = stages[-1], list(experiment.config.stages) or [{}]
-  settings = [merged(experiment.config, changes[each.number]).optimizers.to_dict() for each in stages]
-  found: dict[int, list[str]] = {}
-  for player in sorted(stage.optimizers.keys() - set(varied)):
-    rates, own = _rates_at(settings[-1][player], f'config.optimizers.{player}'), str(settings[-1][player])
-    moves, known = _moves(stage, player)
-    if not rates or not known or 'MultiSteps' in own or not all(isinstance(rate, dict) for rate in rates.values()):
-      continue
-    schedules = [build(rate, home='gan_jax.optim') for rate in rates.values()]
-    first = round(_updates_before(stages, [each.get(player) for each in settings], player))
-    last = first + round(moves * stage.steps) - 1
-    at_rest = functools.cache(lambda update, all_of=schedules: all(float(rate(update)) == 0 for rate in all_of))
-    if last <= first or not at_rest(last):
-      continue
-    grid = sorted({round(update) for update in np.linspace(first, last, 200)})
-    low = next((update for update in reversed(grid) if not at_rest(update)), None)
-    if low is None and all(map(at_rest, range(0, first, max(first // 200, 1)))):
-      continue  # it never moves
-    high = first if low is None else next(update for update in grid if update > low)
-    while low is not None and high - low > 1:  # the rate is 0 from `high` on
-      middle = (low + high) // 2
-      low, high = (low, middle) if at_rest(middle) else (middle, high)
-    if (last - high) / (last - first) > IDLE:
-      found.setdefault(stage.first_step + round((high - first) / moves), []).extend(rates)
-  return [
-    f'note: {" and ".join(names)} {"is" if len(names) == 1 else "are"} 0 from step {step:,} of {stage.last_step:,} on, '
-    'and nothing is learnt there: make the schedule longer, or give fewer steps'
-    for step, names in found.items()
-  ]
-
-
-def _updates_before(stages: Sequence[runs.Stage], settings: Sequence[Any], player: str) -> float:
-  """The updates of a player before the last of some stages, since its optimizer or its schedule began."""
-  updates = 0.0
-  for i, stage in enumerate(stages[1:], 1):
-    updates += _moves(stages[i - 1], player)[0] * stages[i - 1].steps if player in stages[i - 1].optimizers else 0.0
-    began = any(player in stage.reset.get(part, ()) for part in ('params', 'optimizer'))
-    # A number has no count of updates that a schedule could go on from.
-    if began or not all(isinstance(rate, dict) for rate in _rates(settings[i - 1])):
-      updates = 0.0
-  return updates
-
-
-def _rates(settings: Any) -> list[Any]:
-  """The learning rates in the settings of an optimizer and of the links of a chain."""
-  return list(_rates_at(settings, '').values())
-
-
-def _rates_at(settings: Any, path: str) -> dict[str, Any]:
-  """{path: learning rate} of an optimizer's settings and of the links of a chain."""
-  if isinstance(settings, tuple | list):
-    parts = [_rates_at(entry, f'{path}[{i}]') for i, entry in enumerate(settings)]
-  elif isinstance(settings, dict):
-    inner = {name: f'{path}.{name}' for name in settings}
-    own = {inner[name]: rate for name, rate in settings.items() if name == 'learning_rate'}
-    parts = [own, *(_rates_at(value, inner[name]) for name, value in settings.items() if name != 'learning_rate')]
-  else:
-    parts = []
-  return {name: rate for part in parts for name, rate in part.items()}
 
 
 def on_optimizers(experiment: Experiment) -> list[str]:
